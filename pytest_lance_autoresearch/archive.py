@@ -1,0 +1,90 @@
+"""The archive beside the log: every judged kernel's source and every trial's raw windows.
+
+Owns `.autoresearch/` at the project's root. Kernels are found by the hash of their bytes, trials by the hash
+of their record, so that a row of the log can be checked and measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_lance_autoresearch.errors import LogError
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.log import Row
+
+FOLDER = ".autoresearch"
+
+
+def store_kernel(root: Path, text: bytes) -> str:
+    """Keep the kernel's bytes; returns their sha256."""
+    digest = hashlib.sha256(text).hexdigest()
+    _store(root, f"kernels/{digest}.py", text)
+    return digest
+
+
+def store_trial(root: Path, target: str, record: Any) -> str:
+    """Keep a trial's raw record (dataclasses and plain values) as JSON; returns its sha256."""
+    text = json.dumps(record, default=_plain, indent=1, sort_keys=True, allow_nan=False).encode()
+    digest = hashlib.sha256(text).hexdigest()
+    _store(root, f"trials/{target}-{digest[:16]}.json", text)
+    return digest
+
+
+def find_kernel(root: Path, row: Row, kernel_path: Path) -> bytes | None:
+    """The bytes of the row's kernel: from the archive, or from the row's git commit; None when both lack it."""
+    with suppress(OSError):
+        text = (root / FOLDER / "kernels" / f"{row.kernel}.py").read_bytes()
+        if hashlib.sha256(text).hexdigest() == row.kernel:
+            return text
+    return _from_git(row, kernel_path)
+
+
+def _from_git(row: Row, kernel_path: Path) -> bytes | None:
+    git = shutil.which("git")
+    if git is None or not row.commit:
+        return None
+    command = [git, "-C", str(kernel_path.parent), "show", f"{row.commit}:./{kernel_path.name}"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        text = subprocess.run(command, capture_output=True, timeout=10, check=False).stdout
+        if hashlib.sha256(text).hexdigest() == row.kernel:
+            return text
+    return None
+
+
+def _store(root: Path, name: str, text: bytes) -> None:
+    path = root / FOLDER / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _ignore(root / FOLDER)
+        if path.exists() and path.read_bytes() == text:
+            return
+        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+        with partial.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise LogError(f"{path}: cannot be written: {error.strerror or error}; nothing was logged") from error
+
+
+def _ignore(folder: Path) -> None:
+    """Keep the archive out of git without touching the project's own ignore file."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)

@@ -1,0 +1,183 @@
+"""Whether a kernel's answers are right.
+
+Owns the oracle of a case, the comparison with it, and the drawing of fresh calls. Knows nothing of time.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from pytest_lance_autoresearch import compare, seeds
+from pytest_lance_autoresearch.errors import KernelIncorrect, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.records import Call, Case, Window
+
+CALLS_PER_CHECK = 3
+"""Calls of each case in the correctness battery, per seed."""
+
+
+class Runner(Protocol):
+    """Where a kernel runs: a worker process, or this process under a debugger."""
+
+    def bind(self, key: str, state: bytes) -> None: ...
+    def release(self, key: str) -> None: ...
+    def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> Window: ...
+    def answer(self, index: int) -> Any: ...
+
+
+class Oracle:
+    """The reference, bound to one state."""
+
+    def __init__(self, target: Target, state: Any) -> None:
+        self._target = target
+        with _blaming(target, "reference.py"):
+            self._function = target.wiring.bind(target.reference, state)
+
+    def expected(self, call: Call) -> Any:
+        """The reference's result on a private copy of the arguments."""
+        copies = tuple(value.copy() if isinstance(value, np.ndarray) else value for value in call)
+        with _blaming(self._target, "reference.py"):
+            return self._function(*copies)
+
+    def result_bytes(self, call: Call) -> int:
+        """Room that surely holds a kernel's result of such a call."""
+        expected = self.expected(call)
+        items = expected if isinstance(expected, tuple) else (expected,)
+        return 2 * sum(np.asarray(item).nbytes for item in items)
+
+    def verify(self, actual: Any, call: Call, where: str, seed: int | None = None) -> None:
+        """Compare one answer; KernelIncorrect with `where` and the difference."""
+        self.compare(actual, self.expected(call), call, where, seed)
+
+    def compare(self, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None) -> None:
+        """The same, with the expected result at hand."""
+        check = getattr(self._target.wiring, "check", None)
+        try:
+            if check is None:
+                compare.exact(actual, expected)
+            else:
+                check(actual, expected, call)
+        except AssertionError as difference:
+            raise KernelIncorrect(f"{where}: {str(difference) or 'target.check failed'}", seed) from None
+        except Exception as error:
+            raise KernelIncorrect(
+                f"{where}: target.check could not compare the result: {type(error).__name__}: {error}", seed
+            ) from error
+
+
+@dataclass
+class Feed:
+    """Fresh calls of one case: every draw is a new stream, none is ever drawn twice."""
+
+    target: Target
+    case: Case
+    state: Any
+    seed: int
+    stream: str
+    drawn: int = 0
+
+    def draw(self, count: int) -> list[Call]:
+        return [self._one() for _ in range(count)]
+
+    def _one(self) -> Call:
+        rng = seeds.rng(self.seed, self.target.name, self.case.id, self.stream, self.drawn)
+        self.drawn += 1
+        make_call = self.target.inputs.make_call
+        with _blaming(self.target, "inputs.py"):
+            call = make_call(self.case.shape, self.case.distribution, self.state, rng)
+        if not isinstance(call, tuple):
+            raise TargetError(
+                f"target '{self.target.name}': inputs.make_call returned a {type(call).__name__} for "
+                f"{self.case.id}; expected a tuple of one call's arguments"
+            )
+        return call
+
+
+def make_state(target: Target, case: Case, seed: int, *, hidden: bool = False) -> Any:
+    """What exists before the case's first call; `hidden` asks for a size near the published one."""
+    maker = getattr(target.inputs, "make_hidden_state", None) if hidden else None
+    stream = "hidden state" if hidden else "state"
+    with _blaming(target, "inputs.py"):
+        return (maker or target.inputs.make_state)(
+            case.shape, case.distribution, seeds.rng(seed, target.name, case.id, stream)
+        )
+
+
+def check_calls(
+    runner: Runner, oracle: Oracle, key: str, calls: Sequence[Call], what: str, seed: int | None = None
+) -> None:
+    """Run the calls as one window and verify every answer."""
+    runner.run(key, calls, oracle.result_bytes(calls[0]))
+    for index, call in enumerate(calls):
+        where = f"{key}, {what} call {index + 1} of {len(calls)}"
+        oracle.verify(runner.answer(index), call, where, seed)
+
+
+def check_properties(target: Target, runner: Runner, seed: int | None, examples: int) -> None:
+    """Let Hypothesis look for a state and a call outside the battery on which the kernel is wrong.
+
+    `seed` None means the published examples. Raises the failure of the smallest example found.
+    """
+    import hypothesis
+
+    with _blaming(target, "target.py"):
+        strategy = target.wiring.properties()
+
+    def holds(example: tuple[Any, Call]) -> None:
+        state, call = example
+        runner.bind("properties", pickle.dumps(state))
+        description = f"properties, on {_describe(state)} and the call {_describe(call)}"
+        oracle = Oracle(target, state)
+        runner.run("properties", [call], oracle.result_bytes(call))
+        oracle.verify(runner.answer(0), call, description, seed)
+
+    settings = hypothesis.settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=seed is None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        verbosity=hypothesis.Verbosity.quiet,
+        phases=[p for p in hypothesis.Phase if p is not hypothesis.Phase.explain],
+    )
+    test = settings(hypothesis.given(strategy)(holds))
+    (test if seed is None else hypothesis.seed(seed)(test))()
+
+
+def _describe(value: Any) -> str:
+    """A value as a person can read it: arrays by dtype and shape, and whole when they are small."""
+    if isinstance(value, np.ndarray):
+        form = f"{value.dtype}{list(value.shape)}"
+        return f"{form} {np.array2string(value, separator=', ')}" if 0 < value.size <= 8 else form
+    if isinstance(value, tuple):
+        names = getattr(value, "_fields", None)
+        parts = [_describe(item) for item in value]
+        if names:
+            parts = [f"{name}={part}" for name, part in zip(names, parts, strict=True)]
+        return f"{type(value).__name__ if names else ''}({', '.join(parts)})"
+    return repr(value)
+
+
+class _blaming:  # noqa: N801  (reads as a verb where it is used)
+    """Turns an exception in a target's own file into a TargetError that names the file."""
+
+    def __init__(self, target: Target, file: str) -> None:
+        self._target, self._file = target, file
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, TargetError):
+            raise TargetError(
+                f"target '{self._target.name}': {self._file} raised {type(error).__name__}: {error}"
+            ) from error

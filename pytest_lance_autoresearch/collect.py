@@ -1,0 +1,149 @@
+"""Targets as pytest nodes: a directory, one module whose path is kernels.py, and plain functions.
+
+Owns what the test tree looks like and what each item runs. kernels.py itself is never imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_lance_autoresearch import discover, load
+from pytest_lance_autoresearch.cases import cases as cases_of
+from pytest_lance_autoresearch.errors import AutoresearchError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_lance_autoresearch.records import Case, Layout
+    from pytest_lance_autoresearch.session import Suite
+
+GATE = "test_keep_gate"
+
+
+class TargetDirectory(pytest.Directory):
+    """A target's directory; its only child is the module of its kernel."""
+
+    layout: Layout
+    suite: Suite
+
+    @classmethod
+    def make(cls, parent: pytest.Collector, path: Path, layout: Layout, suite: Suite) -> TargetDirectory:
+        node: TargetDirectory = cls.from_parent(parent, path=path)
+        node.layout, node.suite = layout, suite
+        return node
+
+    def collect(self) -> Iterable[pytest.Collector]:
+        if not self.suite.selects(self.layout):
+            return
+        self.suite.collected.add(self.layout.name)
+        yield KernelModule.make(self, self.layout, self.suite)
+
+
+class KernelModule(pytest.Module):
+    """Stands for kernels.py in the tree without importing it."""
+
+    layout: Layout
+    suite: Suite
+    kernel_cases: tuple[Case, ...] = ()
+
+    @classmethod
+    def make(cls, parent: TargetDirectory, layout: Layout, suite: Suite) -> KernelModule:
+        node: KernelModule = cls.from_parent(parent, path=_shown_path(layout))
+        node.layout, node.suite = layout, suite
+        return node
+
+    def _getobj(self) -> ModuleType:
+        """The synthetic module that pytest looks into, instead of importing the file."""
+        try:
+            target = load.load(self.layout)
+            self.kernel_cases = cases_of(target)
+        except AutoresearchError as fault:
+            return _module(self, 0, {"test_contract": _raising(str(fault))})
+        except OSError as error:
+            fault_text = f"target '{self.layout.name}': {error.filename} cannot be read: {error.strerror}"
+            return _module(self, 0, {"test_contract": _raising(fault_text)})
+        self.suite.add(target, self.kernel_cases)
+        return _module(self, load.definition_line(target.kernel), self._functions(target))
+
+    def _functions(self, target: load.Target) -> dict[str, Callable[..., None]]:
+        """The target's tests; the order is the order in which they run."""
+        by_id = {(case.shape, case.distribution): case for case in self.kernel_cases}
+        name, suite = target.name, self.suite
+
+        def test_correctness(shape: Any, distribution: str) -> None:
+            suite.check_case(name, by_id[shape, distribution])
+
+        def test_properties() -> None:
+            suite.check_properties(name)
+
+        def test_speed(shape: Any, distribution: str) -> None:
+            suite.measure_case(name, by_id[shape, distribution], None)
+
+        def test_speed_benchmarked(shape: Any, distribution: str, benchmark: Any) -> None:
+            suite.measure_case(name, by_id[shape, distribution], benchmark)
+
+        def test_keep_gate(request: pytest.FixtureRequest) -> None:
+            suite.gate(name, request.node)
+
+        functions: dict[str, Callable[..., None]] = {"test_correctness": test_correctness}
+        if target.has_properties:
+            functions["test_properties"] = test_properties
+        if suite.benchmarks:
+            mark = pytest.mark.benchmark(group=name, timer=suite.clock)
+            functions["test_speed"] = mark(test_speed_benchmarked)
+        else:
+            functions["test_speed"] = test_speed
+        if suite.options.gate:
+            functions[GATE] = test_keep_gate
+        return functions
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        """Give the function its cases: every shape x distribution, only the timed ones for speed."""
+        if "distribution" not in metafunc.fixturenames:
+            return
+        timed_only = metafunc.function.__name__ == "test_speed"
+        wanted = [case for case in self.kernel_cases if case.timed or not timed_only]
+        shapes = {case.shape_id: case.shape for case in wanted}
+        metafunc.parametrize("shape", list(shapes.values()), ids=list(shapes))
+        metafunc.parametrize("distribution", list(dict.fromkeys(case.distribution for case in wanted)))
+
+
+def kernel_module(node: pytest.Item | pytest.Collector) -> KernelModule | None:
+    """The kernel's module that a node belongs to, if it belongs to one."""
+    return node.getparent(KernelModule)
+
+
+def is_gate(item: pytest.Item) -> bool:
+    return item.name == GATE and kernel_module(item) is not None
+
+
+def _module(node: KernelModule, line: int, functions: dict[str, Callable[..., None]]) -> ModuleType:
+    """A module with the functions, each of which an IDE finds at the kernel's own definition."""
+    module = ModuleType(f"autoresearch_tests_{node.layout.name}")
+    module.__file__ = str(node.path)
+    for name, function in functions.items():
+        assert isinstance(function, FunctionType)
+        function.__name__ = function.__qualname__ = name
+        function.__module__ = module.__name__
+        function.__test__ = True  # type: ignore[attr-defined]
+        function.__code__ = function.__code__.replace(co_filename=str(node.path), co_firstlineno=line + 1)
+        setattr(module, name, function)
+    return module
+
+
+def _raising(sentence: str) -> Callable[[], None]:
+    def test_contract() -> None:
+        raise TargetError(sentence)
+
+    return test_contract
+
+
+def _shown_path(layout: Layout) -> Path:
+    """kernels.py, or where that is missing the first file of the target that is there."""
+    names = ("kernels.py", *discover.CODE_FILES)
+    return next(layout.directory / name for name in names if (layout.directory / name).is_file())

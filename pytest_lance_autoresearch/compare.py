@@ -1,0 +1,239 @@
+"""Comparisons of a kernel's result with the oracle's, for the `check` of a target.
+
+Owns how two results are compared and how a difference is described. Each helper returns None or raises
+`Mismatch` (an AssertionError) whose text names how many values differ, the first and the worst of them, both
+values and the limit. Every test is written `ok = error <= limit`, so that NaN never passes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+UNIT_SCALE_LIMIT = 1e-4
+"""Default limit of `max_abs_err`: fit for values near 1, and for nothing else."""
+
+
+class Mismatch(AssertionError):
+    """A kernel's result is not the oracle's."""
+
+
+def exact(actual: Any, expected: Any, what: str = "result") -> None:
+    """Require the same structure, dtype, shape and bits.
+
+    Parameters
+    ----------
+    actual, expected : numpy.ndarray, or a tuple of them
+        Arrays of any dtype and shape; tuples are compared item by item. NaNs are equal when their bits are;
+        0.0 and -0.0 differ.
+    what : str
+        The name that the message gives to the value.
+
+    Raises
+    ------
+    Mismatch
+        On the first item that differs.
+    """
+    if isinstance(expected, tuple):
+        if type(actual) is not tuple or len(actual) != len(expected):
+            raise Mismatch(f"{what}: {_kind(actual)}, expected {_kind(expected)}")
+        for index, (item, wanted) in enumerate(zip(actual, expected, strict=True)):
+            exact(item, wanted, f"{what}[{index}]")
+        return
+    wanted = np.asarray(expected)
+    _same_form(actual, wanted.dtype, wanted.shape, what)
+    differs = _bits(actual) != _bits(wanted)
+    if differs.ndim > wanted.ndim:
+        differs = differs.any(axis=-1)
+    if differs.any():
+        first = _first(differs)
+        raise Mismatch(
+            f"{what}: {_count(differs)} values differ (bits must be equal); "
+            f"first at {_where(first)}: kernel {_show(actual[first])}, reference {_show(wanted[first])}"
+        )
+
+
+def max_abs_err(
+    actual: Any,
+    expected: ArrayLike,
+    limit: ArrayLike = UNIT_SCALE_LIMIT,
+    *,
+    dtype: DTypeLike | None = None,
+    what: str = "result",
+) -> None:
+    """Require `|actual - expected| <= limit` for every value, NaN exactly where the oracle has NaN.
+
+    Parameters
+    ----------
+    actual : numpy.ndarray
+        The kernel's values.
+    expected : array of the same shape
+        The oracle's values, best in float64.
+    limit : float or array that broadcasts to the shape
+        The largest allowed absolute error. A bound that the oracle computes from the terms it summed,
+        `c * 2**-24 * n_terms * sum(|terms|)` for float32 (Higham, Accuracy and Stability of Numerical
+        Algorithms, section 4.2), accepts every order of summation and refuses half precision; the default
+        1e-4 fits values near 1 only.
+    dtype : dtype, optional
+        The dtype that `actual` must have; by default that of `expected`.
+    what : str
+        The name that the message gives to the value.
+
+    Raises
+    ------
+    Mismatch
+        When the type, dtype, shape or any value is wrong. Infinities must be equal.
+    """
+    wanted = np.asarray(expected)
+    _same_form(actual, np.dtype(dtype) if dtype is not None else wanted.dtype, wanted.shape, what)
+    limits = np.broadcast_to(np.asarray(limit, dtype=np.float64), wanted.shape)
+    error = _error(actual, wanted)
+    wrong = ~(error <= limits)
+    if not wrong.any():
+        return
+    worst = np.unravel_index(int(np.argmax(_badness(error, limits))), wrong.shape)
+    uniform = np.asarray(limit).ndim == 0
+    head = (
+        f"differ by more than {float(limits.flat[0]):.3g}" if uniform else "differ by more than their limit"
+    )
+
+    def side(index: tuple[Any, ...]) -> str:
+        return (
+            f"at {_where(index)}: kernel {_show(actual[index])}, reference {_show(wanted[index])} "
+            f"(error {float(error[index]):.3g}, limit {float(limits[index]):.3g})"
+        )
+
+    raise Mismatch(f"{what}: {_count(wrong)} values {head}; first {side(_first(wrong))}; worst {side(worst)}")
+
+
+def top_k(
+    ids: Any,
+    distances: Any,
+    oracle: ArrayLike,
+    k: int,
+    limit: ArrayLike,
+    *,
+    id_dtype: DTypeLike = np.uint32,
+    dtype: DTypeLike = np.float32,
+    what: str = "top-k",
+) -> None:
+    """Require a correct list of the k smallest distances; rows closer than the limit may swap places.
+
+    Parameters
+    ----------
+    ids : numpy.ndarray, shape (min(k, n),), dtype `id_dtype`
+        Rows chosen by the kernel: unique and in range.
+    distances : numpy.ndarray, shape (min(k, n),), dtype `dtype`
+        Their distances in ascending order; each within its limit of the oracle's distance *of that row*, and
+        of the oracle's distance of that rank.
+    oracle : array, shape (n,)
+        The oracle's distance of every row; NaN ranks last.
+    k : int
+        How many rows were asked for.
+    limit : float or array, shape (n,)
+        The largest allowed absolute error of each row's distance.
+
+    Raises
+    ------
+    Mismatch
+        Naming the first rank that is wrong. Equal ids are never required: any order inside a tie is right.
+    """
+    every = np.asarray(oracle, dtype=np.float64)
+    limits = np.broadcast_to(np.asarray(limit, dtype=np.float64), every.shape)
+    size = min(k, every.size)
+    _same_form(ids, np.dtype(id_dtype), (size,), f"{what} ids")
+    _same_form(distances, np.dtype(dtype), (size,), f"{what} distances")
+    _valid_ids(ids, every.size, what)
+    rows = ids.astype(np.int64)
+    max_abs_err(
+        distances, every[rows], limits[rows], dtype=dtype, what=f"{what} distances of the returned ids"
+    )
+    best = np.argsort(every, kind="stable")[:size]
+    max_abs_err(
+        distances, every[best], limits[best] + limits[rows], dtype=dtype, what=f"{what} distances by rank"
+    )
+    unsorted = np.flatnonzero(distances[1:] < distances[:-1])
+    if unsorted.size:
+        rank = int(unsorted[0])
+        raise Mismatch(
+            f"{what} distances: not ascending; first at [{rank + 1}]: "
+            f"{_show(distances[rank + 1])} after {_show(distances[rank])}"
+        )
+
+
+def _valid_ids(ids: NDArray[Any], n: int, what: str) -> None:
+    outside = (ids < 0) | (ids >= n)
+    if outside.any():
+        first = _first(outside)
+        raise Mismatch(
+            f"{what} ids: {_count(outside)} are no row; first at {_where(first)}: "
+            f"{_show(ids[first])}, expected 0 to {n - 1}"
+        )
+    values, first_seen, times = np.unique(ids, return_index=True, return_counts=True)
+    if (times > 1).any():
+        twice = int(np.argmax(times > 1))
+        raise Mismatch(
+            f"{what} ids: row {_show(values[twice])} is returned {int(times[twice])} times; "
+            f"first at [{int(first_seen[twice])}]"
+        )
+
+
+def _same_form(actual: Any, dtype: np.dtype[Any], shape: tuple[int, ...], what: str) -> None:
+    if type(actual) is not np.ndarray:
+        raise Mismatch(f"{what}: {_kind(actual)}, expected a numpy.ndarray")
+    if actual.dtype != dtype or actual.shape != shape:
+        raise Mismatch(
+            f"{what}: {actual.dtype} of shape {_shape(actual.shape)}, expected {dtype} of shape {_shape(shape)}"
+        )
+
+
+def _error(actual: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
+    """|actual - wanted| in float64; 0 where both are the same NaN or infinity, NaN where only one is."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(actual.astype(np.float64) - wanted.astype(np.float64))
+    both_nan = np.isnan(actual) & np.isnan(wanted)
+    return np.where(both_nan | (actual == wanted), 0.0, error)
+
+
+def _badness(error: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = error / limits
+    ratio[error == 0] = 0.0
+    ratio[np.isnan(error)] = np.inf
+    return ratio
+
+
+def _bits(array: NDArray[Any]) -> NDArray[Any]:
+    """The array's bytes, one trailing axis per value when an item is wider than one byte."""
+    flat = np.ascontiguousarray(array).reshape(array.shape)
+    if flat.dtype.itemsize in (1, 2, 4, 8):
+        return flat.view(f"u{flat.dtype.itemsize}")
+    return flat[..., None].view(np.uint8)
+
+
+def _first(mask: NDArray[np.bool_]) -> tuple[Any, ...]:
+    return tuple(np.unravel_index(int(np.argmax(mask)), mask.shape))
+
+
+def _count(mask: NDArray[np.bool_]) -> str:
+    return f"{int(mask.sum())} of {mask.size}"
+
+
+def _where(index: tuple[Any, ...]) -> str:
+    return "[" + ", ".join(str(int(i)) for i in index) + "]"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+
+
+def _show(value: Any) -> str:
+    return f"{float(value):.9g}" if isinstance(value, np.floating) else str(value)
+
+
+def _kind(value: Any) -> str:
+    return f"a tuple of {len(value)}" if type(value) is tuple else f"a {type(value).__name__}"

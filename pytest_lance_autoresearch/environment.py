@@ -1,0 +1,100 @@
+"""Facts about this machine and checkout, and the placing of processes on its cores.
+
+Owns what is asked of the operating system and of git. Where a system lacks something, `missing` says so in one
+line; nothing here raises for that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+
+def host() -> str:
+    """The machine's name and processor, for the log."""
+    return f"{platform.node() or 'unknown'} ({_processor()})"
+
+
+def commit(directory: Path) -> str:
+    """The git commit of the checkout that holds `directory`; '' without git or without a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    command = [git, "-C", str(directory), "rev-parse", "--short=12", "HEAD"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+    return ""
+
+
+def versions() -> dict[str, str]:
+    """What a measurement depends on besides the target's files."""
+    packages = ("pytest-lance-autoresearch", "numpy", "numba", "llvmlite")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+@contextmanager
+def timing_lock(on_wait: Callable[[], None]) -> Iterator[None]:
+    """Held while one trial measures; a second trial of this user on this machine waits, after `on_wait()`."""
+    path = Path(tempfile.gettempdir()) / f"pytest-lance-autoresearch-{os.getuid()}.lock"
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def missing() -> str:
+    """What measuring lacks on this system, in one line; '' on Linux, where nothing is missing."""
+    if sys.platform.startswith("linux"):
+        return ""
+    return (
+        f"{platform.system()}: no outside CPU clock and no processor affinity, so wall time alone decides; "
+        f"peak RSS is sampled after the windows"
+    )
+
+
+@contextmanager
+def placed(pids: Sequence[int]) -> Iterator[None]:
+    """Keep the workers together on one core and this thread off it, where there are two cores or more."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    ours = os.sched_getaffinity(0)
+    if len(ours) < 2:
+        yield
+        return
+    core = max(ours)
+    for pid in pids:
+        os.sched_setaffinity(pid, {core})
+    os.sched_setaffinity(0, ours - {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

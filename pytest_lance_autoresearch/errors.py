@@ -1,0 +1,68 @@
+"""The faults that a person or an agent is told about, each as one sentence.
+
+Owns the exception types. A message says where, what was found, what was expected and, where it helps, what
+to type; it is shown as it is, without a traceback.
+"""
+
+from __future__ import annotations
+
+from pytest_lance_autoresearch.records import Status
+
+
+class AutoresearchError(Exception):
+    """A fault with a sentence for the user; never a bug of the plugin itself."""
+
+
+class SelectionError(AutoresearchError):
+    """A target was asked for that is not there."""
+
+
+class TargetError(AutoresearchError):
+    """A target's files or its protocol are at fault (not its kernel)."""
+
+
+class LogError(AutoresearchError):
+    """A log or an archive cannot be read or written."""
+
+
+class KernelFailure(AutoresearchError):
+    """The kernel did something that no correct kernel does.
+
+    `status` is the trial's end in the log; `seed` is the secret seed that showed it, None for published inputs.
+    """
+
+    status = Status.INCORRECT
+
+    def __init__(self, message: str, seed: int | None = None) -> None:
+        super().__init__(message)
+        self.seed = seed
+
+
+class KernelIncorrect(KernelFailure):
+    """Its result differs from the oracle's."""
+
+
+class KernelRaised(KernelFailure):
+    """It raised an exception, or returned something that is no array."""
+
+
+class KernelCrashed(KernelFailure):
+    """Its process ended while it worked."""
+
+    status = Status.CRASH
+
+
+class KernelTimeout(KernelFailure):
+    """It did not answer within its deadline."""
+
+    status = Status.TIMEOUT
+
+
+class KernelRefused(KernelFailure):
+    """It broke a rule of the measurement: work outside the window, threads, processes, changed inputs."""
+
+    status = Status.INVALID
+
+
+class TrialInvalid(AutoresearchError):
+    """No verdict is possible: the harness changed, or the baseline's source cannot be had."""

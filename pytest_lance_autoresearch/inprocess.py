@@ -1,0 +1,55 @@
+"""The in-process runner: a kernel in pytest's own process, so that a debugger's breakpoint in it works.
+
+Owns running kernels.py here, with its own path, for correctness only: never a time, never a verdict. Set
+NUMBA_DISABLE_JIT=1 as well, so that breakpoints inside compiled functions are reached.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from pytest_lance_autoresearch import load
+from pytest_lance_autoresearch.errors import KernelRaised
+from pytest_lance_autoresearch.records import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.records import Call
+
+
+class InProcessRunner:
+    """Runs a target's kernel in this process."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        name = load.module_name(target.name, "kernels")
+        try:
+            self._kernels = load.execute_source(name, target.kernel.text, str(target.kernel.path))
+        except Exception as error:
+            raise KernelRaised(f"being loaded: the kernel raised {type(error).__name__}: {error}") from error
+        self._bound: dict[str, Any] = {}
+        self._answers: list[Any] = []
+
+    def bind(self, key: str, state: bytes) -> None:
+        self._bound[key] = self._target.wiring.bind(self._kernels, pickle.loads(state))
+
+    def release(self, key: str) -> None:
+        del self._bound[key]
+
+    def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> Window:  # noqa: ARG002
+        """Run the calls; an exception is the kernel's own, with its traceback. The window has no time."""
+        self._answers = [_copied(self._bound[key](*call)) for call in calls]
+        return Window(len(calls), 0, None)
+
+    def answer(self, index: int) -> Any:
+        return self._answers[index]
+
+
+def _copied(result: Any) -> Any:
+    """A private copy, since a kernel may reuse its buffers; a wrong type is left for the check to refuse."""
+    if isinstance(result, tuple):
+        return tuple(_copied(item) for item in result)
+    return result.copy() if hasattr(result, "copy") else result

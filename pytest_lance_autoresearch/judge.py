@@ -1,0 +1,123 @@
+"""The verdict: a pure function of what was measured and of the rules.
+
+Owns the decision; the sentence about it is `report`'s, the measuring `trial`'s.
+
+A keep needs, in this order: every case shown not to be slower than its limit, memory within its guard, an overall
+interval that excludes 1 with a point of at least `min_effect`, wall and CPU time in agreement, and all of it
+again from a second pair of processes. The confidence is spent evenly over the looks (Bonferroni), so that
+looking several times does not inflate false keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_lance_autoresearch import aggregate, stats
+from pytest_lance_autoresearch.records import Cause, Judgement, Kind, PairRecord, Rules
+
+PAIRS_FOR_KEEP = 2
+"""Pairs of worker processes that must agree before a keep."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a look knows."""
+
+    pairs: Sequence[PairRecord]
+    overhead_ns: Mapping[str, float]
+    """The runner's cost per call, by case; its keys are the timed cases."""
+    baseline_code_size: int
+    candidate_code_size: int
+    looks: int
+    """Looks taken so far, this one included."""
+    seconds: float
+
+
+def look(evidence: Evidence, rules: Rules) -> Judgement:
+    """Judge the evidence: keep, discard, inconclusive, or what to measure next."""
+    ratios = aggregate.log_ratios(evidence.pairs, evidence.overhead_ns)
+    alpha = (1 - rules.confidence) / rules.max_looks
+    overall = stats.overall(ratios, alpha)
+    cases = {case: stats.median_interval(v, alpha / len(ratios)) for case, v in ratios.items()}
+    cpu = aggregate.cpu_log_ratios(evidence.pairs)
+    cpu_overall = stats.overall(cpu, alpha) if cpu else None
+    kind, cause = _decide(evidence, rules, overall, cases, cpu_overall, alpha)
+    if kind in (Kind.MORE, Kind.RENEW):
+        kind, cause = _unless_over(evidence, rules, kind, cause)
+    return Judgement(
+        kind,
+        cause,
+        overall.ratio(),
+        {case: estimate.ratio() for case, estimate in cases.items()},
+        cpu_overall.ratio() if cpu_overall else None,
+        min(cases, key=lambda case: cases[case].point),
+        max(pair.baseline_peak_rss_bytes for pair in evidence.pairs),
+        max(pair.candidate_peak_rss_bytes for pair in evidence.pairs),
+        evidence.baseline_code_size,
+        evidence.candidate_code_size,
+    )
+
+
+def _decide(
+    evidence: Evidence,
+    rules: Rules,
+    overall: stats.LogEstimate,
+    cases: Mapping[str, stats.LogEstimate],
+    cpu: stats.LogEstimate | None,
+    alpha: float,
+) -> tuple[Kind, Cause]:
+    floor = -math.log1p(rules.case_limit)
+    effect, band = math.log1p(rules.min_effect), math.log1p(rules.noise_band)
+    smaller = evidence.candidate_code_size < evidence.baseline_code_size
+    if any(estimate.high < floor for estimate in cases.values()):
+        return Kind.DISCARD, Cause.CASE_REGRESSED
+    if overall.high < 0 and not (smaller and overall.high > -band):
+        return Kind.DISCARD, Cause.SLOWER
+    if not memory_allowed(evidence.pairs, rules):
+        return Kind.DISCARD, Cause.MEMORY
+    if not smaller and overall.high < effect:
+        return Kind.DISCARD, Cause.TOO_SMALL if overall.low > 0 else Cause.WITHIN_NOISE
+    if any(estimate.low <= floor for estimate in cases.values()):
+        return Kind.MORE, Cause.UNDECIDED
+    if overall.low > 0 and overall.point >= effect:
+        if cpu is not None and cpu.low <= 0:
+            return _if_settled(cpu.high < effect, Cause.CPU_DISAGREES)
+        return _if_confirmed(evidence, alpha, Cause.FASTER)
+    if smaller and overall.low > -band and overall.high < band:
+        return _if_confirmed(evidence, alpha, Cause.SIMPLER)
+    return Kind.MORE, Cause.UNDECIDED
+
+
+def memory_allowed(pairs: Sequence[PairRecord], rules: Rules) -> bool:
+    """Whether the candidate's peak stays within both guards, the fraction and the bytes."""
+    baseline = max(pair.baseline_peak_rss_bytes for pair in pairs)
+    excess = max(pair.candidate_peak_rss_bytes for pair in pairs) - baseline
+    return excess <= rules.memory_bytes and excess <= rules.memory_fraction * baseline
+
+
+def _if_settled(settled: bool, cause: Cause) -> tuple[Kind, Cause]:
+    return (Kind.DISCARD, cause) if settled else (Kind.MORE, cause)
+
+
+def _if_confirmed(evidence: Evidence, alpha: float, cause: Cause) -> tuple[Kind, Cause]:
+    """A keep only after a second pair of processes; each pair alone must say the same for a gain."""
+    if len(evidence.pairs) < PAIRS_FOR_KEEP:
+        return Kind.RENEW, cause
+    if cause is Cause.SIMPLER:
+        return Kind.KEEP, cause
+    alone = [
+        stats.overall(aggregate.log_ratios([pair], evidence.overhead_ns), alpha) for pair in evidence.pairs
+    ]
+    if all(estimate.low > 0 for estimate in alone):
+        return Kind.KEEP, cause
+    return Kind.MORE, Cause.NOT_CONFIRMED
+
+
+def _unless_over(evidence: Evidence, rules: Rules, kind: Kind, cause: Cause) -> tuple[Kind, Cause]:
+    if evidence.seconds >= rules.max_seconds:
+        return Kind.INCONCLUSIVE, Cause.BUDGET
+    if evidence.looks >= rules.max_looks:
+        return Kind.INCONCLUSIVE, Cause.NOT_CONFIRMED if kind is Kind.RENEW else cause
+    return kind, cause

@@ -1,0 +1,174 @@
+"""A target's files, read once and turned into modules.
+
+Owns reading, hashing and executing `inputs.py`, `target.py` and `reference.py`, always from the bytes that
+were hashed and never from byte code. `kernels.py` is read and hashed here and executed nowhere in this
+process, except by the in-process runner.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import linecache
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pytest_lance_autoresearch.errors import TargetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_lance_autoresearch.records import Layout
+
+from pytest_lance_autoresearch.records import Source
+
+HARNESS_FILES = ("inputs.py", "reference.py", "target.py")
+"""What the measured party must not change; each is fingerprinted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A loaded target: its modules, its kernel's bytes and the fingerprint of everything else."""
+
+    layout: Layout
+    inputs: ModuleType
+    wiring: ModuleType
+    """The module of target.py."""
+    kernel: Source
+    files: dict[str, bytes]
+    fingerprint: str
+    """'inputs:1a2b3c4d,reference:...,target:...', the first 8 hex digits of each file's sha256."""
+
+    @property
+    def name(self) -> str:
+        return self.layout.name
+
+    @functools.cached_property
+    def reference(self) -> ModuleType:
+        """The oracle's module; executed at first use, because an oracle may import dear packages."""
+        siblings = {"inputs": self.inputs}
+        return execute(self.layout, "reference", self.files["reference.py"], siblings)
+
+    @functools.cached_property
+    def has_properties(self) -> bool:
+        return callable(getattr(self.wiring, "properties", None))
+
+
+def load(layout: Layout) -> Target:
+    """Read and execute a target's plain modules; its first fault is raised as TargetError."""
+    if layout.faults:
+        raise TargetError(layout.faults[0])
+    files = {name: (layout.directory / name).read_bytes() for name in HARNESS_FILES}
+    inputs = execute(layout, "inputs", files["inputs.py"], {})
+    wiring = execute(layout, "target", files["target.py"], {"inputs": inputs})
+    return Target(layout, inputs, wiring, read_source(layout.kernel_path), files, fingerprint(files))
+
+
+def read_source(path: Path) -> Source:
+    """The kernel in `path`, read once."""
+    return make_source(path.read_bytes(), path)
+
+
+def make_source(text: bytes, path: Path) -> Source:
+    """A kernel from its bytes; a syntax error is no fault here, it shows when the kernel is loaded."""
+    digest = hashlib.sha256(text).hexdigest()
+    try:
+        tree = _without_docstrings(ast.parse(text))
+    except (SyntaxError, ValueError):
+        return Source(text, path, digest, digest, 0)
+    size = sum(1 for _ in ast.walk(tree))
+    return Source(text, path, digest, hashlib.sha256(ast.dump(tree).encode()).hexdigest(), size)
+
+
+def fingerprint(files: dict[str, bytes]) -> str:
+    """One short digest per file, so that a change can be named from the log alone."""
+    digests = (
+        (name.removesuffix(".py"), hashlib.sha256(text).hexdigest()[:8]) for name, text in files.items()
+    )
+    return ",".join(f"{stem}:{digest}" for stem, digest in sorted(digests))
+
+
+def execute(layout: Layout, stem: str, text: bytes, siblings: dict[str, ModuleType]) -> ModuleType:
+    """Run a target's module from its bytes, with its siblings importable by their plain names."""
+    path = layout.directory / f"{stem}.py"
+    try:
+        with importable(siblings):
+            return execute_source(module_name(layout.name, stem), text, str(path))
+    except Exception as error:
+        line = _line_in(error, str(path))
+        raise TargetError(
+            f"target '{layout.name}': {stem}.py does not load: {type(error).__name__}: {error}{line}"
+        ) from error
+
+
+def module_name(target: str, stem: str) -> str:
+    """The name under which a target's module is registered, the same in every process (pickle needs it)."""
+    return f"autoresearch_{stem}_{target}"
+
+
+def execute_source(name: str, text: bytes, filename: str) -> ModuleType:
+    """Compile and run `text` as the module `name`; tracebacks and debuggers find it as `filename`."""
+    module = ModuleType(name)
+    module.__file__ = filename
+    lines = text.decode("utf-8", "replace").splitlines(keepends=True)
+    linecache.cache[filename] = (len(text), None, lines, filename)
+    previous = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(text, filename, "exec", dont_inherit=True), module.__dict__)
+    except BaseException:
+        sys.modules.pop(name)
+        if previous is not None:
+            sys.modules[name] = previous
+        raise
+    return module
+
+
+@contextmanager
+def importable(modules: dict[str, ModuleType]) -> Iterator[None]:
+    """Make `import inputs` find the target's own module while one of its siblings is executed."""
+    hidden = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name, module in hidden.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+
+def definition_line(source: Source) -> int:
+    """The zero-based line of the kernel's first public class or function, for IDEs; 0 if there is none."""
+    try:
+        body = ast.parse(source.text).body
+    except (SyntaxError, ValueError):
+        return 0
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    public = [node for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
+    classes = [node for node in public if isinstance(node, ast.ClassDef)]
+    return (classes or public)[0].lineno - 1 if public else 0
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return tree
+
+
+def _line_in(error: BaseException, filename: str) -> str:
+    """' (line N)' of the innermost place in that file, or nothing."""
+    if isinstance(error, SyntaxError) and error.filename == filename:
+        return f" (line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == filename]
+    return f" (line {lines[-1]})" if lines else ""

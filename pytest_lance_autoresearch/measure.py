@@ -1,0 +1,160 @@
+"""Timed windows: one kernel alone, or baseline and candidate interleaved.
+
+Owns how long a window is, in which order windows run, and which of their answers are verified. Says nothing
+about what the times mean.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_lance_autoresearch import wire, worker
+from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
+from pytest_lance_autoresearch.records import Block, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_lance_autoresearch.check import Feed, Oracle, Runner
+    from pytest_lance_autoresearch.records import Call
+
+WINDOW_NS = 6_000_000
+"""Length that a window is planned for; below 5 ms the parent's own overhead shows."""
+MAX_CALLS = 1024
+MAX_ARGUMENT_BYTES = 2**28
+"""Most shared memory that the arguments of one window may take."""
+_OVERHEAD_REPEATS = 7
+_CHOICE = random.SystemRandom()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One case as it is measured: bound key, oracle, fresh calls and the plan of its windows."""
+
+    key: str
+    oracle: Oracle
+    feed: Feed
+    calls: int
+    """Calls per window, the same for every window and both sides."""
+    result_bytes: int
+    call_overhead_ns: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two sides of a paired measurement, each in a process of its own."""
+
+    baseline: Runner
+    candidate: Runner
+
+    def side(self, letter: str) -> Runner:
+        return self.baseline if letter == "A" else self.candidate
+
+
+def plan_bench(key: str, oracle: Oracle, feed: Feed, runners: Sequence[Runner]) -> Bench:
+    """Warm the runners up on inputs that are never timed, and fix the number of calls per window.
+
+    The fastest side decides, so that both windows are long enough; a side that feigns slowness in the warm-up
+    shortens only its own windows.
+    """
+    probe = feed.draw(1)
+    result_bytes = oracle.result_bytes(probe[0])
+    call_ns = min(_warm_up(runner, key, feed, result_bytes) for runner in runners)
+    most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(probe[0])))
+    calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
+    runners[0].run(key, probe, result_bytes)
+    overhead_ns = call_overhead_ns(probe[0], runners[0].answer(0), calls)
+    return Bench(key, oracle, feed, calls, result_bytes, overhead_ns)
+
+
+def _warm_up(runner: Runner, key: str, feed: Feed, result_bytes: int) -> float:
+    """Nanoseconds per call of a window that is long enough to tell; the first call compiles and is not it."""
+    runner.run(key, feed.draw(1), result_bytes)
+    calls = 1
+    while True:
+        window = runner.run(key, feed.draw(calls), result_bytes)
+        if window.wall_ns >= WINDOW_NS / 3 or calls >= MAX_CALLS:
+            return window.wall_ns / calls
+        calls = min(MAX_CALLS, 4 * calls)
+
+
+def measure_alone(bench: Bench, runner: Runner, count: int) -> tuple[Window, ...]:
+    """`count` windows of one kernel; one answer of each, drawn after it was given, is verified."""
+    windows = []
+    for _ in range(count):
+        calls = bench.feed.draw(bench.calls)
+        windows.append(runner.run(bench.key, calls, bench.result_bytes))
+        index = _CHOICE.randrange(len(calls))
+        _compare(bench, runner, calls, index, bench.oracle.expected(calls[index]))
+    return tuple(windows)
+
+
+def measure_block(bench: Bench, pair: Pair, *, every: bool = False) -> Block:
+    """Four interleaved windows in a random ABBA order; `every` verifies all answers instead of one in each."""
+    order = _CHOICE.choice(("ABBA", "BAAB"))
+    windows: list[Window] = []
+    for half in (order[:2], order[2:]):
+        calls = bench.feed.draw(bench.calls)
+        windows += [_timed(bench, pair, letter, calls) for letter in half]
+        _verify_pair(bench, pair, calls, every=every)
+    return Block(bench.key, order, (windows[0], windows[1], windows[2], windows[3]))
+
+
+def call_overhead_ns(call: Call, answer: Any, calls: int) -> float:
+    """What the worker's loop costs per call with a kernel that does nothing, measured in this process."""
+    plan, packed = wire.plan_window("null", [call] * min(calls, 64), 0)
+    arena = wire.Arena.create(plan.memory_bytes)
+    arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
+    host = worker.KernelHost(arena)
+    host.adopt("null", lambda *_: answer)
+    times = [_loop_ns(host, plan) / len(plan.calls) for _ in range(_OVERHEAD_REPEATS)]
+    arena.close()
+    return statistics.median(times)
+
+
+def _loop_ns(host: worker.KernelHost, plan: wire.WindowPlan) -> int:
+    function, calls = host.prepare(plan)
+    start = time.perf_counter_ns()
+    worker.run_calls(function, calls)
+    return time.perf_counter_ns() - start
+
+
+def _timed(bench: Bench, pair: Pair, letter: str, calls: Sequence[Call]) -> Window:
+    with blaming_baseline(letter == "A"):
+        return pair.side(letter).run(bench.key, calls, bench.result_bytes)
+
+
+def _verify_pair(bench: Bench, pair: Pair, calls: Sequence[Call], *, every: bool) -> None:
+    """Compare the same answers of both sides; which ones count is drawn only now, after they were given."""
+    for index in range(len(calls)) if every else [_CHOICE.randrange(len(calls))]:
+        expected = bench.oracle.expected(calls[index])
+        for letter in "AB":
+            with blaming_baseline(letter == "A"):
+                _compare(bench, pair.side(letter), calls, index, expected)
+
+
+def _compare(bench: Bench, runner: Runner, calls: Sequence[Call], index: int, expected: Any) -> None:
+    where = f"{bench.key}, timed call {index + 1} of {len(calls)}"
+    bench.oracle.compare(runner.answer(index), expected, calls[index], where)
+
+
+@contextmanager
+def blaming_baseline(is_baseline: bool) -> Iterator[None]:
+    """A failure of the baseline is no fault of the candidate: it makes the trial invalid."""
+    try:
+        yield
+    except KernelFailure as failure:
+        if not is_baseline:
+            raise
+        raise TrialInvalid(f"the baseline kernel failed: {failure}") from failure
+
+
+def _argument_bytes(call: Call) -> int:
+    return sum(getattr(value, "nbytes", 0) for value in call)

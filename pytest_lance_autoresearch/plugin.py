@@ -1,0 +1,216 @@
+"""The pytest plugin: hooks only.
+
+Owns when things happen in a session. What happens is `session`'s and `collect`'s. Importing this module costs
+next to nothing, and in a project without targets nothing else of the package is imported but those two.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Generator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_lance_autoresearch import collect, options
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, TargetError
+from pytest_lance_autoresearch.session import Suite
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.records import Outcome, Progress
+
+SUITE = pytest.StashKey[Suite]()
+NO_VERDICT = 13
+"""Exit status of a gate that could not judge: a partial run, a changed harness, a lost baseline."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.declare(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    chosen = options.Options.from_config(config)
+    root = config.inipath.parent if config.inipath else config.rootpath
+    suite = Suite(
+        chosen,
+        root,
+        benchmarks=config.pluginmanager.hasplugin("benchmark") and not config.getoption("codspeed", False),
+        distributed=_is_distributed(config),
+    )
+    config.stash[SUITE] = suite
+    suite.watch = LiveLine(config)
+    given = config.args_source is pytest.Config.ArgsSource.ARGS
+    if chosen.selects and not given:
+        config.args = [str(layout.directory) for layout in suite.selected]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    suite = config.stash[SUITE]
+    if suite.options.selects and suite.distributed:
+        return "autoresearch: correctness runs in parallel; speed items run once, untimed (-n0 times them)"
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    suite = parent.config.stash[SUITE]
+    layout = suite.layout_of(path)
+    return collect.TargetDirectory.make(parent, path, layout, suite) if layout else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    module = collect.kernel_module(metafunc.definition)
+    if module is not None:
+        module.parametrize(metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=collect.is_gate)  # stable: the verdict comes after all that it rests on
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Refuse what cannot be run; later than collection, so that IDEs can still discover the tests."""
+    config = session.config
+    suite = config.stash[SUITE]
+    if config.option.collectonly or hasattr(config, "workerinput"):
+        return
+    if suite.options.gate and suite.distributed:
+        raise pytest.UsageError("--keep-gate: timing needs one process; add -n0")
+    if suite.options.gate and not suite.benchmarks:
+        raise pytest.UsageError("--keep-gate: needs pytest-benchmark; remove -p no:benchmark")
+    if not suite.distributed:
+        _refuse_missing(session, suite)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A fault with a sentence is shown as that sentence, and how to run just this item again."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, AutoresearchError):
+        report.longrepr = _sentence(item, call.excinfo.value)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(
+    session: pytest.Session, exitstatus: int | pytest.ExitCode
+) -> Generator[None, object, object]:
+    """Conclude the trials, set the exit status, and print the blocks after everything else."""
+    suite = session.config.stash.get(SUITE, None)
+    if suite is None or hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return (yield)
+    broken_off = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    outcomes, fault = [], None
+    try:
+        outcomes = suite.outcomes(
+            "no verdict: the run was broken off; nothing was logged" if broken_off else None
+        )
+    except AutoresearchError as error:
+        fault = str(error)
+    if suite.options.gate and not broken_off:
+        _set_status(session, suite, outcomes)
+    try:
+        return (yield)
+    finally:
+        _print_end(session.config, outcomes, fault)
+        suite.close()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    suite = config.stash.get(SUITE, None)
+    if suite is not None:
+        suite.close()
+
+
+class LiveLine:
+    """A status line that is rewritten while a kernel is measured; nothing where there is no terminal."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._shown = False
+
+    def __call__(self, progress: Progress) -> None:
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is None or not reporter.isatty:
+            return
+        from pytest_lance_autoresearch import report
+
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            reporter.rewrite(f" {report.live_line(progress)}", erase=True)
+            reporter.flush()
+
+
+def _is_distributed(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput") or config.getoption("dist", "no") != "no"
+
+
+def _refuse_missing(session: pytest.Session, suite: Suite) -> None:
+    missing = [layout.name for layout in suite.selected if layout.name not in suite.collected]
+    if missing:
+        names = ", ".join(f"'{name}'" for name in missing)
+        raise pytest.UsageError(
+            f"no item of {names} was collected from {' '.join(session.config.args)}; "
+            f"leave the paths away, or add the target's directory to them"
+        )
+
+
+def _sentence(item: pytest.Item, fault: AutoresearchError) -> str:
+    lines = [str(fault)]
+    seed = getattr(fault, "seed", None)
+    if not collect.is_gate(item) and not isinstance(fault, TargetError):
+        again = f"pytest {shlex.quote(item.nodeid)}"
+        if isinstance(fault, KernelFailure):
+            lines.append(f"seed: {'published' if seed is None else seed}")
+        lines.append(f"run again: {again}{'' if seed is None else f' --autoresearch-seed={seed}'}")
+    return "\n".join(lines)
+
+
+def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) -> None:
+    """The verdict's exit code, unless something besides the gates failed."""
+    if session.testsfailed > suite.closed_gates:
+        return
+    codes = [outcome.exit_code if outcome.status else NO_VERDICT for outcome in outcomes]
+    if len(outcomes) < len(suite.selected):
+        codes.append(NO_VERDICT)
+    session.exitstatus = max(codes, default=NO_VERDICT)
+
+
+def _print_end(config: pytest.Config, outcomes: list[Outcome], fault: str | None) -> None:
+    from pytest_lance_autoresearch import report
+
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    write = reporter.write_line if reporter else lambda line, **_: print(line, file=sys.stdout)  # noqa: T201
+    for outcome in outcomes:
+        for line in report.block(outcome):
+            write(line, **_colour(line))
+    path = config.stash[SUITE].options.json
+    if path is not None and outcomes:
+        fault = _write_json(path, [report.as_json(outcome) for outcome in outcomes]) or fault
+    if fault is not None:
+        write(f"ERROR: {fault}", red=True)
+
+
+def _colour(line: str) -> dict[str, bool]:
+    key, _, value = line.partition(": ")
+    if key != "verdict":
+        return {}
+    good = value.startswith(("keep", "baseline"))
+    return {"green" if good else "yellow" if value in ("none", "inconclusive") else "red": True, "bold": True}
+
+
+def _write_json(path: Path, blocks: list[dict[str, object]]) -> str | None:
+    """The sentence about why it could not be written, if it could not."""
+    try:
+        path.write_text(json.dumps({"trials": blocks}, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        return f"--autoresearch-json={path}: cannot be written: {error.strerror}"
+    return None

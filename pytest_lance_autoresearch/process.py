@@ -1,0 +1,306 @@
+"""The parent's handle on a worker process, and the only place where a kernel's time is read.
+
+Owns starting, ordering, timing, observing and ending one worker. The clock is this process's; the worker's CPU
+time, threads and memory are read from outside.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from pytest_lance_autoresearch import wire, worker
+from pytest_lance_autoresearch.errors import (
+    KernelCrashed,
+    KernelFailure,
+    KernelRaised,
+    KernelRefused,
+    KernelTimeout,
+)
+from pytest_lance_autoresearch.records import Call, Source, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_lance_autoresearch.load import Target
+
+GRACE_S = 2.0
+"""How much longer than the worker's own watchdog the parent waits, so that its traceback arrives."""
+LOG_TAIL_BYTES = 1500
+_ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
+_KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_IDLE_CPU_NS = 20_000_000
+_IDLE_CPU_SHARE = 0.10
+_IDLE_CPU_PER_CALL_NS = 20_000
+"""What the worker itself may need to lay out one call before its window."""
+_TICK_NS = 10_000_000
+_MAX_CPU_PER_WALL = 1.15
+
+
+class KernelProcess:
+    """A kernel in a process of its own: bind states, run windows, read answers."""
+
+    def __init__(self, target: Target, source: Source, timeout_s: float) -> None:
+        self._target = target
+        self._source = source
+        self._timeout_s = timeout_s
+        self._doing = "being started"
+        self._plan: wire.WindowPlan | None = None
+        self._sent: list[Call] = []
+        self._directory = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
+        self._arena = wire.Arena.create(2**22)
+        self._spawn(Path(self._directory.name))
+        try:
+            self._introduce(Path(self._directory.name))
+        except BaseException:
+            self.close()
+            raise
+
+    def _spawn(self, folder: Path) -> None:
+        (folder / "work").mkdir()
+        (folder / "kernels.py").write_bytes(self._source.text)
+        self._log = (folder / "log").open("w+b")
+        order_read, self._order_fd = os.pipe()
+        self._answer_fd, answer_write = os.pipe()
+        fds = (self._arena.fd, order_read, answer_write)
+        arguments = (*fds, self._arena.size, self._timeout_s)
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", worker.__file__, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            cwd=folder / "work",
+            env=_environment(folder),
+            pass_fds=fds,
+            start_new_session=True,
+        )
+        os.close(order_read)
+        os.close(answer_write)
+
+    def _introduce(self, folder: Path) -> None:
+        self._await(wire.READY)
+        self._observed = psutil.Process(self._process.pid)
+        self._cpu_clock = _cpu_clock_id(self._process.pid)
+        self._threads = self._observed.num_threads()
+        self._idle_cpu_ns = self._window_cpu_ns = self._calls = 0
+        files = {
+            name: (text, str(self._target.layout.directory / name))
+            for name, text in self._target.files.items()
+        }
+        files["kernels.py"] = (self._source.text, str(folder / "kernels.py"))
+        self._order("being loaded", "load", self._target.name, files)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def bind(self, key: str, state: bytes) -> None:
+        """Build the kernel for a pickled state; untimed."""
+        self._order(f"building for {key}", "bind", key, state)
+
+    def release(self, key: str) -> None:
+        """Forget a bound state."""
+        self._order(f"releasing {key}", "release", key)
+
+    def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> Window:
+        """Run the calls as one window, timed by this process's clock.
+
+        `result_bytes` is the room that a correct result needs at least. The answers stay readable through
+        `answer` until the next window. KernelFailure when it raises, ends, hangs, or works outside the window.
+        """
+        plan, packed = wire.plan_window(key, list(calls), result_bytes)
+        self._arena.grow(plan.memory_bytes)
+        for call in plan.calls:
+            wire.clear_result(self._arena, call)
+        self._plan, self._sent = None, list(calls)
+        self._doing = f"running {key}"
+        self._send("run", plan)
+        self._await(wire.READY)
+        cpu_before = self._account_idle(key)
+        self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
+        start = time.perf_counter_ns()
+        os.write(self._order_fd, wire.GO)
+        self._await(wire.DONE)
+        wall_ns = time.perf_counter_ns() - start
+        self._plan = plan
+        return Window(len(calls), wall_ns, self._account_window(key, cpu_before, wall_ns))
+
+    def answer(self, index: int) -> Any:
+        """A private copy of the result of call `index` of the last window; KernelFailure if it is no result."""
+        assert self._plan is not None, "no window was run"
+        plan = self._plan.calls[index]
+        try:
+            result = wire.read_result(self._arena, plan)
+        except wire.ResultError as error:
+            raise KernelRaised(f"{self._plan.key}: the kernel {error}") from None
+        self._refuse_changed_inputs(plan, self._sent[index])
+        return result
+
+    def peak_rss_bytes(self) -> int:
+        """The process's largest resident set so far; where the system keeps none, the present one."""
+        with suppress(OSError):
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return int(self._observed.memory_info().rss)
+
+    def end(self) -> None:
+        """End the process and everything in its session; safe more than once."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """End the process and give everything back; nothing of it stays behind."""
+        self.end()
+        os.close(self._order_fd)
+        os.close(self._answer_fd)
+        self._log.close()
+        self._arena.close()
+        self._directory.cleanup()
+
+    def _order(self, doing: str, verb: str, *arguments: Any) -> None:
+        self._doing = doing
+        self._send(verb, *arguments)
+        self._await(wire.DONE)
+        self._cpu_seen_ns = self._cpu_ns()
+
+    def _send(self, *order: Any) -> None:
+        data = pickle.dumps(order, protocol=5)
+        view = memoryview(worker.LENGTH.pack(len(data)) + data)
+        try:
+            while view:
+                view = view[os.write(self._order_fd, view) :]
+        except BrokenPipeError:
+            raise self._ended() from None
+
+    def _await(self, expected: bytes) -> None:
+        deadline_s = time.monotonic() + self._timeout_s + GRACE_S
+        poll = select.poll()
+        poll.register(self._answer_fd, select.POLLIN)
+        if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+            raise self._hung()
+        answer = os.read(self._answer_fd, 1)
+        if answer == expected:
+            return
+        if answer == wire.FAILED:
+            raise KernelRaised(self._named(f"the kernel {self._arena.read_text()}"))
+        raise self._ended()
+
+    def _ended(self) -> KernelFailure:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        code = self._process.returncode
+        tail = self._log_tail()
+        if "Timeout (" in tail and code == 1:
+            return self._hung()
+        how = "without a word" if code is None else _exit_text(code)
+        said = f"; its last output:\n{tail}" if tail else ""
+        return KernelCrashed(self._named(f"the kernel's process ended ({how}) instead of answering{said}"))
+
+    def _hung(self) -> KernelFailure:
+        tail = self._log_tail()
+        where = f"; it was here:\n{tail}" if tail else ""
+        return KernelTimeout(
+            self._named(f"the kernel did not answer within {self._timeout_s:g} s and was ended{where}")
+        )
+
+    def _named(self, what: str) -> str:
+        """`what` with the place it happened, and this machine's folders taken out of it."""
+        text = f"{self._doing}: {what}"
+        return text.replace(str(Path(self._directory.name) / "kernels.py"), str(self._source.path))
+
+    def _log_tail(self) -> str:
+        """The end of what the kernel printed; shown to a person, never read for its meaning."""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - LOG_TAIL_BYTES))
+        text = self._log.read().decode("utf-8", "replace")
+        return "".join(c for c in text if c.isprintable() or c == "\n").strip()
+
+    def _cpu_ns(self) -> int | None:
+        if self._cpu_clock is None:
+            return None
+        try:
+            return time.clock_gettime_ns(self._cpu_clock)
+        except OSError:
+            raise self._ended() from None
+
+    def _account_idle(self, key: str) -> int | None:
+        """Refuse threads, and CPU time that was burned while no window was open."""
+        if self._observed.num_threads() > self._threads + 1:  # its watchdog is one more
+            raise KernelRefused(f"{key}: the kernel started a thread; one thread is the rule")
+        now = self._cpu_ns()
+        if now is None or self._cpu_seen_ns is None:
+            return now
+        self._idle_cpu_ns += now - self._cpu_seen_ns
+        self._calls += len(self._sent)
+        allowed_ns = (
+            _IDLE_CPU_NS + _IDLE_CPU_SHARE * self._window_cpu_ns + _IDLE_CPU_PER_CALL_NS * self._calls
+        )
+        if self._idle_cpu_ns > allowed_ns:
+            raise KernelRefused(
+                f"{key}: the kernel's process used {self._idle_cpu_ns / 1e6:.0f} ms of CPU between windows that "
+                f"used {self._window_cpu_ns / 1e6:.0f} ms; work outside the timed window is refused"
+            )
+        return now
+
+    def _account_window(self, key: str, before: int | None, wall_ns: int) -> int | None:
+        self._cpu_seen_ns = after = self._cpu_ns()
+        if before is None or after is None:
+            return None
+        cpu_ns = after - before
+        self._window_cpu_ns += cpu_ns
+        if cpu_ns > _MAX_CPU_PER_WALL * wall_ns + _TICK_NS:
+            raise KernelRefused(
+                f"{key}: the kernel used {cpu_ns / 1e6:.1f} ms of CPU in a window of {wall_ns / 1e6:.1f} ms; "
+                f"one thread is the rule"
+            )
+        return cpu_ns
+
+    def _refuse_changed_inputs(self, plan: wire.CallPlan, call: Call) -> None:
+        """Only arguments that lie in shared memory can have changed; an output argument may."""
+        outputs = wire.aliased_arguments(self._arena, plan)
+        for position, (argument, sent) in enumerate(zip(plan.arguments, call, strict=True)):
+            if not isinstance(argument, wire.ArrayArgument) or not argument.direct or position in outputs:
+                continue
+            now = self._arena.view(argument.offset, sent.dtype, sent.shape)
+            if now.tobytes() != sent.tobytes():
+                raise KernelRefused(f"{self._doing}: the kernel changed its argument {position}")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The worker's whole environment: one thread, its own caches, nothing that tells it where it runs."""
+    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
+    folders = {
+        "TMPDIR": str(folder / "work"),
+        "HOME": str(folder / "work"),
+        "NUMBA_CACHE_DIR": str(folder / "numba"),
+    }
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", **folders, **threads, **kept}
+
+
+def _cpu_clock_id(pid: int) -> int | None:
+    """Linux's clock of another process's CPU time (see clock_getcpuclockid(3)); None elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return (~pid << 3) | 2
+
+
+def _exit_text(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return f"signal {signal.Signals(-code).name}"
+    return f"signal {-code}"

@@ -1,0 +1,256 @@
+"""The frozen records that one stage hands to the next.
+
+Owns the shapes of the data, and nothing else: no input or output, no arithmetic, no text for people.
+Every quantity's name ends in its unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+Call = tuple[Any, ...]
+"""The arguments of one call, as `inputs.make_call` returns them."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A target's directory; `faults` are the sentences about what is wrong with its files."""
+
+    name: str
+    directory: Path
+    faults: tuple[str, ...] = ()
+
+    @property
+    def kernel_path(self) -> Path:
+        return self.directory / "kernels.py"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The bytes of a kernel, read once: what is measured is what is hashed and archived."""
+
+    text: bytes
+    path: Path
+    sha256: str
+    code_sha256: str
+    code_size: int
+    """AST nodes without docstrings; comments and layout do not count."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of shape x distribution."""
+
+    target: str
+    shape: Any
+    shape_id: str
+    distribution: str
+    timed: bool
+
+    @property
+    def id(self) -> str:
+        return f"{self.shape_id}-{self.distribution}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A timed batch of calls in one worker; `cpu_ns` is None where no outside CPU clock exists."""
+
+    calls: int
+    wall_ns: int
+    cpu_ns: int | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Four windows of one case in the order `order`: 'ABBA' or 'BAAB', A the baseline, B the candidate.
+
+    Window 1 and 2 ran the same calls on both sides, and so did 3 and 4.
+    """
+
+    case: str
+    order: str
+    windows: tuple[Window, Window, Window, Window]
+
+    def side(self, letter: str) -> tuple[Window, Window]:
+        first, second = (w for w, s in zip(self.windows, self.order, strict=True) if s == letter)
+        return first, second
+
+
+@dataclass(frozen=True)
+class PairRecord:
+    """All blocks measured with one pair of worker processes."""
+
+    blocks: tuple[Block, ...]
+    baseline_peak_rss_bytes: int
+    candidate_peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class CaseTimes:
+    """The windows of one kernel on one case."""
+
+    case: str
+    ops_per_call: float
+    call_overhead_ns: float
+    """What the runner itself costs per call, measured without a kernel; taken off every figure."""
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Times of one kernel over the timed cases, as medians over windows."""
+
+    unit: str
+    ns_per_op: dict[str, float]
+    geomean_ns_per_op: float
+    worst_case: str
+    best_case: str
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimated ratio (baseline time / candidate time; above 1 is faster) and its bounds."""
+
+    low: float
+    point: float
+    high: float
+
+
+class Kind(StrEnum):
+    """What a look at the evidence says."""
+
+    KEEP = "keep"
+    DISCARD = "discard"
+    INCONCLUSIVE = "inconclusive"
+    MORE = "more"
+    """Not decided: measure more blocks."""
+    RENEW = "renew"
+    """It looks like a keep: confirm it with fresh processes and fresh inputs."""
+
+
+class Cause(StrEnum):
+    """Why; the sentence is made in `report`."""
+
+    FASTER = "faster"
+    SIMPLER = "simpler"
+    SLOWER = "slower"
+    WITHIN_NOISE = "within noise"
+    TOO_SMALL = "gain too small"
+    CASE_REGRESSED = "case regressed"
+    MEMORY = "memory"
+    CPU_DISAGREES = "cpu time disagrees"
+    NOT_CONFIRMED = "not confirmed"
+    IDENTICAL = "identical"
+    UNDECIDED = "undecided"
+    BUDGET = "time budget"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The thresholds of the verdict; the defaults are the documented ones."""
+
+    min_effect: float = 0.01
+    """Smallest gain worth keeping, as a fraction."""
+    case_limit: float = 0.05
+    """Largest slow-down of any one case, as a fraction."""
+    noise_band: float = 0.01
+    """A speed within this fraction of the baseline's counts as equal."""
+    confidence: float = 0.95
+    """Of the whole trial; spent evenly over its looks."""
+    first_blocks: int = 16
+    """Blocks of each case before the first look."""
+    max_looks: int = 6
+    """Each adds `first_blocks` blocks of each case."""
+    memory_fraction: float = 0.25
+    memory_bytes: int = 32 * 2**20
+    max_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcome of a look: kind, cause and the numbers behind both."""
+
+    kind: Kind
+    cause: Cause
+    speedup: Interval | None = None
+    cases: dict[str, Interval] = field(default_factory=dict)
+    cpu_speedup: Interval | None = None
+    worst_case: str | None = None
+    baseline_peak_rss_bytes: int = 0
+    candidate_peak_rss_bytes: int = 0
+    baseline_code_size: int = 0
+    candidate_code_size: int = 0
+
+
+class Status(StrEnum):
+    """The end of a judged trial, as the log writes it."""
+
+    BASELINE = "baseline"
+    KEEP = "keep"
+    DISCARD = "discard"
+    INCONCLUSIVE = "inconclusive"
+    INCORRECT = "incorrect"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one trial of one target came to; everything the report and the log need.
+
+    `status` is None when nothing was judged (no gate, or a partial run).
+    """
+
+    target: str
+    unit: str
+    correct: int
+    items: int
+    seconds: float
+    status: Status | None = None
+    reason: str = ""
+    figures: Figures | None = None
+    baseline_figures: Figures | None = None
+    judgement: Judgement | None = None
+    windows: int = 0
+    trial: int | None = None
+    baseline_trial: int | None = None
+    log: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 for a keep or a first baseline; 1 for a wrong kernel; 10 to 13 as documented."""
+        if self.judgement is not None and self.judgement.cause is Cause.BUDGET:
+            return 12
+        return EXIT_CODES[self.status] if self.status is not None else 0
+
+
+EXIT_CODES = {
+    Status.BASELINE: 0,
+    Status.KEEP: 0,
+    Status.INCORRECT: 1,
+    Status.CRASH: 1,
+    Status.TIMEOUT: 1,
+    Status.DISCARD: 10,
+    Status.INCONCLUSIVE: 11,
+    Status.INVALID: 13,
+}
+"""The session's exit status for each end of a judged trial; 12 is an inconclusive one whose time ran out."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a measurement stands, for the status line."""
+
+    target: str
+    what: str
+    done: int
+    total: int
+    speedup: Interval | None
+    seconds: float

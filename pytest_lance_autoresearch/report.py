@@ -1,0 +1,255 @@
+"""The words and numbers that a person or an agent reads.
+
+Owns every sentence about a verdict, the block at the end of a run, and its JSON twin. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pytest_lance_autoresearch.records import (
+    CaseTimes,
+    Cause,
+    Figures,
+    Interval,
+    Judgement,
+    Kind,
+    Outcome,
+    Progress,
+    Rules,
+    Status,
+)
+
+JSON_SCHEMA = 1
+NONE = "none"
+"""What stands for a number that does not exist; never 0."""
+MB = 2**20
+
+
+def block(outcome: Outcome) -> list[str]:
+    """The block of one target, one `key: value` per line, after a lone `---`."""
+    return [
+        "---",
+        *(f"{key}: {value}" for key, value in _pairs(outcome)),
+        *(f"note: {n}" for n in outcome.notes),
+    ]
+
+
+def _pairs(outcome: Outcome) -> list[tuple[str, str]]:
+    figures, unit = outcome.figures, outcome.unit
+    verdict = verdict_word(outcome)
+    pairs = [
+        ("target", outcome.target),
+        (
+            "correctness",
+            f"{'pass' if outcome.correct == outcome.items else 'fail'} ({outcome.correct} of {outcome.items} items)",
+        ),
+        (f"geomean_ns_per_{unit}", _ns(figures.geomean_ns_per_op) if figures else NONE),
+        (f"worst_ns_per_{unit}", _ns(figures.ns_per_op[figures.worst_case]) if figures else NONE),
+        (f"best_ns_per_{unit}", _ns(figures.ns_per_op[figures.best_case]) if figures else NONE),
+        ("worst_case", figures.worst_case if figures else NONE),
+        ("best_case", figures.best_case if figures else NONE),
+        ("peak_rss_mb", f"{figures.peak_rss_bytes / MB:.1f}" if figures else NONE),
+        ("total_seconds", f"{outcome.seconds:.1f}"),
+        (
+            "speedup",
+            interval(outcome.judgement.speedup) if outcome.judgement and outcome.judgement.speedup else NONE,
+        ),
+        ("verdict", verdict),
+        ("reason", outcome.reason),
+    ]
+    if outcome.trial is not None:
+        pairs += [("trial", str(outcome.trial)), ("log", str(outcome.log))]
+    return pairs
+
+
+def verdict_word(outcome: Outcome) -> str:
+    """The verdict as the block says it: the row's status, 'keep (simpler)' for that kind, or 'none'."""
+    if outcome.status is None:
+        return NONE
+    simpler = outcome.judgement is not None and outcome.judgement.cause is Cause.SIMPLER
+    return "keep (simpler)" if outcome.status is Status.KEEP and simpler else outcome.status.value
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """The block as plain JSON values; a number that does not exist is null."""
+    figures, judgement = outcome.figures, outcome.judgement
+    return {
+        "schema": JSON_SCHEMA,
+        "target": outcome.target,
+        "correctness": {"passed": outcome.correct, "items": outcome.items},
+        "unit": outcome.unit,
+        "geomean_ns_per_op": figures.geomean_ns_per_op if figures else None,
+        "worst_case": figures.worst_case if figures else None,
+        "best_case": figures.best_case if figures else None,
+        "cases_ns_per_op": figures.ns_per_op if figures else None,
+        "peak_rss_mb": figures.peak_rss_bytes / MB if figures else None,
+        "total_seconds": outcome.seconds,
+        "speedup": _interval_json(judgement.speedup if judgement else None),
+        "cpu_speedup": _interval_json(judgement.cpu_speedup if judgement else None),
+        "case_speedups": {c: _interval_json(i) for c, i in judgement.cases.items()} if judgement else None,
+        "verdict": outcome.status.value if outcome.status else None,
+        "cause": judgement.cause.value if judgement else None,
+        "reason": outcome.reason,
+        "windows": outcome.windows,
+        "trial": outcome.trial,
+        "baseline_trial": outcome.baseline_trial,
+        "log": str(outcome.log) if outcome.log else None,
+        "exit_code": outcome.exit_code,
+        "notes": list(outcome.notes),
+    }
+
+
+def judged_reason(judgement: Judgement, figures: Figures, rules: Rules) -> str:
+    """One sentence for a measured verdict, with the numbers of both sides."""
+    word = (
+        "keep (simpler)"
+        if judgement.kind is Kind.KEEP and judgement.cause is Cause.SIMPLER
+        else judgement.kind.value
+    )
+    return f"{word}: {_geomean_change(judgement, figures)}{_explained(judgement, figures, rules)}"
+
+
+def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
+    band, effect = _percent(rules.noise_band), _percent(rules.min_effect)
+    match judgement.cause:
+        case Cause.FASTER:
+            return f", no case slower than {_percent(rules.case_limit)}, confirmed in fresh processes"
+        case Cause.SIMPLER:
+            sizes = f"{judgement.baseline_code_size} -> {judgement.candidate_code_size} AST nodes"
+            return f", equal within +-{band}, and the code is smaller ({sizes})"
+        case Cause.SLOWER:
+            return ", slower"
+        case Cause.WITHIN_NOISE:
+            return f", within noise (a gain of {effect} is ruled out)"
+        case Cause.TOO_SMALL:
+            return f", faster, but by less than the {effect} that is worth a change"
+        case Cause.CASE_REGRESSED:
+            return f", but {_case_change(judgement, figures, rules)}"
+        case Cause.MEMORY:
+            return f", but {_memory_change(judgement, rules)}"
+        case Cause.CPU_DISAGREES:
+            return f", but its CPU time says {_speedup_text(judgement.cpu_speedup)}; wall and CPU time must agree"
+        case Cause.NOT_CONFIRMED:
+            return ", but a second pair of processes did not confirm it"
+        case Cause.BUDGET:
+            return f", undecided when the time budget of {rules.max_seconds:g} s ended"
+        case _:
+            return ", undecided after the last look; a gain this small needs more windows than a trial has"
+
+
+def identical_reason(trial: int, sha256: str, *, same_bytes: bool) -> str:
+    what = "the kernel is" if same_bytes else "only comments or layout differ; the code is"
+    return f"discard: {what} identical to the baseline, trial {trial} (sha256 {sha256[:12]}); nothing was measured"
+
+
+def baseline_reason(figures: Figures) -> str:
+    return f"baseline: first kernel of this log, geomean {_time(figures.geomean_ns_per_op)}/{figures.unit}"
+
+
+def partial_reason(done: int, items: int) -> str:
+    return f"no verdict: {done} of {items} items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
+
+
+def interrupted_reason() -> str:
+    return "no verdict: the run was interrupted; nothing was logged"
+
+
+NO_GATE = "no verdict without a gate; add --keep-gate"
+
+
+def live_line(progress: Progress) -> str:
+    """The status line while measuring."""
+    so_far = f"  {_speedup_text(progress.speedup)}" if progress.speedup else ""
+    place = f"  {progress.done}/{progress.total}" if progress.total else ""
+    return f"{progress.target}: {progress.what}{place}{so_far}  {progress.seconds:.0f} s"
+
+
+def speed_row(times: CaseTimes, ns_per_op: float, unit: str) -> dict[str, Any]:
+    """What a pytest-benchmark row carries besides its statistics (which are seconds per call)."""
+    return {
+        "unit": unit,
+        "ops_per_call": times.ops_per_call,
+        f"ns_per_{unit}": ns_per_op,
+        "calls_per_window": times.windows[0].calls,
+        "windows": len(times.windows),
+        "runner_ns_per_call": times.call_overhead_ns,
+    }
+
+
+def interval(value: Interval) -> str:
+    """'1.083 [1.079, 1.088]'"""
+    return f"{value.point:.4f} [{value.low:.4f}, {value.high:.4f}]"
+
+
+def _geomean_change(judgement: Judgement, figures: Figures) -> str:
+    assert judgement.speedup is not None
+    after = figures.geomean_ns_per_op
+    before = after * judgement.speedup.point
+    return f"geomean {_time_pair(before, after)}/{figures.unit} ({_change(judgement.speedup.point)})"
+
+
+def _case_change(judgement: Judgement, figures: Figures, rules: Rules) -> str:
+    case = judgement.worst_case
+    assert case is not None
+    ratio = judgement.cases[case].point
+    after = figures.ns_per_op[case]
+    return (
+        f"{case} {_time_pair(after * ratio, after)} ({_change(ratio)}, limit +{_percent(rules.case_limit)})"
+    )
+
+
+def _memory_change(judgement: Judgement, rules: Rules) -> str:
+    before, after = judgement.baseline_peak_rss_bytes, judgement.candidate_peak_rss_bytes
+    limit = before + min(rules.memory_bytes, rules.memory_fraction * before)
+    return f"peak RSS {before / MB:.1f} -> {after / MB:.1f} MB (limit {limit / MB:.1f} MB)"
+
+
+def _speedup_text(value: Interval | None) -> str:
+    if value is None:
+        return NONE
+    return f"{_change(value.point)} [{_change(value.high)}, {_change(value.low)}]"
+
+
+def _change(ratio: float) -> str:
+    """The change of time that a speed-up means: 1.25 is '-20.0 %'."""
+    return f"{(1 / ratio - 1) * 100:+.1f} %"
+
+
+def _percent(fraction: float) -> str:
+    return f"{fraction * 100:g} %"
+
+
+def _ns(value: float) -> str:
+    return f"{value:.1f}"
+
+
+_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+
+
+def _time(ns: float) -> str:
+    scale, unit = _scale(ns)
+    return f"{_three(ns / scale)} {unit}"
+
+
+def _time_pair(before_ns: float, after_ns: float) -> str:
+    scale, unit = _scale(max(before_ns, after_ns))
+    return f"{_three(before_ns / scale)} -> {_three(after_ns / scale)} {unit}"
+
+
+def _scale(ns: float) -> tuple[float, str]:
+    return next((pair for pair in _UNITS if ns >= pair[0]), _UNITS[-1])
+
+
+def _three(value: float) -> str:
+    """Three significant digits at least, never an exponent."""
+    digits = 3 if value <= 0 else max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:.{min(digits, 6)}f}"
+
+
+def _interval_json(value: Interval | None) -> dict[str, float] | None:
+    if value is None:
+        return None
+    finite = {"low": value.low, "point": value.point, "high": value.high}
+    return {name: number for name, number in finite.items() if math.isfinite(number)}

@@ -1,0 +1,175 @@
+"""The targets of one pytest session and their trials.
+
+Owns which targets are selected, the trial of each, and how an item's work ends in pytest's terms (pass, fail,
+skip). The trials themselves know nothing of pytest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_lance_autoresearch import collect, discover
+from pytest_lance_autoresearch.errors import AutoresearchError, SelectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.options import Options
+    from pytest_lance_autoresearch.records import Case, CaseTimes, Layout, Outcome, Progress
+    from pytest_lance_autoresearch.trial import Trial
+
+
+class GateClosed(AutoresearchError):
+    """The gate item's failure: anything but a keep or a first baseline."""
+
+
+class ReplayClock:
+    """A clock that pytest-benchmark reads: it shows a duration that was measured elsewhere."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def __call__(self) -> float:
+        return self._now_s
+
+    def replay(self, benchmark: Any, durations_s: list[float]) -> None:
+        """Give the fixture one round per duration, exactly as it was measured."""
+        rest = iter(durations_s)
+
+        def setup() -> None:
+            self._now_s = 0.0
+
+        def target() -> None:
+            self._now_s = next(rest, durations_s[-1])  # --benchmark-cprofile calls once more
+
+        benchmark.pedantic(target, setup=setup, rounds=len(durations_s))
+
+
+class Suite:
+    """All targets of a session."""
+
+    def __init__(self, options: Options, root: Path, *, benchmarks: bool, distributed: bool) -> None:
+        self.options = options
+        self.root = root
+        self.benchmarks = benchmarks
+        self.distributed = distributed
+        self.clock = ReplayClock()
+        self.watch: Callable[[Progress], None] | None = None
+        self._layouts = discover.discover(root, options.globs)
+        self.selected = self._select()
+        self.collected: set[str] = set()
+        """Names of the targets that gave at least one item."""
+        self.closed_gates = 0
+        self._targets: dict[str, tuple[Target, tuple[Case, ...]]] = {}
+        self._trials: dict[str, Trial] = {}
+
+    def layout_of(self, path: Path) -> Layout | None:
+        """The target in a directory, wherever it lies."""
+        found = next((layout for layout in self._layouts if layout.directory == path), None)
+        return found or discover.recognise(path)
+
+    def selects(self, layout: Layout) -> bool:
+        return not self.selected or layout.directory in {chosen.directory for chosen in self.selected}
+
+    def add(self, target: Target, cases: tuple[Case, ...]) -> None:
+        self._targets[target.name] = (target, cases)
+
+    def trial(self, name: str) -> Trial:
+        """The target's trial, begun at its first item."""
+        if name not in self._trials:
+            from pytest_lance_autoresearch.trial import Settings, Trial
+
+            options = self.options
+            settings = Settings(
+                root=self.root,
+                gate=options.gate,
+                log=options.baseline,
+                brief=not options.selects,
+                in_process=options.in_process,
+                rebaseline=options.rebaseline,
+                seed=options.seed,
+                timeout_s=options.timeout_s,
+                description=options.description,
+                rules=options.rules,
+            )
+            self._trials[name] = Trial(*self._targets[name], settings, self.watch)
+        return self._trials[name]
+
+    # What the items run.
+
+    def check_case(self, name: str, case: Case) -> None:
+        self._started(name).check_case(case)
+
+    def check_properties(self, name: str) -> None:
+        self._started(name).check_properties()
+
+    def measure_case(self, name: str, case: Case, benchmark: Any) -> None:
+        trial = self._started(name)
+        if self.distributed or self.options.in_process or (benchmark is not None and not benchmark.enabled):
+            trial.check_speed_once(case)
+            if benchmark is not None:
+                benchmark.pedantic(lambda: None)
+            return
+        times = trial.measure_case(case)
+        if benchmark is not None:
+            self._show_row(name, times, benchmark)
+
+    def gate(self, name: str, item: pytest.Item) -> None:
+        """Pass for a keep or a first baseline; otherwise fail with the reason."""
+        later = item.session.items[item.session.items.index(item) + 1 :]
+        module = collect.kernel_module(item)
+        if any(collect.kernel_module(other) is module for other in later):
+            pytest.skip("it runs before other items of its target; the end of the session decides")
+        outcome = self.trial(name).conclude()
+        if outcome.status is None or outcome.exit_code != 0:
+            self.closed_gates += 1
+            raise GateClosed(outcome.reason)
+
+    # The end.
+
+    def outcomes(self, interrupted: str | None) -> list[Outcome]:
+        """Every trial's outcome; without a verdict where the run was broken off."""
+        named = bool(self.options.names) or self.options.gate
+        if not named:
+            return []
+        if interrupted is not None:
+            return [trial.abandon(interrupted) for trial in self._trials.values()]
+        return [trial.conclude() for trial in self._trials.values()]
+
+    def close(self) -> None:
+        for trial in self._trials.values():
+            trial.close()
+
+    def _started(self, name: str) -> Trial:
+        trial = self.trial(name)
+        reason = trial.nothing_to_measure()
+        if reason is not None:
+            pytest.skip(reason)
+        return trial
+
+    def _show_row(self, name: str, times: CaseTimes, benchmark: Any) -> None:
+        from pytest_lance_autoresearch import aggregate, report
+
+        unit = self._targets[name][0].wiring.UNIT
+        benchmark.extra_info.update(report.speed_row(times, aggregate.case_ns_per_op(times), unit))
+        per_call = (aggregate.kernel_ns(w, times.call_overhead_ns) / w.calls for w in times.windows)
+        self.clock.replay(benchmark, [ns / 1e9 for ns in per_call])
+
+    def _select(self) -> tuple[Layout, ...]:
+        if self.options.names:
+            try:
+                return discover.select(self._layouts, self.options.names, self.root)
+            except SelectionError as error:
+                raise pytest.UsageError(str(error)) from None
+        if not self.options.gate:
+            return ()
+        judged = tuple(layout for layout in self._layouts if discover.is_judged_by_default(layout))
+        if not judged:
+            raise pytest.UsageError(
+                f"--keep-gate: there is no target below {self.root}; expected targets/<name>/kernels.py"
+            )
+        return judged

@@ -1,0 +1,178 @@
+"""The process that a kernel runs in: the measured party's side.
+
+Owns the loop that takes orders, runs calls and answers with one byte each. Holds no clock, no oracle, no
+generator and no verdict; everything it says is checked by the parent. Started by `process`, by path, with the
+file descriptors of the shared memory and of both pipes as arguments.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import pickle
+import struct
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO
+
+if __name__ == "__main__":
+    # Run by path with `python -I`: make the package importable where it is not installed. Last on the path,
+    # so that nothing beside the package can shadow an installed module.
+    sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from pytest_lance_autoresearch import load, wire
+
+LENGTH = struct.Struct("<q")
+
+
+class KernelHost:
+    """One kernel, bound to the states of its cases."""
+
+    def __init__(self, arena: wire.Arena) -> None:
+        self._arena = arena
+        self._kernels: Any = None
+        self._wiring: Any = None
+        self._bound: dict[str, Any] = {}
+        self._buffers: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+
+    def load(self, target: str, files: dict[str, tuple[bytes, str]]) -> None:
+        """Execute inputs.py and target.py, then kernels.py, from the bytes that the parent read."""
+
+        def module(stem: str, name: str) -> Any:
+            text, filename = files[f"{stem}.py"]
+            return load.execute_source(name, text, filename)
+
+        inputs = module("inputs", load.module_name(target, "inputs"))
+        with load.importable({"inputs": inputs}):
+            self._wiring = module("target", load.module_name(target, "target"))
+        self._kernels = module("kernels", "kernels")
+
+    def bind(self, key: str, state: bytes) -> None:
+        self._bound[key] = self._wiring.bind(self._kernels, pickle.loads(state))
+        gc.collect()
+
+    def adopt(self, key: str, function: Any) -> None:
+        """Take a ready function as the bound kernel `key`."""
+        self._bound[key] = function
+
+    def release(self, key: str) -> None:
+        del self._bound[key]
+        self._buffers = {name: buffer for name, buffer in self._buffers.items() if name[0] != key}
+
+    def prepare(self, plan: wire.WindowPlan) -> Any:
+        """Everything that a window needs besides the argument bytes, made before the clock starts."""
+        if plan.memory_bytes > self._arena.size:
+            self._arena.remap(plan.memory_bytes)
+        calls = [self._prepare_call(plan.key, call) for call in plan.calls]
+        return self._bound[plan.key], calls
+
+    def _prepare_call(self, key: str, plan: wire.CallPlan) -> Any:
+        copies, arguments = [], []
+        for position, argument in enumerate(plan.arguments):
+            if isinstance(argument, wire.PlainArgument):
+                arguments.append(argument.value)
+                continue
+            dtype = np.dtype(argument.dtype)
+            shared = self._arena.view(argument.offset, dtype, argument.shape)
+            if argument.direct:
+                arguments.append(shared)
+                continue
+            private = self._private(key, position, dtype, argument.shape)
+            copies.append((private, shared))
+            arguments.append(private)
+        return copies, tuple(arguments), wire.ResultSlot(self._arena, plan)
+
+    def _private(
+        self, key: str, position: int, dtype: np.dtype[Any], shape: tuple[int, ...]
+    ) -> np.ndarray[Any, Any]:
+        """One buffer per argument, the same for every call: an address tells a kernel nothing."""
+        buffer = self._buffers.get((key, position))
+        if buffer is None or buffer.dtype != dtype or buffer.shape != shape:
+            buffer = np.empty(shape, dtype)
+            self._buffers[(key, position)] = buffer
+        return buffer
+
+
+def run_calls(function: Any, calls: Any) -> None:
+    """The timed loop: fresh arguments in, one call, its result out at once."""
+    copyto = np.copyto
+    for copies, arguments, slot in calls:
+        for private, shared in copies:
+            copyto(private, shared)
+        slot.store(function(*arguments), arguments)
+
+
+def serve(arena: wire.Arena, orders: BinaryIO, answer_fd: int, timeout_s: float) -> None:
+    """Take orders until the parent closes its end of the pipe."""
+    host = KernelHost(arena)
+    os.write(answer_fd, wire.READY)
+    while True:
+        head = orders.read(LENGTH.size)
+        if len(head) < LENGTH.size:
+            return
+        verb, *arguments = pickle.loads(orders.read(*LENGTH.unpack(head)))
+        faulthandler.dump_traceback_later(timeout_s, exit=True)
+        try:
+            if verb == "run":
+                function, calls = host.prepare(*arguments)
+                os.write(answer_fd, wire.READY)
+                if orders.read(1) != wire.GO:
+                    return
+                run_calls(function, calls)
+            else:
+                getattr(host, verb)(*arguments)
+            os.write(answer_fd, wire.DONE)
+        except BaseException as error:
+            arena.write_text(describe(error))
+            os.write(answer_fd, wire.FAILED)
+        faulthandler.cancel_dump_traceback_later()
+
+
+def describe(error: BaseException) -> str:
+    """One line for the exception, then the frames that are the target's own."""
+    if isinstance(error, wire.ResultError):
+        return str(error)
+    head = "".join(traceback.format_exception_only(error)).strip()
+    here = str(Path(__file__).parent)
+    frames = [
+        f"  line {frame.lineno} of {Path(frame.filename).name}, in {frame.name}: {frame.line}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((here, sys.prefix, sys.base_prefix))
+    ]
+    return "\n".join([f"raised {head}", *frames])
+
+
+def main() -> None:
+    memory_fd, order_fd, answer_fd, size = map(int, sys.argv[1:5])
+    timeout_s = float(sys.argv[5])
+    faulthandler.enable()
+    gc.disable()
+    sys.dont_write_bytecode = True
+    with os.fdopen(order_fd, "rb", buffering=0) as raw:
+        serve(wire.Arena(memory_fd, size), ExactReader(raw), answer_fd, timeout_s)  # type: ignore[arg-type]
+    os._exit(0)
+
+
+class ExactReader:
+    """Reads exactly what was asked for from a pipe, or less at its end."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def read(self, size: int) -> bytes:
+        parts = []
+        while size > 0:
+            part = self._raw.read(size)
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+
+if __name__ == "__main__":
+    main()
