@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pytest_lance_autoresearch import compare, seeds
-from pytest_lance_autoresearch.errors import KernelIncorrect, TargetError
+from pytest_lance_autoresearch.errors import KernelFailure, KernelIncorrect, KernelRaised, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_lance_autoresearch.load import Target
     from pytest_lance_autoresearch.records import Call, Case, Window
@@ -133,11 +133,17 @@ def check_properties(target: Target, runner: Runner, seed: int | None, examples:
 
     def holds(example: tuple[Any, Call]) -> None:
         state, call = example
-        runner.bind("properties", pickle.dumps(state))
-        description = f"properties, on {_describe(state)} and the call {_describe(call)}"
+        where = f"properties, on {_describe(state)} and the call {_describe(call)}"
         oracle = Oracle(target, state)
-        runner.run("properties", [call], oracle.result_bytes(call))
-        oracle.verify(runner.answer(0), call, description, seed)
+        try:
+            runner.bind("properties", pickle.dumps(state))
+            runner.run("properties", [call], oracle.result_bytes(call))
+            answer = runner.answer(0)
+        except KernelRaised:
+            raise
+        except KernelFailure as failure:
+            raise _ProcessEnded(failure, where) from None
+        oracle.verify(answer, call, where, seed)
 
     settings = hypothesis.settings(
         max_examples=examples,
@@ -149,8 +155,20 @@ def check_properties(target: Target, runner: Runner, seed: int | None, examples:
         verbosity=hypothesis.Verbosity.quiet,
         phases=[p for p in hypothesis.Phase if p is not hypothesis.Phase.explain],
     )
-    test = settings(hypothesis.given(strategy)(holds))
-    (test if seed is None else hypothesis.seed(seed)(test))()
+    test: Callable[[], None] = settings(hypothesis.given(strategy)(holds))  # type: ignore[no-untyped-call]
+    if seed is not None:
+        test = hypothesis.seed(seed)(test)
+    try:
+        test()
+    except _ProcessEnded as ended:
+        raise type(ended.failure)(f"{ended.where}: {ended.failure}", seed) from None
+
+
+class _ProcessEnded(BaseException):
+    """Takes a failure that cannot be repeated past Hypothesis, which would try to shrink its example."""
+
+    def __init__(self, failure: KernelFailure, where: str) -> None:
+        self.failure, self.where = failure, where
 
 
 def _describe(value: Any) -> str:

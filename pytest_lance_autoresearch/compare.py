@@ -95,11 +95,9 @@ def max_abs_err(
     wrong = ~(error <= limits)
     if not wrong.any():
         return
-    worst = np.unravel_index(int(np.argmax(_badness(error, limits))), wrong.shape)
+    worst = _first(_badness(error, limits))
     uniform = np.asarray(limit).ndim == 0
-    head = (
-        f"differ by more than {float(limits.flat[0]):.3g}" if uniform else "differ by more than their limit"
-    )
+    head = f"differ by more than {float(limits.flat[0]):.3g}" if uniform else "differ by more than their limit"
 
     def side(index: tuple[Any, ...]) -> str:
         return (
@@ -107,7 +105,9 @@ def max_abs_err(
             f"(error {float(error[index]):.3g}, limit {float(limits[index]):.3g})"
         )
 
-    raise Mismatch(f"{what}: {_count(wrong)} values {head}; first {side(_first(wrong))}; worst {side(worst)}")
+    first = _first(wrong)
+    places = f"first and worst {side(first)}" if first == worst else f"first {side(first)}; worst {side(worst)}"
+    raise Mismatch(f"{what}: {_count(wrong)} values {head}; {places}")
 
 
 def top_k(
@@ -149,13 +149,9 @@ def top_k(
     _same_form(distances, np.dtype(dtype), (size,), f"{what} distances")
     _valid_ids(ids, every.size, what)
     rows = ids.astype(np.int64)
-    max_abs_err(
-        distances, every[rows], limits[rows], dtype=dtype, what=f"{what} distances of the returned ids"
-    )
+    max_abs_err(distances, every[rows], limits[rows], dtype=dtype, what=f"{what} distances of the returned ids")
     best = np.argsort(every, kind="stable")[:size]
-    max_abs_err(
-        distances, every[best], limits[best] + limits[rows], dtype=dtype, what=f"{what} distances by rank"
-    )
+    max_abs_err(distances, every[best], limits[best] + limits[rows], dtype=dtype, what=f"{what} distances by rank")
     unsorted = np.flatnonzero(distances[1:] < distances[:-1])
     if unsorted.size:
         rank = int(unsorted[0])
@@ -215,7 +211,8 @@ def _bits(array: NDArray[Any]) -> NDArray[Any]:
     return flat[..., None].view(np.uint8)
 
 
-def _first(mask: NDArray[np.bool_]) -> tuple[Any, ...]:
+def _first(mask: NDArray[Any]) -> tuple[Any, ...]:
+    """The index of the first largest value: of a mask, the first True."""
     return tuple(np.unravel_index(int(np.argmax(mask)), mask.shape))
 
 

@@ -107,9 +107,7 @@ def _if_confirmed(evidence: Evidence, alpha: float, cause: Cause) -> tuple[Kind,
         return Kind.RENEW, cause
     if cause is Cause.SIMPLER:
         return Kind.KEEP, cause
-    alone = [
-        stats.overall(aggregate.log_ratios([pair], evidence.overhead_ns), alpha) for pair in evidence.pairs
-    ]
+    alone = [stats.overall(aggregate.log_ratios([pair], evidence.overhead_ns), alpha) for pair in evidence.pairs]
     if all(estimate.low > 0 for estimate in alone):
         return Kind.KEEP, cause
     return Kind.MORE, Cause.NOT_CONFIRMED

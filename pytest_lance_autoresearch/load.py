@@ -88,9 +88,7 @@ def make_source(text: bytes, path: Path) -> Source:
 
 def fingerprint(files: dict[str, bytes]) -> str:
     """One short digest per file, so that a change can be named from the log alone."""
-    digests = (
-        (name.removesuffix(".py"), hashlib.sha256(text).hexdigest()[:8]) for name, text in files.items()
-    )
+    digests = ((name.removesuffix(".py"), hashlib.sha256(text).hexdigest()[:8]) for name, text in files.items())
     return ",".join(f"{stem}:{digest}" for stem, digest in sorted(digests))
 
 

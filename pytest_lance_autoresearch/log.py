@@ -158,8 +158,6 @@ def _parse(path: Path, text: str) -> tuple[Row, ...]:
 def _row(path: Path, number: int, line: str) -> Row:
     values = line.split("\t")
     if len(values) != len(COLUMNS) or not values[0].isdigit():
-        raise LogError(
-            f"{path}: line {number} has {len(values)} fields; expected {len(COLUMNS)}, as line 2 names"
-        )
+        raise LogError(f"{path}: line {number} has {len(values)} fields; expected {len(COLUMNS)}, as line 2 names")
     named = dict(zip(COLUMNS[1:], values[1:], strict=True))
     return Row(int(values[0]), **named)

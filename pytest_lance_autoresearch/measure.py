@@ -142,7 +142,7 @@ def _verify_pair(bench: Bench, pair: Pair, calls: Sequence[Call], *, every: bool
 
 def _compare(bench: Bench, runner: Runner, calls: Sequence[Call], index: int, expected: Any) -> None:
     where = f"{bench.key}, timed call {index + 1} of {len(calls)}"
-    bench.oracle.compare(runner.answer(index), expected, calls[index], where)
+    bench.oracle.compare(runner.answer(index), expected, calls[index], where, bench.feed.seed)
 
 
 @contextmanager

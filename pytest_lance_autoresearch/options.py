@@ -153,9 +153,7 @@ def declare(parser: pytest.Parser) -> None:
         dest="autoresearch_baseline",
         help="the log that holds the baseline (default: targets/<name>/results.tsv)",
     )
-    parser.addini(
-        TARGETS_INI, "globs of target directories, from the root", "args", default=list(DEFAULT_GLOBS)
-    )
+    parser.addini(TARGETS_INI, "globs of target directories, from the root", "args", default=list(DEFAULT_GLOBS))
     for option in _VALUED:
         group.addoption(option.flag, metavar=option.metavar, dest=option.ini, help=option.help)
         parser.addini(option.ini, option.help, "string", default=None)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_lance_autoresearch import collect, options
-from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, TargetError
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect, TargetError
 from pytest_lance_autoresearch.session import Suite
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
         root,
         benchmarks=config.pluginmanager.hasplugin("benchmark") and not config.getoption("codspeed", False),
         distributed=_is_distributed(config),
+        watch=LiveLine(config),
     )
     config.stash[SUITE] = suite
-    suite.watch = LiveLine(config)
     given = config.args_source is pytest.Config.ArgsSource.ARGS
     if chosen.selects and not given:
         config.args = [str(layout.directory) for layout in suite.selected]
@@ -89,14 +89,13 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """A fault with a sentence is shown as that sentence, and how to run just this item again."""
-    report = yield
-    if call.excinfo is not None and isinstance(call.excinfo.value, AutoresearchError):
-        report.longrepr = _sentence(item, call.excinfo.value)
-    return report
+    try:
+        return (yield)
+    except AutoresearchError as fault:
+        sentence = _sentence(pyfuncitem, fault)
+    pytest.fail(sentence, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -110,9 +109,7 @@ def pytest_sessionfinish(
     broken_off = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     outcomes, fault = [], None
     try:
-        outcomes = suite.outcomes(
-            "no verdict: the run was broken off; nothing was logged" if broken_off else None
-        )
+        outcomes = suite.outcomes("no verdict: the run was broken off; nothing was logged" if broken_off else None)
     except AutoresearchError as error:
         fault = str(error)
     if suite.options.gate and not broken_off:
@@ -139,13 +136,16 @@ class LiveLine:
 
     def __call__(self, progress: Progress) -> None:
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        if reporter is None or not reporter.isatty:
+        if reporter is None or (progress.total and not reporter.isatty):
             return
         from pytest_lance_autoresearch import report
 
         capture = self._config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture else nullcontext():
-            reporter.rewrite(f" {report.live_line(progress)}", erase=True)
+            if progress.total:
+                reporter.rewrite(f" {report.live_line(progress)}", erase=True)
+            else:
+                reporter.write_line(report.live_line(progress))
             reporter.flush()
 
 
@@ -168,7 +168,7 @@ def _sentence(item: pytest.Item, fault: AutoresearchError) -> str:
     seed = getattr(fault, "seed", None)
     if not collect.is_gate(item) and not isinstance(fault, TargetError):
         again = f"pytest {shlex.quote(item.nodeid)}"
-        if isinstance(fault, KernelFailure):
+        if isinstance(fault, KernelIncorrect):
             lines.append(f"seed: {'published' if seed is None else seed}")
         lines.append(f"run again: {again}{'' if seed is None else f' --autoresearch-seed={seed}'}")
     return "\n".join(lines)

@@ -55,7 +55,7 @@ class KernelProcess:
         self._target = target
         self._source = source
         self._timeout_s = timeout_s
-        self._doing = "being started"
+        self._doing = "kernels.py, while its process started"
         self._plan: wire.WindowPlan | None = None
         self._sent: list[Call] = []
         self._directory = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
@@ -95,11 +95,10 @@ class KernelProcess:
         self._threads = self._observed.num_threads()
         self._idle_cpu_ns = self._window_cpu_ns = self._calls = 0
         files = {
-            name: (text, str(self._target.layout.directory / name))
-            for name, text in self._target.files.items()
+            name: (text, str(self._target.layout.directory / name)) for name, text in self._target.files.items()
         }
         files["kernels.py"] = (self._source.text, str(folder / "kernels.py"))
-        self._order("being loaded", "load", self._target.name, files)
+        self._order("kernels.py, while it was loaded", "load", self._target.name, files)
 
     @property
     def pid(self) -> int:
@@ -107,11 +106,11 @@ class KernelProcess:
 
     def bind(self, key: str, state: bytes) -> None:
         """Build the kernel for a pickled state; untimed."""
-        self._order(f"building for {key}", "bind", key, state)
+        self._order(f"{key}, while it was bound", "bind", key, state)
 
     def release(self, key: str) -> None:
         """Forget a bound state."""
-        self._order(f"releasing {key}", "release", key)
+        self._order(f"{key}, while it was released", "release", key)
 
     def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> Window:
         """Run the calls as one window, timed by this process's clock.
@@ -124,7 +123,7 @@ class KernelProcess:
         for call in plan.calls:
             wire.clear_result(self._arena, call)
         self._plan, self._sent = None, list(calls)
-        self._doing = f"running {key}"
+        self._doing = key
         self._send("run", plan)
         self._await(wire.READY)
         cpu_before = self._account_idle(key)
@@ -203,15 +202,15 @@ class KernelProcess:
             self._process.wait(1.0)
         code = self._process.returncode
         tail = self._log_tail()
-        if "Timeout (" in tail and code == 1:
+        if code == -signal.SIGALRM:
             return self._hung()
         how = "without a word" if code is None else _exit_text(code)
-        said = f"; its last output:\n{tail}" if tail else ""
+        said = f"\nits last output:\n{tail}" if tail else ""
         return KernelCrashed(self._named(f"the kernel's process ended ({how}) instead of answering{said}"))
 
     def _hung(self) -> KernelFailure:
         tail = self._log_tail()
-        where = f"; it was here:\n{tail}" if tail else ""
+        where = f"\nit was here:\n{tail}" if tail else ""
         return KernelTimeout(
             self._named(f"the kernel did not answer within {self._timeout_s:g} s and was ended{where}")
         )
@@ -226,7 +225,8 @@ class KernelProcess:
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - LOG_TAIL_BYTES))
         text = self._log.read().decode("utf-8", "replace")
-        return "".join(c for c in text if c.isprintable() or c == "\n").strip()
+        lines = ("".join(filter(str.isprintable, line)) for line in text.splitlines())
+        return "\n".join(line for line in lines if worker.__file__ not in line).strip()
 
     def _cpu_ns(self) -> int | None:
         if self._cpu_clock is None:
@@ -238,16 +238,14 @@ class KernelProcess:
 
     def _account_idle(self, key: str) -> int | None:
         """Refuse threads, and CPU time that was burned while no window was open."""
-        if self._observed.num_threads() > self._threads + 1:  # its watchdog is one more
+        if self._observed.num_threads() > self._threads:
             raise KernelRefused(f"{key}: the kernel started a thread; one thread is the rule")
         now = self._cpu_ns()
         if now is None or self._cpu_seen_ns is None:
             return now
         self._idle_cpu_ns += now - self._cpu_seen_ns
         self._calls += len(self._sent)
-        allowed_ns = (
-            _IDLE_CPU_NS + _IDLE_CPU_SHARE * self._window_cpu_ns + _IDLE_CPU_PER_CALL_NS * self._calls
-        )
+        allowed_ns = _IDLE_CPU_NS + _IDLE_CPU_SHARE * self._window_cpu_ns + _IDLE_CPU_PER_CALL_NS * self._calls
         if self._idle_cpu_ns > allowed_ns:
             raise KernelRefused(
                 f"{key}: the kernel's process used {self._idle_cpu_ns / 1e6:.0f} ms of CPU between windows that "

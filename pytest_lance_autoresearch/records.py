@@ -210,12 +210,12 @@ class Outcome:
     target: str
     unit: str
     correct: int
+    failed: int
     items: int
     seconds: float
     status: Status | None = None
     reason: str = ""
     figures: Figures | None = None
-    baseline_figures: Figures | None = None
     judgement: Judgement | None = None
     windows: int = 0
     trial: int | None = None

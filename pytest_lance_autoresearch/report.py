@@ -41,10 +41,7 @@ def _pairs(outcome: Outcome) -> list[tuple[str, str]]:
     verdict = verdict_word(outcome)
     pairs = [
         ("target", outcome.target),
-        (
-            "correctness",
-            f"{'pass' if outcome.correct == outcome.items else 'fail'} ({outcome.correct} of {outcome.items} items)",
-        ),
+        ("correctness", correctness(outcome)),
         (f"geomean_ns_per_{unit}", _ns(figures.geomean_ns_per_op) if figures else NONE),
         (f"worst_ns_per_{unit}", _ns(figures.ns_per_op[figures.worst_case]) if figures else NONE),
         (f"best_ns_per_{unit}", _ns(figures.ns_per_op[figures.best_case]) if figures else NONE),
@@ -62,6 +59,12 @@ def _pairs(outcome: Outcome) -> list[tuple[str, str]]:
     if outcome.trial is not None:
         pairs += [("trial", str(outcome.trial)), ("log", str(outcome.log))]
     return pairs
+
+
+def correctness(outcome: Outcome) -> str:
+    """'pass (50 of 50 items)', 'fail (...)', or 'incomplete (...)' when items did not run."""
+    word = "fail" if outcome.failed else "pass" if outcome.correct == outcome.items else "incomplete"
+    return f"{word} ({outcome.correct} of {outcome.items} items passed)"
 
 
 def verdict_word(outcome: Outcome) -> str:
@@ -144,6 +147,25 @@ def identical_reason(trial: int, sha256: str, *, same_bytes: bool) -> str:
     return f"discard: {what} identical to the baseline, trial {trial} (sha256 {sha256[:12]}); nothing was measured"
 
 
+def headline(fault: Exception) -> str:
+    """A fault's first line; what follows it (a traceback, the kernel's output) is for the item's own report."""
+    return str(fault).splitlines()[0]
+
+
+def harness_changed(files: str, trial: int) -> str:
+    return (
+        f"{files} changed since the baseline, trial {trial}; speeds before and after such a change cannot be "
+        f"compared; undo it, or record a new baseline with --autoresearch-rebaseline"
+    )
+
+
+def baseline_lost(trial: int, sha256: str) -> str:
+    return (
+        f"the source of the baseline, trial {trial} (sha256 {sha256[:12]}), is neither in .autoresearch/kernels "
+        f"nor in git; restore it, or record a new baseline with --autoresearch-rebaseline"
+    )
+
+
 def baseline_reason(figures: Figures) -> str:
     return f"baseline: first kernel of this log, geomean {_time(figures.geomean_ns_per_op)}/{figures.unit}"
 
@@ -195,9 +217,7 @@ def _case_change(judgement: Judgement, figures: Figures, rules: Rules) -> str:
     assert case is not None
     ratio = judgement.cases[case].point
     after = figures.ns_per_op[case]
-    return (
-        f"{case} {_time_pair(after * ratio, after)} ({_change(ratio)}, limit +{_percent(rules.case_limit)})"
-    )
+    return f"{case} {_time_pair(after * ratio, after)} ({_change(ratio)}, limit +{_percent(rules.case_limit)})"
 
 
 def _memory_change(judgement: Judgement, rules: Rules) -> str:

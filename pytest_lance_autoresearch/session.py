@@ -52,13 +52,21 @@ class ReplayClock:
 class Suite:
     """All targets of a session."""
 
-    def __init__(self, options: Options, root: Path, *, benchmarks: bool, distributed: bool) -> None:
+    def __init__(
+        self,
+        options: Options,
+        root: Path,
+        *,
+        benchmarks: bool,
+        distributed: bool,
+        watch: Callable[[Progress], None],
+    ) -> None:
         self.options = options
         self.root = root
         self.benchmarks = benchmarks
         self.distributed = distributed
         self.clock = ReplayClock()
-        self.watch: Callable[[Progress], None] | None = None
+        self.watch = watch
         self._layouts = discover.discover(root, options.globs)
         self.selected = self._select()
         self.collected: set[str] = set()
@@ -114,7 +122,12 @@ class Suite:
             if benchmark is not None:
                 benchmark.pedantic(lambda: None)
             return
-        times = trial.measure_case(case)
+        try:
+            times = trial.measure_case(case)
+        except AutoresearchError as failure:
+            if benchmark is not None:
+                benchmark.pedantic(_raise, args=(failure,))  # or the fixture would warn that it was not used
+            raise
         if benchmark is not None:
             self._show_row(name, times, benchmark)
 
@@ -147,7 +160,7 @@ class Suite:
     def _started(self, name: str) -> Trial:
         trial = self.trial(name)
         reason = trial.nothing_to_measure()
-        if reason is not None:
+        if reason:
             pytest.skip(reason)
         return trial
 
@@ -173,3 +186,7 @@ class Suite:
                 f"--keep-gate: there is no target below {self.root}; expected targets/<name>/kernels.py"
             )
         return judged
+
+
+def _raise(failure: AutoresearchError) -> None:
+    raise failure

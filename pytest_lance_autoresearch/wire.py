@@ -196,9 +196,7 @@ class ResultSlot:
             view = self._view(item, place)
             self._views[(place, shape)] = view
         np.copyto(view, item)
-        self._arena.pack(
-            _ITEM, header, _CODES[item.dtype], len(shape), *shape, *(0,) * (MAX_DIMS - len(shape))
-        )
+        self._arena.pack(_ITEM, header, _CODES[item.dtype], len(shape), *shape, *(0,) * (MAX_DIMS - len(shape)))
         return _aligned(place + view.nbytes)
 
     def _view(self, item: np.ndarray[Any, Any], place: int) -> np.ndarray[Any, Any]:

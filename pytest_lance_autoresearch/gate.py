@@ -1,0 +1,113 @@
+"""The gate of one target: its baseline before the trial, its row after it.
+
+Owns where the baseline comes from (the log's newest keep, and that row's source) and what a judged trial leaves
+behind (archived kernel, archived windows, one row). Decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_lance_autoresearch import archive, environment, load, log, report
+from pytest_lance_autoresearch.errors import LogError
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.records import Outcome, Source
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Against what a trial is judged.
+
+    No `row`: the log knows no kernel of the target, the first one becomes the baseline. A row without a
+    `baseline` comes with the sentence `invalid` about why there can be no verdict.
+    """
+
+    root: Path
+    log_path: Path
+    row: log.Row | None = None
+    baseline: Source | None = None
+    invalid: str = ""
+
+    def identical(self, candidate: Source) -> str:
+        """Why the candidate need not be measured: it is the baseline's code; '' when it is not."""
+        if self.row is None or self.baseline is None or self.baseline.code_sha256 != candidate.code_sha256:
+            return ""
+        same_bytes = self.baseline.sha256 == candidate.sha256
+        return report.identical_reason(self.row.trial, self.baseline.sha256, same_bytes=same_bytes)
+
+
+def open_gate(target: Target, root: Path, log_path: Path, *, rebaseline: bool) -> Gate:
+    """Find the baseline of a target; LogError when the log cannot be read."""
+    row = log.baseline(log.read(log_path), target.name)
+    if row is None or rebaseline:
+        return Gate(root, log_path)
+    if row.harness != target.fingerprint:
+        changed = _changed_files(row.harness, target.fingerprint)
+        return Gate(root, log_path, row, invalid=report.harness_changed(changed, row.trial))
+    text = archive.find_kernel(root, row, target.layout.kernel_path)
+    if text is None:
+        return Gate(root, log_path, row, invalid=report.baseline_lost(row.trial, row.kernel))
+    return Gate(root, log_path, row, load.make_source(text, target.layout.kernel_path))
+
+
+def write(gate: Gate, target: Target, outcome: Outcome, evidence: dict[str, Any], description: str) -> Outcome:
+    """Archive the kernel and the evidence, append the row; returns the outcome with its trial number."""
+    record = {
+        "target": target.name,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "candidate": target.kernel.sha256,
+        "candidate_code_size": target.kernel.code_size,
+        "baseline": gate.baseline.sha256 if gate.baseline else None,
+        "baseline_code_size": gate.baseline.code_size if gate.baseline else None,
+        "baseline_trial": outcome.baseline_trial,
+        "harness": target.fingerprint,
+        "host": environment.host(),
+        "versions": environment.versions(),
+        **evidence,
+    }
+    try:
+        kernel = archive.store_kernel(gate.root, target.kernel.text)
+        digest = archive.store_trial(gate.root, target.name, record)
+        row = log.append(gate.log_path, _row(outcome, target, kernel, digest, description))
+    except LogError as error:
+        raise LogError(f"{error}; what it would have said: {outcome.reason}") from error
+    return replace(outcome, trial=row.trial, log=gate.log_path)
+
+
+def _row(outcome: Outcome, target: Target, kernel: str, record: str, description: str) -> log.Row:
+    judgement, figures = outcome.judgement, outcome.figures
+    speedup = judgement.speedup if judgement else None
+    worst = judgement.worst_case if judgement else None
+    return log.Row(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        target=outcome.target,
+        status=outcome.status or "",
+        speedup=f"{speedup.point:.5f}" if speedup else "",
+        ci_low=f"{speedup.low:.5f}" if speedup else "",
+        ci_high=f"{speedup.high:.5f}" if speedup else "",
+        worst_case=worst or "",
+        worst_speedup=f"{judgement.cases[worst].point:.5f}" if judgement and worst else "",
+        geomean_ns=f"{figures.geomean_ns_per_op:.1f}" if figures else "",
+        unit=outcome.unit,
+        peak_rss_mb=f"{figures.peak_rss_bytes / report.MB:.1f}" if figures else "",
+        windows=str(outcome.windows),
+        seconds=f"{outcome.seconds:.1f}",
+        kernel=kernel,
+        commit=environment.commit(target.layout.directory),
+        harness=target.fingerprint,
+        host=environment.host(),
+        description=description or outcome.reason,
+        record=record,
+    )
+
+
+def _changed_files(before: str, now: str) -> str:
+    old = dict(part.split(":") for part in before.split(",") if ":" in part)
+    new = dict(part.split(":") for part in now.split(","))
+    return ", ".join(f"{stem}.py" for stem in new if old.get(stem) != new[stem])
