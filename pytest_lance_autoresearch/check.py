@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pytest_lance_autoresearch import compare, seeds
+from pytest_lance_autoresearch import compare, load, seeds
 from pytest_lance_autoresearch.errors import KernelFailure, KernelIncorrect, KernelRaised, TargetError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def check_properties(target: Target, runner: Runner, seed: int | None, examples:
     """
     import hypothesis
 
-    with _blaming(target, "target.py"):
+    with _blaming(target, "target.py"), load.importable({"inputs": target.inputs}):
         strategy = target.wiring.properties()
 
     def holds(example: tuple[Any, Call]) -> None:

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.session import Suite
 
 GATE = "test_keep_gate"
+MARKERS = {
+    "autoresearch": "an item of a kernel target",
+    "autoresearch_correctness": "the kernel against its oracle",
+    "autoresearch_speed": "the kernel's time",
+    "autoresearch_gate": "the verdict about the kernel",
+}
+_MARKER_OF = {
+    "test_correctness": "autoresearch_correctness",
+    "test_properties": "autoresearch_correctness",
+    "test_speed": "autoresearch_speed",
+    GATE: "autoresearch_gate",
+}
 
 
 class TargetDirectory(pytest.Directory):
@@ -100,7 +112,7 @@ class KernelModule(pytest.Module):
             functions["test_speed"] = test_speed
         if suite.options.gate:
             functions[GATE] = test_keep_gate
-        return functions
+        return {test: _marked(function, _MARKER_OF[test]) for test, function in functions.items()}
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Give the function its cases: every shape x distribution, only the timed ones for speed."""
@@ -134,6 +146,11 @@ def _module(node: KernelModule, line: int, functions: dict[str, Callable[..., No
         function.__code__ = function.__code__.replace(co_filename=str(node.path), co_firstlineno=line + 1)
         setattr(module, name, function)
     return module
+
+
+def _marked(function: Callable[..., None], marker: str) -> Callable[..., None]:
+    marked: Callable[..., None] = pytest.mark.autoresearch(getattr(pytest.mark, marker)(function))
+    return marked
 
 
 def _raising(sentence: str) -> Callable[[], None]:

@@ -156,7 +156,7 @@ class Comparison:
         sides.candidate.bind(case.id, text)
         feed = check.Feed(self._target, case, state, seed, stream)
         oracle = check.Oracle(self._target, state)
-        bench = measure.plan_bench(case.id, oracle, feed, [sides.baseline, sides.candidate])
+        bench = measure.plan_bench(case.id, oracle, feed, sides.candidate, sides.baseline)
         sides.benches[case.id] = bench
         return bench
 

@@ -74,22 +74,26 @@ def missing() -> str:
 
 @contextmanager
 def placed(pids: Sequence[int]) -> Iterator[None]:
-    """Keep the workers together on one core and this thread off it, where there are two cores or more."""
-    if not hasattr(os, "sched_setaffinity"):
+    """Keep the workers together on one core and this process off it, where there are two cores or more."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if len(cores) < 2:
         yield
         return
-    ours = os.sched_getaffinity(0)
-    if len(ours) < 2:
-        yield
-        return
-    core = max(ours)
+    core = max(cores)
     for pid in pids:
         os.sched_setaffinity(pid, {core})
-    os.sched_setaffinity(0, ours - {core})
+    _move_threads(cores - {core})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, ours)
+        _move_threads(cores)
+
+
+def _move_threads(cores: set[int]) -> None:
+    """Every thread of this process: an idle thread of a numerics library may spin for a while."""
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def _processor() -> str:

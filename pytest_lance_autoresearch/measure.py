@@ -31,6 +31,7 @@ MAX_CALLS = 1024
 MAX_ARGUMENT_BYTES = 2**28
 """Most shared memory that the arguments of one window may take."""
 _OVERHEAD_REPEATS = 7
+_OVERHEAD_CALLS = 32
 _CHOICE = random.SystemRandom()
 
 
@@ -58,25 +59,30 @@ class Pair:
         return self.baseline if letter == "A" else self.candidate
 
 
-def plan_bench(key: str, oracle: Oracle, feed: Feed, runners: Sequence[Runner]) -> Bench:
-    """Warm the runners up on inputs that are never timed, and fix the number of calls per window.
+def plan_bench(key: str, oracle: Oracle, feed: Feed, candidate: Runner, baseline: Runner | None = None) -> Bench:
+    """Warm the sides up on inputs that are never timed, and fix the number of calls per window.
 
-    The fastest side decides, so that both windows are long enough; a side that feigns slowness in the warm-up
+    The faster side decides, so that both windows are long enough; a side that feigns slowness in the warm-up
     shortens only its own windows.
     """
     probe = feed.draw(1)
     result_bytes = oracle.result_bytes(probe[0])
-    call_ns = min(_warm_up(runner, key, feed, result_bytes) for runner in runners)
+    call_ns = _warm_up(candidate, key, oracle, feed, probe, result_bytes)
+    overhead_ns = call_overhead_ns(probe[0], candidate.answer(0))
+    if baseline is not None:
+        with blaming_baseline(is_baseline=True):
+            call_ns = min(call_ns, _warm_up(baseline, key, oracle, feed, probe, result_bytes))
     most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(probe[0])))
     calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
-    runners[0].run(key, probe, result_bytes)
-    overhead_ns = call_overhead_ns(probe[0], runners[0].answer(0), calls)
     return Bench(key, oracle, feed, calls, result_bytes, overhead_ns)
 
 
-def _warm_up(runner: Runner, key: str, feed: Feed, result_bytes: int) -> float:
+def _warm_up(
+    runner: Runner, key: str, oracle: Oracle, feed: Feed, probe: list[Call], result_bytes: int
+) -> float:
     """Nanoseconds per call of a window that is long enough to tell; the first call compiles and is not it."""
-    runner.run(key, feed.draw(1), result_bytes)
+    runner.run(key, probe, result_bytes)
+    oracle.verify(runner.answer(0), probe[0], f"{key}, warm-up call", feed.seed)
     calls = 1
     while True:
         window = runner.run(key, feed.draw(calls), result_bytes)
@@ -107,9 +113,9 @@ def measure_block(bench: Bench, pair: Pair, *, every: bool = False) -> Block:
     return Block(bench.key, order, (windows[0], windows[1], windows[2], windows[3]))
 
 
-def call_overhead_ns(call: Call, answer: Any, calls: int) -> float:
+def call_overhead_ns(call: Call, answer: Any) -> float:
     """What the worker's loop costs per call with a kernel that does nothing, measured in this process."""
-    plan, packed = wire.plan_window("null", [call] * min(calls, 64), 0)
+    plan, packed = wire.plan_window("null", [call] * _OVERHEAD_CALLS, 0)
     arena = wire.Arena.create(plan.memory_bytes)
     arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
     host = worker.KernelHost(arena)

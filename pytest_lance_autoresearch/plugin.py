@@ -33,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in collect.MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
     chosen = options.Options.from_config(config)
     root = config.inipath.parent if config.inipath else config.rootpath
     suite = Suite(
@@ -70,7 +72,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=collect.is_gate)  # stable: the verdict comes after all that it rests on
+    """Each verdict comes right after the last item that it rests on, in whatever order the items are."""
+    gates = {collect.kernel_module(item): item for item in items if collect.is_gate(item)}
+    if not gates:
+        return
+    ordered: list[pytest.Item] = []
+    for item in reversed([item for item in items if not collect.is_gate(item)]):
+        gate = gates.pop(collect.kernel_module(item), None)
+        ordered += [gate, item] if gate else [item]
+    items[:] = [*reversed(ordered), *gates.values()]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_lance_autoresearch.load import Target
     from pytest_lance_autoresearch.options import Options
-    from pytest_lance_autoresearch.records import Case, CaseTimes, Layout, Outcome, Progress
+    from pytest_lance_autoresearch.records import Case, Layout, Outcome, Progress
     from pytest_lance_autoresearch.trial import Trial
 
 
@@ -116,20 +116,33 @@ class Suite:
         self._started(name).check_properties()
 
     def measure_case(self, name: str, case: Case, benchmark: Any) -> None:
+        """Time the case and show the row, or check it once where timing is impossible."""
         trial = self._started(name)
-        if self.distributed or self.options.in_process or (benchmark is not None and not benchmark.enabled):
-            trial.check_speed_once(case)
-            if benchmark is not None:
-                benchmark.pedantic(lambda: None)
-            return
         try:
-            times = trial.measure_case(case)
+            if self._cannot_time(benchmark):
+                trial.check_speed_once(case)
+                durations_s = [0.0]
+            else:
+                durations_s = self._timed(trial, case, benchmark)
         except AutoresearchError as failure:
             if benchmark is not None:
                 benchmark.pedantic(_raise, args=(failure,))  # or the fixture would warn that it was not used
             raise
         if benchmark is not None:
-            self._show_row(name, times, benchmark)
+            self.clock.replay(benchmark, durations_s)
+
+    def _cannot_time(self, benchmark: Any) -> bool:
+        return self.distributed or self.options.in_process or (benchmark is not None and not benchmark.enabled)
+
+    def _timed(self, trial: Trial, case: Case, benchmark: Any) -> list[float]:
+        """Seconds per call of each window, and the row's further columns."""
+        from pytest_lance_autoresearch import aggregate, report
+
+        times = trial.measure_case(case)
+        if benchmark is not None:
+            ns_per_op = aggregate.case_ns_per_op(times)
+            benchmark.extra_info.update(report.speed_row(times, ns_per_op, trial.target.wiring.UNIT))
+        return [aggregate.kernel_ns(w, times.call_overhead_ns) / w.calls / 1e9 for w in times.windows]
 
     def gate(self, name: str, item: pytest.Item) -> None:
         """Pass for a keep or a first baseline; otherwise fail with the reason."""
@@ -163,14 +176,6 @@ class Suite:
         if reason:
             pytest.skip(reason)
         return trial
-
-    def _show_row(self, name: str, times: CaseTimes, benchmark: Any) -> None:
-        from pytest_lance_autoresearch import aggregate, report
-
-        unit = self._targets[name][0].wiring.UNIT
-        benchmark.extra_info.update(report.speed_row(times, aggregate.case_ns_per_op(times), unit))
-        per_call = (aggregate.kernel_ns(w, times.call_overhead_ns) / w.calls for w in times.windows)
-        self.clock.replay(benchmark, [ns / 1e9 for ns in per_call])
 
     def _select(self) -> tuple[Layout, ...]:
         if self.options.names:

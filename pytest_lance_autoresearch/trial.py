@@ -101,7 +101,7 @@ class Trial:
         self._checking: check.Runner | None = None
         self._measuring: KernelProcess | None = None
         self._comparison: Comparison | None = None
-        self._is_quiet = False
+        self._has_waited = False
         self._gate = self._open_gate() if settings.gate else None
 
     # What the items run.
@@ -140,8 +140,7 @@ class Trial:
 
     def measure_case(self, case: Case) -> CaseTimes:
         """The speed of one case: alone, or under a gate in blocks beside the baseline."""
-        with self._recorded(("speed", case.id)):
-            self._wait_for_quiet()
+        with self._recorded(("speed", case.id)), self._timing():
             times = self._compared(case) if self._gate and self._gate.baseline else self._alone(case)
             self._times[case.id] = times
             return times
@@ -224,7 +223,6 @@ class Trial:
         self._resources.close()
         self._resources = ExitStack()
         self._checking = self._measuring = self._comparison = None
-        self._is_quiet = False
 
     @contextmanager
     def _recorded(self, item: Item) -> Iterator[None]:
@@ -246,16 +244,19 @@ class Trial:
 
     # Measuring.
 
-    def _wait_for_quiet(self) -> None:
-        """Wait for other trials on this machine, once: timing is never shared."""
-        if self._is_quiet or self.settings.brief:
+    @contextmanager
+    def _timing(self) -> Iterator[None]:
+        """Measure while no other trial on this machine does: timing is never shared."""
+        if self.settings.brief:
+            yield
             return
+        with environment.timing_lock(self._say_that_it_waits):
+            yield
 
-        def on_wait() -> None:
-            self._show("waiting for another trial on this machine to end", 0, 0)
-
-        self._resources.enter_context(environment.timing_lock(on_wait))
-        self._is_quiet = True
+    def _say_that_it_waits(self) -> None:
+        if not self._has_waited:
+            self._show("waiting while another trial on this machine measures", 0, 0)
+        self._has_waited = True
 
     def _alone(self, case: Case) -> CaseTimes:
         process, brief = self._measured_process(), self.settings.brief
@@ -263,7 +264,7 @@ class Trial:
         process.bind(case.id, pickle.dumps(state))
         feed = check.Feed(self.target, case, state, self._seed, "timed")
         with environment.placed([] if brief else [process.pid]):
-            bench = measure.plan_bench(case.id, self._oracle(case), feed, [process])
+            bench = measure.plan_bench(case.id, self._oracle(case), feed, process)
             self._show(case.id, len(self._times) + 1, sum(case.timed for case in self.cases))
             windows = measure.measure_alone(bench, process, WINDOWS_BRIEF if brief else WINDOWS_ALONE)
         self._peak_rss_bytes = max(self._peak_rss_bytes, process.peak_rss_bytes())
@@ -326,7 +327,8 @@ class Trial:
 
     def _compared_verdict(self, comparison: Comparison) -> Outcome:
         timed = [case for case in self.cases if case.timed]
-        judgement = comparison.decide(timed, self._seconds, self.settings.seed)
+        with self._timing():
+            judgement = comparison.decide(timed, self._seconds, self.settings.seed)
         figures = comparison.candidate_figures()
         reason = report.judged_reason(judgement, figures, self.settings.rules)
         return replace(self._ended(Status(judgement.kind), reason), figures=figures, judgement=judgement)

@@ -1,0 +1,18 @@
+"""Loads what nested pytest runs import, once: pytester takes back the modules that a nested run loaded, and
+numpy cannot be loaded twice in one process. Keeps the tests' timing lock to themselves."""
+
+import tempfile
+from pathlib import Path
+
+import hypothesis  # noqa: F401
+import numpy.random  # noqa: F401
+import pytest
+
+import pytest_lance_autoresearch.trial  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that somebody runs on this machine neither waits for these tests nor is waited for."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))

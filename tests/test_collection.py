@@ -1,0 +1,285 @@
+"""The test tree: node ids, selections, other plugins, IDE rules, and targets at fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import toys
+
+MODULE = "targets/toy/kernels.py"
+IDS = [
+    *(f"{MODULE}::test_correctness[{case}]" for case in toys.CASES),
+    *(f"{MODULE}::test_speed[{case}]" for case in toys.TIMED),
+]
+PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    toys.write(pytester.path)
+    pytester.makeini("[pytest]\naddopts = --strict-markers")
+    return pytester
+
+
+def collected(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if "::" in line]
+
+
+def test_the_tree_has_one_module_per_target_and_an_item_per_case(project: pytest.Pytester) -> None:
+    result = project.runpytest(*PLAIN, "--collect-only", "-q")
+    assert collected(result) == IDS
+
+
+def test_the_gate_is_an_item_and_the_last_one(project: pytest.Pytester) -> None:
+    result = project.runpytest("-p", "no:cacheprovider", "--collect-only", "-q", "--keep-gate")
+    assert sorted(collected(result)) == sorted([*IDS, f"{MODULE}::test_keep_gate"])
+    assert collected(result)[-1] == f"{MODULE}::test_keep_gate"
+
+
+def test_properties_are_an_item_where_a_target_has_them(project: pytest.Pytester) -> None:
+    toys.write(project.path, target=toys.TARGET + "\ndef properties():\n    raise NotImplementedError\n")
+    result = project.runpytest(*PLAIN, "--collect-only", "-q")
+    assert f"{MODULE}::test_properties" in collected(result)
+
+
+def test_everything_passes_in_a_plain_run(project: pytest.Pytester) -> None:
+    result = project.runpytest(*PLAIN)
+    result.assert_outcomes(passed=toys.ITEMS)
+    assert "---" not in result.outlines
+
+
+@pytest.mark.parametrize(
+    ("selection", "count"),
+    [
+        ([f"{MODULE}::test_correctness[64x32-zeros]"], 1),
+        ([f"{MODULE}::test_speed"], 9),
+        ([MODULE], toys.ITEMS),
+        (["targets"], toys.ITEMS),
+        (["targets/toy"], toys.ITEMS),
+        (["-k", "sparse and correctness"], 3),
+        (["-m", "autoresearch_speed and not autoresearch_gate"], 9),
+        (["-m", "autoresearch_correctness"], 15),
+        (["--autoresearch=toy", "-k", "129x31"], 8),
+    ],
+)
+def test_selections_run_what_they_name(project: pytest.Pytester, selection: list[str], count: int) -> None:
+    project.runpytest(*PLAIN, *selection).assert_outcomes(
+        passed=count, deselected=_any_deselected(count, selection)
+    )
+
+
+def _any_deselected(count: int, selection: list[str]) -> int:
+    return toys.ITEMS - count if {"-k", "-m"} & set(selection) else 0
+
+
+def test_last_failed_and_failed_first_find_the_item(project: pytest.Pytester) -> None:
+    toys.write(project.path, text=toys.kernel("return result + (self.weights.size == 129 * 31 and x[0] == 0)"))
+    options = ("-p", "no:randomly", "-k", "correctness")
+    assert project.runpytest(*options).parseoutcomes()["failed"] == 1
+    project.runpytest(*options, "--lf").assert_outcomes(failed=1)
+    first = project.runpytest(*options, "--ff", "-v", "-x")
+    first.assert_outcomes(failed=1, deselected=9)
+    first.stdout.fnmatch_lines([f"{MODULE}::test_correctness[[]129x31-zeros] FAILED*"])
+
+
+def test_random_order_runs_everything(project: pytest.Pytester) -> None:
+    project.runpytest("-p", "no:cacheprovider", "-p", "randomly", "--randomly-seed=7").assert_outcomes(
+        passed=toys.ITEMS
+    )
+
+
+def test_two_processes_share_the_correctness_items(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess(*PLAIN, "-n", "2", "--autoresearch=toy")
+    result.assert_outcomes(passed=toys.ITEMS)
+    result.stdout.fnmatch_lines(
+        ["autoresearch: correctness runs in parallel; speed items run once, untimed (-n0 times them)"]
+    )
+
+
+def test_junit_names_every_case(project: pytest.Pytester) -> None:
+    project.runpytest(*PLAIN, "--junitxml=out.xml")
+    names = [case.get("name") for case in ElementTree.parse(project.path / "out.xml").iter("testcase")]
+    assert names == [node_id.split("::")[1] for node_id in IDS]
+
+
+def test_speed_items_pass_without_pytest_benchmark(project: pytest.Pytester) -> None:
+    project.runpytest_subprocess(*PLAIN, "-p", "no:benchmark").assert_outcomes(passed=toys.ITEMS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--doctest-modules"],
+        ["-o", "python_files=*.py"],
+        ["--import-mode=importlib"],
+        ["-o", "python_functions=check_*"],
+        ["-o", "collect_imported_tests=false"],
+    ],
+)
+def test_other_collection_settings_change_nothing(project: pytest.Pytester, options: list[str]) -> None:
+    result = project.runpytest(*PLAIN, *options, "targets", "--collect-only", "-q")
+    assert collected(result) == IDS
+
+
+def test_kernels_py_is_never_imported_by_pytest(project: pytest.Pytester) -> None:
+    toys.write(project.path, text="import pathlib\npathlib.Path('/nonexistent/x').write_text('')\n" + toys.KERNEL)
+    result = project.runpytest(*PLAIN, "--collect-only", "-q", "--doctest-modules", MODULE)
+    assert collected(result) == IDS
+
+
+@pytest.mark.parametrize("rootdir", [[], ["--rootdir=."]])
+def test_it_runs_from_inside_the_targets_own_folder(
+    project: pytest.Pytester, rootdir: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.path / "targets" / "toy")
+    project.runpytest(*PLAIN, *rootdir, "-k", "64x32").assert_outcomes(passed=8, deselected=16)
+
+
+def test_a_targets_folder_that_is_the_whole_project_is_recognised(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toys.write(pytester.path))
+    result = pytester.runpytest(*PLAIN, "--rootdir=.", "--collect-only", "-q")
+    assert collected(result) == [node_id.removeprefix("targets/toy/") for node_id in IDS]
+
+
+def test_two_targets_on_one_command_line_do_not_mix(project: pytest.Pytester) -> None:
+    toys.write(project.path, name="other")
+    result = project.runpytest(*PLAIN, MODULE, "targets/other/kernels.py", "-k", "correctness and 64x32")
+    result.assert_outcomes(passed=10, deselected=38)
+
+
+def test_only_the_named_target_runs(project: pytest.Pytester) -> None:
+    toys.write(project.path, name="other")
+    project.makepyfile(test_own="def test_own(): pass")
+    result = project.runpytest(*PLAIN, "--autoresearch=toy", "--collect-only", "-q")
+    assert collected(result) == IDS
+
+
+def test_the_globs_can_be_changed(project: pytest.Pytester) -> None:
+    (project.path / "targets").rename(project.path / "kernels")
+    project.makeini("[pytest]\nautoresearch_targets = kernels/*")
+    result = project.runpytest(*PLAIN, "--autoresearch=toy", "--collect-only", "-q")
+    assert collected(result) == [node_id.replace("targets/", "kernels/") for node_id in IDS]
+
+
+def test_a_misspelt_target_gets_the_nearest_name(project: pytest.Pytester) -> None:
+    result = project.runpytest(*PLAIN, "--autoresearch=tyo")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: no target 'tyo'; did you mean 'toy'?"])
+
+
+def test_paths_without_the_named_target_are_refused(project: pytest.Pytester) -> None:
+    project.mkdir("tests").joinpath("test_own.py").write_text("def test_own(): pass")
+    result = project.runpytest(*PLAIN, "tests", "--autoresearch=toy")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: no item of 'toy' was collected from tests; leave the paths away, "
+            "or add the target's directory to them"
+        ]
+    )
+
+
+def test_a_target_at_fault_is_one_failing_item_and_the_others_run(project: pytest.Pytester) -> None:
+    broken = toys.write(project.path, name="broken")
+    (broken / "reference.py").unlink()
+    toys.write(project.path, name="bad-ids", inputs=toys.INPUTS.replace('"sparse"', '"spa.rse"'))
+    result = project.runpytest(*PLAIN, "-k", "contract or (correctness and 64x32)")
+    result.assert_outcomes(failed=2, passed=5, deselected=19)
+    result.stdout.fnmatch_lines(
+        [
+            "target 'bad-ids': the distribution 'spa.rse' cannot be part of a test id; expected only letters, "
+            "digits and '_+=-' (a dot breaks re-running one case in an IDE)",
+            "target 'broken': missing reference.py; expected inputs.py, kernels.py, program.md, reference.py, "
+            "target.py",
+        ]
+    )
+
+
+def test_an_extra_python_file_in_a_target_is_refused_by_name(project: pytest.Pytester) -> None:
+    (project.path / "targets" / "toy" / "conftest.py").write_text("")
+    result = project.runpytest(*PLAIN)
+    result.stdout.fnmatch_lines(["target 'toy': unexpected conftest.py; a target's Python files are exactly *"])
+    result.assert_outcomes(failed=1)
+
+
+class Recorder:
+    """Reads each item as VS Code's adapter does."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.items = list(items)
+
+
+def test_ides_find_every_item_at_the_kernels_own_definition(project: pytest.Pytester) -> None:
+    recorder = Recorder()
+    project.inline_run(*PLAIN, "--collect-only", "--rootdir", str(project.path), "--keep-gate", plugins=[recorder])
+    line = toys.KERNEL.splitlines().index("class Kernel:")
+    assert len(recorder.items) == toys.ITEMS + 1
+    for item in recorder.items:
+        assert isinstance(item, pytest.Function)
+        assert isinstance(item.parent, pytest.Module)
+        assert ".py" in item.nodeid
+        assert item.path == project.path / MODULE
+        assert item.location[:2] == (str(Path(MODULE)), line)
+
+
+def test_benchmark_rows_are_ordinary_ones(project: pytest.Pytester) -> None:
+    project.runpytest(*PLAIN, "--autoresearch=toy", "--benchmark-json=out.json", "-k", "speed and 64x32")
+    rows = json.loads((project.path / "out.json").read_text())["benchmarks"]
+    assert [row["fullname"] for row in rows] == [i for i in IDS if "speed[64x32" in i]
+    for row in rows:
+        assert row["group"] == "toy"
+        assert row["stats"]["rounds"] == 24
+        median_ns = row["stats"]["median"] * 1e9
+        assert row["extra_info"]["ns_per_product"] == pytest.approx(median_ns)
+        assert row["extra_info"]["windows"] == 24
+
+
+def test_benchmark_compare_reads_earlier_rows(project: pytest.Pytester) -> None:
+    options = (*PLAIN, "-k", "speed and 64x32-uniform")
+    project.runpytest(*options, "--benchmark-save=one")
+    result = project.runpytest(*options, "--benchmark-compare")
+    result.assert_outcomes(passed=1, deselected=23)
+    result.stdout.fnmatch_lines(["test_speed*(0001_one)*"])
+
+
+@pytest.mark.parametrize(
+    ("option", "outcome"),
+    [
+        ("--benchmark-disable", {"passed": 24}),
+        ("--benchmark-skip", {"passed": 15, "skipped": 9}),
+        ("--benchmark-only", {"passed": 9, "skipped": 15}),
+        ("--benchmark-cprofile=tottime", {"passed": 24}),
+    ],
+)
+def test_benchmark_options_keep_their_meaning(
+    project: pytest.Pytester, option: str, outcome: dict[str, int]
+) -> None:
+    project.runpytest(*PLAIN, option).assert_outcomes(**outcome)
+
+
+def test_disabled_benchmarks_still_check_the_answers(project: pytest.Pytester) -> None:
+    toys.write(project.path, text=toys.kernel("return result + 1"))
+    project.runpytest(*PLAIN, "--benchmark-disable", "-k", "speed").assert_outcomes(failed=9, deselected=15)
+
+
+def test_a_project_without_targets_is_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import subprocess, sys
+        def test_nothing_dear_was_imported():
+            probe = "import pytest_lance_autoresearch.plugin, sys; print(sorted(sys.modules))"
+            loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout
+            for module in ("numpy", "numba", "psutil", "hypothesis"):
+                assert f"'{module}'" not in loaded
+        """
+    )
+    pytester.runpytest(*PLAIN).assert_outcomes(passed=1)

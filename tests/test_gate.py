@@ -1,0 +1,320 @@
+"""The gate, whole: baseline, keep, discard, every refusal, the log, the exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import toys
+
+from pytest_lance_autoresearch import archive, log
+
+PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--benchmark-columns=median")
+GATE = (*PLAIN, "--autoresearch=toy", "--keep-gate")
+
+
+def rows(root: Path, name: str = "targets/toy/results.tsv") -> tuple[log.Row, ...]:
+    return log.read(root / name)
+
+
+def block(result: pytest.RunResult) -> dict[str, str]:
+    """The lines after the lone '---' at the very end of the output."""
+    lines = result.outlines[len(result.outlines) - result.outlines[::-1].index("---") :]
+    return dict(line.split(": ", 1) for line in lines if line)
+
+
+@pytest.fixture
+def judged(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project whose log holds a baseline; the row is real, its windows were measured here."""
+    toys.write(pytester.path)
+    result = pytester.runpytest(*GATE, "--autoresearch-description=the first one")
+    assert result.ret == 0
+    return pytester
+
+
+def test_the_first_run_records_the_baseline_and_says_so(judged: pytest.Pytester) -> None:
+    (row,) = rows(judged.path)
+    text = (judged.path / "targets/toy/kernels.py").read_bytes()
+    assert (row.trial, row.status, row.description) == (1, "baseline", "the first one")
+    assert float(row.geomean_ns) > 0
+    assert float(row.peak_rss_mb) > 1
+    assert (row.speedup, row.previous) == ("", "")
+    assert (judged.path / f".autoresearch/kernels/{row.kernel}.py").read_bytes() == text
+    record = json.loads(next((judged.path / ".autoresearch/trials").iterdir()).read_text())
+    assert [len(times["windows"]) for times in record["alone"]] == [24] * len(toys.TIMED)
+
+
+def test_an_identical_kernel_is_discarded_at_once(judged: pytest.Pytester) -> None:
+    result = judged.runpytest(*GATE)
+    result.assert_outcomes(failed=1, skipped=toys.ITEMS)
+    digest = rows(judged.path)[0].kernel[:12]
+    assert result.ret == 10
+    assert block(result) == {
+        "target": "toy",
+        "correctness": f"incomplete (0 of {toys.ITEMS} items passed)",
+        "geomean_ns_per_product": "none",
+        "worst_ns_per_product": "none",
+        "best_ns_per_product": "none",
+        "worst_case": "none",
+        "best_case": "none",
+        "peak_rss_mb": "none",
+        "total_seconds": "0.0",
+        "speedup": "none",
+        "verdict": "discard",
+        "reason": f"discard: the kernel is identical to the baseline, trial 1 (sha256 {digest}); "
+        "nothing was measured",
+        "trial": "2",
+        "log": str(judged.path / "targets/toy/results.tsv"),
+    }
+    assert [row.status for row in rows(judged.path)] == ["baseline", "discard"]
+
+
+def test_a_comment_makes_no_new_kernel(judged: pytest.Pytester) -> None:
+    toys.write(judged.path, text='"""A docstring."""\n' + toys.KERNEL + "# faster!\n")
+    result = judged.runpytest(*GATE)
+    assert result.ret == 10
+    assert (
+        "only comments or layout differ; the code is identical to the baseline, trial 1" in block(result)["reason"]
+    )
+
+
+@pytest.mark.slow
+def test_a_faster_kernel_is_kept_after_a_second_pair_of_processes(judged: pytest.Pytester) -> None:
+    toys.write(judged.path, text=toys.FASTER)
+    result = judged.runpytest(*GATE, "--autoresearch-json=out.json")
+    assert result.ret == 0, result.outlines
+    said = block(result)
+    assert said["verdict"] == "keep"
+    assert said["reason"].endswith("no case slower than 5 %, confirmed in fresh processes")
+    row = rows(judged.path)[-1]
+    assert (row.status, row.trial) == ("keep", 2)
+    assert 1 < float(row.ci_low) < float(row.speedup) < float(row.ci_high)
+    record = json.loads(
+        next((judged.path / ".autoresearch/trials").glob(f"toy-{row.record[:16]}.json")).read_text()
+    )
+    assert [len(pair["blocks"]) for pair in record["pairs"]] == [16 * len(toys.TIMED)] * 2
+    (told,) = json.loads((judged.path / "out.json").read_text())["trials"]
+    assert (told["verdict"], told["trial"], told["baseline_trial"], told["exit_code"]) == ("keep", 2, 1, 0)
+    assert set(told["case_speedups"]) == set(toys.TIMED)
+
+    # The kept kernel is the new baseline: going back to the first is a loss now.
+    toys.write(judged.path)
+    assert judged.runpytest(*GATE).ret == 10
+    assert rows(judged.path)[-1].status == "discard"
+
+
+@pytest.mark.slow
+def test_a_slower_kernel_is_discarded_with_both_numbers(judged: pytest.Pytester) -> None:
+    toys.write(judged.path, text=toys.SLOWER)
+    result = judged.runpytest(*GATE)
+    result.assert_outcomes(failed=1, passed=toys.ITEMS)
+    assert result.ret == 10
+    assert block(result)["correctness"] == f"pass ({toys.ITEMS} of {toys.ITEMS} items passed)"
+    result.stdout.re_match_lines([r"discard: geomean [\d.]+ -> [\d.]+ us/product \(\+\d+\.\d %\)"])
+    row = rows(judged.path)[-1]
+    assert (row.status, row.windows) == ("discard", str(16 * 4 * len(toys.TIMED)))
+    assert float(row.ci_high) < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (toys.kernel("return result + 1"), "incorrect"),
+        ("x = (", "incorrect"),
+        (toys.kernel("os._exit(0)", "import os"), "crash"),
+        (toys.kernel("while True: pass"), "timeout"),
+        (
+            toys.kernel("return result", "import threading as t; t.Thread(target=t.Event().wait).start()"),
+            "invalid",
+        ),
+    ],
+)
+@pytest.mark.parametrize("stop", [[], ["-x"]])
+def test_a_failed_trial_has_a_row_and_no_time(
+    judged: pytest.Pytester, text: str, status: str, stop: list[str]
+) -> None:
+    toys.write(judged.path, text=text)
+    result = judged.runpytest(*GATE, "--autoresearch-timeout=1", *stop)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    said = block(result)
+    assert (said["verdict"], said["geomean_ns_per_product"], said["speedup"]) == (status, "none", "none")
+    assert said["correctness"].startswith("fail (0 of")
+    row = rows(judged.path)[-1]
+    assert (row.status, row.trial) == (status, 2)
+    assert (row.geomean_ns, row.speedup, row.peak_rss_mb) == ("", "", "")
+    assert row.description.startswith(f"{status}: ")
+
+
+def test_a_wrong_first_kernel_is_no_baseline(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, text=toys.kernel("return result + 1"))
+    assert pytester.runpytest(*GATE).ret == 1
+    assert log.baseline(rows(pytester.path), "toy") is None
+
+
+@pytest.mark.parametrize("part", [["-k", "not 64x32"], ["--benchmark-skip"], ["--benchmark-disable"]])
+def test_a_partial_run_never_gives_a_verdict(judged: pytest.Pytester, part: list[str]) -> None:
+    toys.write(judged.path, text=toys.FASTER)
+    result = judged.runpytest(*GATE, *part)
+    assert result.ret == 13
+    assert block(result)["verdict"] == "none"
+    assert "items ran; a verdict needs all of them" in block(result)["reason"]
+    assert len(rows(judged.path)) == 1
+
+
+def test_a_deselected_gate_item_does_not_pass_silently(judged: pytest.Pytester) -> None:
+    toys.write(judged.path, text=toys.FASTER)
+    assert judged.runpytest(*GATE, "-k", "correctness").ret == 13
+
+
+def test_a_gate_that_runs_first_leaves_the_decision_to_the_end(judged: pytest.Pytester) -> None:
+    toys.write(judged.path, text=toys.kernel("return result + 1"))
+    judged.makeconftest(
+        """
+        import pytest
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_collection_modifyitems(items):
+            yield
+            items.sort(key=lambda item: item.name != "test_keep_gate")
+        """
+    )
+    result = judged.runpytest(*GATE)
+    result.assert_outcomes(failed=toys.ITEMS, skipped=1)
+    assert rows(judged.path)[-1].status == "incorrect"
+
+
+def test_a_changed_oracle_is_an_error_that_names_it(judged: pytest.Pytester) -> None:
+    toys.write(judged.path, text=toys.FASTER, reference=toys.REFERENCE + "# changed\n")
+    result = judged.runpytest(*GATE)
+    assert result.ret == 13
+    assert block(result)["reason"] == (
+        "invalid: reference.py changed since the baseline, trial 1; speeds before and after such a change cannot "
+        "be compared; undo it, or record a new baseline with --autoresearch-rebaseline"
+    )
+    assert rows(judged.path)[-1].status == "invalid"
+    assert judged.runpytest(*GATE, "--autoresearch-rebaseline").ret == 0
+    assert rows(judged.path)[-1].status == "baseline"
+
+
+def test_a_lost_baseline_is_an_error_and_git_can_restore_it(judged: pytest.Pytester) -> None:
+    kernel = rows(judged.path)[0].kernel
+    shutil.rmtree(judged.path / archive.FOLDER)
+    toys.write(judged.path, text=toys.kernel("return result + 1"))
+    result = judged.runpytest(*GATE)
+    assert result.ret == 13
+    assert block(result)["reason"].startswith(
+        f"invalid: the source of the baseline, trial 1 (sha256 {kernel[:12]}), is neither in .autoresearch/kernels"
+    )
+
+
+def test_the_baseline_is_found_in_git_where_the_archive_is_lost(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    for command in ("init -q", "add targets", "-c user.name=n -c user.email=e commit -qm first"):
+        subprocess.run(["git", *command.split()], cwd=pytester.path, check=True)
+    assert pytester.runpytest(*GATE).ret == 0
+    shutil.rmtree(pytester.path / archive.FOLDER)
+    toys.write(pytester.path, text=toys.KERNEL + "# the same code\n")
+    assert "identical to the baseline" in block(pytester.runpytest(*GATE))["reason"]
+
+
+def test_one_log_can_serve_all_targets(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    toys.write(pytester.path, name="other")
+    toys.write(pytester.path, name="_pattern")
+    result = pytester.runpytest(*PLAIN, "--keep-gate", "--baseline", "results.tsv")
+    assert result.ret == 0
+    assert [(row.trial, row.target, row.status) for row in rows(pytester.path, "results.tsv")] == [
+        (1, "other", "baseline"),
+        (2, "toy", "baseline"),
+    ]
+    toys.write(pytester.path, text=toys.kernel("return result + 1"))
+    assert pytester.runpytest(*PLAIN, "--keep-gate", "--baseline", "results.tsv").ret == 1
+    assert [row.status for row in rows(pytester.path, "results.tsv")][2:] == ["discard", "incorrect"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["-n", "2"], "--keep-gate: timing needs one process; add -n0"),
+        (["-p", "no:benchmark"], "--keep-gate: needs pytest-benchmark; remove -p no:benchmark"),
+        (
+            ["--autoresearch-in-process"],
+            "--autoresearch-in-process is for debugging and never gives a verdict; remove --keep-gate",
+        ),
+        (["--autoresearch-min-effect=2"], "--autoresearch-min-effect=2: expected a fraction such as 0.01"),
+        (["--autoresearch-max-seconds=soon"], "--autoresearch-max-seconds=soon: expected a number above 0"),
+        (["--autoresearch-seed=x"], "--autoresearch-seed=x: expected a whole number"),
+    ],
+)
+def test_what_a_gate_cannot_do_is_refused(judged: pytest.Pytester, options: list[str], sentence: str) -> None:
+    arguments = [argument for argument in GATE if "benchmark" not in argument]
+    result = judged.runpytest_subprocess(*arguments, *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: {sentence}" in (result.errlines + result.outlines)
+    assert len(rows(judged.path)) == 1
+
+
+def test_discovery_is_not_refused_where_running_is(judged: pytest.Pytester) -> None:
+    arguments = [argument for argument in GATE if "benchmark" not in argument]
+    assert judged.runpytest_subprocess(*arguments, "-p", "no:benchmark", "--collect-only").ret == 0
+
+
+@pytest.mark.parametrize("option", ["--baseline=x.tsv", "--autoresearch-rebaseline"])
+def test_options_of_the_gate_need_the_gate(judged: pytest.Pytester, option: str) -> None:
+    result = judged.runpytest(*PLAIN, option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert any(line.endswith("; add --keep-gate") for line in result.errlines)
+
+
+def test_a_gate_without_any_target_is_refused(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest(*PLAIN, "--keep-gate")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --keep-gate: there is no target below *; expected targets/<name>/kernels.py"]
+    )
+
+
+def test_settings_come_from_the_ini_file_too(judged: pytest.Pytester) -> None:
+    judged.makeini("[pytest]\nautoresearch_description = from the ini\nautoresearch_json = out.json")
+    judged.runpytest(*GATE)
+    assert rows(judged.path)[-1].description == "from the ini"
+    assert json.loads((judged.path / "out.json").read_text())["trials"][0]["verdict"] == "discard"
+
+
+def test_an_interrupted_trial_leaves_no_row_and_no_process(judged: pytest.Pytester) -> None:
+    toys.write(judged.path, text=toys.FASTER)
+    judged.makeconftest(
+        """
+        def pytest_runtest_teardown(item):
+            if "129x31-uniform" in item.name:
+                raise KeyboardInterrupt
+        """
+    )
+    result = judged.runpytest_subprocess(*GATE)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert block(result)["reason"] == "no verdict: the run was broken off; nothing was logged"
+    assert len(rows(judged.path)) == 1
+
+
+def test_a_log_that_cannot_be_written_is_one_sentence_with_the_verdict(judged: pytest.Pytester) -> None:
+    path = judged.path / "results.d"
+    path.mkdir()
+    result = judged.runpytest(*GATE, "--baseline", "results.d")
+    assert result.ret != 0
+    assert any(f"{path}: cannot be read" in line for line in result.outlines)
+
+
+def test_spreadsheets_can_read_the_log(judged: pytest.Pytester) -> None:
+    lines = (judged.path / "targets/toy/results.tsv").read_text().splitlines()
+    assert lines[0] == "# pytest-lance-autoresearch results, schema 1"
+    (row,) = csv.DictReader(lines[1:], delimiter="\t")
+    assert (row["trial"], row["target"], row["status"], row["unit"]) == ("1", "toy", "baseline", "product")
+
+
+def test_the_block_is_the_last_thing_on_stdout_even_without_summaries(judged: pytest.Pytester) -> None:
+    result = judged.runpytest(*GATE, "--no-summary")
+    assert block(result)["verdict"] == "discard"
+    assert result.outlines.count("---") == 1
