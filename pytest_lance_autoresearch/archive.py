@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -50,7 +51,7 @@ def find_kernel(root: Path, row: Row, kernel_path: Path) -> bytes | None:
 
 def _from_git(row: Row, kernel_path: Path) -> bytes | None:
     git = shutil.which("git")
-    if git is None or not row.commit:
+    if git is None or not re.fullmatch("[0-9a-f]+", row.commit):
         return None
     command = [git, "-C", str(kernel_path.parent), "show", f"{row.commit}:./{kernel_path.name}"]
     with suppress(OSError, subprocess.TimeoutExpired):
@@ -68,11 +69,14 @@ def _store(root: Path, name: str, text: bytes) -> None:
         if path.exists() and path.read_bytes() == text:
             return
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with partial.open("wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        try:
+            with partial.open("wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise LogError(f"{path}: cannot be written: {error.strerror or error}; nothing was logged") from error
 

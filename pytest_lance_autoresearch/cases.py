@@ -28,11 +28,14 @@ def cases(target: Target) -> tuple[Case, ...]:
         raise TargetError(f"target '{target.name}': {fault}")
     timed = tuple(target.inputs.DISTRIBUTIONS)
     edge = tuple(target.inputs.EDGE_DISTRIBUTIONS)
-    return tuple(
+    found = tuple(
         Case(target.name, shape, shape_id(shape), distribution, distribution in timed)
         for shape in target.inputs.SHAPES
         for distribution in (*timed, *edge)
     )
+    for fault in _twins("the case ids", [case.id for case in found]):
+        raise TargetError(f"target '{target.name}': {fault}")
+    return found
 
 
 def shape_id(shape: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from pytest_lance_autoresearch import compare, load, seeds
+from pytest_lance_autoresearch import compare, load, seeds, wire
 from pytest_lance_autoresearch.errors import KernelFailure, KernelIncorrect, KernelRaised, TargetError
 
 if TYPE_CHECKING:
@@ -98,6 +98,12 @@ class Feed:
                 f"target '{self.target.name}': inputs.make_call returned a {type(call).__name__} for "
                 f"{self.case.id}; expected a tuple of one call's arguments"
             )
+        for position, value in enumerate(call):
+            if isinstance(value, np.ndarray) and not wire.is_plain(value):
+                raise TargetError(
+                    f"target '{self.target.name}': argument {position} of inputs.make_call for {self.case.id} "
+                    f"is a {type(value).__name__} of dtype {value.dtype}; expected a plain numpy.ndarray of numbers"
+                )
         return call
 
 

@@ -74,10 +74,10 @@ def max_abs_err(
     expected : array of the same shape
         The oracle's values, best in float64.
     limit : float or array that broadcasts to the shape
-        The largest allowed absolute error. A bound that the oracle computes from the terms it summed,
-        `c * 2**-24 * n_terms * sum(|terms|)` for float32 (Higham, Accuracy and Stability of Numerical
-        Algorithms, section 4.2), accepts every order of summation and refuses half precision; the default
-        1e-4 fits values near 1 only.
+        The largest allowed absolute error; for integers beyond 2**53 use `exact`. A bound that the oracle
+        computes from the terms it summed, `c * 2**-24 * n_terms * sum(|terms|)` for float32 (Higham, Accuracy
+        and Stability of Numerical Algorithms, section 4.2), accepts every order of summation and refuses half
+        precision; the default 1e-4 fits values near 1 only.
     dtype : dtype, optional
         The dtype that `actual` must have; by default that of `expected`.
     what : str
@@ -150,8 +150,7 @@ def top_k(
     _valid_ids(ids, every.size, what)
     rows = ids.astype(np.int64)
     max_abs_err(distances, every[rows], limits[rows], dtype=dtype, what=f"{what} distances of the returned ids")
-    best = np.argsort(every, kind="stable")[:size]
-    max_abs_err(distances, every[best], limits[best] + limits[rows], dtype=dtype, what=f"{what} distances by rank")
+    _right_ranks(distances, every, limits, what)
     unsorted = np.flatnonzero(distances[1:] < distances[:-1])
     if unsorted.size:
         rank = int(unsorted[0])
@@ -159,6 +158,25 @@ def top_k(
             f"{what} distances: not ascending; first at [{rank + 1}]: "
             f"{_show(distances[rank + 1])} after {_show(distances[rank])}"
         )
+
+
+def _right_ranks(
+    distances: NDArray[Any], every: NDArray[np.float64], limits: NDArray[np.float64], what: str
+) -> None:
+    """The r-th distance lies between the r-th smallest lower and the r-th smallest upper bound of all rows."""
+    low, high = _smallest(every - limits, distances.size), _smallest(every + limits, distances.size)
+    right = ((low <= distances) & (distances <= high)) | (np.isnan(low) & np.isnan(distances))
+    if not right.all():
+        first = _first(~right)
+        raise Mismatch(
+            f"{what} distances: {_count(~right)} ranks are wrong; first at {_where(first)}: "
+            f"kernel {_show(distances[first])}, reference {_show(low[first])} to {_show(high[first])}"
+        )
+
+
+def _smallest(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """The `size` smallest values, ascending; NaN ranks last."""
+    return np.sort(np.partition(values, size - 1)[:size] if 0 < size < values.size else values)[:size]
 
 
 def _valid_ids(ids: NDArray[Any], n: int, what: str) -> None:
@@ -188,19 +206,17 @@ def _same_form(actual: Any, dtype: np.dtype[Any], shape: tuple[int, ...], what: 
 
 
 def _error(actual: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
-    """|actual - wanted| in float64; 0 where both are the same NaN or infinity, NaN where only one is."""
+    """|actual - wanted| in float64: 0 where both are the same NaN or infinity, NaN where only one is."""
+    one, other = np.asarray(actual, np.float64), np.asarray(wanted, np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
-        error = np.abs(actual.astype(np.float64) - wanted.astype(np.float64))
-    both_nan = np.isnan(actual) & np.isnan(wanted)
-    return np.where(both_nan | (actual == wanted), 0.0, error)
+        error = np.where(np.isfinite(one) & np.isfinite(other), np.abs(one - other), np.nan)
+    return np.where((np.isnan(one) & np.isnan(other)) | (one == other), 0.0, error)
 
 
 def _badness(error: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Error in limits; NaN, which argmax takes for the largest, stays."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = error / limits
-    ratio[error == 0] = 0.0
-    ratio[np.isnan(error)] = np.inf
-    return ratio
+        return np.where(error == 0, 0.0, error / limits)
 
 
 def _bits(array: NDArray[Any]) -> NDArray[Any]:
@@ -229,8 +245,15 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _show(value: Any) -> str:
-    return f"{float(value):.9g}" if isinstance(value, np.floating) else str(value)
+    """A number with the digits that tell it from its neighbours."""
+    if not isinstance(value, np.floating):
+        return str(value)
+    short = f"{float(value):.9g}"
+    return repr(float(value)) if value.dtype.itemsize > 4 and float(short) != value else short
 
 
 def _kind(value: Any) -> str:
-    return f"a tuple of {len(value)}" if type(value) is tuple else f"a {type(value).__name__}"
+    if type(value) is tuple:
+        return f"a tuple of {len(value)}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 def discover(root: Path, globs: Sequence[str] = DEFAULT_GLOBS) -> tuple[Layout, ...]:
     """All targets that the globs find below `root`, by name; a directory with faults is one of them."""
-    found = {path.resolve() for glob in globs for path in root.glob(glob) if _has_code(path)}
+    found = {path.resolve() for glob in globs for path in _matches(root, glob) if _has_code(path)}
     layouts = sorted((inspect(path) for path in found), key=lambda layout: layout.name)
     return tuple(_refuse_twins(layouts))
 
@@ -52,6 +52,15 @@ def select(layouts: Sequence[Layout], names: Iterable[str], root: Path) -> tuple
 def is_judged_by_default(layout: Layout) -> bool:
     """Whether a gate without names judges it: a leading underscore marks a pattern to copy."""
     return not layout.name.startswith("_")
+
+
+def _matches(root: Path, glob: str) -> list[Path]:
+    try:
+        return list(root.glob(glob))
+    except (NotImplementedError, ValueError):
+        raise SelectionError(
+            f"autoresearch_targets: '{glob}' is no pattern below the root; expected one such as targets/*"
+        ) from None
 
 
 def _has_code(directory: Path) -> bool:

@@ -93,7 +93,7 @@ def _row(outcome: Outcome, target: Target, kernel: str, record: str, description
         ci_high=f"{speedup.high:.5f}" if speedup else "",
         worst_case=worst or "",
         worst_speedup=f"{judgement.cases[worst].point:.5f}" if judgement and worst else "",
-        geomean_ns=f"{figures.geomean_ns_per_op:.1f}" if figures else "",
+        geomean_ns=report.ns(figures.geomean_ns_per_op) if figures else "",
         unit=outcome.unit,
         peak_rss_mb=f"{figures.peak_rss_bytes / report.MB:.1f}" if figures else "",
         windows=str(outcome.windows),

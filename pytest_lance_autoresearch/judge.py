@@ -44,15 +44,14 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
     cpu = aggregate.cpu_log_ratios(evidence.pairs)
     cpu_overall = stats.overall(cpu, alpha) if cpu else None
     kind, cause = _decide(evidence, rules, overall, cases, cpu_overall, alpha)
-    if kind in (Kind.MORE, Kind.RENEW):
-        kind, cause = _unless_over(evidence, rules, kind, cause)
+    kind, cause = _unless_over(evidence, rules, kind, cause)
     return Judgement(
         kind,
         cause,
         overall.ratio(),
         {case: estimate.ratio() for case, estimate in cases.items()},
         cpu_overall.ratio() if cpu_overall else None,
-        min(cases, key=lambda case: cases[case].point),
+        _worst_case(cases, cause),
         max(pair.baseline_peak_rss_bytes for pair in evidence.pairs),
         max(pair.candidate_peak_rss_bytes for pair in evidence.pairs),
         evidence.baseline_code_size,
@@ -85,7 +84,7 @@ def _decide(
         if cpu is not None and cpu.low <= 0:
             return _if_settled(cpu.high < effect, Cause.CPU_DISAGREES)
         return _if_confirmed(evidence, alpha, Cause.FASTER)
-    if smaller and overall.low > -band and overall.high < band:
+    if smaller and overall.low > -band and overall.high < max(band, effect):
         return _if_confirmed(evidence, alpha, Cause.SIMPLER)
     return Kind.MORE, Cause.UNDECIDED
 
@@ -114,8 +113,16 @@ def _if_confirmed(evidence: Evidence, alpha: float, cause: Cause) -> tuple[Kind,
 
 
 def _unless_over(evidence: Evidence, rules: Rules, kind: Kind, cause: Cause) -> tuple[Kind, Cause]:
-    if evidence.seconds >= rules.max_seconds:
+    """Only a discard may come after the time budget, and only a decision after the last look."""
+    if kind is not Kind.DISCARD and evidence.seconds >= rules.max_seconds:
         return Kind.INCONCLUSIVE, Cause.BUDGET
-    if evidence.looks >= rules.max_looks:
+    if kind in (Kind.MORE, Kind.RENEW) and evidence.looks >= rules.max_looks:
         return Kind.INCONCLUSIVE, Cause.NOT_CONFIRMED if kind is Kind.RENEW else cause
     return kind, cause
+
+
+def _worst_case(cases: Mapping[str, stats.LogEstimate], cause: Cause) -> str:
+    """The case with the lowest speed-up; for a regression, the one that is shown most clearly."""
+    if cause is Cause.CASE_REGRESSED:
+        return min(cases, key=lambda case: cases[case].high)
+    return min(cases, key=lambda case: cases[case].point)

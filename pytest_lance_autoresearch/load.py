@@ -43,7 +43,7 @@ class Target:
     kernel: Source
     files: dict[str, bytes]
     fingerprint: str
-    """'inputs:1a2b3c4d,reference:...,target:...', the first 8 hex digits of each file's sha256."""
+    """'inputs:<digest>,reference:...,target:...', the first 16 hex digits of each file's sha256."""
 
     @property
     def name(self) -> str:
@@ -78,17 +78,17 @@ def read_source(path: Path) -> Source:
 def make_source(text: bytes, path: Path) -> Source:
     """A kernel from its bytes; a syntax error is no fault here, it shows when the kernel is loaded."""
     digest = hashlib.sha256(text).hexdigest()
-    try:
-        tree = _without_docstrings(ast.parse(text))
-    except (SyntaxError, ValueError):
-        return Source(text, path, digest, digest, 0)
-    size = sum(1 for _ in ast.walk(tree))
-    return Source(text, path, digest, hashlib.sha256(ast.dump(tree).encode()).hexdigest(), size)
+    tree = _parsed(text)
+    if tree is None:
+        return Source(text, path, digest, digest, len(text))
+    parts = [_described(node) for node in ast.walk(_without_docstrings(tree))]
+    code = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return Source(text, path, digest, code, len(parts) + sum(_string_size(node) for node in ast.walk(tree)))
 
 
 def fingerprint(files: dict[str, bytes]) -> str:
     """One short digest per file, so that a change can be named from the log alone."""
-    digests = ((name.removesuffix(".py"), hashlib.sha256(text).hexdigest()[:8]) for name, text in files.items())
+    digests = ((name.removesuffix(".py"), hashlib.sha256(text).hexdigest()[:16]) for name, text in files.items())
     return ",".join(f"{stem}:{digest}" for stem, digest in sorted(digests))
 
 
@@ -98,10 +98,11 @@ def execute(layout: Layout, stem: str, text: bytes, siblings: dict[str, ModuleTy
     try:
         with importable(siblings):
             return execute_source(module_name(layout.name, stem), text, str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        what = error.msg if isinstance(error, SyntaxError) else str(error)
         line = _line_in(error, str(path))
         raise TargetError(
-            f"target '{layout.name}': {stem}.py does not load: {type(error).__name__}: {error}{line}"
+            f"target '{layout.name}': {stem}.py does not load: {type(error).__name__}: {what}{line}"
         ) from error
 
 
@@ -145,14 +146,37 @@ def importable(modules: dict[str, ModuleType]) -> Iterator[None]:
 
 def definition_line(source: Source) -> int:
     """The zero-based line of the kernel's first public class or function, for IDEs; 0 if there is none."""
-    try:
-        body = ast.parse(source.text).body
-    except (SyntaxError, ValueError):
-        return 0
+    tree = _parsed(source.text)
+    body = tree.body if tree else []
     kinds = (ast.ClassDef, ast.FunctionDef)
     public = [node for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
     classes = [node for node in public if isinstance(node, ast.ClassDef)]
     return (classes or public)[0].lineno - 1 if public else 0
+
+
+def _parsed(text: bytes) -> ast.Module | None:
+    """The syntax tree, or None for what Python cannot parse."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _described(node: ast.AST) -> str:
+    """A node without its children's contents; `ast.dump` would recurse too deep for long expressions."""
+    fields = ((name, _described_field(value)) for name, value in ast.iter_fields(node))
+    return f"{type(node).__name__} {list(fields)}"
+
+
+def _described_field(value: object) -> str:
+    if isinstance(value, list):
+        return str([_described_field(item) for item in value])
+    return "node" if isinstance(value, ast.AST) else repr(value)
+
+
+def _string_size(node: ast.AST) -> int:
+    """Code can hide in a string, so its characters count towards the size."""
+    return len(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) else 0
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

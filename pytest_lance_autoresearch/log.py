@@ -18,6 +18,7 @@ from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.records import Status
 
 SCHEMA = 1
+HEADER_LINES = 2
 _TITLE = "# pytest-lance-autoresearch results, schema "
 
 
@@ -56,12 +57,11 @@ COLUMNS = tuple(field.name for field in fields(Row))
 def read(path: Path) -> tuple[Row, ...]:
     """All rows; none when the file is not there yet. A row that was cut off by a crash is left out."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return _parse(path, path.read_bytes())
     except FileNotFoundError:
         return ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LogError(f"{path}: cannot be read: {error}") from error
-    return _parse(path, text)
+    except OSError as error:
+        raise LogError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def baseline(rows: Sequence[Row], target: str) -> Row | None:
@@ -100,21 +100,23 @@ def _locked(path: Path) -> Iterator[int]:
 def _repaired(path: Path, fd: int) -> tuple[Row, ...]:
     """The rows under the lock; what a crash cut off is moved to a file beside the log first."""
     data = path.read_bytes()
+    rows = _parse(path, data)
     whole = data.rfind(b"\n") + 1
+    if data.count(b"\n") < HEADER_LINES:
+        whole = 0  # a header that was cut off holds nothing; it is written anew
     if whole < len(data):
         with path.with_name(path.name + ".torn").open("ab") as torn:
             torn.write(data[whole:] + b"\n")
         os.ftruncate(fd, whole)
-    return _parse(path, data[:whole].decode("utf-8"))
+    return rows
 
 
 def _write(fd: int, text: str) -> None:
     before = os.fstat(fd).st_size
-    data = text.encode("utf-8")
+    data = memoryview(text.encode("utf-8"))
     try:
-        written = os.write(fd, data)
-        if written < len(data):
-            written += os.write(fd, data[written:])
+        while data:
+            data = data[os.write(fd, data) :]
         os.fsync(fd)
     except OSError:
         os.ftruncate(fd, before)
@@ -130,34 +132,37 @@ def _line(row: Row) -> str:
 
 
 def _field(value: str | int) -> str:
-    return " ".join(str(value).split())
+    return " ".join(str(value).encode("utf-8", "replace").decode("utf-8").split())
 
 
 def _digest(row: Row) -> str:
     return hashlib.sha256(_line(row).encode("utf-8")).hexdigest()[:16]
 
 
-def _parse(path: Path, text: str) -> tuple[Row, ...]:
-    lines = text.split("\n")[:-1]  # what follows the last line end is nothing, or was cut off
-    if not lines:
-        return ()
-    title, *rest = lines
-    if not title.startswith(_TITLE):
-        raise LogError(f"{path}: line 1 is not '{_TITLE}{SCHEMA}'; expected a log written by this plugin")
-    schema = title.removeprefix(_TITLE)
-    if schema != str(SCHEMA):
+def _parse(path: Path, data: bytes) -> tuple[Row, ...]:
+    """The whole lines' rows; what follows the last line end is nothing, or was cut off."""
+    title = f"{_TITLE}{SCHEMA}"
+    if not data.startswith(_TITLE.encode()) and not _TITLE.encode().startswith(data):
+        raise LogError(f"{path}: line 1 is not '{title}'; expected a log written by this plugin")
+    try:
+        lines = data[: data.rfind(b"\n") + 1].decode("utf-8").split("\n")[:-1]
+    except UnicodeDecodeError as error:
+        raise LogError(f"{path}: cannot be read: {error}") from error
+    if lines and lines[0] != title:
         raise LogError(
-            f"{path}: schema {schema}, this version reads schema {SCHEMA}; "
+            f"{path}: schema {lines[0].removeprefix(_TITLE)}, this version reads schema {SCHEMA}; "
             f"install the version that wrote it, or name another file with --baseline"
         )
-    if rest and rest[0].split("\t") != list(COLUMNS):
+    if len(lines) >= HEADER_LINES and lines[1].split("\t") != list(COLUMNS):
         raise LogError(f"{path}: line 2 does not name the columns of schema {SCHEMA}")
-    return tuple(_row(path, number, line) for number, line in enumerate(rest[1:], start=3))
+    return tuple(_row(path, number, line) for number, line in enumerate(lines[HEADER_LINES:], HEADER_LINES + 1))
 
 
 def _row(path: Path, number: int, line: str) -> Row:
     values = line.split("\t")
-    if len(values) != len(COLUMNS) or not values[0].isdigit():
+    if len(values) != len(COLUMNS):
         raise LogError(f"{path}: line {number} has {len(values)} fields; expected {len(COLUMNS)}, as line 2 names")
+    if not (values[0].isascii() and values[0].isdigit()):
+        raise LogError(f"{path}: line {number} begins with '{values[0]}'; expected the trial's number")
     named = dict(zip(COLUMNS[1:], values[1:], strict=True))
     return Row(int(values[0]), **named)

@@ -77,9 +77,7 @@ def plan_bench(key: str, oracle: Oracle, feed: Feed, candidate: Runner, baseline
     return Bench(key, oracle, feed, calls, result_bytes, overhead_ns)
 
 
-def _warm_up(
-    runner: Runner, key: str, oracle: Oracle, feed: Feed, probe: list[Call], result_bytes: int
-) -> float:
+def _warm_up(runner: Runner, key: str, oracle: Oracle, feed: Feed, probe: list[Call], result_bytes: int) -> float:
     """Nanoseconds per call of a window that is long enough to tell; the first call compiles and is not it."""
     runner.run(key, probe, result_bytes)
     oracle.verify(runner.answer(0), probe[0], f"{key}, warm-up call", feed.seed)
@@ -103,7 +101,7 @@ def measure_alone(bench: Bench, runner: Runner, count: int) -> tuple[Window, ...
 
 
 def measure_block(bench: Bench, pair: Pair, *, every: bool = False) -> Block:
-    """Four interleaved windows in a random ABBA order; `every` verifies all answers instead of one in each."""
+    """Four interleaved windows in a random ABBA order; `every` verifies all of the candidate's answers."""
     order = _CHOICE.choice(("ABBA", "BAAB"))
     windows: list[Window] = []
     for half in (order[:2], order[2:]):
@@ -133,17 +131,22 @@ def _loop_ns(host: worker.KernelHost, plan: wire.WindowPlan) -> int:
 
 
 def _timed(bench: Bench, pair: Pair, letter: str, calls: Sequence[Call]) -> Window:
-    with blaming_baseline(letter == "A"):
+    with blaming_baseline(is_baseline=letter == "A"):
         return pair.side(letter).run(bench.key, calls, bench.result_bytes)
 
 
 def _verify_pair(bench: Bench, pair: Pair, calls: Sequence[Call], *, every: bool) -> None:
-    """Compare the same answers of both sides; which ones count is drawn only now, after they were given."""
-    for index in range(len(calls)) if every else [_CHOICE.randrange(len(calls))]:
+    """Compare the same drawn answer of both sides, or every one of the candidate's.
+
+    Which answer counts is drawn only now, after all were given.
+    """
+    drawn = _CHOICE.randrange(len(calls))
+    for index in range(len(calls)) if every else [drawn]:
         expected = bench.oracle.expected(calls[index])
-        for letter in "AB":
-            with blaming_baseline(letter == "A"):
-                _compare(bench, pair.side(letter), calls, index, expected)
+        _compare(bench, pair.candidate, calls, index, expected)
+        if index == drawn:
+            with blaming_baseline(is_baseline=True):
+                _compare(bench, pair.baseline, calls, index, expected)
 
 
 def _compare(bench: Bench, runner: Runner, calls: Sequence[Call], index: int, expected: Any) -> None:
@@ -152,7 +155,7 @@ def _compare(bench: Bench, runner: Runner, calls: Sequence[Call], index: int, ex
 
 
 @contextmanager
-def blaming_baseline(is_baseline: bool) -> Iterator[None]:
+def blaming_baseline(*, is_baseline: bool) -> Iterator[None]:
     """A failure of the baseline is no fault of the candidate: it makes the trial invalid."""
     try:
         yield

@@ -18,14 +18,13 @@ import pytest
 
 from pytest_lance_autoresearch import collect, options
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect, TargetError
+from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 from pytest_lance_autoresearch.session import Suite
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Progress
 
 SUITE = pytest.StashKey[Suite]()
-NO_VERDICT = 13
-"""Exit status of a gate that could not judge: a partial run, a changed harness, a lost baseline."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -101,6 +100,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """A fault with a sentence is shown as that sentence, and how to run just this item again."""
+    if collect.kernel_module(pyfuncitem) is None:
+        return (yield)
     try:
         return (yield)
     except AutoresearchError as fault:
@@ -188,10 +189,10 @@ def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) 
     """The verdict's exit code, unless something besides the gates failed."""
     if session.testsfailed > suite.closed_gates:
         return
-    codes = [outcome.exit_code if outcome.status else NO_VERDICT for outcome in outcomes]
+    codes = [outcome.exit_code for outcome in outcomes]
     if len(outcomes) < len(suite.selected):
-        codes.append(NO_VERDICT)
-    session.exitstatus = max(codes, default=NO_VERDICT)
+        codes.append(NO_VERDICT_EXIT_CODE)
+    session.exitstatus = max(codes, default=NO_VERDICT_EXIT_CODE)
 
 
 def _print_end(config: pytest.Config, outcomes: list[Outcome], fault: str | None) -> None:

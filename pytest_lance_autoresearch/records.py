@@ -37,7 +37,7 @@ class Source:
     sha256: str
     code_sha256: str
     code_size: int
-    """AST nodes without docstrings; comments and layout do not count."""
+    """AST nodes and characters of strings, without docstrings; comments and layout do not count."""
 
 
 @dataclass(frozen=True)
@@ -221,14 +221,21 @@ class Outcome:
     trial: int | None = None
     baseline_trial: int | None = None
     log: Path | None = None
+    gated: bool = False
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.figures is not None and self.failed:
+            raise ValueError("a kernel that failed has no time")
 
     @property
     def exit_code(self) -> int:
-        """0 for a keep or a first baseline; 1 for a wrong kernel; 10 to 13 as documented."""
+        """0 for a keep or a first baseline, or without a gate; 1 for a wrong kernel; 10 to 13 as documented."""
         if self.judgement is not None and self.judgement.cause is Cause.BUDGET:
-            return 12
-        return EXIT_CODES[self.status] if self.status is not None else 0
+            return BUDGET_EXIT_CODE
+        if self.status is None:
+            return NO_VERDICT_EXIT_CODE if self.gated else 0
+        return EXIT_CODES[self.status]
 
 
 EXIT_CODES = {
@@ -241,7 +248,11 @@ EXIT_CODES = {
     Status.INCONCLUSIVE: 11,
     Status.INVALID: 13,
 }
-"""The session's exit status for each end of a judged trial; 12 is an inconclusive one whose time ran out."""
+"""The session's exit status for each end of a judged trial."""
+BUDGET_EXIT_CODE = 12
+"""Of an inconclusive one whose time ran out."""
+NO_VERDICT_EXIT_CODE = 13
+"""Of a gate that could not judge: a partial run, a changed harness, a lost baseline."""
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ def _pairs(outcome: Outcome) -> list[tuple[str, str]]:
     pairs = [
         ("target", outcome.target),
         ("correctness", correctness(outcome)),
-        (f"geomean_ns_per_{unit}", _ns(figures.geomean_ns_per_op) if figures else NONE),
-        (f"worst_ns_per_{unit}", _ns(figures.ns_per_op[figures.worst_case]) if figures else NONE),
-        (f"best_ns_per_{unit}", _ns(figures.ns_per_op[figures.best_case]) if figures else NONE),
+        (f"geomean_ns_per_{unit}", ns(figures.geomean_ns_per_op) if figures else NONE),
+        (f"worst_ns_per_{unit}", ns(figures.ns_per_op[figures.worst_case]) if figures else NONE),
+        (f"best_ns_per_{unit}", ns(figures.ns_per_op[figures.best_case]) if figures else NONE),
         ("worst_case", figures.worst_case if figures else NONE),
         ("best_case", figures.best_case if figures else NONE),
         ("peak_rss_mb", f"{figures.peak_rss_bytes / MB:.1f}" if figures else NONE),
@@ -135,11 +135,11 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
         case Cause.CPU_DISAGREES:
             return f", but its CPU time says {_speedup_text(judgement.cpu_speedup)}; wall and CPU time must agree"
         case Cause.NOT_CONFIRMED:
-            return ", but a second pair of processes did not confirm it"
+            return ", but it was not confirmed by a second pair of processes"
         case Cause.BUDGET:
             return f", undecided when the time budget of {rules.max_seconds:g} s ended"
         case _:
-            return ", undecided after the last look; a gain this small needs more windows than a trial has"
+            return f", undecided after the last look: {_open_question(judgement, rules)}"
 
 
 def identical_reason(trial: int, sha256: str, *, same_bytes: bool) -> str:
@@ -226,6 +226,20 @@ def _memory_change(judgement: Judgement, rules: Rules) -> str:
     return f"peak RSS {before / MB:.1f} -> {after / MB:.1f} MB (limit {limit / MB:.1f} MB)"
 
 
+def _open_question(judgement: Judgement, rules: Rules) -> str:
+    """What the windows could not show: that no case regressed, or on which side of the least gain it is."""
+    case = min(judgement.cases, key=lambda name: judgement.cases[name].low)
+    low = judgement.cases[case].low
+    if low > 1 / (1 + rules.case_limit):
+        return f"the interval of the overall change is {_range(judgement.speedup)}"
+    worst = "by any amount" if low <= 0 else f"by {(1 / low - 1) * 100:.1f} %"
+    return f"{case} may be slower {worst} (limit +{_percent(rules.case_limit)})"
+
+
+def _range(value: Interval | None) -> str:
+    return NONE if value is None else f"{_change(value.high)} to {_change(value.low)}"
+
+
 def _speedup_text(value: Interval | None) -> str:
     if value is None:
         return NONE
@@ -234,15 +248,17 @@ def _speedup_text(value: Interval | None) -> str:
 
 def _change(ratio: float) -> str:
     """The change of time that a speed-up means: 1.25 is '-20.0 %'."""
-    return f"{(1 / ratio - 1) * 100:+.1f} %"
+    percent = round((1 / ratio - 1) * 100, 1) if ratio else math.inf
+    return f"{percent + 0.0:+.1f} %"
 
 
 def _percent(fraction: float) -> str:
     return f"{fraction * 100:g} %"
 
 
-def _ns(value: float) -> str:
-    return f"{value:.1f}"
+def ns(value: float) -> str:
+    """Nanoseconds as a plain decimal with four significant digits or more."""
+    return f"{value:.1f}" if value >= 1000 else f"{value:.{max(1, 3 - math.floor(math.log10(value)))}f}"
 
 
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
@@ -268,8 +284,8 @@ def _three(value: float) -> str:
     return f"{value:.{min(digits, 6)}f}"
 
 
-def _interval_json(value: Interval | None) -> dict[str, float] | None:
+def _interval_json(value: Interval | None) -> dict[str, float | None] | None:
     if value is None:
         return None
-    finite = {"low": value.low, "point": value.point, "high": value.high}
-    return {name: number for name, number in finite.items() if math.isfinite(number)}
+    bounded = value.low > 0 and math.isfinite(value.high)
+    return {"low": value.low if bounded else None, "point": value.point, "high": value.high if bounded else None}

@@ -67,8 +67,11 @@ class Suite:
         self.distributed = distributed
         self.clock = ReplayClock()
         self.watch = watch
-        self._layouts = discover.discover(root, options.globs)
-        self.selected = self._select()
+        try:
+            self._layouts = discover.discover(root, options.globs)
+            self.selected = self._select()
+        except SelectionError as error:
+            raise pytest.UsageError(str(error)) from None
         self.collected: set[str] = set()
         """Names of the targets that gave at least one item."""
         self.closed_gates = 0
@@ -179,10 +182,7 @@ class Suite:
 
     def _select(self) -> tuple[Layout, ...]:
         if self.options.names:
-            try:
-                return discover.select(self._layouts, self.options.names, self.root)
-            except SelectionError as error:
-                raise pytest.UsageError(str(error)) from None
+            return discover.select(self._layouts, self.options.names, self.root)
         if not self.options.gate:
             return ()
         judged = tuple(layout for layout in self._layouts if discover.is_judged_by_default(layout))

@@ -51,11 +51,13 @@ def overall(cases: Mapping[str, Sequence[float]], alpha: float) -> LogEstimate:
     random = np.random.default_rng(_BOOTSTRAP_SEED)
     point = math.fsum(float(np.median(values)) for values in cases.values()) / len(cases)
     total = np.zeros(RESAMPLES)
-    for values in cases.values():
-        array = np.asarray(values, dtype=np.float64)
+    for case in sorted(cases):
+        array = np.asarray(cases[case], dtype=np.float64)
         picks = random.integers(0, array.size, (RESAMPLES, array.size))
         total += np.median(array[picks], axis=1)
     half = NormalDist().inv_cdf(1 - alpha / 2) * float(np.std(total / len(cases), ddof=1))
+    if min(map(len, cases.values())) < 2:
+        half = math.inf  # one value has no spread that could be seen
     return LogEstimate(point - half, point, point + half)
 
 

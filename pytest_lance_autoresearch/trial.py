@@ -363,6 +363,7 @@ class Trial:
             reason=reason,
             windows=self._count_windows(),
             baseline_trial=row.trial if row else None,
+            gated=self._gate is not None,
             notes=tuple(filter(None, [environment.missing()])),
         )
 

@@ -8,6 +8,7 @@ number in it is checked before it is used.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -36,6 +37,7 @@ _ITEM = struct.Struct("<qqqqqq")
 _HEADER_BYTES = 448
 _NONE, _ARRAY, _TUPLE = 0, 1, 2
 _TEXT_SIZE = struct.Struct("<q")
+_MAX_DIM = 2**40
 
 
 class ResultError(Exception):
@@ -130,6 +132,11 @@ class Arena:
         os.close(self.fd)
 
 
+def is_plain(array: np.ndarray[Any, Any]) -> bool:
+    """Whether the array arrives whole: a numpy.ndarray itself, of one of the plain dtypes."""
+    return type(array) is np.ndarray and array.dtype in _CODES and array.dtype.fields is None
+
+
 def plan_window(
     key: str, calls: list[tuple[Any, ...]], result_bytes: int
 ) -> tuple[WindowPlan, np.ndarray[Any, Any]]:
@@ -169,7 +176,6 @@ class ResultSlot:
         self._arena = arena
         self._start = plan.result_offset
         self._end = plan.result_offset + plan.result_bytes
-        self._views: dict[Any, np.ndarray[Any, Any]] = {}
 
     def store(self, result: Any, arguments: tuple[Any, ...]) -> None:
         """Copy `result` at once, so that the kernel may reuse its buffers; an argument returned is named only."""
@@ -191,10 +197,7 @@ class ResultSlot:
                 if argument is item:
                     self._arena.pack(_ITEM, header, -1 - position, 0, 0, 0, 0, 0)
                     return place
-        view = self._views.get((place, shape))
-        if view is None or view.dtype != item.dtype:
-            view = self._view(item, place)
-            self._views[(place, shape)] = view
+        view = self._view(item, place)
         np.copyto(view, item)
         self._arena.pack(_ITEM, header, _CODES[item.dtype], len(shape), *shape, *(0,) * (MAX_DIMS - len(shape)))
         return _aligned(place + view.nbytes)
@@ -227,7 +230,7 @@ def _read_item(arena: Arena, plan: CallPlan, index: int, place: int) -> tuple[np
     code, ndim, *dims = arena.unpack(_ITEM, header)
     if code < 0:
         return _argument_copy(arena, plan, -1 - code), place
-    if code >= len(_DTYPES) or not 0 <= ndim <= MAX_DIMS or any(d < 0 for d in dims[:ndim]):
+    if code >= len(_DTYPES) or not 0 <= ndim <= MAX_DIMS or not all(0 <= d < _MAX_DIM for d in dims[:ndim]):
         raise ResultError("wrote a result that cannot be read")
     dtype, shape = np.dtype(_DTYPES[code]), tuple(dims[:ndim])
     size = dtype.itemsize
@@ -261,6 +264,9 @@ def _aligned(place: int) -> int:
 
 def _anonymous_file() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("autoresearch", os.MFD_CLOEXEC)
+        fd = os.memfd_create("autoresearch", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        # A worker that could shrink the memory could end this process with SIGBUS.
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        return fd
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

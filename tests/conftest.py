@@ -1,5 +1,5 @@
 """Loads what nested pytest runs import, once: pytester takes back the modules that a nested run loaded, and
-numpy cannot be loaded twice in one process. Keeps the tests' timing lock to themselves."""
+numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,12 @@ import pytest_lance_autoresearch.trial  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trial that somebody runs on this machine neither waits for these tests nor is waited for."""
+def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that somebody runs on this machine neither waits for these tests nor is waited for.
+
+    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist).
+    """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)

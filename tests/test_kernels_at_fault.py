@@ -187,8 +187,8 @@ def test_after_three_ends_the_rest_is_not_run(pytester: pytest.Pytester) -> None
     result.assert_outcomes(failed=toys.ITEMS)
     result.stdout.fnmatch_lines(
         [
-            "not run: the kernel's process ended 3 times already; first: 64x32-uniform: the kernel's process ended "
-            "(exit code 0) instead of answering"
+            "not run: the kernel's process ended 3 times already; first: 64x32-uniform: the kernel's process "
+            "ended (exit code 0) instead of answering"
         ]
     )
 
@@ -210,7 +210,7 @@ def test_a_secret_seed_is_named_and_can_be_replayed(pytester: pytest.Pytester) -
     first = next(line for line in result.outlines if "first at" in line)
     again = pytester.runpytest(*PLAIN, speed, f"--autoresearch-seed={seed}")
     assert first.startswith("64x32-uniform, warm-up call: result: 1 of 2048 values differ")
-    assert first in again.outlines
+    assert first in again.outlines  # the same call, the same numbers
 
 
 def test_in_process_a_kernels_own_traceback_and_breakpoint_are_seen(pytester: pytest.Pytester) -> None:
@@ -242,8 +242,8 @@ def properties():
     result = pytester.runpytest(*PLAIN, "-k", "properties")
     result.stdout.fnmatch_lines(
         [
-            "properties, on State(weights=float64[[]13]) and the call (float64[[]13]): result: 1 of 13 values differ "
-            "(bits must be equal); first at [[]12]: kernel 0, reference 1",
+            "properties, on State(weights=float64[[]13]) and the call (float64[[]13]): result: 1 of 13 values "
+            "differ (bits must be equal); first at [[]12]: kernel 0, reference 1",
             "seed: published",
         ]
     )

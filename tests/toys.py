@@ -64,8 +64,8 @@ class Kernel:
         return result
 """
 
-FASTER = KERNEL.replace("REPEATS = 40", "REPEATS = 28")
-SLOWER = KERNEL.replace("REPEATS = 40", "REPEATS = 56")
+FASTER = KERNEL.replace("REPEATS = 40", "REPEATS = 10")
+SLOWER = KERNEL.replace("REPEATS = 40", "REPEATS = 120")
 CASES = tuple(
     f"{shape}-{distribution}"
     for shape in ("64x32", "128x32", "129x31")

@@ -1,0 +1,167 @@
+"""What the plugin costs: start-up without targets, collection of 12 targets, whole trials, growth with cases.
+
+Prints one table. Every comparison is a ratio or a difference of runs that alternate within this one command, so
+that a machine whose speed drifts does not decide; absolute seconds are there for reading.
+
+    python benchmarks/overhead.py            everything, about 10 minutes
+    python benchmarks/overhead.py startup collect
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
+WITHOUT = ["-p", "no:lance-autoresearch"]
+PAIRS = 15
+
+
+def run(command: list[str], folder: Path, ok: tuple[int, ...] = (0,)) -> float:
+    """Seconds of one whole process; the command must end with one of the exit codes."""
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if done.returncode not in ok:
+        sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+    return seconds
+
+
+def differences(one: list[str], other: list[str], folders: tuple[Path, Path], ok: tuple[int, ...]) -> list[float]:
+    """Seconds of `one` minus seconds of `other`, pair by pair, after a warm-up of both."""
+    run(one, folders[0], ok)
+    run(other, folders[1], ok)
+    return [run(one, folders[0], ok) - run(other, folders[1], ok) for _ in range(PAIRS)]
+
+
+def startup(scratch: Path) -> None:
+    """The installed plugin in a project without targets, over the same run without the plugin."""
+    (scratch / "test_one.py").write_text("def test_one(): pass\n")
+    (scratch / "pytest.ini").write_text("[pytest]\n")
+    cost = differences(PYTEST, [*PYTEST, *WITHOUT], (scratch, scratch), (0,))
+    report("start-up over bare pytest, no targets", [1000 * s for s in cost], "ms", "budget 30 ms")
+
+
+def collect(scratch: Path) -> None:
+    """Collecting 12 targets, over an empty run of the same project without targets."""
+    full, empty = scratch / "full", scratch / "empty"
+    for folder in (full, empty):
+        (folder / "targets").mkdir(parents=True)
+        (folder / "pytest.ini").write_text("[pytest]\n")
+    copy_targets(full, 12)
+    command = [*PYTEST, "--collect-only"]
+    cost = differences(command, command, (full, empty), (0, 5))
+    report("collecting 12 targets over an empty run", cost, "s", "budget 1 s")
+
+
+def copy_targets(folder: Path, count: int) -> None:
+    for number in range(count):
+        name = folder / "targets" / f"pq-l2-{number}"
+        shutil.copytree(ROOT / "targets" / "pq-l2", name, ignore=shutil.ignore_patterns("results.tsv*", "__*"))
+
+
+def trials(scratch: Path) -> None:
+    """Whole trials of pq-l2: alone, first gate, a discard (one constant changed), each from a cold start."""
+    (scratch / "pytest.ini").write_text("[pytest]\n")
+    shutil.copytree(ROOT / "targets" / "pq-l2", scratch / "targets" / "pq-l2")
+    alone = [*PYTEST, "--autoresearch=pq-l2"]
+    gate = [*alone, "--keep-gate"]
+    report("trial of pq-l2 without the gate", [run(alone, scratch) for _ in range(3)], "s", "aim 30 s")
+    report("its first gate run (baseline)", [run(gate, scratch)], "s", "aim 60 s")
+    kernel = scratch / "targets" / "pq-l2" / "kernels.py"
+    text = kernel.read_text()
+    kernel.write_text(text + "\nUNUSED = 1\n")
+    report("a gate run of an equal kernel (discard)", [run(gate, scratch, (10, 11))], "s", "aim 60 s")
+    kernel.write_text(faster(text))
+    report("a gate run of a faster kernel (keep)", [run(gate, scratch, (0, 11))], "s", "aim 60 s")
+
+
+def faster(text: str) -> str:
+    """The kernel with a fast-math scan that adds four sub-spaces per pass."""
+    start = text.index("@njit()\ndef _scan")
+    end = text.index("@njit()\ndef _nearest")
+    scan = """@njit(fastmath=True)
+def _scan(codes: NDArray[np.uint8], table: Floats) -> Floats:
+    sub_vectors, n = codes.shape
+    distances = np.zeros(n, np.float32)
+    for m in range(0, sub_vectors // 4 * 4, 4):
+        a, b, c, d = codes[m], codes[m + 1], codes[m + 2], codes[m + 3]
+        for i in range(n):
+            distances[i] += (table[m, a[i]] + table[m + 1, b[i]]) + (table[m + 2, c[i]] + table[m + 3, d[i]])
+    for m in range(sub_vectors // 4 * 4, sub_vectors):
+        column = codes[m]
+        for i in range(n):
+            distances[i] += table[m, column[i]]
+    return distances
+
+
+"""
+    return text[:start] + scan + text[end:]
+
+
+def growth(scratch: Path) -> None:
+    """Seconds of a trial of the template with 1, 2 and 4 times its timed distributions."""
+    (scratch / "pytest.ini").write_text("[pytest]\n")
+    folder = scratch / "targets" / "grown"
+    shutil.copytree(ROOT / "targets" / "_template", folder)
+    text = (folder / "inputs.py").read_text()
+    for factor in (1, 2, 4):
+        extra = "" if factor == 1 else EXTRA.format(factor=factor)
+        (folder / "inputs.py").write_text(text + extra)
+        seconds = [run([*PYTEST, "--autoresearch=grown"], scratch) for _ in range(3)]
+        report(f"trial of the template, {factor}x its timed distributions", seconds, "s", "")
+
+
+EXTRA = """
+
+_published_state, _published_call = make_state, make_call
+_NAMES = DISTRIBUTIONS
+DISTRIBUTIONS = tuple(f"{{name}}{{i}}" for i in range({factor}) for name in _NAMES)
+
+
+def _plain(name):
+    return next((n for n in _NAMES if name.rstrip("0123456789") == n), name)
+
+
+def make_state(shape, distribution, rng):
+    return _published_state(shape, _plain(distribution), rng)
+
+
+def make_call(shape, distribution, state, rng):
+    return _published_call(shape, _plain(distribution), state, rng)
+"""
+
+
+def report(what: str, values: list[float], unit: str, wanted: str) -> None:
+    low, middle, high = min(values), statistics.median(values), max(values)
+    print(f"| {what} | {middle:.1f} {unit} | {low:.1f} to {high:.1f} | {len(values)} | {wanted} |", flush=True)  # noqa: T201
+
+
+def main() -> None:
+    parts: dict[str, Callable[[Path], None]] = {
+        "startup": startup,
+        "collect": collect,
+        "trials": trials,
+        "growth": growth,
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], help="which parts to run (default: all)")
+    chosen = parser.parse_args().parts or list(parts)
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    print("| what | median | min to max | runs | wanted |\n|---|---|---|---|---|", flush=True)  # noqa: T201
+    for name in chosen:
+        with tempfile.TemporaryDirectory() as scratch:
+            parts[name](Path(scratch))
+
+
+if __name__ == "__main__":
+    main()

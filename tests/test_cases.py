@@ -1,0 +1,192 @@
+"""What a target must define, what its case ids look like, and the sentence about each thing that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+
+from pytest_lance_autoresearch.cases import cases, shape_id
+from pytest_lance_autoresearch.errors import TargetError
+from pytest_lance_autoresearch.load import Target, make_source
+from pytest_lance_autoresearch.records import Layout
+
+RULE = "expected only letters, digits and '_+=-' (a dot breaks re-running one case in an IDE)"
+
+
+class Shape(NamedTuple):
+    rows: Any
+    columns: Any
+
+
+INPUTS: dict[str, Any] = {
+    "SHAPES": (Shape(2, 3), Shape(3, 3), Shape(50, 1)),
+    "DISTRIBUTIONS": ("flat", "sorted", "random"),
+    "EDGE_DISTRIBUTIONS": ("zeros", "huge"),
+    "make_state": lambda *_: None,
+    "make_call": lambda *_: (),
+}
+WIRING: dict[str, Any] = {"UNIT": "value", "bind": lambda *_: None, "ops": lambda _: 1}
+ABSENT = object()
+
+
+def target(**changed: Any) -> Target:
+    """A target whose modules have these names; ABSENT leaves one out."""
+    modules = []
+    for stem, names in (("inputs", INPUTS), ("target", WIRING)):
+        module = ModuleType(stem)
+        known = {name: changed.get(name, value) for name, value in names.items()}
+        vars(module).update({name: value for name, value in known.items() if value is not ABSENT})
+        modules.append(module)
+    inputs, wiring = modules
+    kernel = make_source(b"", Path("demo/kernels.py"))
+    return Target(Layout("demo", Path("demo")), inputs, wiring, kernel, {}, "")
+
+
+def fault(**changed: Any) -> str:
+    with pytest.raises(TargetError) as raised:
+        cases(target(**changed))
+    return str(raised.value)
+
+
+# Ids
+
+
+def test_cases_are_every_shape_with_every_distribution_timed_ones_first() -> None:
+    found = cases(target())
+    assert [case.id for case in found] == [
+        f"{shape}-{distribution}"
+        for shape in ("2x3", "3x3", "50x1")
+        for distribution in ("flat", "sorted", "random", "zeros", "huge")
+    ]
+    assert {case.distribution for case in found if case.timed} == {"flat", "sorted", "random"}
+    assert found[0].shape is INPUTS["SHAPES"][0]
+    assert {case.target for case in found} == {"demo"}
+
+
+def test_a_shape_is_its_fields_joined_by_x() -> None:
+    assert shape_id((128, 16, 256)) == "128x16x256"
+    assert shape_id((7,)) == "7"
+    assert shape_id(Shape("u8", -1)) == "u8x-1"
+
+
+def test_all_characters_that_ids_may_have_pass() -> None:
+    names = ("a_b", "a+b", "a=b", "a-b", "A9")
+    found = cases(target(DISTRIBUTIONS=names[:3], EDGE_DISTRIBUTIONS=names[3:]))
+    assert [case.distribution for case in found[:5]] == list(names)
+
+
+# What is missing
+
+
+@pytest.mark.parametrize("name", ["SHAPES", "DISTRIBUTIONS", "EDGE_DISTRIBUTIONS"])
+def test_the_tuples_are_needed(name: str) -> None:
+    assert fault(**{name: ABSENT}) == f"target 'demo': inputs.{name} is missing; expected a tuple"
+    assert fault(**{name: ["flat"]}) == f"target 'demo': inputs.{name} is a list; expected a tuple"
+    assert fault(**{name: "flat"}) == f"target 'demo': inputs.{name} is a str; expected a tuple"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("make_state", "inputs"), ("make_call", "inputs"), ("bind", "target"), ("ops", "target")]
+)
+@pytest.mark.parametrize("value", [ABSENT, 3])
+def test_the_functions_are_needed(name: str, file: str, value: Any) -> None:
+    assert fault(**{name: value}) == f"target 'demo': {file}.py has no function '{name}'"
+
+
+def test_the_unit_is_needed() -> None:
+    assert fault(UNIT=ABSENT) == "target 'demo': target.py has no UNIT; expected a word such as UNIT = 'query'"
+
+
+@pytest.mark.parametrize("unit", ["", "ns/query", "two words", 3, None])
+def test_the_unit_is_one_word(unit: Any) -> None:
+    assert fault(UNIT=unit) == (
+        f"target 'demo': target.UNIT is {unit!r}; expected one word such as 'query', it becomes part of a key"
+    )
+
+
+# Shapes
+
+
+def test_there_are_three_shapes_or_more() -> None:
+    assert fault(SHAPES=INPUTS["SHAPES"][:2]) == (
+        "target 'demo': inputs.SHAPES has 2 shapes; expected 3 or more, one of them an outlier"
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 3), 7, "2x3", [2, 3]])
+def test_a_shape_is_a_named_tuple(shape: Any) -> None:
+    assert fault(SHAPES=(*INPUTS["SHAPES"], shape)) == (
+        f"target 'demo': inputs.SHAPES holds {shape!r}; expected instances of a NamedTuple"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.5, "0.5x1"), ("a b", "a bx1"), ("a/b", "a/bx1"), ("é", "éx1"), ("a\n", "a\nx1"), ("", None)],
+)
+def test_a_shapes_id_has_only_what_test_ids_can_carry(value: Any, text: str | None) -> None:
+    if text is None:
+        assert cases(target(SHAPES=(*INPUTS["SHAPES"], Shape(value, 1))))[-1].shape_id == "x1"
+        return
+    shape = Shape(value, 1)
+    assert (
+        fault(SHAPES=(*INPUTS["SHAPES"], shape))
+        == f"target 'demo': the shape {shape!r} makes the id '{text}'; {RULE}"
+    )
+
+
+def test_two_shapes_of_one_id_are_refused() -> None:
+    assert fault(SHAPES=(*INPUTS["SHAPES"], Shape("2", "3"))) == (
+        "target 'demo': inputs.SHAPES: '2x3' stands there 2 times; expected once"
+    )
+
+
+# Distributions
+
+
+def test_three_distributions_or_more_are_timed() -> None:
+    assert fault(DISTRIBUTIONS=("flat", "sorted")) == (
+        "target 'demo': inputs.DISTRIBUTIONS has 2 names; expected 3 or more"
+    )
+
+
+def test_there_are_five_distributions_or_more_in_all() -> None:
+    assert fault(EDGE_DISTRIBUTIONS=("zeros",)) == (
+        "target 'demo': inputs has 4 distributions in all; expected 5 or more, adversarial ones among them"
+    )
+
+
+@pytest.mark.parametrize("name", ["mostly.zero", "mostly zero", "", "a/b", "[a]", "zeros\n", 3, None])
+def test_a_distributions_name_has_only_what_test_ids_can_carry(name: Any) -> None:
+    assert fault(EDGE_DISTRIBUTIONS=("zeros", "huge", name)) == (
+        f"target 'demo': the distribution {name!r} cannot be part of a test id; {RULE}"
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"DISTRIBUTIONS": ("flat", "sorted", "random", "flat")},
+        {"EDGE_DISTRIBUTIONS": ("zeros", "huge", "flat")},
+    ],
+)
+def test_a_distribution_stands_once_in_both_lists_together(changed: Any) -> None:
+    assert fault(**changed) == (
+        "target 'demo': inputs.DISTRIBUTIONS and EDGE_DISTRIBUTIONS: 'flat' stands there 2 times; expected once"
+    )
+
+
+def test_two_cases_never_have_one_id() -> None:
+    class Kind(NamedTuple):
+        name: str
+
+    shapes = (Kind("u8"), Kind("u8-sorted"), Kind("u16"))
+    names = ("asc", "sorted-asc", "random")
+    try:
+        found = cases(target(SHAPES=shapes, DISTRIBUTIONS=names))
+    except TargetError:
+        return
+    assert len({case.id for case in found}) == len(found)

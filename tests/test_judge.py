@@ -1,0 +1,357 @@
+"""Every verdict is reached by an example, and no verdict moves with what should not matter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import (
+    CASES,
+    RSS_BYTES,
+    Ratios,
+    each_window,
+    everywhere,
+    no_overhead,
+    on_a_slower_clock,
+    pair,
+    quick,
+    spread,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_lance_autoresearch import judge
+from pytest_lance_autoresearch.judge import Evidence
+from pytest_lance_autoresearch.records import Cause, Judgement, Kind, PairRecord, Rules
+
+RULES = Rules()
+MB = 2**20
+FASTER = everywhere(spread(0.05))
+EQUAL = everywhere(spread(0.0))
+
+
+def evidence(*pairs: PairRecord, smaller: bool = False, looks: int = 1, seconds: float = 60.0) -> Evidence:
+    return Evidence(pairs, no_overhead(), 100, 90 if smaller else 100, looks, seconds)
+
+
+def look(*ratios: Ratios, smaller: bool = False, looks: int = 1, seconds: float = 60.0) -> tuple[Kind, Cause]:
+    """One look at as many pairs of processes as there are ratios, under the default rules."""
+    found = judge.look(evidence(*map(pair, ratios), smaller=smaller, looks=looks, seconds=seconds), RULES)
+    return found.kind, found.cause
+
+
+def but(ratios: Ratios, case: str, values: Sequence[float]) -> dict[str, Sequence[float]]:
+    return {**ratios, case: values}
+
+
+# Each cause
+
+
+def test_a_gain_is_confirmed_in_a_second_pair_before_it_is_kept() -> None:
+    assert look(FASTER) == (Kind.RENEW, Cause.FASTER)
+    assert look(FASTER, FASTER) == (Kind.KEEP, Cause.FASTER)
+
+
+def test_equal_speed_with_smaller_code_is_kept_after_a_second_pair() -> None:
+    assert look(EQUAL, smaller=True) == (Kind.RENEW, Cause.SIMPLER)
+    assert look(EQUAL, EQUAL, smaller=True) == (Kind.KEEP, Cause.SIMPLER)
+
+
+def test_a_loss_within_the_noise_band_is_the_price_of_smaller_code() -> None:
+    slightly = everywhere(spread(-0.005, 0.001))
+    assert look(slightly, smaller=True) == (Kind.RENEW, Cause.SIMPLER)
+    assert look(slightly) == (Kind.DISCARD, Cause.SLOWER)
+
+
+def test_a_shown_loss_beyond_the_noise_band_is_slower_even_with_smaller_code() -> None:
+    slower = everywhere(spread(-0.03))
+    assert look(slower) == (Kind.DISCARD, Cause.SLOWER)
+    assert look(slower, smaller=True) == (Kind.DISCARD, Cause.SLOWER)
+
+
+def test_equal_speed_with_equal_code_is_within_noise() -> None:
+    assert look(EQUAL) == (Kind.DISCARD, Cause.WITHIN_NOISE)
+
+
+def test_a_shown_gain_below_the_smallest_effect_is_too_small() -> None:
+    assert look(everywhere(spread(0.005, 0.001))) == (Kind.DISCARD, Cause.TOO_SMALL)
+
+
+def test_one_regressed_case_discards_a_large_gain() -> None:
+    assert look(but(FASTER, CASES[1], spread(-0.06))) == (Kind.DISCARD, Cause.CASE_REGRESSED)
+
+
+@pytest.mark.parametrize(("centre", "width"), [(-0.02, 0.05), (-0.06, 0.05)])
+def test_a_case_that_may_have_regressed_holds_a_gain_up(centre: float, width: float) -> None:
+    assert look(but(FASTER, CASES[1], spread(centre, width))) == (Kind.MORE, Cause.UNDECIDED)
+
+
+def test_a_case_may_lose_less_than_its_limit() -> None:
+    assert look(but(everywhere(spread(0.1)), CASES[1], spread(-0.04))) == (Kind.RENEW, Cause.FASTER)
+
+
+@pytest.mark.parametrize(
+    ("excess_bytes", "kind"),
+    [(32 * MB, Kind.RENEW), (32 * MB + 1, Kind.DISCARD), (-RSS_BYTES // 2, Kind.RENEW)],
+)
+def test_memory_beyond_its_guard_discards_a_gain(excess_bytes: int, kind: Kind) -> None:
+    found = judge.look(evidence(pair(FASTER, candidate_rss_bytes=RSS_BYTES + excess_bytes)), RULES)
+    assert (found.kind, found.cause) == (kind, Cause.MEMORY if kind is Kind.DISCARD else Cause.FASTER)
+    assert found.baseline_peak_rss_bytes == RSS_BYTES
+    assert found.candidate_peak_rss_bytes == RSS_BYTES + excess_bytes
+
+
+def test_both_memory_guards_count_and_so_does_the_largest_peak_of_each_side() -> None:
+    def pair_of(baseline: int, candidate: int) -> PairRecord:
+        return PairRecord((), baseline * MB, candidate * MB)
+
+    assert judge.memory_allowed([pair_of(40, 50)], RULES)
+    assert not judge.memory_allowed([pair_of(40, 51)], RULES)
+    assert not judge.memory_allowed([pair_of(1000, 1033)], RULES)
+    assert judge.memory_allowed([pair_of(40, 40), pair_of(100, 120)], RULES)
+    assert not judge.memory_allowed([pair_of(100, 150), pair_of(100, 100)], RULES)
+
+
+def test_a_gain_that_the_cpu_clock_rules_out_is_discarded() -> None:
+    found = judge.look(evidence(pair(FASTER, cpu=EQUAL)), RULES)
+    assert (found.kind, found.cause) == (Kind.DISCARD, Cause.CPU_DISAGREES)
+    assert found.cpu_speedup is not None
+    assert found.cpu_speedup.point == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_gain_that_the_cpu_clock_neither_shows_nor_rules_out_needs_more() -> None:
+    found = judge.look(evidence(pair(FASTER, cpu=everywhere(spread(0.02, 0.2)))), RULES)
+    assert (found.kind, found.cause) == (Kind.MORE, Cause.CPU_DISAGREES)
+
+
+def test_without_a_cpu_clock_the_wall_clock_decides_alone() -> None:
+    blocks = (each_window(block, lambda window: replace(window, cpu_ns=None)) for block in pair(FASTER).blocks)
+    found = judge.look(evidence(PairRecord(tuple(blocks), 1, 1)), RULES)
+    assert (found.kind, found.cause, found.cpu_speedup) == (Kind.RENEW, Cause.FASTER, None)
+
+
+def test_a_second_pair_that_shows_no_gain_of_its_own_confirms_nothing() -> None:
+    unclear = everywhere(spread(0.05, 0.3))
+    assert look(FASTER, unclear) == (Kind.MORE, Cause.NOT_CONFIRMED)
+    assert look(FASTER, unclear, looks=6) == (Kind.INCONCLUSIVE, Cause.NOT_CONFIRMED)
+
+
+def test_a_gain_that_shows_only_at_the_last_look_is_not_confirmed() -> None:
+    assert look(FASTER, looks=5) == (Kind.RENEW, Cause.FASTER)
+    assert look(FASTER, looks=6) == (Kind.INCONCLUSIVE, Cause.NOT_CONFIRMED)
+
+
+def test_what_stays_open_after_the_last_look_is_undecided() -> None:
+    unclear = everywhere(spread(0.02, 0.15))
+    assert look(unclear) == (Kind.MORE, Cause.UNDECIDED)
+    assert look(unclear, looks=5) == (Kind.MORE, Cause.UNDECIDED)
+    assert look(unclear, looks=6) == (Kind.INCONCLUSIVE, Cause.UNDECIDED)
+
+
+@pytest.mark.parametrize("ratios", [FASTER, everywhere(spread(0.02, 0.15))])
+def test_what_is_open_when_the_time_is_up_ends_for_that(ratios: Ratios) -> None:
+    assert look(ratios, seconds=599.9)[0] in (Kind.MORE, Kind.RENEW)
+    assert look(ratios, seconds=600.0) == (Kind.INCONCLUSIVE, Cause.BUDGET)
+
+
+def test_a_shown_loss_is_a_discard_even_when_the_time_is_up() -> None:
+    assert look(everywhere(spread(-0.03)), seconds=1e6, looks=6) == (Kind.DISCARD, Cause.SLOWER)
+
+
+def test_a_keep_after_the_time_budget_is_no_keep() -> None:
+    assert look(FASTER, FASTER, seconds=601.0) == (Kind.INCONCLUSIVE, Cause.BUDGET)
+
+
+def test_smaller_code_is_not_punished_for_being_a_little_faster() -> None:
+    rules = Rules(min_effect=0.05)
+    slightly_faster = [pair(everywhere(spread(0.03)))] * 2
+    assert judge.look(evidence(*slightly_faster, smaller=True), rules).kind is Kind.KEEP
+
+
+def test_the_runners_cost_in_the_cpu_time_does_not_set_the_clocks_against_each_other() -> None:
+    """Half of each window is the runner's: a gain of 1.6 % shows as 0.8 % in both clocks alike."""
+    raw = -math.log((1 + math.exp(-0.016)) / 2)
+    half = dict.fromkeys(CASES, 5e7)  # 100 calls, 10 s
+    found = judge.look(replace(evidence(pair(everywhere(spread(raw, 0.0005)))), overhead_ns=half), RULES)
+    assert found.speedup is not None
+    assert found.speedup.point == pytest.approx(1.016, abs=2e-4)
+    assert (found.kind, found.cause) == (Kind.RENEW, Cause.FASTER)
+
+
+def test_the_case_that_was_shown_to_regress_is_the_one_that_is_named() -> None:
+    unclear, shown = spread(-0.09, 0.3), spread(-0.07)
+    found = judge.look(evidence(pair({CASES[0]: spread(0.05), CASES[1]: unclear, CASES[2]: shown})), RULES)
+    assert found.cause is Cause.CASE_REGRESSED
+    assert found.cases[CASES[1]].high > 1
+    assert found.worst_case == CASES[2]
+
+
+# The numbers that come with a verdict
+
+
+def test_a_judgement_carries_the_numbers_behind_it() -> None:
+    ratios = but(FASTER, CASES[2], spread(0.01))
+    found = judge.look(evidence(pair(ratios, cpu=everywhere(spread(0.04))), smaller=True), RULES)
+    assert found.speedup is not None
+    assert found.cpu_speedup is not None
+    assert found.speedup.low < found.speedup.point < found.speedup.high
+    assert found.speedup.point == pytest.approx(math.exp((0.05 + 0.05 + 0.01) / 3))
+    assert found.cpu_speedup.point == pytest.approx(math.exp(0.04))
+    assert found.worst_case == CASES[2]
+    assert {case: round(math.log(i.point), 6) for case, i in found.cases.items()} == {
+        CASES[0]: 0.05,
+        CASES[1]: 0.05,
+        CASES[2]: 0.01,
+    }
+    assert (found.baseline_code_size, found.candidate_code_size) == (100, 90)
+
+
+def test_the_confidence_is_shared_by_looks_and_by_cases() -> None:
+    """16 values at 95 %, six looks and three cases: the second from each end; for one look, the third."""
+    values = spread(0.05, 0.01)
+    cases = judge.look(evidence(pair(everywhere(values))), RULES).cases
+    assert math.log(cases[CASES[0]].low) == pytest.approx(values[1], abs=1e-8)
+    cases = judge.look(evidence(pair(everywhere(values))), Rules(max_looks=1)).cases
+    assert math.log(cases[CASES[0]].low) == pytest.approx(values[2], abs=1e-8)
+
+
+# Properties
+
+ratio_lists = st.lists(st.floats(-0.3, 0.3), min_size=1, max_size=20)
+measured = st.tuples(*(ratio_lists for _ in CASES)).map(lambda lists: dict(zip(CASES, lists, strict=True)))
+
+
+@quick
+@given(measured, st.integers(2, 1000), st.booleans())
+def test_a_slower_clock_changes_nothing(ratios: Ratios, factor: int, smaller: bool) -> None:
+    record = pair(ratios)
+    blocks = tuple(on_a_slower_clock(block, factor) for block in record.blocks)
+    scaled = replace(record, blocks=blocks)
+    first = judge.look(evidence(record, smaller=smaller), RULES)
+    second = judge.look(evidence(scaled, smaller=smaller), RULES)
+    assert (first.kind, first.cause, first.worst_case) == (second.kind, second.cause, second.worst_case)
+    assert numbers(second) == pytest.approx(numbers(first), rel=1e-9)
+
+
+@quick
+@given(measured)
+def test_swapping_the_sides_mirrors_every_interval(ratios: Ratios) -> None:
+    mirrored = {case: [-value for value in values] for case, values in ratios.items()}
+    there = judge.look(evidence(pair(ratios)), RULES)
+    back = judge.look(evidence(pair(mirrored)), RULES)
+    assert there.speedup is not None
+    assert back.speedup is not None
+    for one, other in [(there.speedup, back.speedup), *((there.cases[c], back.cases[c]) for c in CASES)]:
+        assert other.point == pytest.approx(1 / one.point, rel=1e-8)
+        assert other.low == pytest.approx(1 / one.high, rel=1e-8)
+        assert one.low == pytest.approx(1 / other.high, rel=1e-8)
+    assert not (there.kind is Kind.RENEW and back.kind is Kind.RENEW)
+
+
+@quick
+@given(
+    st.floats(0.0, 1.0),
+    st.floats(-1.0, -0.052),
+    st.floats(0, 0.001),
+    st.sampled_from(CASES),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_a_case_worse_than_its_limit_is_never_kept(
+    gain: float, loss: float, width: float, case: str, pairs: int, smaller: bool
+) -> None:
+    ratios = but(everywhere(spread(gain)), case, spread(loss, width))
+    assert look(*[ratios] * pairs, smaller=smaller) == (Kind.DISCARD, Cause.CASE_REGRESSED)
+
+
+@quick
+@given(measured, measured, st.booleans(), st.integers(1, 6), st.floats(0, 1200))
+def test_nothing_is_kept_without_a_bounded_interval_of_every_case(
+    first: Ratios, second: Ratios, smaller: bool, looks: int, seconds: float
+) -> None:
+    found = judge.look(evidence(pair(first), pair(second), smaller=smaller, looks=looks, seconds=seconds), RULES)
+    if found.kind is Kind.KEEP:
+        assert min(interval.low for interval in found.cases.values()) > 1 / 1.05
+        assert not any(interval.high == math.inf for interval in found.cases.values())
+
+
+@pytest.mark.parametrize("missing", [CASES, CASES[:1]])
+@pytest.mark.parametrize("pairs", [1, 2])
+def test_no_data_is_an_error_and_no_verdict(missing: Sequence[str], pairs: int) -> None:
+    some = {case: values for case, values in FASTER.items() if case not in missing}
+    with pytest.raises(ValueError, match="needs at least one log-ratio of every case"):
+        look(*[some] * pairs)
+
+
+def test_no_pairs_are_an_error() -> None:
+    with pytest.raises(ValueError, match="needs at least one log-ratio of every case"):
+        look()
+
+
+def test_a_pair_that_measured_nothing_confirms_nothing() -> None:
+    with pytest.raises(ValueError, match="needs at least one log-ratio of every case"):
+        look(FASTER, {})
+
+
+@pytest.mark.parametrize("blocks", [(1,), (9,), (1, 1), (4, 5)])
+def test_a_huge_gain_in_nine_blocks_or_fewer_is_not_kept(blocks: tuple[int, ...]) -> None:
+    assert look(*(everywhere([3.0] * count) for count in blocks)) == (Kind.MORE, Cause.UNDECIDED)
+
+
+def numbers(judgement: Judgement) -> list[float]:
+    assert judgement.speedup is not None
+    intervals = [judgement.speedup, *judgement.cases.values()]
+    return [bound for i in intervals for bound in (i.low, i.point, i.high)]
+
+
+# Whole trials on a simulated machine
+
+
+def simulated_pair(random: np.random.Generator, gain: float, blocks: int = 16) -> dict[str, list[float]]:
+    """Blocks of four windows with 2 % of noise each, one window in twenty 30 % slower; no CPU clock of its own."""
+    sides = np.array([1, -1, -1, 1]) / 2
+    found = {}
+    for case in CASES:
+        logs = random.normal(0, 0.02, (blocks, 4)) + math.log(1.3) * (random.random((blocks, 4)) < 0.05)
+        found[case] = [math.log1p(gain) + float(value) for value in logs @ sides]
+    return found
+
+
+def simulated_trial(random: np.random.Generator, gain: float) -> Judgement:
+    """What `comparison` does: look, measure more or renew the pair, look again."""
+    pairs = [simulated_pair(random, gain)]
+    for looks in range(1, RULES.max_looks + 1):
+        judgement = judge.look(evidence(*map(pair, pairs), looks=looks), RULES)
+        if judgement.kind is Kind.RENEW:
+            pairs.append(simulated_pair(random, gain))
+        elif judgement.kind is Kind.MORE:
+            pairs[-1] = joined(pairs[-1], simulated_pair(random, gain))
+        else:
+            break
+    return judgement
+
+
+def joined(first: Mapping[str, list[float]], second: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    return {case: first[case] + second[case] for case in first}
+
+
+def test_a_kernel_against_itself_is_never_kept() -> None:
+    random = np.random.default_rng(1)
+    kinds = [simulated_trial(random, 0.0).kind for _ in range(200)]
+    assert kinds.count(Kind.KEEP) == 0
+    assert kinds.count(Kind.DISCARD) > 150
+
+
+def test_a_true_gain_of_3_percent_is_nearly_always_kept() -> None:
+    random = np.random.default_rng(2)
+    kinds = [simulated_trial(random, 0.03).kind for _ in range(60)]
+    assert kinds.count(Kind.KEEP) > 56
+
+
+def test_a_true_loss_of_3_percent_is_never_kept() -> None:
+    random = np.random.default_rng(3)
+    kinds = [simulated_trial(random, -0.03).kind for _ in range(60)]
+    assert kinds.count(Kind.DISCARD) == 60

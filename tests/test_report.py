@@ -1,0 +1,409 @@
+"""Every sentence and every block, whole, as a person or an agent reads them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import RSS_BYTES, SPEEDUP, figures, outcome
+
+from pytest_lance_autoresearch import report
+from pytest_lance_autoresearch.errors import KernelCrashed
+from pytest_lance_autoresearch.records import (
+    CaseTimes,
+    Cause,
+    Figures,
+    Interval,
+    Judgement,
+    Kind,
+    Progress,
+    Rules,
+    Status,
+    Window,
+)
+
+MB = 2**20
+CASE_SPEEDUPS = {"2x3-flat": SPEEDUP, "2x3-sorted": SPEEDUP, "50x1-flat": Interval(0.9, 0.91, 0.94)}
+
+
+def judgement(kind: Kind, cause: Cause, point: float = 1.04) -> Judgement:
+    speedup = Interval(point - 0.01, point, point + 0.01)
+    return Judgement(
+        kind, cause, speedup, CASE_SPEEDUPS, Interval(0.99, 1.0, 1.02), "50x1-flat", RSS_BYTES, 300 * MB, 120, 90
+    )
+
+
+# The block
+
+KEEP = replace(
+    outcome(Status.KEEP, "keep: geomean 1.04 -> 1.00 us/query (-3.8 %)"),
+    figures=figures(),
+    judgement=Judgement(Kind.KEEP, Cause.FASTER, SPEEDUP, CASE_SPEEDUPS, SPEEDUP),
+    windows=1152,
+    trial=7,
+    baseline_trial=3,
+    log=Path("targets/demo/results.tsv"),
+)
+FAILED = replace(
+    outcome(Status.INCORRECT, "incorrect: 2x3-flat: 1 of 6 values differ"),
+    correct=23,
+    failed=1,
+    trial=8,
+    log=KEEP.log,
+)
+
+
+def test_the_block_of_a_keep() -> None:
+    assert report.block(KEEP) == [
+        "---",
+        "target: demo",
+        "correctness: pass (24 of 24 items passed)",
+        "geomean_ns_per_query: 1000.0",
+        "worst_ns_per_query: 1250.0",
+        "best_ns_per_query: 800.0",
+        "worst_case: 50x1-flat",
+        "best_case: 2x3-flat",
+        "peak_rss_mb: 300.0",
+        "total_seconds: 12.3",
+        "speedup: 1.0400 [1.0300, 1.0500]",
+        "verdict: keep",
+        "reason: keep: geomean 1.04 -> 1.00 us/query (-3.8 %)",
+        "trial: 7",
+        "log: targets/demo/results.tsv",
+    ]
+
+
+def test_the_block_of_a_discard_without_a_measurement() -> None:
+    reason = report.identical_reason(3, "0123456789abcdef", same_bytes=True)
+    discarded = replace(outcome(Status.DISCARD, reason), correct=0, trial=9, log=KEEP.log)
+    assert report.block(discarded) == [
+        "---",
+        "target: demo",
+        "correctness: incomplete (0 of 24 items passed)",
+        "geomean_ns_per_query: none",
+        "worst_ns_per_query: none",
+        "best_ns_per_query: none",
+        "worst_case: none",
+        "best_case: none",
+        "peak_rss_mb: none",
+        "total_seconds: 12.3",
+        "speedup: none",
+        "verdict: discard",
+        "reason: discard: the kernel is identical to the baseline, trial 3 (sha256 0123456789ab); "
+        "nothing was measured",
+        "trial: 9",
+        "log: targets/demo/results.tsv",
+    ]
+
+
+def test_the_block_of_a_measured_discard_has_its_figures() -> None:
+    discarded = replace(KEEP, status=Status.DISCARD, reason="discard: slower")
+    lines = report.block(discarded)
+    assert lines[3] == "geomean_ns_per_query: 1000.0"
+    assert lines[-4:-2] == ["verdict: discard", "reason: discard: slower"]
+
+
+def test_a_failed_trial_has_no_number_for_a_time() -> None:
+    lines = dict(line.split(": ", 1) for line in report.block(FAILED)[1:])
+    assert lines["correctness"] == "fail (23 of 24 items passed)"
+    assert lines["verdict"] == "incorrect"
+    without = ("geomean_ns_per_query", "worst_ns_per_query", "best_ns_per_query", "peak_rss_mb", "speedup")
+    assert {key: lines[key] for key in (*without, "worst_case", "best_case")} == dict.fromkeys(
+        (*without, "worst_case", "best_case"), "none"
+    )
+
+
+def test_a_run_without_a_gate_has_figures_and_no_verdict() -> None:
+    lines = report.block(replace(outcome(reason=report.NO_GATE), figures=figures(), notes=("Darwin: no clock",)))
+    assert lines[-4:] == [
+        "speedup: none",
+        "verdict: none",
+        "reason: no verdict without a gate; add --keep-gate",
+        "note: Darwin: no clock",
+    ]
+
+
+@pytest.mark.parametrize("status", Status)
+def test_the_verdict_is_the_rows_status(status: Status) -> None:
+    assert report.verdict_word(outcome(status)) == status.value
+
+
+def test_a_keep_for_simpler_code_says_so() -> None:
+    simpler = replace(KEEP, judgement=judgement(Kind.KEEP, Cause.SIMPLER))
+    assert report.verdict_word(simpler) == "keep (simpler)"
+    assert report.verdict_word(replace(simpler, status=Status.INCORRECT)) == "incorrect"
+
+
+# The JSON twin
+
+
+def test_the_json_of_a_keep() -> None:
+    text = {"low": 1.03, "point": 1.04, "high": 1.05}
+    assert json.loads(json.dumps(report.as_json(KEEP), allow_nan=False)) == {
+        "schema": 1,
+        "target": "demo",
+        "correctness": {"passed": 24, "items": 24},
+        "unit": "query",
+        "geomean_ns_per_op": 1000.0,
+        "worst_case": "50x1-flat",
+        "best_case": "2x3-flat",
+        "cases_ns_per_op": {"2x3-flat": 800.0, "2x3-sorted": 1000.0, "50x1-flat": 1250.0},
+        "peak_rss_mb": 300.0,
+        "total_seconds": 12.34,
+        "speedup": text,
+        "cpu_speedup": text,
+        "case_speedups": {
+            "2x3-flat": text,
+            "2x3-sorted": text,
+            "50x1-flat": {"low": 0.9, "point": 0.91, "high": 0.94},
+        },
+        "verdict": "keep",
+        "cause": "faster",
+        "reason": KEEP.reason,
+        "windows": 1152,
+        "trial": 7,
+        "baseline_trial": 3,
+        "log": "targets/demo/results.tsv",
+        "exit_code": 0,
+        "notes": [],
+    }
+
+
+def test_the_json_of_a_failed_trial_has_null_for_every_number_that_it_lacks() -> None:
+    found = report.as_json(FAILED)
+    lacking = {key for key, value in found.items() if value is None}
+    assert lacking == {
+        "geomean_ns_per_op",
+        "worst_case",
+        "best_case",
+        "cases_ns_per_op",
+        "peak_rss_mb",
+        "speedup",
+        "cpu_speedup",
+        "case_speedups",
+        "cause",
+        "baseline_trial",
+    }
+    assert (found["verdict"], found["exit_code"]) == ("incorrect", 1)
+
+
+def test_a_bound_that_does_not_exist_is_null() -> None:
+    open_ended = replace(
+        KEEP, judgement=Judgement(Kind.INCONCLUSIVE, Cause.BUDGET, cases={"a": Interval(0.0, 1.5, math.inf)})
+    )
+    assert report.as_json(open_ended)["case_speedups"] == {"a": {"low": None, "point": 1.5, "high": None}}
+
+
+def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
+    assert report.as_json(replace(outcome(None, report.partial_reason(3, 24)), gated=True))["exit_code"] == 13
+
+
+# The sentences about a verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "point", "sentence"),
+    [
+        (
+            Kind.KEEP,
+            Cause.FASTER,
+            1.04,
+            "keep: geomean 1.04 -> 1.00 us/query (-3.8 %), no case slower than 5 %, confirmed in fresh processes",
+        ),
+        (
+            Kind.KEEP,
+            Cause.SIMPLER,
+            1.002,
+            "keep (simpler): geomean 1.00 -> 1.00 us/query (-0.2 %), equal within +-1 %, and the code is smaller "
+            "(120 -> 90 AST nodes)",
+        ),
+        (Kind.DISCARD, Cause.SLOWER, 0.95, "discard: geomean 0.950 -> 1.00 us/query (+5.3 %), slower"),
+        (
+            Kind.DISCARD,
+            Cause.WITHIN_NOISE,
+            1.005,
+            "discard: geomean 1.00 -> 1.00 us/query (-0.5 %), within noise (a gain of 1 % is ruled out)",
+        ),
+        (
+            Kind.DISCARD,
+            Cause.TOO_SMALL,
+            1.006,
+            "discard: geomean 1.01 -> 1.00 us/query (-0.6 %), "
+            "faster, but by less than the 1 % that is worth a change",
+        ),
+        (
+            Kind.DISCARD,
+            Cause.CASE_REGRESSED,
+            1.04,
+            "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but 50x1-flat 1.14 -> 1.25 us (+9.9 %, limit +5 %)",
+        ),
+        (
+            Kind.DISCARD,
+            Cause.MEMORY,
+            1.04,
+            "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but peak RSS 200.0 -> 300.0 MB (limit 232.0 MB)",
+        ),
+        (
+            Kind.DISCARD,
+            Cause.CPU_DISAGREES,
+            1.04,
+            "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but its CPU time says +0.0 % [-2.0 %, +1.0 %]; "
+            "wall and CPU time must agree",
+        ),
+        (
+            Kind.INCONCLUSIVE,
+            Cause.NOT_CONFIRMED,
+            1.04,
+            "inconclusive: geomean 1.04 -> 1.00 us/query (-3.8 %), "
+            "but it was not confirmed by a second pair of processes",
+        ),
+        (
+            Kind.INCONCLUSIVE,
+            Cause.UNDECIDED,
+            1.02,
+            "inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided after the last look: "
+            "50x1-flat may be slower by 11.1 % (limit +5 %)",
+        ),
+        (
+            Kind.INCONCLUSIVE,
+            Cause.BUDGET,
+            1.02,
+            "inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided when the time budget of 600 s ended",
+        ),
+    ],
+)
+def test_the_reason_of_each_measured_verdict(kind: Kind, cause: Cause, point: float, sentence: str) -> None:
+    assert report.judged_reason(judgement(kind, cause, point), figures(), Rules()) == sentence
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        (Interval(0.96, 1.2, 1.5), "the interval of the overall change is -2.9 % to -1.0 %"),
+        (Interval(0.0, 1.2, math.inf), "2x3-flat may be slower by any amount (limit +5 %)"),
+    ],
+)
+def test_an_undecided_trial_says_what_is_open(case: Interval, sentence: str) -> None:
+    undecided = replace(judgement(Kind.INCONCLUSIVE, Cause.UNDECIDED, 1.02), cases={"2x3-flat": case})
+    found = report.judged_reason(undecided, figures(), Rules())
+    assert found.endswith(f", undecided after the last look: {sentence}")
+
+
+def test_every_cause_has_a_sentence_of_its_own() -> None:
+    measured = [cause for cause in Cause if cause is not Cause.IDENTICAL]
+    sentences = {report.judged_reason(judgement(Kind.DISCARD, cause), figures(), Rules()) for cause in measured}
+    assert len(sentences) == len(measured)
+
+
+def test_a_reason_names_the_rules_that_were_in_force() -> None:
+    rules = Rules(min_effect=0.025, case_limit=0.1, max_seconds=90)
+
+    def reason(cause: Cause) -> str:
+        return report.judged_reason(judgement(Kind.DISCARD, cause), figures(), rules)
+
+    assert "less than the 2.5 % that" in reason(Cause.TOO_SMALL)
+    assert "no case slower than 10 %" in reason(Cause.FASTER)
+    assert "limit +10 %" in reason(Cause.CASE_REGRESSED)
+    assert "time budget of 90 s" in reason(Cause.BUDGET)
+
+
+def test_a_missing_cpu_clock_is_no_number() -> None:
+    without = replace(judgement(Kind.DISCARD, Cause.CPU_DISAGREES), cpu_speedup=None)
+    assert ", but its CPU time says none; " in report.judged_reason(without, figures(), Rules())
+
+
+def test_the_other_sentences() -> None:
+    sha256 = "0123456789abcdef"
+    assert report.identical_reason(3, sha256, same_bytes=False) == (
+        "discard: only comments or layout differ; the code is identical to the baseline, trial 3 "
+        "(sha256 0123456789ab); nothing was measured"
+    )
+    assert report.harness_changed("inputs.py, target.py", 3) == (
+        "inputs.py, target.py changed since the baseline, trial 3; speeds before and after such a change cannot "
+        "be compared; undo it, or record a new baseline with --autoresearch-rebaseline"
+    )
+    assert report.baseline_lost(3, sha256) == (
+        "the source of the baseline, trial 3 (sha256 0123456789ab), is neither in .autoresearch/kernels nor "
+        "in git; restore it, or record a new baseline with --autoresearch-rebaseline"
+    )
+    assert report.baseline_reason(figures()) == "baseline: first kernel of this log, geomean 1.00 us/query"
+    assert report.partial_reason(3, 24) == (
+        "no verdict: 3 of 24 items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
+    )
+    assert report.interrupted_reason() == "no verdict: the run was interrupted; nothing was logged"
+
+
+def test_a_headline_is_the_first_line_of_a_fault() -> None:
+    assert report.headline(KernelCrashed("2x3-flat: ended\nits last output:\nboom")) == "2x3-flat: ended"
+
+
+# Status line and benchmark row
+
+
+def test_the_status_line_grows_with_what_is_known() -> None:
+    bare = Progress("demo", "waiting", 0, 0, None, 3.4)
+    assert report.live_line(bare) == "demo: waiting  3 s"
+    assert report.live_line(replace(bare, what="2x3-flat", done=4, total=16)) == "demo: 2x3-flat  4/16  3 s"
+    assert report.live_line(Progress("demo", "2x3-flat", 4, 16, SPEEDUP, 61.0)) == (
+        "demo: 2x3-flat  4/16  -3.8 % [-4.8 %, -2.9 %]  61 s"
+    )
+
+
+def test_a_benchmark_row_says_what_its_seconds_are_of() -> None:
+    times = CaseTimes("2x3-flat", 6.0, 250.0, (Window(40, 6_000_000, None), Window(40, 6_100_000, None)))
+    assert report.speed_row(times, 24.5, "value") == {
+        "unit": "value",
+        "ops_per_call": 6.0,
+        "ns_per_value": 24.5,
+        "calls_per_window": 40,
+        "windows": 2,
+        "runner_ns_per_call": 250.0,
+    }
+
+
+# Numbers
+
+
+def geomean_text(ns: float) -> str:
+    """The time as a sentence shows it."""
+    whole = report.baseline_reason(Figures("value", {"a": ns}, ns, "a", "a", 0))
+    return whole.removeprefix("baseline: first kernel of this log, geomean ").removesuffix("/value")
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0.05, "0.0500 ns"),
+        (0.1473, "0.147 ns"),
+        (9.876, "9.88 ns"),
+        (99.94, "99.9 ns"),
+        (999.0, "999 ns"),
+        (1000.0, "1.00 us"),
+        (18_249.0, "18.2 us"),
+        (1_234_567.0, "1.23 ms"),
+        (1.5e9, "1.50 s"),
+        (4.32e12, "4320 s"),
+    ],
+)
+def test_times_have_three_digits_and_a_unit(ns: float, text: str) -> None:
+    assert geomean_text(ns) == text
+
+
+def test_both_sides_of_a_change_have_the_same_unit() -> None:
+    found = report.judged_reason(judgement(Kind.DISCARD, Cause.SLOWER, 0.5), figures(), Rules())
+    assert found == "discard: geomean 0.500 -> 1.00 us/query (+100.0 %), slower"
+
+
+@pytest.mark.parametrize(("ns", "text"), [(0.147, "0.147"), (0.04, "0.04"), (1.234, "1.23")])
+def test_small_times_keep_their_digits_in_the_block(ns: float, text: str) -> None:
+    small = Figures("value", {"a": ns}, ns, "a", "a", 0)
+    lines = report.block(replace(outcome(), unit="value", figures=small))
+    assert lines[3].startswith(f"geomean_ns_per_value: {text}")
+
+
+def test_no_change_has_no_sign_of_a_gain() -> None:
+    found = report.judged_reason(judgement(Kind.DISCARD, Cause.WITHIN_NOISE, 1.0001), figures(), Rules())
+    assert "(-0.0 %)" not in found
