@@ -38,6 +38,17 @@ def cases(target: Target) -> tuple[Case, ...]:
     return found
 
 
+def ops_per_call(target: Target, case: Case) -> float:
+    """How many operations one call of the case is; TargetError unless it is a positive number."""
+    ops = target.wiring.ops(case.shape)
+    if not isinstance(ops, int | float) or not 0 < ops < float("inf"):
+        raise TargetError(
+            f"target '{target.name}': target.ops returned {ops!r} for {case.shape_id}; "
+            f"expected a positive number of operations per call"
+        )
+    return ops
+
+
 def shape_id(shape: Any) -> str:
     """A shape's fields joined by 'x': PqShape(128, 16, 256) is '128x16x256'."""
     return "x".join(str(value) for value in shape)

@@ -6,7 +6,11 @@ Owns the oracle of a case, the comparison with it, and the drawing of fresh call
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -31,6 +35,7 @@ class Runner(Protocol):
     def release(self, key: str) -> None: ...
     def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> Window: ...
     def answer(self, index: int) -> Any: ...
+    def forget_warm_up(self) -> None: ...
 
 
 class Oracle:
@@ -59,18 +64,25 @@ class Oracle:
 
     def compare(self, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None) -> None:
         """The same, with the expected result at hand."""
-        check = getattr(self._target.wiring, "check", None)
+        check = getattr(self._target.wiring, "check", None) or _exact
         try:
-            if check is None:
-                compare.exact(actual, expected)
-            else:
-                check(actual, expected, call)
+            said = check(actual, expected, call)
         except AssertionError as difference:
             raise KernelIncorrect(f"{where}: {str(difference) or 'target.check failed'}", seed) from None
         except Exception as error:
             raise KernelIncorrect(
                 f"{where}: target.check could not compare the result: {type(error).__name__}: {error}", seed
             ) from error
+        if said is not None:
+            raise TargetError(
+                f"target '{self._target.name}': target.check returned {said!r}; expected None, "
+                f"and a failed assert or compare helper for a wrong result"
+            )
+
+
+def _exact(actual: Any, expected: Any, _call: Call) -> None:
+    """The check of a target that has none."""
+    compare.exact(actual, expected)
 
 
 @dataclass
@@ -102,7 +114,7 @@ class Feed:
             if isinstance(value, np.ndarray) and not wire.is_plain(value):
                 raise TargetError(
                     f"target '{self.target.name}': argument {position} of inputs.make_call for {self.case.id} "
-                    f"is a {type(value).__name__} of dtype {value.dtype}; expected a plain numpy.ndarray of numbers"
+                    f"is a {type(value).__name__} of dtype {value.dtype}; expected a plain array of numbers"
                 )
         return call
 
@@ -115,6 +127,31 @@ def make_state(target: Target, case: Case, seed: int, *, hidden: bool = False) -
         return (maker or target.inputs.make_state)(
             case.shape, case.distribution, seeds.rng(seed, target.name, case.id, stream)
         )
+
+
+def pickled(target: Target, state: Any) -> bytes:
+    """The state as it is sent to a kernel's process."""
+    try:
+        return pickle.dumps(state, protocol=5)
+    except Exception as error:
+        raise TargetError(
+            f"target '{target.name}': inputs.make_state returned what cannot be sent to another process: {error}; "
+            f"expected arrays, numbers and tuples of them, or a class at the top of inputs.py"
+        ) from error
+
+
+def refuse_other_randomness(feed: Feed) -> None:
+    """Draw the feed's first call twice: a generator that uses anything but its `rng` cannot be replayed."""
+    first, again = (replace(feed, drawn=0).draw(1)[0] for _ in range(2))
+    if _bytes(first) != _bytes(again):
+        raise TargetError(
+            f"target '{feed.target.name}': inputs.make_call gave other numbers for the same rng on "
+            f"{feed.case.id}; expected every random number to come from its argument rng"
+        )
+
+
+def _bytes(call: Call) -> list[bytes]:
+    return [value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode() for value in call]
 
 
 def check_calls(
@@ -138,11 +175,16 @@ def check_properties(target: Target, runner: Runner, seed: int | None, examples:
         strategy = target.wiring.properties()
 
     def holds(example: tuple[Any, Call]) -> None:
+        if not (isinstance(example, tuple) and len(example) == 2 and isinstance(example[1], tuple)):
+            raise TargetError(
+                f"target '{target.name}': target.properties drew a {type(example).__name__}; "
+                f"expected pairs (state, call), the call a tuple of arguments"
+            )
         state, call = example
         where = f"properties, on {_describe(state)} and the call {_describe(call)}"
         oracle = Oracle(target, state)
         try:
-            runner.bind("properties", pickle.dumps(state))
+            runner.bind("properties", pickled(target, state))
             runner.run("properties", [call], oracle.result_bytes(call))
             answer = runner.answer(0)
         except KernelRaised:
@@ -191,17 +233,19 @@ def _describe(value: Any) -> str:
     return repr(value)
 
 
-class _blaming:  # noqa: N801  (reads as a verb where it is used)
-    """Turns an exception in a target's own file into a TargetError that names the file."""
+@contextmanager
+def _blaming(target: Target, file: str) -> Iterator[None]:
+    """Turns an exception in a target's own files into a TargetError that names file and line.
 
-    def __init__(self, target: Target, file: str) -> None:
-        self._target, self._file = target, file
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, TargetError):
-            raise TargetError(
-                f"target '{self._target.name}': {self._file} raised {type(error).__name__}: {error}"
-            ) from error
+    `file` is named when none of the target's files is in the traceback.
+    """
+    try:
+        yield
+    except TargetError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        folder = str(target.layout.directory)
+        own = [frame for frame in frames if str(Path(frame.filename).parent) == folder]
+        where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}," if own else file
+        raise TargetError(f"target '{target.name}': {where} raised {type(error).__name__}: {error}") from error

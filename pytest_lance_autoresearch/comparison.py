@@ -5,12 +5,11 @@ Owns the pairs of worker processes, the blocks they produced, and the renewal of
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import aggregate, check, environment, judge, measure, seeds
+from pytest_lance_autoresearch import aggregate, cases, check, environment, judge, measure, seeds
 from pytest_lance_autoresearch.records import (
     Block,
     Case,
@@ -41,9 +40,9 @@ class _Sides:
     benches: dict[str, measure.Bench] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
 
-    def run(self, bench: measure.Bench, *, every: bool = False) -> None:
+    def run(self, bench: measure.Bench, *, thorough: bool = False) -> None:
         pair = measure.Pair(self.baseline, self.candidate)
-        self.blocks.append(measure.measure_block(bench, pair, every=every))
+        self.blocks.append(measure.measure_block(bench, pair, thorough=thorough))
 
     def record(self) -> PairRecord:
         return PairRecord(tuple(self.blocks), self.baseline.peak_rss_bytes(), self.candidate.peak_rss_bytes())
@@ -80,7 +79,7 @@ class Comparison:
                 self._show(case.id, done, self._rules.first_blocks, None)
                 self._sides.run(bench)
         self._overhead_ns[case.id] = bench.call_overhead_ns
-        self._ops_per_call[case.id] = self._target.wiring.ops(case.shape)
+        self._ops_per_call[case.id] = cases.ops_per_call(self._target, case)
         return self._times(case.id)
 
     def decide(self, timed: Sequence[Case], seconds: Callable[[], float], seed: int | None) -> Judgement:
@@ -105,13 +104,13 @@ class Comparison:
         return dict(self._overhead_ns)
 
     def candidate_figures(self) -> Figures:
-        """The candidate's times over all pairs, and its largest peak."""
+        """The candidate's times at the published sizes, that is in the first pair, and its largest peak."""
         peak = max(pair.candidate_peak_rss_bytes for pair in self.pairs())
         times = [self._times(case) for case in self._overhead_ns]
         return aggregate.figures(self._target.wiring.UNIT, times, peak)
 
     def _times(self, case_id: str) -> CaseTimes:
-        blocks = (block for pair in self.pairs() for block in pair.blocks if block.case == case_id)
+        blocks = (block for block in self.pairs()[0].blocks if block.case == case_id)
         windows = tuple(window for block in blocks for window in block.side("B"))
         return CaseTimes(case_id, self._ops_per_call[case_id], self._overhead_ns[case_id], windows)
 
@@ -130,7 +129,7 @@ class Comparison:
                     self._sides.run(bench)
 
     def _renew(self, timed: Iterable[Case], seed: int) -> None:
-        """Confirm in fresh processes: states and calls of a new seed, hidden sizes, all answers verified."""
+        """Confirm in fresh processes: states and calls of a new seed, hidden sizes, many answers verified."""
         assert self._sides is not None
         self._ended.append(self._sides.record())
         self._sides.baseline.end()
@@ -142,7 +141,7 @@ class Comparison:
                 bench = self._add_bench(self._sides, case, state, seed, "confirm")
                 for done in range(self._rules.first_blocks):
                     self._show(f"confirming {case.id}", done, self._rules.first_blocks, None)
-                    self._sides.run(bench, every=True)
+                    self._sides.run(bench, thorough=True)
 
     def _new_sides(self) -> _Sides:
         candidate = self._start(self._target.kernel)
@@ -150,7 +149,7 @@ class Comparison:
             return _Sides(self._start(self._baseline), candidate)
 
     def _add_bench(self, sides: _Sides, case: Case, state: Any, seed: int, stream: str) -> measure.Bench:
-        text = pickle.dumps(state)
+        text = check.pickled(self._target, state)
         with measure.blaming_baseline(is_baseline=True):
             sides.baseline.bind(case.id, text)
         sides.candidate.bind(case.id, text)

@@ -32,6 +32,10 @@ MAX_ARGUMENT_BYTES = 2**28
 """Most shared memory that the arguments of one window may take."""
 _OVERHEAD_REPEATS = 7
 _OVERHEAD_CALLS = 32
+_WARM_UP_WINDOWS = 3
+"""The fastest of them counts, so that one disturbed window does not decide."""
+_THOROUGH_SHARE = 0.25
+_THOROUGH_CALLS = 256
 _CHOICE = random.SystemRandom()
 
 
@@ -69,9 +73,11 @@ def plan_bench(key: str, oracle: Oracle, feed: Feed, candidate: Runner, baseline
     result_bytes = oracle.result_bytes(probe[0])
     call_ns = _warm_up(candidate, key, oracle, feed, probe, result_bytes)
     overhead_ns = call_overhead_ns(probe[0], candidate.answer(0))
+    candidate.forget_warm_up()
     if baseline is not None:
         with blaming_baseline(is_baseline=True):
             call_ns = min(call_ns, _warm_up(baseline, key, oracle, feed, probe, result_bytes))
+        baseline.forget_warm_up()
     most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(probe[0])))
     calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
     return Bench(key, oracle, feed, calls, result_bytes, overhead_ns)
@@ -83,9 +89,9 @@ def _warm_up(runner: Runner, key: str, oracle: Oracle, feed: Feed, probe: list[C
     oracle.verify(runner.answer(0), probe[0], f"{key}, warm-up call", feed.seed)
     calls = 1
     while True:
-        window = runner.run(key, feed.draw(calls), result_bytes)
-        if window.wall_ns >= WINDOW_NS / 3 or calls >= MAX_CALLS:
-            return window.wall_ns / calls
+        times = [runner.run(key, feed.draw(calls), result_bytes).wall_ns for _ in range(_WARM_UP_WINDOWS)]
+        if min(times) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
+            return min(times) / calls
         calls = min(MAX_CALLS, 4 * calls)
 
 
@@ -100,14 +106,14 @@ def measure_alone(bench: Bench, runner: Runner, count: int) -> tuple[Window, ...
     return tuple(windows)
 
 
-def measure_block(bench: Bench, pair: Pair, *, every: bool = False) -> Block:
-    """Four interleaved windows in a random ABBA order; `every` verifies all of the candidate's answers."""
+def measure_block(bench: Bench, pair: Pair, *, thorough: bool = False) -> Block:
+    """Four interleaved windows in a random ABBA order; `thorough` verifies far more of the candidate's answers."""
     order = _CHOICE.choice(("ABBA", "BAAB"))
     windows: list[Window] = []
     for half in (order[:2], order[2:]):
         calls = bench.feed.draw(bench.calls)
         windows += [_timed(bench, pair, letter, calls) for letter in half]
-        _verify_pair(bench, pair, calls, every=every)
+        _verify_pair(bench, pair, calls, thorough=thorough)
     return Block(bench.key, order, (windows[0], windows[1], windows[2], windows[3]))
 
 
@@ -135,16 +141,19 @@ def _timed(bench: Bench, pair: Pair, letter: str, calls: Sequence[Call]) -> Wind
         return pair.side(letter).run(bench.key, calls, bench.result_bytes)
 
 
-def _verify_pair(bench: Bench, pair: Pair, calls: Sequence[Call], *, every: bool) -> None:
-    """Compare the same drawn answer of both sides, or every one of the candidate's.
+def _verify_pair(bench: Bench, pair: Pair, calls: Sequence[Call], *, thorough: bool) -> None:
+    """Compare drawn answers of the candidate, and one of the baseline.
 
-    Which answer counts is drawn only now, after all were given.
+    Which answers count is drawn only now, after all were given: one, or in a thorough block every fourth time
+    all of them (256 at most).
     """
-    drawn = _CHOICE.randrange(len(calls))
-    for index in range(len(calls)) if every else [drawn]:
+    count = len(calls)
+    all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
+    drawn = _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1)
+    for index in drawn:
         expected = bench.oracle.expected(calls[index])
         _compare(bench, pair.candidate, calls, index, expected)
-        if index == drawn:
+        if index == drawn[0]:
             with blaming_baseline(is_baseline=True):
                 _compare(bench, pair.baseline, calls, index, expected)
 

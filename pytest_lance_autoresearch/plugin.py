@@ -35,10 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in collect.MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     chosen = options.Options.from_config(config)
-    root = config.inipath.parent if config.inipath else config.rootpath
     suite = Suite(
         chosen,
-        root,
+        _root(config),
         benchmarks=config.pluginmanager.hasplugin("benchmark") and not config.getoption("codspeed", False),
         distributed=_is_distributed(config),
         watch=LiveLine(config),
@@ -158,6 +157,18 @@ class LiveLine:
             else:
                 reporter.write_line(report.live_line(progress))
             reporter.flush()
+
+
+def _root(config: pytest.Config) -> Path:
+    """Where the targets are looked for: the ini file's folder, else what was named, else where pytest was started.
+
+    Without an ini file pytest takes the value of an option such as `--baseline FILE` for a path to be tested
+    and moves its rootdir there, so that is not asked.
+    """
+    if config.inipath is not None:
+        return config.inipath.parent
+    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.getoption("rootdir", None)
+    return config.rootpath if named else config.invocation_params.dir
 
 
 def _is_distributed(config: pytest.Config) -> bool:

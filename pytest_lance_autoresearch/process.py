@@ -40,11 +40,12 @@ GRACE_S = 2.0
 LOG_TAIL_BYTES = 1500
 _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
 _KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-_IDLE_CPU_NS = 20_000_000
-_IDLE_CPU_SHARE = 0.10
-_IDLE_CPU_PER_CALL_NS = 20_000
-"""What the worker itself may need to lay out one call before its window."""
 _TICK_NS = 10_000_000
+"""How far the system's count of a running process's CPU time may lag behind."""
+_IDLE_CPU_NS = 20_000_000
+_IDLE_CPU_PER_WINDOW_NS = 500_000
+_IDLE_CPU_PER_CALL_NS = 20_000
+"""What the worker itself may need between windows: once, to take an order, and to lay out one call."""
 _MAX_CPU_PER_WALL = 1.15
 
 
@@ -58,6 +59,7 @@ class KernelProcess:
         self._doing = "kernels.py, while its process started"
         self._plan: wire.WindowPlan | None = None
         self._sent: list[Call] = []
+        self._peak_rss_bytes = 0
         self._directory = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
         self._arena = wire.Arena.create(2**22)
         self._spawn(Path(self._directory.name))
@@ -93,7 +95,7 @@ class KernelProcess:
         self._observed = psutil.Process(self._process.pid)
         self._cpu_clock = _cpu_clock_id(self._process.pid)
         self._threads = self._observed.num_threads()
-        self._idle_cpu_ns = self._window_cpu_ns = self._calls = 0
+        self._cpu_total_ns = self._wall_total_ns = self._windows = self._calls = 0
         files = {
             name: (text, str(self._target.layout.directory / name)) for name, text in self._target.files.items()
         }
@@ -146,13 +148,27 @@ class KernelProcess:
         self._refuse_changed_inputs(plan, self._sent[index])
         return result
 
-    def peak_rss_bytes(self) -> int:
-        """The process's largest resident set so far; where the system keeps none, the present one."""
+    def forget_warm_up(self) -> None:
+        """Let the peak begin anew: what compiling and warming up took is not the kernel's use of memory."""
         with suppress(OSError):
-            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        return int(self._observed.memory_info().rss)
+            Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
+
+    def peak_rss_bytes(self) -> int:
+        """The largest resident memory seen after warm-ups, without what is shared with this process.
+
+        Where the system keeps no high-water mark, the present size.
+        """
+        self._peak_rss_bytes = max(self._peak_rss_bytes, self._private_peak_bytes())
+        return self._peak_rss_bytes
+
+    def _private_peak_bytes(self) -> int:
+        with suppress(OSError, KeyError):
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            fields = dict(line.split(":", 1) for line in lines)
+            return (int(fields["VmHWM"].split()[0]) - int(fields["RssShmem"].split()[0])) * 1024
+        with suppress(psutil.Error):
+            return int(self._observed.memory_info().rss)
+        return 0
 
     def end(self) -> None:
         """End the process and everything in its session; safe more than once."""
@@ -237,34 +253,43 @@ class KernelProcess:
             raise self._ended() from None
 
     def _account_idle(self, key: str) -> int | None:
-        """Refuse threads, and CPU time that was burned while no window was open."""
-        if self._observed.num_threads() > self._threads:
-            raise KernelRefused(f"{key}: the kernel started a thread; one thread is the rule")
+        """Refuse threads, and CPU time beyond what the windows lasted: it was burned while none was open.
+
+        The sum over all windows is judged, because the system books a little of one period into the next.
+        """
+        self._refuse_threads(key)
         now = self._cpu_ns()
         if now is None or self._cpu_seen_ns is None:
             return now
-        self._idle_cpu_ns += now - self._cpu_seen_ns
+        self._cpu_total_ns += now - self._cpu_seen_ns
+        self._windows += 1
         self._calls += len(self._sent)
-        allowed_ns = _IDLE_CPU_NS + _IDLE_CPU_SHARE * self._window_cpu_ns + _IDLE_CPU_PER_CALL_NS * self._calls
-        if self._idle_cpu_ns > allowed_ns:
+        own_ns = self._windows * _IDLE_CPU_PER_WINDOW_NS + self._calls * _IDLE_CPU_PER_CALL_NS
+        if self._cpu_total_ns > _IDLE_CPU_NS + own_ns + _MAX_CPU_PER_WALL * self._wall_total_ns:
             raise KernelRefused(
-                f"{key}: the kernel's process used {self._idle_cpu_ns / 1e6:.0f} ms of CPU between windows that "
-                f"used {self._window_cpu_ns / 1e6:.0f} ms; work outside the timed window is refused"
+                f"{key}: the kernel's process used {self._cpu_total_ns / 1e6:.0f} ms of CPU in and between "
+                f"windows that lasted {self._wall_total_ns / 1e6:.0f} ms; work outside the timed window is refused"
             )
         return now
 
     def _account_window(self, key: str, before: int | None, wall_ns: int) -> int | None:
+        self._refuse_threads(key)
         self._cpu_seen_ns = after = self._cpu_ns()
         if before is None or after is None:
             return None
         cpu_ns = after - before
-        self._window_cpu_ns += cpu_ns
+        self._cpu_total_ns += cpu_ns
+        self._wall_total_ns += wall_ns
         if cpu_ns > _MAX_CPU_PER_WALL * wall_ns + _TICK_NS:
             raise KernelRefused(
                 f"{key}: the kernel used {cpu_ns / 1e6:.1f} ms of CPU in a window of {wall_ns / 1e6:.1f} ms; "
                 f"one thread is the rule"
             )
         return cpu_ns
+
+    def _refuse_threads(self, key: str) -> None:
+        if self._observed.num_threads() > self._threads:
+            raise KernelRefused(f"{key}: the kernel started a thread; one thread is the rule")
 
     def _refuse_changed_inputs(self, plan: wire.CallPlan, call: Call) -> None:
         """Only arguments that lie in shared memory can have changed; an output argument may."""

@@ -25,6 +25,7 @@ JSON_SCHEMA = 1
 NONE = "none"
 """What stands for a number that does not exist; never 0."""
 MB = 2**20
+WRONG = (Status.INCORRECT, Status.CRASH, Status.TIMEOUT)
 
 
 def block(outcome: Outcome) -> list[str]:
@@ -63,7 +64,9 @@ def _pairs(outcome: Outcome) -> list[tuple[str, str]]:
 
 def correctness(outcome: Outcome) -> str:
     """'pass (50 of 50 items)', 'fail (...)', or 'incomplete (...)' when items did not run."""
-    word = "fail" if outcome.failed else "pass" if outcome.correct == outcome.items else "incomplete"
+    passed = outcome.correct == outcome.items
+    wrong = outcome.failed and (not passed or outcome.status in WRONG)
+    word = "fail" if wrong else "pass" if passed else "incomplete"
     return f"{word} ({outcome.correct} of {outcome.items} items passed)"
 
 

@@ -6,7 +6,6 @@ plain Python call, and can travel to another machine whole.
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import aggregate, check, environment, gate, measure, report, seeds
+from pytest_lance_autoresearch import aggregate, cases, check, environment, gate, measure, report, seeds
 from pytest_lance_autoresearch.comparison import Comparison
 from pytest_lance_autoresearch.errors import (
     AutoresearchError,
@@ -123,8 +122,9 @@ class Trial:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
         with self._recorded(("correctness", case.id)):
             runner, oracle, state = self._checker(), self._oracle(case), self._state(case)
-            runner.bind(case.id, pickle.dumps(state))
+            runner.bind(case.id, check.pickled(self.target, state))
             feed = check.Feed(self.target, case, state, seeds.PUBLISHED_SEED, "check")
+            check.refuse_other_randomness(feed)
             check.check_calls(runner, oracle, case.id, feed.draw(check.CALLS_PER_CHECK), "published")
             if self._checks_secretly:
                 feed = check.Feed(self.target, case, state, self._seed, "secret check")
@@ -149,7 +149,7 @@ class Trial:
         """The speed item where timing is impossible: one of its calls runs and is verified."""
         with self._recorded(("untimed", case.id)):
             runner, oracle, state = self._checker(), self._oracle(case), self._state(case)
-            runner.bind(case.id, pickle.dumps(state))
+            runner.bind(case.id, check.pickled(self.target, state))
             feed = check.Feed(self.target, case, state, self._seed, "timed")
             check.check_calls(runner, oracle, case.id, feed.draw(1), "timed", self._seed)
             runner.release(case.id)
@@ -261,14 +261,14 @@ class Trial:
     def _alone(self, case: Case) -> CaseTimes:
         process, brief = self._measured_process(), self.settings.brief
         state = self._state(case)
-        process.bind(case.id, pickle.dumps(state))
+        process.bind(case.id, check.pickled(self.target, state))
         feed = check.Feed(self.target, case, state, self._seed, "timed")
         with environment.placed([] if brief else [process.pid]):
             bench = measure.plan_bench(case.id, self._oracle(case), feed, process)
             self._show(case.id, len(self._times) + 1, sum(case.timed for case in self.cases))
             windows = measure.measure_alone(bench, process, WINDOWS_BRIEF if brief else WINDOWS_ALONE)
         self._peak_rss_bytes = max(self._peak_rss_bytes, process.peak_rss_bytes())
-        ops = self.target.wiring.ops(case.shape)
+        ops = cases.ops_per_call(self.target, case)
         return CaseTimes(case.id, ops, bench.call_overhead_ns, windows)
 
     def _measured_process(self) -> KernelProcess:

@@ -96,7 +96,8 @@ def test_a_faster_kernel_is_kept_after_a_second_pair_of_processes(judged: pytest
     record = json.loads(
         next((judged.path / ".autoresearch/trials").glob(f"toy-{row.record[:16]}.json")).read_text()
     )
-    assert [len(pair["blocks"]) for pair in record["pairs"]] == [16 * len(toys.TIMED)] * 2
+    assert all(len(pair["blocks"]) >= 16 * len(toys.TIMED) for pair in record["pairs"])
+    assert len(record["pairs"]) == 2
     (told,) = json.loads((judged.path / "out.json").read_text())["trials"]
     assert (told["verdict"], told["trial"], told["baseline_trial"], told["exit_code"]) == ("keep", 2, 1, 0)
     assert set(told["case_speedups"]) == set(toys.TIMED)

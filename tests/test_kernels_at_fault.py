@@ -252,4 +252,4 @@ def properties():
 def test_a_fault_of_the_oracle_is_the_targets_not_the_kernels(pytester: pytest.Pytester) -> None:
     toys.write(pytester.path, reference=toys.REFERENCE.replace("* x", "* y"))
     result = pytester.runpytest(*PLAIN, ONE)
-    result.stdout.fnmatch_lines(["target 'toy': reference.py raised NameError: name 'y' is not defined"])
+    result.stdout.fnmatch_lines(["target 'toy': reference.py, line 7, raised NameError: name 'y' is not defined"])

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "targets" / "_template"
 PAGE = (ROOT / "docs" / "adding-a-target.md").read_text(encoding="utf-8")
 REFERENCE = PAGE.split("\n# Reference\n")[1]
-PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider")
+PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist")
 OBVIOUS = "return (self._rows * weights).sum(axis=1)"
 
 
@@ -61,7 +61,7 @@ class Begun(NamedTuple):
 def begin(directory: Path, settings: trial.Settings | None = None) -> Begun:
     loaded = load.load(discover.inspect(directory))
     cases = cases_of(loaded)
-    return Begun(trial.Trial(loaded, cases, settings or trial.Settings(directory, timeout_s=2)), cases)
+    return Begun(trial.Trial(loaded, cases, settings or trial.Settings(directory, timeout_s=1)), cases)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(process.KernelProcess, "run", timed)
     monkeypatch.setattr(process, "_IDLE_CPU_NS", 10**12)
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
-    monkeypatch.setattr(trial, "WINDOWS_ALONE", 4)
+    monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
     monkeypatch.setattr(trial, "PROPERTY_EXAMPLES", 20)
     monkeypatch.setattr(options, "Rules", functools.partial(records.Rules, first_blocks=6))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # its own lock: nobody waits for these times
