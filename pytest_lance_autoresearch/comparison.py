@@ -5,7 +5,7 @@ Owns the pairs of worker processes, the blocks they produced, and the renewal of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -128,16 +128,17 @@ class Comparison:
                     self._show(bench.key, done, total, speedup)
                     self._sides.run(bench)
 
-    def _renew(self, timed: Iterable[Case], seed: int) -> None:
+    def _renew(self, timed: Sequence[Case], seed: int) -> None:
         """Confirm in fresh processes: states and calls of a new seed, hidden sizes, many answers verified."""
         assert self._sides is not None
         self._ended.append(self._sides.record())
         self._sides.baseline.end()
         self._sides.candidate.end()
+        self._show("confirming in fresh processes", 0, 0, None)
+        states = [check.make_state(self._target, case, seed, hidden=True) for case in timed]
         self._sides = self._new_sides()
         with self._placed(self._sides):
-            for case in timed:
-                state = check.make_state(self._target, case, seed, hidden=True)
+            for case, state in zip(timed, states, strict=True):
                 bench = self._add_bench(self._sides, case, state, seed, "confirm")
                 for done in range(self._rules.first_blocks):
                     self._show(f"confirming {case.id}", done, self._rules.first_blocks, None)

@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import threadpoolctl
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -74,7 +76,10 @@ def missing() -> str:
 
 @contextmanager
 def placed(pids: Sequence[int]) -> Iterator[None]:
-    """Keep the workers together on one core and this process off it, where there are two cores or more."""
+    """Keep the workers together on one core and this process off it, where there are two cores or more.
+
+    This process's numerics libraries use one thread meanwhile: several that share a core wait for each other.
+    """
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if len(cores) < 2:
         yield
@@ -84,7 +89,8 @@ def placed(pids: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(pid, {core})
     _move_threads(cores - {core})
     try:
-        yield
+        with threadpoolctl.threadpool_limits(1):
+            yield
     finally:
         _move_threads(cores)
 
