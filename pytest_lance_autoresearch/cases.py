@@ -61,6 +61,15 @@ def _faults(target: Target) -> Iterator[str]:
     unit = target.wiring.UNIT
     if not isinstance(unit, str) or not unit.isidentifier():
         yield f"target.UNIT is {unit!r}; expected one word such as 'query', it becomes part of a key"
+    yield from _share_faults(getattr(target.wiring, "COST_FRACTION", None))
+
+
+def _share_faults(share: Any) -> Iterator[str]:
+    if share is None:
+        return
+    right = isinstance(share, tuple) and len(share) == 2 and isinstance(share[0], float) and 0 < share[0] <= 1
+    if not right or not isinstance(share[1], str):
+        yield f"target.COST_FRACTION is {share!r}; expected (fraction from 0 to 1, its source)"
 
 
 def _missing_names(target: Target) -> Iterator[str]:

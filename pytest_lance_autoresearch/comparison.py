@@ -41,8 +41,8 @@ class _Sides:
     blocks: list[Block] = field(default_factory=list)
 
     def run(self, bench: measure.Bench, *, thorough: bool = False) -> None:
-        pair = measure.Pair(self.baseline, self.candidate)
-        self.blocks.append(measure.measure_block(bench, pair, thorough=thorough))
+        block = measure.measure_block(bench, self.baseline, self.candidate, thorough=thorough)
+        self.blocks.append(block)
 
     def record(self) -> PairRecord:
         return PairRecord(tuple(self.blocks), self.baseline.peak_rss_bytes(), self.candidate.peak_rss_bytes())
@@ -64,6 +64,8 @@ class Comparison:
         self._rules = rules
         self._start = start
         self._show = show
+        self.looks = 0
+        """Taken so far; what the confidence was spent on."""
         self._sides: _Sides | None = None
         self._ended: list[PairRecord] = []
         self._overhead_ns: dict[str, float] = {}
@@ -84,16 +86,15 @@ class Comparison:
 
     def decide(self, timed: Sequence[Case], seconds: Callable[[], float], seed: int | None) -> Judgement:
         """Look, measure what the look asks for, look again; ends with a verdict."""
-        looks = 1
         while True:
-            judgement = judge.look(self._evidence(looks, seconds()), self._rules)
+            self.looks += 1
+            judgement = judge.look(self._evidence(seconds()), self._rules)
             if judgement.kind is Kind.RENEW:
                 self._renew(timed, seeds.secret_seed() if seed is None else seed + 1)
             elif judgement.kind is Kind.MORE:
                 self._more_blocks(judgement.speedup)
             else:
                 return judgement
-            looks += 1
 
     def pairs(self) -> list[PairRecord]:
         """Everything measured so far, one record per pair of processes."""
@@ -114,9 +115,9 @@ class Comparison:
         windows = tuple(window for block in blocks for window in block.side("B"))
         return CaseTimes(case_id, self._ops_per_call[case_id], self._overhead_ns[case_id], windows)
 
-    def _evidence(self, looks: int, seconds: float) -> judge.Evidence:
+    def _evidence(self, seconds: float) -> judge.Evidence:
         sizes = self._baseline.code_size, self._target.kernel.code_size
-        return judge.Evidence(self.pairs(), self._overhead_ns, *sizes, looks, seconds)
+        return judge.Evidence(self.pairs(), self._overhead_ns, *sizes, self.looks, seconds)
 
     def _more_blocks(self, speedup: Interval | None) -> None:
         """One more round over all cases in the newest pair, the cases in turn."""

@@ -52,17 +52,6 @@ class Bench:
     call_overhead_ns: float
 
 
-@dataclass(frozen=True)
-class Pair:
-    """The two sides of a paired measurement, each in a process of its own."""
-
-    baseline: Runner
-    candidate: Runner
-
-    def side(self, letter: str) -> Runner:
-        return self.baseline if letter == "A" else self.candidate
-
-
 def plan_bench(key: str, oracle: Oracle, feed: Feed, candidate: Runner, baseline: Runner | None = None) -> Bench:
     """Warm the sides up on inputs that are never timed, and fix the number of calls per window.
 
@@ -106,14 +95,17 @@ def measure_alone(bench: Bench, runner: Runner, count: int) -> tuple[Window, ...
     return tuple(windows)
 
 
-def measure_block(bench: Bench, pair: Pair, *, thorough: bool = False) -> Block:
+def measure_block(bench: Bench, baseline: Runner, candidate: Runner, *, thorough: bool = False) -> Block:
     """Four interleaved windows in a random ABBA order; `thorough` verifies far more of the candidate's answers."""
     order = _CHOICE.choice(("ABBA", "BAAB"))
     windows: list[Window] = []
     for half in (order[:2], order[2:]):
         calls = bench.feed.draw(bench.calls)
-        windows += [_timed(bench, pair, letter, calls) for letter in half]
-        _verify_pair(bench, pair, calls, thorough=thorough)
+        for letter in half:
+            with blaming_baseline(is_baseline=letter == "A"):
+                side = baseline if letter == "A" else candidate
+                windows.append(side.run(bench.key, calls, bench.result_bytes))
+        _verify_pair(bench, baseline, candidate, calls, thorough=thorough)
     return Block(bench.key, order, (windows[0], windows[1], windows[2], windows[3]))
 
 
@@ -136,12 +128,9 @@ def _loop_ns(host: worker.KernelHost, plan: wire.WindowPlan) -> int:
     return time.perf_counter_ns() - start
 
 
-def _timed(bench: Bench, pair: Pair, letter: str, calls: Sequence[Call]) -> Window:
-    with blaming_baseline(is_baseline=letter == "A"):
-        return pair.side(letter).run(bench.key, calls, bench.result_bytes)
-
-
-def _verify_pair(bench: Bench, pair: Pair, calls: Sequence[Call], *, thorough: bool) -> None:
+def _verify_pair(
+    bench: Bench, baseline: Runner, candidate: Runner, calls: Sequence[Call], *, thorough: bool
+) -> None:
     """Compare drawn answers of the candidate, and one of the baseline.
 
     Which answers count is drawn only now, after all were given: one, or in a thorough block every fourth time
@@ -152,10 +141,10 @@ def _verify_pair(bench: Bench, pair: Pair, calls: Sequence[Call], *, thorough: b
     drawn = _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1)
     for index in drawn:
         expected = bench.oracle.expected(calls[index])
-        _compare(bench, pair.candidate, calls, index, expected)
+        _compare(bench, candidate, calls, index, expected)
         if index == drawn[0]:
             with blaming_baseline(is_baseline=True):
-                _compare(bench, pair.baseline, calls, index, expected)
+                _compare(bench, baseline, calls, index, expected)
 
 
 def _compare(bench: Bench, runner: Runner, calls: Sequence[Call], index: int, expected: Any) -> None:

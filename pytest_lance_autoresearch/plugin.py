@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Progress
 
 SUITE = pytest.StashKey[Suite]()
+BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -117,17 +118,13 @@ def pytest_sessionfinish(
     if suite is None or hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return (yield)
     broken_off = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    outcomes, fault = [], None
-    try:
-        outcomes = suite.outcomes("no verdict: the run was broken off; nothing was logged" if broken_off else None)
-    except AutoresearchError as error:
-        fault = str(error)
+    outcomes, faults = suite.outcomes(BROKEN_OFF if broken_off else None)
     if suite.options.gate and not broken_off:
         _set_status(session, suite, outcomes)
     try:
         return (yield)
     finally:
-        _print_end(session.config, outcomes, fault)
+        _print_end(session.config, outcomes, faults)
         suite.close()
 
 
@@ -142,7 +139,6 @@ class LiveLine:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._shown = False
 
     def __call__(self, progress: Progress) -> None:
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
@@ -155,7 +151,7 @@ class LiveLine:
             if progress.total:
                 reporter.rewrite(f" {report.live_line(progress)}", erase=True)
             else:
-                reporter.write_line(report.live_line(progress))
+                reporter.write(f"\n{report.live_line(progress)}\n")
             reporter.flush()
 
 
@@ -206,7 +202,7 @@ def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) 
     session.exitstatus = max(codes, default=NO_VERDICT_EXIT_CODE)
 
 
-def _print_end(config: pytest.Config, outcomes: list[Outcome], fault: str | None) -> None:
+def _print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str]) -> None:
     from pytest_lance_autoresearch import report
 
     reporter = config.pluginmanager.getplugin("terminalreporter")
@@ -216,8 +212,8 @@ def _print_end(config: pytest.Config, outcomes: list[Outcome], fault: str | None
             write(line, **_colour(line))
     path = config.stash[SUITE].options.json
     if path is not None and outcomes:
-        fault = _write_json(path, [report.as_json(outcome) for outcome in outcomes]) or fault
-    if fault is not None:
+        faults += _write_json(path, [report.as_json(outcome) for outcome in outcomes])
+    for fault in faults:
         write(f"ERROR: {fault}", red=True)
 
 
@@ -229,10 +225,10 @@ def _colour(line: str) -> dict[str, bool]:
     return {"green" if good else "yellow" if value in ("none", "inconclusive") else "red": True, "bold": True}
 
 
-def _write_json(path: Path, blocks: list[dict[str, object]]) -> str | None:
+def _write_json(path: Path, blocks: list[dict[str, object]]) -> list[str]:
     """The sentence about why it could not be written, if it could not."""
     try:
         path.write_text(json.dumps({"trials": blocks}, indent=2, allow_nan=False) + "\n")
     except OSError as error:
-        return f"--autoresearch-json={path}: cannot be written: {error.strerror}"
-    return None
+        return [f"--autoresearch-json={path}: cannot be written: {error.strerror}"]
+    return []

@@ -181,6 +181,13 @@ def interrupted_reason() -> str:
     return "no verdict: the run was interrupted; nothing was logged"
 
 
+def share_note(share: tuple[float, str], speedup: Interval, unit: str) -> str:
+    """What the speed-up means for a whole operation of which the kernel is only a part (Amdahl)."""
+    fraction, source = share
+    whole = 1 / (1 - fraction + fraction / speedup.point)
+    return f"a whole {unit} would change by {_change(whole)}: the kernel is {_percent(fraction)} of it ({source})"
+
+
 NO_GATE = "no verdict without a gate; add --keep-gate"
 
 

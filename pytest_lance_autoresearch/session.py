@@ -160,14 +160,15 @@ class Suite:
 
     # The end.
 
-    def outcomes(self, interrupted: str | None) -> list[Outcome]:
-        """Every trial's outcome; without a verdict where the run was broken off."""
-        named = bool(self.options.names) or self.options.gate
-        if not named:
-            return []
-        if interrupted is not None:
-            return [trial.abandon(interrupted) for trial in self._trials.values()]
-        return [trial.conclude() for trial in self._trials.values()]
+    def outcomes(self, interrupted: str | None) -> tuple[list[Outcome], list[str]]:
+        """Every trial's outcome, and the faults of those that could not be concluded (their log, mostly)."""
+        outcomes, faults = [], []
+        for trial in self._trials.values() if self.options.selects else ():
+            try:
+                outcomes.append(trial.conclude() if interrupted is None else trial.abandon(interrupted))
+            except AutoresearchError as fault:
+                faults.append(str(fault))
+        return outcomes, faults
 
     def close(self) -> None:
         for trial in self._trials.values():

@@ -331,7 +331,15 @@ class Trial:
             judgement = comparison.decide(timed, self._seconds, self.settings.seed)
         figures = comparison.candidate_figures()
         reason = report.judged_reason(judgement, figures, self.settings.rules)
-        return replace(self._ended(Status(judgement.kind), reason), figures=figures, judgement=judgement)
+        ended = self._ended(Status(judgement.kind), reason)
+        notes = ended.notes + self._share_note(judgement)
+        return replace(ended, figures=figures, judgement=judgement, notes=notes)
+
+    def _share_note(self, judgement: Judgement) -> tuple[str, ...]:
+        share = getattr(self.target.wiring, "COST_FRACTION", None)
+        if share is None or judgement.speedup is None:
+            return ()
+        return (report.share_note(share, judgement.speedup, self.target.wiring.UNIT),)
 
     def _failed(self, failure: AutoresearchError) -> Outcome:
         status = failure.status if isinstance(failure, KernelFailure) else Status.INVALID
@@ -380,6 +388,7 @@ class Trial:
         comparison = self._comparison
         return {
             "rules": self.settings.rules,
+            "looks": comparison.looks if comparison else 0,
             "seed": str(self._seed),
             "alone": list(self._times.values()) if comparison is None else [],
             "overhead_ns": comparison.overhead_ns() if comparison else {},

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import pytest_lance_autoresearch.cases as cases_module
 from pytest_lance_autoresearch.cases import cases, shape_id
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.load import Target, make_source
@@ -190,3 +191,11 @@ def test_two_cases_never_have_one_id() -> None:
     except TargetError:
         return
     assert len({case.id for case in found}) == len(found)
+
+
+@pytest.mark.parametrize("share", [0.35, (35, "percent"), (0.35,), (0.35, 1), (1.5, "too much")])
+def test_a_cost_fraction_is_a_fraction_and_its_source(share: Any) -> None:
+    assert list(cases_module._share_faults(share)) == [
+        f"target.COST_FRACTION is {share!r}; expected (fraction from 0 to 1, its source)"
+    ]
+    assert not list(cases_module._share_faults((0.35, "a profile")))

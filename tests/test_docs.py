@@ -1,0 +1,127 @@
+"""The documents say what the program does: numbers, exit codes, options, keys, columns, links, commands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_lance_autoresearch import judge, log, options, records, report
+from pytest_lance_autoresearch.records import (
+    EXIT_CODES,
+    Figures,
+    Interval,
+    Judgement,
+    Kind,
+    Outcome,
+    Rules,
+    Status,
+)
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("targets/*/program.md")])
+README = (ROOT / "README.md").read_text()
+HARNESS = (ROOT / "HARNESS.md").read_text()
+OUTPUT = (ROOT / "docs" / "output.md").read_text()
+RULES = Rules()
+
+
+def table(page: str, heading: str) -> dict[str, str]:
+    """First column to second column of the first table below a heading."""
+    below = page[page.index(f"\n## {heading}\n") :]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|", below.split("\n## ", 2)[1], re.MULTILINE)
+    return {name: value for name, value in rows if not name.startswith("-")}
+
+
+def test_the_loops_contract_gives_the_codes_own_numbers() -> None:
+    said = table(HARNESS, "What a keep needs")
+    band = f"{RULES.noise_band * 100:g} %"
+    assert said["overall gain at least"] == f"{RULES.min_effect * 100:g} %"
+    assert f"at {RULES.confidence * 100:g} % over all looks" in said["interval of the overall gain"]
+    assert said["any one case slower than"].startswith(f"{RULES.case_limit * 100:g} % ")
+    assert said["peak memory over the baseline's"] == (
+        f"at most {RULES.memory_fraction * 100:g} % and at most {RULES.memory_bytes // 2**20} MiB"
+    )
+    assert (
+        said["looks at the data"] == f"{RULES.max_looks} at most, {RULES.first_blocks} blocks of every case each"
+    )
+    assert said["time budget of a trial"].startswith(f"{RULES.max_seconds:g} s ")
+    assert said["longest answer of a kernel"].startswith(f"{options.DEFAULT_TIMEOUT_S:g} s ")
+    assert judge.PAIRS_FOR_KEEP == 2
+    assert "a second pair of fresh processes, fresh inputs, hidden sizes" in said
+    assert f"the speed is equal within {band}" in HARNESS
+
+
+def test_the_loops_contract_gives_every_exit_code() -> None:
+    below = HARNESS[HARNESS.index("| exit code |") :]
+    said = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+?) \|", below, re.MULTILINE)}
+    for status, code in EXIT_CODES.items():
+        if status is not Status.INVALID:
+            assert f"`{status}`" in said[code]
+    assert "no verdict possible" in said[EXIT_CODES[Status.INVALID]]
+    assert "time budget" in said[records.BUDGET_EXIT_CODE]
+    assert EXIT_CODES[Status.INVALID] == records.NO_VERDICT_EXIT_CODE
+    assert f"(`{' '.join(status.value for status in Status)}`)" in HARNESS
+
+
+def kept() -> Outcome:
+    figures = Figures("query", {"a": 1.0, "b": 2.0}, 1.4, "b", "a", 2**20)
+    speedup = Interval(1.0, 1.1, 1.2)
+    judgement = Judgement(Kind.KEEP, records.Cause.FASTER, speedup, {"a": speedup})
+    return Outcome(
+        "pq-l2", "query", 2, 0, 2, 1.0, Status.KEEP, "keep: x", figures, judgement, 8, 2, 1, Path("results.tsv")
+    )
+
+
+@pytest.mark.parametrize("page", [README, HARNESS], ids=["README", "HARNESS"])
+def test_the_shown_blocks_have_the_programs_keys(page: str) -> None:
+    keys = [line.split(":")[0] for line in report.block(kept())[1:]]
+    shown = page[page.index("    ---\n") :].split("\n\n", maxsplit=1)[0].splitlines()[1:]
+    said = [line.strip().split(":")[0] for line in shown if line.strip() != "..."]
+    assert [key for key in keys if key in said] == [key for key in said if key != "note"]
+    if "..." not in (line.strip() for line in shown):
+        assert set(keys) == set(said) - {"note"}
+
+
+def test_the_page_about_the_output_has_every_key_and_every_column() -> None:
+    for line in report.block(kept())[1:]:
+        assert f"`{line.split(':')[0].replace('query', '<unit>')}`" in OUTPUT
+    for column in log.COLUMNS:
+        assert f"`{column}`" in OUTPUT
+
+
+def test_the_readme_has_the_two_commands_and_is_short() -> None:
+    lines = README.splitlines()
+    commands = [line.strip() for line in lines if line.startswith("    python3 -m venv .venv && ")]
+    assert len(lines) < 150
+    assert [command.split(" && ")[-1] for command in commands] == [
+        ".venv/bin/pytest --autoresearch=pq-l2",
+        ".venv/bin/pytest",
+    ]
+
+
+def test_every_option_in_the_documents_exists_and_every_option_is_documented(pytester: pytest.Pytester) -> None:
+    known = set(re.findall(r"--[a-z-]*autoresearch[a-z-]*", pytester.runpytest("--help").stdout.str()))
+    said = {
+        option
+        for page in PAGES
+        for option in re.findall(r"--autoresearch[a-z-]*", page.read_text())
+        if not option.endswith("-")
+    }
+    assert said - known == set()
+    assert known - said == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_ci_runs_the_readmes_own_test_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"s/\^    \\\((.+)\\\)\$/", script)
+    assert pattern is not None
+    matching = [line for line in README.splitlines() if re.fullmatch(f"    ({pattern[1]})", line)]
+    assert len(matching) == 1
