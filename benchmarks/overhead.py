@@ -108,6 +108,47 @@ def _scan(codes: NDArray[np.uint8], table: Floats) -> Floats:
     return text[:start] + scan + text[end:]
 
 
+def breakdown(scratch: Path) -> None:
+    """Where a trial of pq-l2 without the gate spends its time, step by step in this process."""
+    from pytest_lance_autoresearch import cases, check, discover, load, process, seeds, trial
+
+    target = load.load(discover.inspect(ROOT / "targets" / "pq-l2"))
+    found = cases.cases(target)
+    run_of = trial.Trial(target, found, trial.Settings(scratch))
+
+    def state_of_every_case() -> None:
+        for case in found:
+            check.make_state(target, case, seeds.PUBLISHED_SEED)
+
+    def first_case() -> None:
+        run_of.check_case(found[0])
+
+    def other_cases() -> None:
+        for case in found[1:]:
+            run_of.check_case(case)
+
+    def speeds() -> None:
+        for case in found:
+            if case.timed:
+                run_of.measure_case(case)
+
+    steps = {
+        "starting a process and loading the kernel": lambda: process.KernelProcess(
+            target, target.kernel, 60.0
+        ).close(),
+        "making the states of 36 cases": state_of_every_case,
+        "the first case: state, process, compiling, checks": first_case,
+        "the other 35 cases: states, checks": other_cases,
+        "the property test": run_of.check_properties,
+        "12 cases of speed: process, compiling, warm-up, 24 windows each": speeds,
+    }
+    for what, step in steps.items():
+        start = time.perf_counter()
+        step()
+        report(what, [time.perf_counter() - start], "s", "")
+    run_of.close()
+
+
 def growth(scratch: Path) -> None:
     """Seconds of a trial of the template with 1, 2 and 4 times its timed distributions."""
     (scratch / "pytest.ini").write_text("[pytest]\n")
@@ -151,6 +192,7 @@ def main() -> None:
         "startup": startup,
         "collect": collect,
         "trials": trials,
+        "breakdown": breakdown,
         "growth": growth,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -130,9 +130,10 @@ def make_state(target: Target, case: Case, seed: int, *, hidden: bool = False) -
 
 
 def pickled(target: Target, state: Any) -> bytes:
-    """The state as it is sent to a kernel's process."""
+    """The state as it is sent to a kernel's process; its classes are found by the name of the target's module."""
     try:
-        return pickle.dumps(state, protocol=5)
+        with load.importable({load.module_name(target.name, "inputs"): target.inputs}):
+            return pickle.dumps(state, protocol=5)
     except Exception as error:
         raise TargetError(
             f"target '{target.name}': inputs.make_state returned what cannot be sent to another process: {error}; "

@@ -34,7 +34,9 @@ class InProcessRunner:
         self._answers: list[Any] = []
 
     def bind(self, key: str, state: bytes) -> None:
-        self._bound[key] = self._target.wiring.bind(self._kernels, pickle.loads(state))
+        with load.importable({load.module_name(self._target.name, "inputs"): self._target.inputs}):
+            own_state = pickle.loads(state)
+        self._bound[key] = self._target.wiring.bind(self._kernels, own_state)
 
     def release(self, key: str) -> None:
         del self._bound[key]

@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch import aggregate, cases, check, environment, gate, measure, report, seeds
 from pytest_lance_autoresearch.comparison import Comparison
-from pytest_lance_autoresearch.errors import (
-    AutoresearchError,
-    KernelCrashed,
-    KernelFailure,
-    KernelIncorrect,
-    KernelRaised,
-)
-from pytest_lance_autoresearch.inprocess import InProcessRunner
-from pytest_lance_autoresearch.process import KernelProcess
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure
 from pytest_lance_autoresearch.records import (
     Case,
     CaseTimes,
@@ -35,15 +27,13 @@ from pytest_lance_autoresearch.records import (
     Outcome,
     Progress,
     Rules,
-    Source,
     Status,
 )
+from pytest_lance_autoresearch.workbench import Workbench
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.load import Target
 
-MAX_ENDS = 3
-"""Worker processes that one kernel may bring to their end before the rest of the trial is given up."""
 WINDOWS_ALONE = 24
 """Windows of each case when one kernel is measured without a baseline."""
 WINDOWS_BRIEF = 2
@@ -91,14 +81,10 @@ class Trial:
         self._started_s = time.monotonic()
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
-        self._ends = 0
-        self._load_failure: KernelFailure | None = None
         self._states: dict[str, Any] = {}
         self._times: dict[str, CaseTimes] = {}
         self._peak_rss_bytes = 0
-        self._resources = ExitStack()
-        self._checking: check.Runner | None = None
-        self._measuring: KernelProcess | None = None
+        self._workbench = Workbench(target, settings.timeout_s, in_process=settings.in_process)
         self._comparison: Comparison | None = None
         self._has_waited = False
         self._gate = self._open_gate() if settings.gate else None
@@ -121,7 +107,7 @@ class Trial:
     def check_case(self, case: Case) -> None:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
         with self._recorded(("correctness", case.id)):
-            runner, oracle, state = self._checker(), self._oracle(case), self._state(case)
+            runner, oracle, state = self._workbench.checker(), self._oracle(case), self._state(case)
             runner.bind(case.id, check.pickled(self.target, state))
             feed = check.Feed(self.target, case, state, seeds.PUBLISHED_SEED, "check")
             check.refuse_other_randomness(feed)
@@ -136,7 +122,7 @@ class Trial:
         """Shapes and values beyond the battery; published examples, or secret ones when judged or seeded."""
         with self._recorded(("properties", "")):
             seed = self._seed if self._checks_secretly else None
-            check.check_properties(self.target, self._checker(), seed, PROPERTY_EXAMPLES)
+            check.check_properties(self.target, self._workbench.checker(), seed, PROPERTY_EXAMPLES)
 
     def measure_case(self, case: Case) -> CaseTimes:
         """The speed of one case: alone, or under a gate in blocks beside the baseline."""
@@ -148,7 +134,7 @@ class Trial:
     def check_speed_once(self, case: Case) -> None:
         """The speed item where timing is impossible: one of its calls runs and is verified."""
         with self._recorded(("untimed", case.id)):
-            runner, oracle, state = self._checker(), self._oracle(case), self._state(case)
+            runner, oracle, state = self._workbench.checker(), self._oracle(case), self._state(case)
             runner.bind(case.id, check.pickled(self.target, state))
             feed = check.Feed(self.target, case, state, self._seed, "timed")
             check.check_calls(runner, oracle, case.id, feed.draw(1), "timed", self._seed)
@@ -166,15 +152,15 @@ class Trial:
     def abandon(self, reason: str) -> Outcome:
         """End without a verdict and without a row."""
         if self.outcome is None:
-            self.outcome = self._unjudged(reason)
+            self.outcome = self._ended(None, reason)
             self.close()
         return self.outcome
 
     def close(self) -> None:
         """End every process of the trial; safe at any moment and more than once."""
-        self._resources.close()
+        self._workbench.clear()
 
-    # Processes and states.
+    # States and failures.
 
     @property
     def _checks_secretly(self) -> bool:
@@ -188,42 +174,6 @@ class Trial:
     def _oracle(self, case: Case) -> check.Oracle:
         return check.Oracle(self.target, self._state(case))
 
-    def _checker(self) -> check.Runner:
-        """Where correctness runs; a new process when the last one ended."""
-        if self._checking is None:
-            if self.settings.in_process:
-                self._checking = InProcessRunner(self.target)
-            else:
-                self._checking = self._start(self.target.kernel)
-        return self._checking
-
-    def _start(self, source: Source) -> KernelProcess:
-        if source is self.target.kernel:
-            self._refuse_to_start()
-        try:
-            process = KernelProcess(self.target, source, self.settings.timeout_s)
-        except KernelFailure as failure:
-            if source is self.target.kernel:
-                self._load_failure = failure
-            raise
-        self._resources.callback(process.close)
-        return process
-
-    def _refuse_to_start(self) -> None:
-        if self._load_failure is not None:
-            raise type(self._load_failure)(str(self._load_failure))
-        if self._ends >= MAX_ENDS:
-            first = next(failure for failure in self.failures if _ended_process(failure))
-            raise KernelCrashed(
-                f"not run: the kernel's process ended {self._ends} times already; first: {report.headline(first)}"
-            )
-
-    def _reset(self) -> None:
-        """End every process; the next item starts a new one."""
-        self._resources.close()
-        self._resources = ExitStack()
-        self._checking = self._measuring = self._comparison = None
-
     @contextmanager
     def _recorded(self, item: Item) -> Iterator[None]:
         """Note that the item is done, or what went wrong; processes out of step are not used again."""
@@ -233,14 +183,20 @@ class Trial:
             if isinstance(failure, KernelFailure) and item[0] in ("speed", "untimed"):
                 failure.seed = self._seed
             self.failures.append(failure)
-            if _ended_process(failure):
-                self._ends += 1
-                self._reset()
+            if self._workbench.lost_a_process(failure):
+                self._start_over()
             raise
         except BaseException:
-            self._reset()
+            self._start_over()
             raise
         self._done.add(item)
+
+    def _start_over(self) -> None:
+        """Give up processes that may be out of step, and with them what they measured."""
+        self._workbench.clear()
+        self._comparison = None
+        self._times.clear()
+        self._done = {item for item in self._done if item[0] != "speed"}
 
     # Measuring.
 
@@ -259,7 +215,8 @@ class Trial:
         self._has_waited = True
 
     def _alone(self, case: Case) -> CaseTimes:
-        process, brief = self._measured_process(), self.settings.brief
+        brief = self.settings.brief
+        process = self._workbench.measured(shared=brief)
         state = self._state(case)
         process.bind(case.id, check.pickled(self.target, state))
         feed = check.Feed(self.target, case, state, self._seed, "timed")
@@ -271,19 +228,12 @@ class Trial:
         ops = cases.ops_per_call(self.target, case)
         return CaseTimes(case.id, ops, bench.call_overhead_ns, windows)
 
-    def _measured_process(self) -> KernelProcess:
-        """A process that runs timed cases only, so that its peak memory can be compared between trials."""
-        if self._measuring is None:
-            checker = self._checker() if self.settings.brief else None
-            self._measuring = checker if isinstance(checker, KernelProcess) else self._start(self.target.kernel)
-        return self._measuring
-
     def _compared(self, case: Case) -> CaseTimes:
         if self._comparison is None:
             assert self._gate is not None
             assert self._gate.baseline is not None
             self._comparison = Comparison(
-                self.target, self._gate.baseline, self.settings.rules, self._start, self._show
+                self.target, self._gate.baseline, self.settings.rules, self._workbench.start, self._show
             )
         return self._comparison.measure_case(case, self._state(case), self._seed)
 
@@ -316,16 +266,18 @@ class Trial:
             return self._failed(self._first_failure())
         if not self._done >= self.expected():
             return self._unjudged(report.partial_reason(len(self._done & self.expected()), len(self.expected())))
-        if self._comparison is None:
+        if opened.baseline is None:
             figures = self._figures_alone()
             return replace(self._ended(Status.BASELINE, report.baseline_reason(figures)), figures=figures)
         try:
-            return self._compared_verdict(self._comparison)
+            return self._compared_verdict()
         except AutoresearchError as failure:
             self.failures.append(failure)
             return self._failed(failure)
 
-    def _compared_verdict(self, comparison: Comparison) -> Outcome:
+    def _compared_verdict(self) -> Outcome:
+        comparison = self._comparison
+        assert comparison is not None, "every speed item is done, and each measures in the comparison"
         timed = [case for case in self.cases if case.timed]
         with self._timing():
             judgement = comparison.decide(timed, self._seconds, self.settings.seed)
@@ -394,8 +346,3 @@ class Trial:
             "overhead_ns": comparison.overhead_ns() if comparison else {},
             "pairs": comparison.pairs() if comparison else [],
         }
-
-
-def _ended_process(failure: AutoresearchError) -> bool:
-    """Whether the failure cost a process: crash, hang or refusal, not a wrong answer or an exception."""
-    return isinstance(failure, KernelFailure) and not isinstance(failure, KernelIncorrect | KernelRaised)

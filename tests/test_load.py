@@ -15,11 +15,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import toys
 from builders import SOURCES, quick, write_target
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import discover, load
+from pytest_lance_autoresearch import check, discover, load, seeds
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.records import Source
 
@@ -351,3 +352,13 @@ def test_the_fingerprint_does_not_depend_on_the_order_of_the_files() -> None:
 def test_a_fingerprint_is_too_long_to_be_met_by_trying() -> None:
     (part,) = load.fingerprint({"target.py": b""}).split(",")
     assert len(part.split(":")[1]) >= 16
+
+
+def test_a_target_that_is_loaded_twice_still_pickles_its_own_states(tmp_path: Path) -> None:
+    """As when a test suite loads a target that the plugin collected in the same process."""
+    layout = discover.inspect(toys.write(tmp_path))
+    for target in (load.load(layout), load.load(layout)):
+        state = target.inputs.make_state(target.inputs.SHAPES[0], "uniform", seeds.rng(1))
+        assert check.pickled(target, state)
+    first, _ = load.load(layout), load.load(layout)
+    assert check.pickled(first, first.inputs.make_state(first.inputs.SHAPES[0], "uniform", seeds.rng(1)))

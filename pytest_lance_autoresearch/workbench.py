@@ -1,0 +1,97 @@
+"""The processes of one trial.
+
+Owns starting them, remembering why a kernel does not start, and ending them all.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pytest_lance_autoresearch import report
+from pytest_lance_autoresearch.errors import (
+    AutoresearchError,
+    KernelCrashed,
+    KernelFailure,
+    KernelIncorrect,
+    KernelRaised,
+)
+from pytest_lance_autoresearch.inprocess import InProcessRunner
+from pytest_lance_autoresearch.process import KernelProcess
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.check import Runner
+    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.records import Source
+
+MAX_ENDS = 3
+"""Worker processes that one kernel may bring to their end before the rest of the trial is given up."""
+
+
+class Workbench:
+    """Where a target's kernels run during one trial."""
+
+    def __init__(self, target: Target, timeout_s: float, *, in_process: bool) -> None:
+        self._target = target
+        self._timeout_s = timeout_s
+        self._in_process = in_process
+        self._resources = ExitStack()
+        self._checker: Runner | None = None
+        self._measured: KernelProcess | None = None
+        self._ends: list[KernelFailure] = []
+        self._load_failure: KernelFailure | None = None
+
+    def checker(self) -> Runner:
+        """Where correctness runs; a new process when the last one ended."""
+        if self._checker is None:
+            if self._in_process:
+                self._checker = InProcessRunner(self._target)
+            else:
+                self._checker = self.start(self._target.kernel)
+        return self._checker
+
+    def measured(self, *, shared: bool) -> KernelProcess:
+        """Where the kernel is timed alone: the checker when `shared`, else a process that runs timed cases only.
+
+        The latter's peak memory can be compared between trials.
+        """
+        if self._measured is None:
+            checker = self.checker() if shared else None
+            self._measured = checker if isinstance(checker, KernelProcess) else self.start(self._target.kernel)
+        return self._measured
+
+    def start(self, source: Source) -> KernelProcess:
+        """A new process with a kernel; the candidate's failure to load is final."""
+        is_candidate = source is self._target.kernel
+        if is_candidate:
+            self._refuse_to_start()
+        try:
+            process = KernelProcess(self._target, source, self._timeout_s)
+        except KernelFailure as failure:
+            if is_candidate:
+                self._load_failure = failure
+            raise
+        self._resources.callback(process.close)
+        return process
+
+    def lost_a_process(self, failure: AutoresearchError) -> bool:
+        """Whether the failure cost a process (crash, hang, refusal), as wrong answers and exceptions do not."""
+        if not isinstance(failure, KernelFailure) or isinstance(failure, KernelIncorrect | KernelRaised):
+            return False
+        self._ends.append(failure)
+        return True
+
+    def clear(self) -> None:
+        """End every process; what is asked for next starts a new one. Safe more than once."""
+        self._resources.close()
+        self._resources = ExitStack()
+        self._checker = self._measured = None
+
+    def _refuse_to_start(self) -> None:
+        if self._load_failure is not None:
+            raise type(self._load_failure)(str(self._load_failure))
+        if len(self._ends) >= MAX_ENDS:
+            raise KernelCrashed(
+                f"not run: the kernel's process ended {len(self._ends)} times already; "
+                f"first: {report.headline(self._ends[0])}"
+            )

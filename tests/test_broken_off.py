@@ -1,0 +1,84 @@
+"""A trial that is broken off from outside: nothing is logged, nothing stays behind, the next run works."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import toys
+
+from pytest_lance_autoresearch import log
+
+GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def judged(pytester: pytest.Pytester) -> pytest.Pytester:
+    toys.write(pytester.path)
+    assert pytester.runpytest(*GATE).ret == 0
+    toys.write(pytester.path, text=toys.FASTER)
+    return pytester
+
+
+def measuring(project: pytest.Pytester) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A gate run in a process of its own, at the moment when both sides' workers exist."""
+    command = [sys.executable, "-m", "pytest", *GATE]
+    run = subprocess.Popen(command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        workers = [
+            child for child in psutil.Process(run.pid).children() if "worker.py" in " ".join(child.cmdline())
+        ]
+        if len(workers) == 3:
+            return run, workers
+        time.sleep(0.01)
+    run.kill()
+    pytest.fail(f"no pair of workers within {PATIENCE_S:g} s: {run.communicate()[0]}")
+
+
+def gone(workers: list[psutil.Process]) -> bool:
+    """Whether all of them end, without anybody's help, in reasonable time."""
+    _, alive = psutil.wait_procs(workers, PATIENCE_S)
+    return not alive
+
+
+def statuses(project: pytest.Pytester) -> list[str]:
+    return [row.status for row in log.read(project.path / "targets/toy/results.tsv")]
+
+
+def test_ctrl_c_leaves_no_row_and_no_process(judged: pytest.Pytester) -> None:
+    run, workers = measuring(judged)
+    run.send_signal(signal.SIGINT)
+    output = run.communicate(timeout=PATIENCE_S)[0]
+    assert run.returncode == pytest.ExitCode.INTERRUPTED
+    assert "reason: no verdict: the run was broken off; nothing was logged" in output.splitlines()
+    assert gone(workers)
+    assert statuses(judged) == ["baseline"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_ended_pytest_takes_its_workers_along(judged: pytest.Pytester, number: signal.Signals) -> None:
+    run, workers = measuring(judged)
+    run.send_signal(number)
+    run.communicate(timeout=PATIENCE_S)
+    assert gone(workers)
+    assert statuses(judged) == ["baseline"]
+    toys.write(judged.path)
+    assert judged.runpytest(*GATE).ret == 10
+    assert statuses(judged) == ["baseline", "discard"]
+
+
+def test_an_ended_worker_is_a_crash_with_a_row(judged: pytest.Pytester) -> None:
+    run, workers = measuring(judged)
+    workers[0].kill()
+    workers[1].kill()
+    workers[2].kill()
+    output = run.communicate(timeout=PATIENCE_S)[0]
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "(signal SIGKILL) instead of answering" in output
+    assert statuses(judged)[-1] in ("crash", "invalid")
