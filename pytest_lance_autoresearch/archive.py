@@ -36,17 +36,43 @@ def store_trial(root: Path, target: str, record: Any) -> str:
     """Keep a trial's raw record (dataclasses and plain values) as JSON; returns its sha256."""
     text = json.dumps(record, default=_plain, indent=1, sort_keys=True, allow_nan=False).encode()
     digest = hashlib.sha256(text).hexdigest()
-    _store(root, f"trials/{target}-{digest[:16]}.json", text)
+    _store(root, f"trials/{_trial_name(target, digest)}", text)
     return digest
+
+
+def trial_path(root: Path, target: str, digest: str) -> Path:
+    """Where the record with that sha256 lies."""
+    return root / FOLDER / "trials" / _trial_name(target, digest)
+
+
+def has_kernel(root: Path, sha256: str) -> bool:
+    """Whether the archive holds the kernel with that sha256, unchanged."""
+    return _kernel(root, sha256) is not None
+
+
+def root_of(path: Path) -> Path:
+    """The nearest folder above `path` that holds an archive; LogError without one."""
+    for folder in path.resolve().parents:
+        if (folder / FOLDER).is_dir():
+            return folder
+    raise LogError(f"{path}: no folder above it holds {FOLDER}; name the one that does with --root")
 
 
 def find_kernel(root: Path, row: Row, kernel_path: Path) -> bytes | None:
     """The bytes of the row's kernel: from the archive, or from the row's git commit; None when both lack it."""
+    return _kernel(root, row.kernel) or _from_git(row, kernel_path)
+
+
+def _kernel(root: Path, sha256: str) -> bytes | None:
     with suppress(OSError):
-        text = (root / FOLDER / "kernels" / f"{row.kernel}.py").read_bytes()
-        if hashlib.sha256(text).hexdigest() == row.kernel:
+        text = (root / FOLDER / "kernels" / f"{sha256}.py").read_bytes()
+        if hashlib.sha256(text).hexdigest() == sha256:
             return text
-    return _from_git(row, kernel_path)
+    return None
+
+
+def _trial_name(target: str, digest: str) -> str:
+    return f"{target}-{digest[:16]}.json"
 
 
 def _from_git(row: Row, kernel_path: Path) -> bytes | None:

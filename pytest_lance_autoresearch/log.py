@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
@@ -77,7 +77,7 @@ def append(path: Path, row: Row) -> Row:
             rows = _repaired(path, fd)
             last = rows[-1] if rows else None
             number = last.trial + 1 if last else 1
-            numbered = replace(row, trial=number, previous=_digest(last) if last else "")
+            numbered = replace(row, trial=number, previous=digest(last) if last else "")
             _write(fd, ("" if os.fstat(fd).st_size else _header()) + _line(numbered))
             return numbered
     except OSError as error:
@@ -135,7 +135,12 @@ def _field(value: str | int) -> str:
     return " ".join(str(value).encode("utf-8", "replace").decode("utf-8").split())
 
 
-def _digest(row: Row) -> str:
+def as_json(row: Row) -> dict[str, str | int]:
+    return asdict(row)
+
+
+def digest(row: Row) -> str:
+    """What the row after this one carries as `previous`."""
     return hashlib.sha256(_line(row).encode("utf-8")).hexdigest()[:16]
 
 

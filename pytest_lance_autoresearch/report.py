@@ -6,7 +6,8 @@ Owns every sentence about a verdict, the block at the end of a run, and its JSON
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.records import (
     CaseTimes,
@@ -21,10 +22,15 @@ from pytest_lance_autoresearch.records import (
     Status,
 )
 
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.history import Summary
+    from pytest_lance_autoresearch.log import Row
+
 JSON_SCHEMA = 1
 NONE = "none"
 """What stands for a number that does not exist; never 0."""
 MB = 2**20
+DESCRIPTION_WIDTH = 60
 WRONG = (Status.INCORRECT, Status.CRASH, Status.TIMEOUT)
 
 
@@ -179,6 +185,57 @@ def partial_reason(done: int, items: int) -> str:
 
 def interrupted_reason() -> str:
     return "no verdict: the run was interrupted; nothing was logged"
+
+
+def log_table(rows: Sequence[Row]) -> list[str]:
+    """The rows of a log, short enough to read."""
+    head = ("trial", "time", "target", "status", "change of time", "geomean", "description")
+    body = [
+        (
+            str(row.trial),
+            row.time[:16].replace("T", " "),
+            row.target,
+            row.status,
+            _change(float(row.speedup)) if row.speedup else "",
+            f"{_time(float(row.geomean_ns))}/{row.unit}" if row.geomean_ns else "",
+            row.description if len(row.description) <= DESCRIPTION_WIDTH else f"{row.description[:57]}...",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in (head, *body)]
+
+
+def summary_line(summary: Summary) -> str:
+    """A target's history in one line."""
+    best = f"best is trial {summary.best_trial}" if summary.best_trial else "nothing kept yet"
+    noise = f", intervals of +-{summary.noise * 100:.2f} %" if summary.noise is not None else ""
+    return (
+        f"{summary.target}: {_many(summary.trials, 'trial')}, {_many(summary.keeps, 'keep')}, {best}, "
+        f"claimed {summary.claimed_speedup:.3f}x since its baseline, "
+        f"{_many(summary.plateau, 'trial')} without a keep{noise}"
+    )
+
+
+def verified(rows: int, measured: int, faults: int) -> str:
+    """The end of a check of a log."""
+    found = "no fault" if faults == 0 else _many(faults, "fault")
+    return f"{found}: {_many(rows, 'row')}, {_many(measured, 'verdict')} computed again from raw windows"
+
+
+def rejudged(trial: int, target: str, status: str, judgement: Judgement) -> str:
+    """One trial under other thresholds."""
+    word = judgement.kind.value if judgement.kind not in (Kind.MORE, Kind.RENEW) else "undecided"
+    same = "as before" if word == status else f"was {status}"
+    return f"trial {trial}, {target}: {word} ({judgement.cause}), {same}, {_speedup_text(judgement.speedup)}"
+
+
+def rejudged_total(changes: int) -> str:
+    return "every verdict stays" if changes == 0 else f"{_many(changes, 'verdict')} would change"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def share_note(share: tuple[float, str], speedup: Interval, unit: str) -> str:

@@ -119,7 +119,7 @@ def test_four_processes_write_forty_whole_rows_with_numbers_of_their_own(path: P
     assert [row.trial for row in rows] == list(range(1, 41))
     assert {row.target for row in rows} == {f"target-{i}" for i in range(4)}
     assert all(row.description == "x" * 200 for row in rows)
-    assert all(row.previous == log._digest(before) for before, row in pairwise(rows))
+    assert all(row.previous == log.digest(before) for before, row in pairwise(rows))
     assert path.read_text().count(TITLE) == 1
 
 

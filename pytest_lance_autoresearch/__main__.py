@@ -1,0 +1,99 @@
+"""`python -m pytest_lance_autoresearch VERB LOG`: what a log says, whether it holds, other thresholds.
+
+Owns the command line of these verbs. Exit codes: 0 all is well, 1 something was found (a fault, a verdict that
+would change), 2 the log cannot be read or the command is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_lance_autoresearch import archive, history, log, report
+from pytest_lance_autoresearch.errors import AutoresearchError
+
+FOUND, UNREADABLE = 1, 2
+
+
+def show_log(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
+    """The rows as a table, and each target's summary."""
+    summaries = history.summaries(rows)
+    if arguments.json:
+        targets = [history.as_json(summary) for summary in summaries]
+        print(json.dumps({"targets": targets, "rows": [log.as_json(row) for row in rows]}, indent=2))
+        return 0
+    print("\n".join([*report.log_table(rows), "", *map(report.summary_line, summaries)]))
+    return 0
+
+
+def verify(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
+    """Every row's hashes, its place in the chain, and its verdict computed again from the raw windows."""
+    faults = list(history.faults(rows, arguments.root))
+    measured = sum(history.is_measured(row) for row in rows)
+    print("\n".join([*faults, report.verified(len(rows), measured, len(faults))]))
+    return FOUND if faults else 0
+
+
+def rejudge(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
+    """Every measured verdict under other thresholds, without measuring."""
+    changes = 0
+    for row in filter(history.is_measured, rows):
+        record = history.record_of(arguments.root, row)
+        rules = history.changed(
+            history.rules_of(record),
+            min_effect=arguments.min_effect,
+            case_limit=arguments.case_limit,
+            confidence=arguments.confidence,
+        )
+        judgement = history.judged_again(record, row, rules)
+        changes += judgement.kind.value != row.status
+        print(report.rejudged(row.trial, row.target, row.status, judgement))
+    print(report.rejudged_total(changes))
+    return FOUND if changes else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m pytest_lance_autoresearch", description="Read a log of judged trials."
+    )
+    verbs = made.add_subparsers(required=True, metavar="VERB")
+    for name, verb in (("log", show_log), ("verify", verify), ("rejudge", rejudge)):
+        one = verbs.add_parser(name, help=(verb.__doc__ or "").rstrip("."), description=verb.__doc__)
+        one.set_defaults(verb=verb)
+        one.add_argument("log", type=Path, metavar="LOG", help="the log, such as targets/pq-l2/results.tsv")
+        if verb is show_log:
+            one.add_argument("--json", action="store_true", help="for programs")
+            continue
+        one.add_argument("--root", type=Path, help="the folder that holds .autoresearch (default: found upwards)")
+        if verb is rejudge:
+            for option in ("--min-effect", "--case-limit", "--confidence"):
+                one.add_argument(option, type=_fraction, metavar="FRACTION", help="instead of the trial's own")
+    return made
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a fraction such as 0.01")
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        if not arguments.log.is_file():
+            raise AutoresearchError(f"{arguments.log}: there is no such log")
+        if getattr(arguments, "root", "") is None:
+            arguments.root = archive.root_of(arguments.log)
+        found: int = arguments.verb(arguments, log.read(arguments.log))
+    except AutoresearchError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return UNREADABLE
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""What a log and its archive tell afterwards: a summary, a check of every row, verdicts under other rules.
+
+Owns reading trials back from the archive and computing their verdicts again. Measures nothing, writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_lance_autoresearch import archive, judge, log
+from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.records import Block, Judgement, PairRecord, Rules, Status, Window
+
+KEPT = (Status.BASELINE, Status.KEEP)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One target's history in a few numbers."""
+
+    target: str
+    trials: int
+    keeps: int
+    best_trial: int | None
+    claimed_speedup: float
+    """Product of the kept trials' speed-ups since the newest baseline; what `audit` would have to confirm."""
+    plateau: int
+    """Judged trials since the last keep or baseline."""
+    noise: float | None
+    """Median half width of the intervals of the overall speed-up, as a fraction; None without one."""
+    tried: tuple[str, ...]
+    """Descriptions of the trials since the last keep or baseline."""
+
+
+def summaries(rows: Sequence[log.Row]) -> list[Summary]:
+    """A summary of every target in the log, by name."""
+    targets = sorted({row.target for row in rows})
+    return [_summary(target, [row for row in rows if row.target == target]) for target in targets]
+
+
+def faults(rows: Sequence[log.Row], root: Path) -> Iterator[str]:
+    """Every way in which the log and its archive do not hold together, one sentence each."""
+    for before, row in zip((None, *rows), rows, strict=False):
+        yield from _chain_faults(before, row)
+        yield from _archive_faults(row, root)
+        yield from _verdict_faults(row, root)
+
+
+def record_of(root: Path, row: log.Row) -> dict[str, Any]:
+    """A trial's archived record; LogError when it is missing or is not the one that the row names."""
+    path = archive.trial_path(root, row.target, row.record)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise LogError(f"trial {row.trial}: its record {path} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(text).hexdigest() != row.record:
+        raise LogError(f"trial {row.trial}: its record {path} was changed; its sha256 is not the row's")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def is_measured(row: log.Row) -> bool:
+    """Whether the row's verdict rests on paired windows, and so can be computed again."""
+    return row.speedup != ""
+
+
+def rules_of(record: dict[str, Any]) -> Rules:
+    """The thresholds that the trial was judged by."""
+    return Rules(**record["rules"])
+
+
+def judged_again(record: dict[str, Any], row: log.Row, rules: Rules) -> Judgement:
+    """The verdict of the trial's last look, from its raw windows, under `rules`.
+
+    Only the windows that were measured can be judged: under stricter rules the result may be that more would
+    have been needed.
+    """
+    evidence = judge.Evidence(
+        [_pair(pair) for pair in record["pairs"]],
+        record["overhead_ns"],
+        record["baseline_code_size"],
+        record["candidate_code_size"],
+        record["looks"],
+        float(row.seconds) if row.status == Status.INCONCLUSIVE else 0.0,
+    )
+    return judge.look(evidence, rules)
+
+
+def changed(
+    rules: Rules, *, min_effect: float | None, case_limit: float | None, confidence: float | None
+) -> Rules:
+    """The rules with those thresholds that are given."""
+    return replace(
+        rules,
+        min_effect=rules.min_effect if min_effect is None else min_effect,
+        case_limit=rules.case_limit if case_limit is None else case_limit,
+        confidence=rules.confidence if confidence is None else confidence,
+    )
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    return asdict(summary)
+
+
+def _summary(target: str, rows: Sequence[log.Row]) -> Summary:
+    last_kept = max((i for i, row in enumerate(rows) if row.status in KEPT), default=-1)
+    last_baseline = max((i for i, row in enumerate(rows) if row.status == Status.BASELINE), default=-1)
+    keeps = [row for row in rows if row.status == Status.KEEP]
+    claimed = 1.0
+    for row in rows[last_baseline + 1 :]:
+        claimed *= float(row.speedup) if row.status == Status.KEEP else 1.0
+    widths = [
+        (float(row.ci_high) - float(row.ci_low)) / 2 / float(row.speedup) for row in rows if is_measured(row)
+    ]
+    return Summary(
+        target,
+        len(rows),
+        len(keeps),
+        rows[last_kept].trial if last_kept >= 0 else None,
+        claimed,
+        len(rows) - 1 - last_kept,
+        statistics.median(widths) if widths else None,
+        tuple(row.description for row in rows[last_kept + 1 :]),
+    )
+
+
+def _chain_faults(before: log.Row | None, row: log.Row) -> Iterator[str]:
+    wanted = log.digest(before) if before else ""
+    number = before.trial + 1 if before else 1
+    if row.trial != number:
+        yield f"trial {row.trial}: stands where trial {number} should; a row is missing or out of order"
+    elif row.previous != wanted:
+        yield f"trial {row.trial}: does not follow from the row before it; one of the two was changed"
+
+
+def _archive_faults(row: log.Row, root: Path) -> Iterator[str]:
+    if not archive.has_kernel(root, row.kernel):
+        yield f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
+    try:
+        record = record_of(root, row)
+    except LogError as fault:
+        yield str(fault)
+        return
+    if (record["status"], record["candidate"], record["harness"]) != (row.status, row.kernel, row.harness):
+        yield f"trial {row.trial}: status, kernel or harness of the row is not that of its record"
+
+
+def _verdict_faults(row: log.Row, root: Path) -> Iterator[str]:
+    if not is_measured(row):
+        return
+    try:
+        record = record_of(root, row)
+    except LogError:
+        return
+    judgement = judged_again(record, row, rules_of(record))
+    assert judgement.speedup is not None
+    if judgement.kind.value != row.status:
+        yield f"trial {row.trial}: says '{row.status}', its windows say '{judgement.kind}' ({judgement.cause})"
+    elif f"{judgement.speedup.point:.5f}" != row.speedup:
+        yield f"trial {row.trial}: says speedup {row.speedup}, its windows say {judgement.speedup.point:.5f}"
+
+
+def _pair(pair: dict[str, Any]) -> PairRecord:
+    return PairRecord(
+        tuple(_block(block) for block in pair["blocks"]),
+        pair["baseline_peak_rss_bytes"],
+        pair["candidate_peak_rss_bytes"],
+    )
+
+
+def _block(block: dict[str, Any]) -> Block:
+    first, second, third, fourth = (Window(**window) for window in block["windows"])
+    return Block(block["case"], block["order"], (first, second, third, fourth))
