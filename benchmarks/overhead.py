@@ -184,7 +184,7 @@ def make_call(shape, distribution, state, rng):
 
 def report(what: str, values: list[float], unit: str, wanted: str) -> None:
     low, middle, high = min(values), statistics.median(values), max(values)
-    print(f"| {what} | {middle:.1f} {unit} | {low:.1f} to {high:.1f} | {len(values)} | {wanted} |", flush=True)  # noqa: T201
+    print(f"| {what} | {middle:.1f} {unit} | {low:.1f} to {high:.1f} | {len(values)} | {wanted} |", flush=True)
 
 
 def main() -> None:
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="which parts to run (default: all)")
     chosen = parser.parse_args().parts or list(parts)
     os.environ.pop("PYTEST_ADDOPTS", None)
-    print("| what | median | min to max | runs | wanted |\n|---|---|---|---|---|", flush=True)  # noqa: T201
+    print("| what | median | min to max | runs | wanted |\n|---|---|---|---|---|", flush=True)
     for name in chosen:
         with tempfile.TemporaryDirectory() as scratch:
             parts[name](Path(scratch))

@@ -7,6 +7,7 @@ next to nothing, and in a project without targets nothing else of the package is
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Generator
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Progress
 
 SUITE = pytest.StashKey[Suite]()
+_ERASE = "\x1b[K"
+"""Erases from the cursor to the end of the line."""
 BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"
 
 
@@ -36,12 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in collect.MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     chosen = options.Options.from_config(config)
+    live_line = LiveLine(config)
+    config.pluginmanager.register(live_line, "autoresearch-live-line")
     suite = Suite(
         chosen,
         _root(config),
         benchmarks=config.pluginmanager.hasplugin("benchmark") and not config.getoption("codspeed", False),
         distributed=_is_distributed(config),
-        watch=LiveLine(config),
+        watch=live_line,
     )
     config.stash[SUITE] = suite
     given = config.args_source is pytest.Config.ArgsSource.ARGS
@@ -135,24 +140,44 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 class LiveLine:
-    """A status line that is rewritten while a kernel is measured; nothing where there is no terminal."""
+    """Says where a measurement stands, behind pytest's own progress, and takes it back before pytest goes on.
+
+    Events (a progress without a total) are printed as lines everywhere; the rest only on a terminal.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._is_shown = False
 
     def __call__(self, progress: Progress) -> None:
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        if reporter is None or (progress.total and not reporter.isatty):
-            return
         from pytest_lance_autoresearch import report
 
+        line = report.live_line(progress)
+        if not progress.total:
+            self._write(f"{_ERASE if self._is_shown else ''}\n{line}\n")
+        elif self._on_terminal():
+            writer = self._config.get_terminal_writer()
+            shown = f"  {line}"[: max(0, writer.fullwidth - writer.width_of_current_line - 1)]
+            self._write(f"{_ERASE}{shown}\x1b[{len(shown)}D" if shown else _ERASE)
+            self._is_shown = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self) -> None:
+        if self._is_shown:
+            self._write(_ERASE)
+            self._is_shown = False
+
+    def _on_terminal(self) -> bool:
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        return reporter is not None and reporter.isatty and os.environ.get("TERM") != "dumb"
+
+    def _write(self, text: str) -> None:
+        """To the terminal itself: the terminal writer would count it as progress."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture else nullcontext():
-            if progress.total:
-                reporter.rewrite(f" {report.live_line(progress)}", erase=True)
-            else:
-                reporter.write(f"\n{report.live_line(progress)}\n")
-            reporter.flush()
+            self._config.get_terminal_writer().flush()
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
 
 def _root(config: pytest.Config) -> Path:

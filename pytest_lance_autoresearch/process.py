@@ -47,6 +47,7 @@ _IDLE_CPU_PER_WINDOW_NS = 500_000
 _IDLE_CPU_PER_CALL_NS = 20_000
 """What the worker itself may need between windows: once, to take an order, and to lay out one call."""
 _MAX_CPU_PER_WALL = 1.15
+_PROC_STATUS = "/proc/{pid}/status"
 
 
 class KernelProcess:
@@ -163,7 +164,7 @@ class KernelProcess:
 
     def _private_peak_bytes(self) -> int:
         with suppress(OSError, KeyError):
-            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            lines = Path(_PROC_STATUS.format(pid=self.pid)).read_text().splitlines()
             fields = dict(line.split(":", 1) for line in lines)
             return (int(fields["VmHWM"].split()[0]) - int(fields["RssShmem"].split()[0])) * 1024
         with suppress(psutil.Error):

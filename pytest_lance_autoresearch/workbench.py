@@ -15,6 +15,7 @@ from pytest_lance_autoresearch.errors import (
     KernelFailure,
     KernelIncorrect,
     KernelRaised,
+    KernelTimeout,
 )
 from pytest_lance_autoresearch.inprocess import InProcessRunner
 from pytest_lance_autoresearch.process import KernelProcess
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Source
 
 MAX_ENDS = 3
-"""Worker processes that one kernel may bring to their end before the rest of the trial is given up."""
+"""Worker processes that one kernel may bring to their end before the rest of the trial is given up.
+
+One that hangs gets no second chance: each would cost the whole deadline.
+"""
 
 
 class Workbench:
@@ -90,6 +94,9 @@ class Workbench:
     def _refuse_to_start(self) -> None:
         if self._load_failure is not None:
             raise type(self._load_failure)(str(self._load_failure))
+        late = next((end for end in self._ends if isinstance(end, KernelTimeout)), None)
+        if late is not None:
+            raise KernelTimeout(f"not run: the kernel ran out of time already: {report.headline(late)}")
         if len(self._ends) >= MAX_ENDS:
             raise KernelCrashed(
                 f"not run: the kernel's process ended {len(self._ends)} times already; "

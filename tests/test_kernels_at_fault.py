@@ -193,6 +193,14 @@ def test_after_three_ends_the_rest_is_not_run(pytester: pytest.Pytester) -> None
     )
 
 
+def test_after_one_hang_the_rest_is_not_run(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, text=toys.kernel("while True:\n    pass"))
+    result = pytester.runpytest(*PLAIN, "-k", "64x32")
+    result.assert_outcomes(failed=8, deselected=16)
+    late = "64x32-uniform: the kernel did not answer within 2 s and was ended"
+    assert result.outlines.count(f"not run: the kernel ran out of time already: {late}") == 7
+
+
 def test_an_edit_within_the_same_second_is_what_runs(pytester: pytest.Pytester) -> None:
     folder = toys.write(pytester.path)
     pytester.runpytest(*PLAIN, ONE).assert_outcomes(passed=1)
