@@ -18,7 +18,7 @@ PUBLISHED_SEED = 20_251_115
 
 
 def secret_seed() -> int:
-    """128 random bits, drawn after the kernel was loaded and told to nobody before the trial is over."""
+    """128 random bits that stay in this process until the trial is over."""
     return secrets.randbits(128)
 
 
