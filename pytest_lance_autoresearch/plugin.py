@@ -98,6 +98,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         raise pytest.UsageError("--keep-gate: timing needs one process; add -n0")
     if suite.options.gate and not suite.benchmarks:
         raise pytest.UsageError("--keep-gate: needs pytest-benchmark; remove -p no:benchmark")
+    if suite.options.gate and (fault := suite.unwritable()):
+        raise pytest.UsageError(f"--keep-gate: {fault}")
     if not suite.distributed:
         _refuse_missing(session, suite)
 

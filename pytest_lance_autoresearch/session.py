@@ -6,6 +6,7 @@ skip). The trials themselves know nothing of pytest.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,6 +86,18 @@ class Suite:
 
     def selects(self, layout: Layout) -> bool:
         return not self.selected or layout.directory in {chosen.directory for chosen in self.selected}
+
+    def unwritable(self) -> str:
+        """Why a judged trial could not be logged, found out before anything is measured; '' when it could."""
+        logs = (
+            [self.options.baseline.parent] if self.options.baseline else [one.directory for one in self.selected]
+        )
+        for folder in (*logs, self.root):
+            if not folder.is_dir():
+                return f"{folder}: there is no such folder; a judged trial leaves its row there"
+            if not os.access(folder, os.W_OK):
+                return f"{folder}: cannot be written; a judged trial leaves its row or its archive there"
+        return ""
 
     def add(self, target: Target, cases: tuple[Case, ...]) -> None:
         self._targets[target.name] = (target, cases)

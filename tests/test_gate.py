@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -306,6 +307,27 @@ def test_a_log_that_cannot_be_written_is_one_sentence_with_the_verdict(judged: p
     result = judged.runpytest(*GATE, "--baseline", "results.d")
     assert result.ret != 0
     assert any(f"{path}: cannot be read" in line for line in result.outlines)
+
+
+def test_a_log_in_a_folder_that_is_not_there_is_refused_before_anything_runs(judged: pytest.Pytester) -> None:
+    result = judged.runpytest(*GATE, "--baseline", "nowhere/results.tsv")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    folder = judged.path / "nowhere"
+    result.stderr.fnmatch_lines(
+        [f"ERROR: --keep-gate: {folder}: there is no such folder; a judged trial leaves its row there"]
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    result = judged.runpytest(*GATE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --keep-gate: *toy: cannot be written; a judged trial leaves its row or its archive there"]
+    )
+    assert len(rows(judged.path)) == 1
 
 
 def test_spreadsheets_can_read_the_log(judged: pytest.Pytester) -> None:
