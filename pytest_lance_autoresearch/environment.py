@@ -86,7 +86,8 @@ def placed(pids: Sequence[int]) -> Iterator[None]:
         return
     core = max(cores)
     for pid in pids:
-        os.sched_setaffinity(pid, {core})
+        with suppress(ProcessLookupError):  # a process that ended is found out at its next order
+            os.sched_setaffinity(pid, {core})
     _move_threads(cores - {core})
     try:
         with threadpoolctl.threadpool_limits(1):

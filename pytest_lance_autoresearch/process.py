@@ -289,7 +289,11 @@ class KernelProcess:
         return cpu_ns
 
     def _refuse_threads(self, key: str) -> None:
-        if self._observed.num_threads() > self._threads:
+        try:
+            threads = self._observed.num_threads()
+        except psutil.Error:
+            raise self._ended() from None
+        if threads > self._threads:
             raise KernelRefused(f"{key}: the kernel started a thread; one thread is the rule")
 
     def _refuse_changed_inputs(self, plan: wire.CallPlan, call: Call) -> None:
