@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from pytest_lance_autoresearch import archive, history, log, report
@@ -22,8 +23,8 @@ def show_log(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """The rows as a table, and each target's summary."""
     summaries = history.summaries(rows)
     if arguments.json:
-        targets = [history.as_json(summary) for summary in summaries]
-        print(json.dumps({"targets": targets, "rows": [log.as_json(row) for row in rows]}, indent=2))
+        told = {"targets": list(map(asdict, summaries)), "rows": list(map(asdict, rows))}
+        print(json.dumps(told, indent=2))
         return 0
     print("\n".join([*report.log_table(rows), "", *map(report.summary_line, summaries)]))
     return 0

@@ -9,7 +9,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,14 @@ def faults(rows: Sequence[log.Row], root: Path) -> Iterator[str]:
     """Every way in which the log and its archive do not hold together, one sentence each."""
     for before, row in zip((None, *rows), rows, strict=False):
         yield from _chain_faults(before, row)
-        yield from _archive_faults(row, root)
-        yield from _verdict_faults(row, root)
+        if not archive.has_kernel(root, row.kernel):
+            yield f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
+        try:
+            record = record_of(root, row)
+        except LogError as fault:
+            yield str(fault)
+        else:
+            yield from _record_faults(row, record)
 
 
 def record_of(root: Path, row: log.Row) -> dict[str, Any]:
@@ -104,10 +110,6 @@ def changed(
     )
 
 
-def as_json(summary: Summary) -> dict[str, Any]:
-    return asdict(summary)
-
-
 def _summary(target: str, rows: Sequence[log.Row]) -> Summary:
     last_kept = max((i for i, row in enumerate(rows) if row.status in KEPT), default=-1)
     last_baseline = max((i for i, row in enumerate(rows) if row.status == Status.BASELINE), default=-1)
@@ -139,24 +141,10 @@ def _chain_faults(before: log.Row | None, row: log.Row) -> Iterator[str]:
         yield f"trial {row.trial}: does not follow from the row before it; one of the two was changed"
 
 
-def _archive_faults(row: log.Row, root: Path) -> Iterator[str]:
-    if not archive.has_kernel(root, row.kernel):
-        yield f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
-    try:
-        record = record_of(root, row)
-    except LogError as fault:
-        yield str(fault)
-        return
+def _record_faults(row: log.Row, record: dict[str, Any]) -> Iterator[str]:
     if (record["status"], record["candidate"], record["harness"]) != (row.status, row.kernel, row.harness):
         yield f"trial {row.trial}: status, kernel or harness of the row is not that of its record"
-
-
-def _verdict_faults(row: log.Row, root: Path) -> Iterator[str]:
     if not is_measured(row):
-        return
-    try:
-        record = record_of(root, row)
-    except LogError:
         return
     judgement = judged_again(record, row, rules_of(record))
     assert judgement.speedup is not None

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
@@ -133,10 +133,6 @@ def _line(row: Row) -> str:
 
 def _field(value: str | int) -> str:
     return " ".join(str(value).encode("utf-8", "replace").decode("utf-8").split())
-
-
-def as_json(row: Row) -> dict[str, str | int]:
-    return asdict(row)
 
 
 def digest(row: Row) -> str:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 SUITE = pytest.StashKey[Suite]()
 _ERASE = "\x1b[K"
 """Erases from the cursor to the end of the line."""
-BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -125,13 +124,14 @@ def pytest_sessionfinish(
     if suite is None or hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return (yield)
     broken_off = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    outcomes, faults = suite.outcomes(BROKEN_OFF if broken_off else None)
+    outcomes, faults = suite.outcomes(broken_off=broken_off)
     if suite.options.gate and not broken_off:
         _set_status(session, suite, outcomes)
     try:
         return (yield)
     finally:
-        _print_end(session.config, outcomes, faults)
+        if outcomes or faults:
+            _print_end(session.config, outcomes, faults)
         suite.close()
 
 

@@ -183,8 +183,7 @@ def partial_reason(done: int, items: int) -> str:
     return f"no verdict: {done} of {items} items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
 
 
-def interrupted_reason() -> str:
-    return "no verdict: the run was interrupted; nothing was logged"
+BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"
 
 
 def log_table(rows: Sequence[Row]) -> list[str]:

@@ -173,12 +173,12 @@ class Suite:
 
     # The end.
 
-    def outcomes(self, interrupted: str | None) -> tuple[list[Outcome], list[str]]:
+    def outcomes(self, *, broken_off: bool) -> tuple[list[Outcome], list[str]]:
         """Every trial's outcome, and the faults of those that could not be concluded (their log, mostly)."""
         outcomes, faults = [], []
         for trial in self._trials.values() if self.options.selects else ():
             try:
-                outcomes.append(trial.conclude() if interrupted is None else trial.abandon(interrupted))
+                outcomes.append(trial.abandon() if broken_off else trial.conclude())
             except AutoresearchError as fault:
                 faults.append(str(fault))
         return outcomes, faults

@@ -106,17 +106,13 @@ class Trial:
 
     def check_case(self, case: Case) -> None:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
-        with self._recorded(("correctness", case.id)):
-            runner, oracle, state = self._workbench.checker(), self._oracle(case), self._state(case)
-            runner.bind(case.id, check.pickled(self.target, state))
-            feed = check.Feed(self.target, case, state, seeds.PUBLISHED_SEED, "check")
+        with self._recorded(("correctness", case.id)), self._bound(case) as (runner, oracle):
+            feed = self._feed(case, seeds.PUBLISHED_SEED, "check")
             check.refuse_other_randomness(feed)
             check.check_calls(runner, oracle, case.id, feed.draw(check.CALLS_PER_CHECK), "published")
             if self._checks_secretly:
-                feed = check.Feed(self.target, case, state, self._seed, "secret check")
-                calls = feed.draw(check.CALLS_PER_CHECK)
+                calls = self._feed(case, self._seed, "secret check").draw(check.CALLS_PER_CHECK)
                 check.check_calls(runner, oracle, case.id, calls, "secret", self._seed)
-            runner.release(case.id)
 
     def check_properties(self) -> None:
         """Shapes and values beyond the battery; published examples, or secret ones when judged or seeded."""
@@ -133,12 +129,9 @@ class Trial:
 
     def check_speed_once(self, case: Case) -> None:
         """The speed item where timing is impossible: one of its calls runs and is verified."""
-        with self._recorded(("untimed", case.id)):
-            runner, oracle, state = self._workbench.checker(), self._oracle(case), self._state(case)
-            runner.bind(case.id, check.pickled(self.target, state))
-            feed = check.Feed(self.target, case, state, self._seed, "timed")
-            check.check_calls(runner, oracle, case.id, feed.draw(1), "timed", self._seed)
-            runner.release(case.id)
+        with self._recorded(("untimed", case.id)), self._bound(case) as (runner, oracle):
+            calls = self._feed(case, self._seed, "timed").draw(1)
+            check.check_calls(runner, oracle, case.id, calls, "timed", self._seed)
 
     def conclude(self) -> Outcome:
         """Judge and log the trial, or say why there is no verdict; a second call returns the first's outcome."""
@@ -149,10 +142,10 @@ class Trial:
                 self.close()
         return self.outcome
 
-    def abandon(self, reason: str) -> Outcome:
+    def abandon(self) -> Outcome:
         """End without a verdict and without a row."""
         if self.outcome is None:
-            self.outcome = self._ended(None, reason)
+            self.outcome = self._ended(None, report.BROKEN_OFF)
             self.close()
         return self.outcome
 
@@ -173,6 +166,17 @@ class Trial:
 
     def _oracle(self, case: Case) -> check.Oracle:
         return check.Oracle(self.target, self._state(case))
+
+    def _feed(self, case: Case, seed: int, stream: str) -> check.Feed:
+        return check.Feed(self.target, case, self._state(case), seed, stream)
+
+    @contextmanager
+    def _bound(self, case: Case) -> Iterator[tuple[check.Runner, check.Oracle]]:
+        """The kernel where correctness runs, and the oracle, both bound to the case's published state."""
+        runner, oracle = self._workbench.checker(), self._oracle(case)
+        runner.bind(case.id, check.pickled(self.target, self._state(case)))
+        yield runner, oracle
+        runner.release(case.id)
 
     @contextmanager
     def _recorded(self, item: Item) -> Iterator[None]:
@@ -217,9 +221,8 @@ class Trial:
     def _alone(self, case: Case) -> CaseTimes:
         brief = self.settings.brief
         process = self._workbench.measured(shared=brief)
-        state = self._state(case)
-        process.bind(case.id, check.pickled(self.target, state))
-        feed = check.Feed(self.target, case, state, self._seed, "timed")
+        process.bind(case.id, check.pickled(self.target, self._state(case)))
+        feed = self._feed(case, self._seed, "timed")
         with environment.placed([] if brief else [process.pid]):
             bench = measure.plan_bench(case.id, self._oracle(case), feed, process)
             self._show(case.id, len(self._times) + 1, sum(case.timed for case in self.cases))

@@ -333,7 +333,7 @@ def test_the_other_sentences() -> None:
     assert report.partial_reason(3, 24) == (
         "no verdict: 3 of 24 items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
     )
-    assert report.interrupted_reason() == "no verdict: the run was interrupted; nothing was logged"
+    assert report.BROKEN_OFF == "no verdict: the run was broken off; nothing was logged"
 
 
 def test_a_headline_is_the_first_line_of_a_fault() -> None:
