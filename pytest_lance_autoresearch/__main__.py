@@ -1,7 +1,7 @@
-"""`python -m pytest_lance_autoresearch VERB LOG`: what a log says, whether it holds, other thresholds.
+"""`python -m pytest_lance_autoresearch VERB LOG`: what a log says, and whether it holds.
 
 Owns the command line of these verbs. Exit codes: 0 all is well, 1 something was found (a fault, a verdict that
-would change), 2 the log cannot be read or the command is wrong.
+would change, a gain that does not replicate), 2 the log cannot be read or the command is wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pytest_lance_autoresearch import archive, history, log, report
+from pytest_lance_autoresearch import archive, history, log, replay, report
 from pytest_lance_autoresearch.errors import AutoresearchError
 
 FOUND, UNREADABLE = 1, 2
@@ -56,12 +56,34 @@ def rejudge(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     return FOUND if changes else 0
 
 
+def replay_row(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
+    """One trial's kernel against its baseline again, measured now."""
+    found = replay.replay(rows, arguments.trial, arguments.root, arguments.pairs, _tell)
+    print(report.replayed(found))
+    return 0 if found.replicates else FOUND
+
+
+def audit(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
+    """Every keep since the baseline, and all of them together, measured now beside what the log claims."""
+    faults = total = 0
+    for found in replay.audit(rows, arguments.root, arguments.pairs, _tell):
+        print(report.replayed(found), flush=True)
+        total += 1
+        faults += not found.replicates
+    print(report.audited(total, faults))
+    return FOUND if faults else 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m pytest_lance_autoresearch", description="Read a log of judged trials."
     )
     verbs = made.add_subparsers(required=True, metavar="VERB")
-    for name, verb in (("log", show_log), ("verify", verify), ("rejudge", rejudge)):
+    for name, verb in VERBS.items():
         one = verbs.add_parser(name, help=(verb.__doc__ or "").rstrip("."), description=verb.__doc__)
         one.set_defaults(verb=verb)
         one.add_argument("log", type=Path, metavar="LOG", help="the log, such as targets/pq-l2/results.tsv")
@@ -69,10 +91,21 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--json", action="store_true", help="for programs")
             continue
         one.add_argument("--root", type=Path, help="the folder that holds .autoresearch (default: found upwards)")
+        if verb is replay_row:
+            one.add_argument("trial", type=int, metavar="N", help="the trial's number")
+        if verb in (replay_row, audit):
+            one.add_argument("--pairs", type=_at_least_2, default=3, metavar="K", help="pairs of processes (3)")
         if verb is rejudge:
             for option in ("--min-effect", "--case-limit", "--confidence"):
                 one.add_argument(option, type=_fraction, metavar="FRACTION", help="instead of the trial's own")
     return made
+
+
+def _at_least_2(text: str) -> int:
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"{text}: expected 2 or more; one pair of processes is no replication")
+    return value
 
 
 def _fraction(text: str) -> float:
@@ -80,6 +113,9 @@ def _fraction(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a fraction such as 0.01")
     return value
+
+
+VERBS = {"log": show_log, "verify": verify, "rejudge": rejudge, "replay": replay_row, "audit": audit}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,18 +7,50 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pytest_lance_autoresearch import stats
-from pytest_lance_autoresearch.records import Block, CaseTimes, Figures, PairRecord, Window
+from pytest_lance_autoresearch.records import Block, CaseTimes, Disturbance, Figures, PairRecord, Window
 
 MIN_KERNEL_SHARE = 0.25
-"""A window never counts as less than this share of its wall time, however large the runner's cost seems."""
+"""A window never counts as less than this share of its wall time, however much is to be taken off."""
+MAX_WAITED_SHARE = 0.67
+"""A window that waited longer for a core was disturbed too much to be corrected."""
 
 
 def kernel_ns(window: Window, call_overhead_ns: float) -> float:
-    """The window's time without what the runner itself costs."""
-    return max(window.wall_ns - window.calls * call_overhead_ns, MIN_KERNEL_SHARE * window.wall_ns)
+    """The window's time without waiting for a core and without what the runner itself costs."""
+    own_ns = window.wall_ns - (window.waited_ns or 0) - window.calls * call_overhead_ns
+    return max(own_ns, MIN_KERNEL_SHARE * window.wall_ns)
+
+
+def is_disturbed(block: Block) -> bool:
+    """Whether others' work hides too much of the block: fixed beforehand, and blind to its result."""
+    return any(
+        (window.stolen_ns or 0) > 0 or (window.waited_ns or 0) > MAX_WAITED_SHARE * window.wall_ns
+        for window in block.windows
+    )
+
+
+def undisturbed(pair: PairRecord) -> list[Block]:
+    """The blocks that count: a case's undisturbed ones, or all of them where most are disturbed."""
+    found = []
+    for of_case in _by_case(pair).values():
+        quiet = [block for block in of_case if not is_disturbed(block)]
+        found += quiet if 2 * len(quiet) >= len(of_case) else of_case
+    return found
+
+
+def disturbance(pairs: Sequence[PairRecord]) -> Disturbance:
+    """How many blocks do not count, and how much of the windows was waiting."""
+    windows = [window for pair in pairs for block in pair.blocks for window in block.windows]
+    waits = [window.waited_ns for window in windows if window.waited_ns is not None]
+    wall_ns = sum(window.wall_ns for window in windows)
+    return Disturbance(
+        blocks=sum(len(pair.blocks) for pair in pairs),
+        set_aside=sum(len(pair.blocks) - len(undisturbed(pair)) for pair in pairs),
+        waited=sum(waits) / wall_ns if wall_ns and len(waits) == len(windows) else None,
+    )
 
 
 def log_ratio(block: Block, call_overhead_ns: float) -> float:
@@ -37,25 +69,30 @@ def cpu_log_ratio(block: Block) -> float | None:
     return (math.log(values[0]) + math.log(values[1]) - math.log(values[2]) - math.log(values[3])) / 2
 
 
-def log_ratios(pairs: Iterable[PairRecord], overhead_ns: Mapping[str, float]) -> dict[str, list[float]]:
-    """Every block's log-ratio, by case."""
+def log_ratios(pair: PairRecord, overhead_ns: Mapping[str, float]) -> dict[str, list[float]]:
+    """The log-ratio of every block that counts, by case."""
     found: dict[str, list[float]] = {case: [] for case in overhead_ns}
-    for pair in pairs:
-        for block in pair.blocks:
-            found[block.case].append(log_ratio(block, overhead_ns[block.case]))
+    for block in undisturbed(pair):
+        found[block.case].append(log_ratio(block, overhead_ns[block.case]))
     return found
 
 
-def cpu_log_ratios(pairs: Iterable[PairRecord]) -> dict[str, list[float]] | None:
-    """Every block's CPU log-ratio, by case; None when any is missing."""
+def cpu_log_ratios(pair: PairRecord) -> dict[str, list[float]] | None:
+    """The CPU log-ratio of every block that counts, by case; None when any is missing."""
     found: dict[str, list[float]] = {}
-    for pair in pairs:
-        for block in pair.blocks:
-            ratio = cpu_log_ratio(block)
-            if ratio is None:
-                return None
-            found.setdefault(block.case, []).append(ratio)
+    for block in undisturbed(pair):
+        ratio = cpu_log_ratio(block)
+        if ratio is None:
+            return None
+        found.setdefault(block.case, []).append(ratio)
     return found or None
+
+
+def _by_case(pair: PairRecord) -> dict[str, list[Block]]:
+    found: dict[str, list[Block]] = {}
+    for block in pair.blocks:
+        found.setdefault(block.case, []).append(block)
+    return found
 
 
 def case_ns_per_op(times: CaseTimes) -> float:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.records import Calibration
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.log import Row
@@ -45,9 +46,32 @@ def trial_path(root: Path, target: str, digest: str) -> Path:
     return root / FOLDER / "trials" / _trial_name(target, digest)
 
 
-def has_kernel(root: Path, sha256: str) -> bool:
-    """Whether the archive holds the kernel with that sha256, unchanged."""
-    return _kernel(root, sha256) is not None
+def store_calibration(root: Path, calibration: Calibration) -> None:
+    """Keep the host's newest calibration of a target."""
+    text = json.dumps(asdict(calibration), indent=1, sort_keys=True).encode()
+    _store(root, f"calibrations/{calibration.target}-{_host_name(calibration.host)}.json", text)
+
+
+def find_calibration(root: Path, host: str, target: str) -> Calibration | None:
+    """The host's newest calibration, of the target if it has one; what cannot be read counts as none."""
+    found = []
+    for path in (root / FOLDER / "calibrations").glob(f"*-{_host_name(host)}.json"):
+        with suppress(OSError, ValueError, TypeError):
+            found.append(Calibration(**json.loads(path.read_bytes())))
+    return max(found, key=lambda one: (one.target == target, one.time), default=None)
+
+
+def _host_name(host: str) -> str:
+    return hashlib.sha256(host.encode()).hexdigest()[:16]
+
+
+def kernel(root: Path, sha256: str) -> bytes | None:
+    """The archived kernel with that sha256; None when it is not there, or was changed."""
+    with suppress(OSError):
+        text = (root / FOLDER / "kernels" / f"{sha256}.py").read_bytes()
+        if hashlib.sha256(text).hexdigest() == sha256:
+            return text
+    return None
 
 
 def root_of(path: Path) -> Path:
@@ -60,15 +84,7 @@ def root_of(path: Path) -> Path:
 
 def find_kernel(root: Path, row: Row, kernel_path: Path) -> bytes | None:
     """The bytes of the row's kernel: from the archive, or from the row's git commit; None when both lack it."""
-    return _kernel(root, row.kernel) or _from_git(row, kernel_path)
-
-
-def _kernel(root: Path, sha256: str) -> bytes | None:
-    with suppress(OSError):
-        text = (root / FOLDER / "kernels" / f"{sha256}.py").read_bytes()
-        if hashlib.sha256(text).hexdigest() == sha256:
-            return text
-    return None
+    return kernel(root, row.kernel) or _from_git(row, kernel_path)
 
 
 def _trial_name(target: str, digest: str) -> str:

@@ -35,7 +35,6 @@ class Runner(Protocol):
     def release(self, key: str) -> None: ...
     def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> Window: ...
     def answer(self, index: int) -> Any: ...
-    def forget_warm_up(self) -> None: ...
 
 
 class Oracle:
@@ -119,10 +118,10 @@ class Feed:
         return call
 
 
-def make_state(target: Target, case: Case, seed: int, *, hidden: bool = False) -> Any:
-    """What exists before the case's first call; `hidden` asks for a size near the published one."""
+def make_state(target: Target, case: Case, seed: int, *, hidden: str = "") -> Any:
+    """What exists before the case's first call; `hidden` names a stream of states of nearly the published size."""
     maker = getattr(target.inputs, "make_hidden_state", None) if hidden else None
-    stream = "hidden state" if hidden else "state"
+    stream = f"hidden state, {hidden}" if hidden else "state"
     with _blaming(target, "inputs.py"):
         return (maker or target.inputs.make_state)(
             case.shape, case.distribution, seeds.rng(seed, target.name, case.id, stream)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.session import Suite
 
 GATE = "test_keep_gate"
+CALIBRATION = "test_calibration"
 MARKERS = {
     "autoresearch": "an item of a kernel target",
     "autoresearch_correctness": "the kernel against its oracle",
@@ -34,6 +35,7 @@ _MARKER_OF = {
     "test_properties": "autoresearch_correctness",
     "test_speed": "autoresearch_speed",
     GATE: "autoresearch_gate",
+    CALIBRATION: "autoresearch_speed",
 }
 
 
@@ -102,10 +104,15 @@ class KernelModule(pytest.Module):
         def test_keep_gate(request: pytest.FixtureRequest) -> None:
             suite.gate(name, request.node)
 
+        def test_calibration() -> None:
+            suite.calibrate(name)
+
         functions: dict[str, Callable[..., None]] = {"test_correctness": test_correctness}
         if target.has_properties:
             functions["test_properties"] = test_properties
-        if suite.benchmarks:
+        if suite.options.calibrate:
+            functions[CALIBRATION] = test_calibration
+        elif suite.benchmarks:
             mark = pytest.mark.benchmark(group=name, timer=suite.clock)
             functions["test_speed"] = mark(test_speed_benchmarked)
         else:

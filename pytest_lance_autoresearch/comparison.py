@@ -1,6 +1,6 @@
 """A paired measurement of candidate and baseline, until `judge` has decided.
 
-Owns the pairs of worker processes, the blocks they produced, and the renewal of a pair before a keep.
+Owns the pairs of worker processes and the blocks they produced; each look after the first adds a fresh pair.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import aggregate, cases, check, environment, judge, measure, seeds
+from pytest_lance_autoresearch import aggregate, cases, check, environment, judge, measure
 from pytest_lance_autoresearch.records import (
     Block,
     Case,
@@ -26,6 +26,7 @@ from pytest_lance_autoresearch.records import (
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.load import Target
     from pytest_lance_autoresearch.process import KernelProcess
+    from pytest_lance_autoresearch.workbench import Workbench
 
 Show = Callable[[str, int, int, Interval | None], None]
 """Called with what is measured, how much of it is done, of how much, and the speed-up so far."""
@@ -33,16 +34,11 @@ Show = Callable[[str, int, int, Interval | None], None]
 
 @dataclass
 class _Sides:
-    """One pair of processes with its benches and its blocks so far."""
+    """One pair of processes with its blocks so far."""
 
     baseline: KernelProcess
     candidate: KernelProcess
-    benches: dict[str, measure.Bench] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
-
-    def run(self, bench: measure.Bench, *, thorough: bool = False) -> None:
-        block = measure.measure_block(bench, self.baseline, self.candidate, thorough=thorough)
-        self.blocks.append(block)
 
     def record(self) -> PairRecord:
         return PairRecord(tuple(self.blocks), self.baseline.peak_rss_bytes(), self.candidate.peak_rss_bytes())
@@ -56,14 +52,16 @@ class Comparison:
         target: Target,
         baseline: Source,
         rules: Rules,
-        start: Callable[[Source], KernelProcess],
+        workbench: Workbench,
         show: Show,
+        handicap: Callable[[Case], measure.Handicap] = lambda _: measure.NO_HANDICAP,
     ) -> None:
         self._target = target
         self._baseline = baseline
         self._rules = rules
-        self._start = start
+        self._workbench = workbench
         self._show = show
+        self._handicap = handicap
         self.looks = 0
         """Taken so far; what the confidence was spent on."""
         self._sides: _Sides | None = None
@@ -72,29 +70,47 @@ class Comparison:
         self._ops_per_call: dict[str, float] = {}
 
     def measure_case(self, case: Case, state: Any, seed: int) -> CaseTimes:
-        """The case's blocks before the first look; returns the candidate's windows."""
+        """The case's blocks in the first pair of processes; returns the candidate's windows."""
         if self._sides is None:
             self._sides = self._new_sides()
-        with self._placed(self._sides):
-            bench = self._add_bench(self._sides, case, state, seed, "timed")
-            for done in range(self._rules.first_blocks):
-                self._show(case.id, done, self._rules.first_blocks, None)
-                self._sides.run(bench)
+        bench = self._measure(self._sides, case, state, seed, "timed")
         self._overhead_ns[case.id] = bench.call_overhead_ns
         self._ops_per_call[case.id] = cases.ops_per_call(self._target, case)
         return self._times(case.id)
 
-    def decide(self, timed: Sequence[Case], seconds: Callable[[], float], seed: int | None) -> Judgement:
-        """Look, measure what the look asks for, look again; ends with a verdict."""
+    def decide(self, timed: Sequence[Case], seconds: Callable[[], float], seed: int) -> Judgement:
+        """Look, measure again while the look asks for it, look again; ends with a verdict."""
         while True:
             self.looks += 1
             judgement = judge.look(self._evidence(seconds()), self._rules)
-            if judgement.kind is Kind.RENEW:
-                self._renew(timed, seeds.secret_seed() if seed is None else seed + 1)
-            elif judgement.kind is Kind.MORE:
-                self._more_blocks(judgement.speedup)
-            else:
+            if judgement.kind is not Kind.MORE:
                 return judgement
+            self._show("measuring again in fresh processes", 0, 0, judgement.speedup)
+            self.measure_again(timed, seed, lambda: seconds() >= self._rules.max_seconds)
+
+    def measure_again(self, timed: Sequence[Case], seed: int, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Another pair of processes, with states and calls that no process has seen, at hidden sizes.
+
+        Its first repetition verifies many answers. A pair that is over before its end counts for nothing.
+        """
+        self.end()
+        number = len(self._ended) + 1
+        sides = self._new_sides()
+        for case in timed:
+            if is_over():
+                return
+            stream = f"look {number}"
+            state = check.make_state(self._target, case, seed, hidden=stream)
+            self._measure(sides, case, state, seed, stream, thorough=number == judge.PAIRS_FOR_KEEP)
+        self._sides = sides
+
+    def end(self) -> None:
+        """End the present pair of processes; what it measured stays."""
+        if self._sides is not None:
+            self._ended.append(self._sides.record())
+            self._sides.baseline.close()
+            self._sides.candidate.close()
+            self._sides = None
 
     def pairs(self) -> list[PairRecord]:
         """Everything measured so far, one record per pair of processes."""
@@ -119,47 +135,32 @@ class Comparison:
         sizes = self._baseline.code_size, self._target.kernel.code_size
         return judge.Evidence(self.pairs(), self._overhead_ns, *sizes, self.looks, seconds)
 
-    def _more_blocks(self, speedup: Interval | None) -> None:
-        """One more round over all cases in the newest pair, the cases in turn."""
-        assert self._sides is not None
-        total = self._rules.first_blocks
-        with self._placed(self._sides):
-            for done in range(total):
-                for bench in self._sides.benches.values():
-                    self._show(bench.key, done, total, speedup)
-                    self._sides.run(bench)
-
-    def _renew(self, timed: Sequence[Case], seed: int) -> None:
-        """Confirm in fresh processes: states and calls of a new seed, hidden sizes, many answers verified."""
-        assert self._sides is not None
-        self._ended.append(self._sides.record())
-        self._sides.baseline.end()
-        self._sides.candidate.end()
-        self._show("confirming in fresh processes", 0, 0, None)
-        states = [check.make_state(self._target, case, seed, hidden=True) for case in timed]
-        self._sides = self._new_sides()
-        with self._placed(self._sides):
-            for case, state in zip(timed, states, strict=True):
-                bench = self._add_bench(self._sides, case, state, seed, "confirm")
-                for done in range(self._rules.first_blocks):
-                    self._show(f"confirming {case.id}", done, self._rules.first_blocks, None)
-                    self._sides.run(bench, thorough=True)
-
-    def _new_sides(self) -> _Sides:
-        candidate = self._start(self._target.kernel)
-        with measure.blaming_baseline(is_baseline=True):
-            return _Sides(self._start(self._baseline), candidate)
-
-    def _add_bench(self, sides: _Sides, case: Case, state: Any, seed: int, stream: str) -> measure.Bench:
-        text = check.pickled(self._target, state)
-        with measure.blaming_baseline(is_baseline=True):
-            sides.baseline.bind(case.id, text)
-        sides.candidate.bind(case.id, text)
-        feed = check.Feed(self._target, case, state, seed, stream)
-        oracle = check.Oracle(self._target, state)
-        bench = measure.plan_bench(case.id, oracle, feed, sides.candidate, sides.baseline)
-        sides.benches[case.id] = bench
+    def _measure(
+        self, sides: _Sides, case: Case, state: Any, seed: int, stream: str, *, thorough: bool = False
+    ) -> measure.Bench:
+        """Blocks of one case until enough are undisturbed; at most as many again are set aside."""
+        wanted, undisturbed = self._rules.blocks, 0
+        null = self._workbench.null()
+        with environment.placed([null.pid, sides.baseline.pid, sides.candidate.pid]):
+            bench = self._plan(sides, case, state, seed, stream)
+            for _ in range(2 * wanted):
+                self._show(case.id, undisturbed, wanted, None)
+                block = measure.measure_block(bench, sides.baseline, sides.candidate, thorough=thorough)
+                sides.blocks.append(block)
+                undisturbed += not aggregate.is_disturbed(block)
+                if undisturbed == wanted:
+                    break
         return bench
 
-    def _placed(self, sides: _Sides) -> Any:
-        return environment.placed([sides.baseline.pid, sides.candidate.pid])
+    def _plan(self, sides: _Sides, case: Case, state: Any, seed: int, stream: str) -> measure.Bench:
+        feed = check.Feed(self._target, case, state, seed, stream)
+        oracle = check.Oracle(self._target, state)
+        text = check.pickled(self._target, state)
+        handicap = self._handicap(case)
+        null = self._workbench.null()
+        return measure.plan_bench(case.id, text, oracle, feed, null, sides.candidate, sides.baseline, handicap)
+
+    def _new_sides(self) -> _Sides:
+        candidate = self._workbench.start(self._target.kernel)
+        with measure.blaming_baseline(is_baseline=True):
+            return _Sides(self._workbench.start(self._baseline), candidate)

@@ -48,7 +48,7 @@ def faults(rows: Sequence[log.Row], root: Path) -> Iterator[str]:
     """Every way in which the log and its archive do not hold together, one sentence each."""
     for before, row in zip((None, *rows), rows, strict=False):
         yield from _chain_faults(before, row)
-        if not archive.has_kernel(root, row.kernel):
+        if archive.kernel(root, row.kernel) is None:
             yield f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
         try:
             record = record_of(root, row)
@@ -77,8 +77,14 @@ def is_measured(row: log.Row) -> bool:
 
 
 def rules_of(record: dict[str, Any]) -> Rules:
-    """The thresholds that the trial was judged by."""
-    return Rules(**record["rules"])
+    """The thresholds that the trial was judged by; LogError when another version had others."""
+    try:
+        return Rules(**record["rules"])
+    except TypeError as error:
+        raise LogError(
+            f"a trial of target '{record['target']}' was judged by another version of this plugin, with other "
+            f"thresholds; use that version ({record['versions'].get('pytest-lance-autoresearch', 'unknown')})"
+        ) from error
 
 
 def judged_again(record: dict[str, Any], row: log.Row, rules: Rules) -> Judgement:

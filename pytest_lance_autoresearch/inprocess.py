@@ -49,9 +49,6 @@ class InProcessRunner:
     def answer(self, index: int) -> Any:
         return self._answers[index]
 
-    def forget_warm_up(self) -> None:
-        """There is nothing to forget: nothing is measured here."""
-
 
 def _copied(result: Any) -> Any:
     """A private copy, since a kernel may reuse its buffers; a wrong type is left for the check to refuse."""

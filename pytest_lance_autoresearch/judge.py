@@ -4,8 +4,8 @@ Owns the decision; the sentence about it is `report`'s, the measuring `trial`'s.
 
 A keep needs, in this order: every case shown not to be slower than its limit, memory within its guard, an overall
 interval that excludes 1 with a point of at least `min_effect`, wall and CPU time in agreement, and all of it
-again from a second pair of processes. The confidence is spent evenly over the looks (Bonferroni), so that
-looking several times does not inflate false keeps.
+over two pairs of processes or more. The confidence is spent evenly over the looks (Bonferroni), so that looking
+several times does not inflate false keeps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pytest_lance_autoresearch import aggregate, stats
 from pytest_lance_autoresearch.records import Cause, Judgement, Kind, PairRecord, Rules
 
 PAIRS_FOR_KEEP = 2
-"""Pairs of worker processes that must agree before a keep."""
+"""Pairs of worker processes that a keep needs at least."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,18 @@ class Evidence:
 
 def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: keep, discard, inconclusive, or what to measure next."""
-    ratios = aggregate.log_ratios(evidence.pairs, evidence.overhead_ns)
+    ratios = [aggregate.log_ratios(pair, evidence.overhead_ns) for pair in evidence.pairs]
+    cpu = [aggregate.cpu_log_ratios(pair) for pair in evidence.pairs]
     alpha = (1 - rules.confidence) / rules.max_looks
-    overall = stats.overall(ratios, alpha)
-    cases = {case: stats.median_interval(v, alpha / len(ratios)) for case, v in ratios.items()}
-    cpu = aggregate.cpu_log_ratios(evidence.pairs)
-    cpu_overall = stats.overall(cpu, alpha) if cpu else None
-    kind, cause = _decide(evidence, rules, overall, cases, cpu_overall, alpha)
+    estimate = stats.overall(ratios, rules.process_sd)
+    overall = estimate.interval(alpha)
+    cpu_overall = None if None in cpu else stats.overall(list(filter(None, cpu)), rules.process_sd).interval(alpha)
+    cases = {
+        case: stats.median_interval([v for of_pair in ratios for v in of_pair[case]], alpha / len(ratios[0]))
+        for case in ratios[0]
+    }
+    hopeless = estimate.interval(2 * rules.miss).high < math.log1p(rules.min_effect)
+    kind, cause = _decide(evidence, rules, overall, cases, cpu_overall, hopeless=hopeless)
     kind, cause = _unless_over(evidence, rules, kind, cause)
     return Judgement(
         kind,
@@ -65,7 +70,8 @@ def _decide(
     overall: stats.LogEstimate,
     cases: Mapping[str, stats.LogEstimate],
     cpu: stats.LogEstimate | None,
-    alpha: float,
+    *,
+    hopeless: bool,
 ) -> tuple[Kind, Cause]:
     floor = -math.log1p(rules.case_limit)
     effect, band = math.log1p(rules.min_effect), math.log1p(rules.noise_band)
@@ -76,16 +82,16 @@ def _decide(
         return Kind.DISCARD, Cause.SLOWER
     if not memory_allowed(evidence.pairs, rules):
         return Kind.DISCARD, Cause.MEMORY
-    if not smaller and overall.high < effect:
+    if not smaller and hopeless:
         return Kind.DISCARD, Cause.TOO_SMALL if overall.low > 0 else Cause.WITHIN_NOISE
     if any(estimate.low <= floor for estimate in cases.values()):
         return Kind.MORE, Cause.UNDECIDED
     if overall.low > 0 and overall.point >= effect:
         if cpu is not None and cpu.low <= 0:
             return _if_settled(cpu.high < effect, Cause.CPU_DISAGREES)
-        return _if_confirmed(evidence, alpha, Cause.FASTER)
+        return _if_confirmed(evidence, Cause.FASTER)
     if smaller and overall.low > -band and overall.high < max(band, effect):
-        return _if_confirmed(evidence, alpha, Cause.SIMPLER)
+        return _if_confirmed(evidence, Cause.SIMPLER)
     return Kind.MORE, Cause.UNDECIDED
 
 
@@ -100,24 +106,16 @@ def _if_settled(settled: bool, cause: Cause) -> tuple[Kind, Cause]:
     return (Kind.DISCARD, cause) if settled else (Kind.MORE, cause)
 
 
-def _if_confirmed(evidence: Evidence, alpha: float, cause: Cause) -> tuple[Kind, Cause]:
-    """A keep only after a second pair of processes; each pair alone must say the same for a gain."""
-    if len(evidence.pairs) < PAIRS_FOR_KEEP:
-        return Kind.RENEW, cause
-    if cause is Cause.SIMPLER:
-        return Kind.KEEP, cause
-    alone = [stats.overall(aggregate.log_ratios([pair], evidence.overhead_ns), alpha) for pair in evidence.pairs]
-    if all(estimate.low > 0 for estimate in alone):
-        return Kind.KEEP, cause
-    return Kind.MORE, Cause.NOT_CONFIRMED
+def _if_confirmed(evidence: Evidence, cause: Cause) -> tuple[Kind, Cause]:
+    return (Kind.KEEP if len(evidence.pairs) >= PAIRS_FOR_KEEP else Kind.MORE), cause
 
 
 def _unless_over(evidence: Evidence, rules: Rules, kind: Kind, cause: Cause) -> tuple[Kind, Cause]:
     """Only a discard may come after the time budget, and only a decision after the last look."""
     if kind is not Kind.DISCARD and evidence.seconds >= rules.max_seconds:
         return Kind.INCONCLUSIVE, Cause.BUDGET
-    if kind in (Kind.MORE, Kind.RENEW) and evidence.looks >= rules.max_looks:
-        return Kind.INCONCLUSIVE, Cause.NOT_CONFIRMED if kind is Kind.RENEW else cause
+    if kind is Kind.MORE and evidence.looks >= rules.max_looks:
+        return Kind.INCONCLUSIVE, cause
     return kind, cause
 
 

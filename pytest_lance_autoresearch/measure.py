@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import wire, worker
+from pytest_lance_autoresearch import wire
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
 from pytest_lance_autoresearch.records import Block, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pytest_lance_autoresearch.check import Feed, Oracle, Runner
+    from pytest_lance_autoresearch.check import Feed, Oracle
+    from pytest_lance_autoresearch.process import KernelProcess
     from pytest_lance_autoresearch.records import Call
 
 WINDOW_NS = 6_000_000
@@ -30,38 +31,72 @@ WINDOW_NS = 6_000_000
 MAX_CALLS = 1024
 MAX_ARGUMENT_BYTES = 2**28
 """Most shared memory that the arguments of one window may take."""
-_OVERHEAD_REPEATS = 7
-_OVERHEAD_CALLS = 32
+_OVERHEAD_WINDOWS = 7
 _WARM_UP_WINDOWS = 3
 """The fastest of them counts, so that one disturbed window does not decide."""
+_BINDING_SHARE = 0.5
+"""Most time for binding states anew, as a share of that for the blocks."""
 _THOROUGH_SHARE = 0.25
 _THOROUGH_CALLS = 256
 _CHOICE = random.SystemRandom()
 
 
 @dataclass(frozen=True)
+class Handicap:
+    """Known fractions by which the calls of either side are prolonged; None leaves the kernel untouched."""
+
+    baseline: float | None = None
+    candidate: float | None = None
+
+    def of(self, letter: str) -> float | None:
+        return self.baseline if letter == "A" else self.candidate
+
+
+NO_HANDICAP = Handicap()
+
+
+@dataclass
 class Bench:
-    """One case as it is measured: bound key, oracle, fresh calls and the plan of its windows."""
+    """One case as it is measured: bound key and state, oracle, fresh calls and the plan of its windows."""
 
     key: str
+    state: bytes
     oracle: Oracle
     feed: Feed
     calls: int
     """Calls per window, the same for every window and both sides."""
     result_bytes: int
     call_overhead_ns: float
+    handicap: Handicap
+    measuring_s: float = 0.0
+    binding_s: float = 0.0
+    """Spent on blocks so far, and on binding the state anew before them."""
 
 
-def plan_bench(key: str, oracle: Oracle, feed: Feed, candidate: Runner, baseline: Runner | None = None) -> Bench:
-    """Warm the sides up on inputs that are never timed, and fix the number of calls per window.
+def plan_bench(
+    key: str,
+    state: bytes,
+    oracle: Oracle,
+    feed: Feed,
+    null: KernelProcess,
+    candidate: KernelProcess,
+    baseline: KernelProcess | None = None,
+    handicap: Handicap = NO_HANDICAP,
+) -> Bench:
+    """Bind the state, warm the sides up on inputs that are never timed, and fix the calls per window.
 
-    The faster side decides, so that both windows are long enough; a side that feigns slowness in the warm-up
-    shortens only its own windows.
+    In `null`, a process without a kernel, it is measured what the runner itself costs. The faster side decides how
+    many calls there are, so that both windows are long enough; a side that feigns slowness in the warm-up shortens
+    only its own windows.
     """
+    candidate.bind(key, state, handicap.candidate)
+    if baseline is not None:
+        with blaming_baseline(is_baseline=True):
+            baseline.bind(key, state, handicap.baseline)
     probe = feed.draw(1)
     result_bytes = oracle.result_bytes(probe[0])
     call_ns = _warm_up(candidate, key, oracle, feed, probe, result_bytes)
-    overhead_ns = call_overhead_ns(probe[0], candidate.answer(0))
+    echo = candidate.echo(0)
     candidate.forget_warm_up()
     if baseline is not None:
         with blaming_baseline(is_baseline=True):
@@ -69,10 +104,13 @@ def plan_bench(key: str, oracle: Oracle, feed: Feed, candidate: Runner, baseline
         baseline.forget_warm_up()
     most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(probe[0])))
     calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
-    return Bench(key, oracle, feed, calls, result_bytes, overhead_ns)
+    overhead_ns = _call_overhead_ns(key, null, echo, probe * calls, result_bytes)
+    return Bench(key, state, oracle, feed, calls, result_bytes, overhead_ns, handicap)
 
 
-def _warm_up(runner: Runner, key: str, oracle: Oracle, feed: Feed, probe: list[Call], result_bytes: int) -> float:
+def _warm_up(
+    runner: KernelProcess, key: str, oracle: Oracle, feed: Feed, probe: list[Call], result_bytes: int
+) -> float:
     """Nanoseconds per call of a window that is long enough to tell; the first call compiles and is not it."""
     runner.run(key, probe, result_bytes)
     oracle.verify(runner.answer(0), probe[0], f"{key}, warm-up call", feed.seed)
@@ -84,7 +122,7 @@ def _warm_up(runner: Runner, key: str, oracle: Oracle, feed: Feed, probe: list[C
         calls = min(MAX_CALLS, 4 * calls)
 
 
-def measure_alone(bench: Bench, runner: Runner, count: int) -> tuple[Window, ...]:
+def measure_alone(bench: Bench, runner: KernelProcess, count: int) -> tuple[Window, ...]:
     """`count` windows of one kernel; one answer of each, drawn after it was given, is verified."""
     windows = []
     for _ in range(count):
@@ -95,41 +133,54 @@ def measure_alone(bench: Bench, runner: Runner, count: int) -> tuple[Window, ...
     return tuple(windows)
 
 
-def measure_block(bench: Bench, baseline: Runner, candidate: Runner, *, thorough: bool = False) -> Block:
+def measure_block(
+    bench: Bench, baseline: KernelProcess, candidate: KernelProcess, *, thorough: bool = False
+) -> Block:
     """Four interleaved windows in a random ABBA order; `thorough` verifies far more of the candidate's answers."""
     order = _CHOICE.choice(("ABBA", "BAAB"))
+    sides = {"A": baseline, "B": candidate}
+    _bind_anew(bench, sides, order[:2])
+    start_s = time.monotonic()
     windows: list[Window] = []
     for half in (order[:2], order[2:]):
         calls = bench.feed.draw(bench.calls)
         for letter in half:
             with blaming_baseline(is_baseline=letter == "A"):
-                side = baseline if letter == "A" else candidate
-                windows.append(side.run(bench.key, calls, bench.result_bytes))
+                windows.append(sides[letter].run(bench.key, calls, bench.result_bytes))
         _verify_pair(bench, baseline, candidate, calls, thorough=thorough)
+    bench.measuring_s += time.monotonic() - start_s
     return Block(bench.key, order, (windows[0], windows[1], windows[2], windows[3]))
 
 
-def call_overhead_ns(call: Call, answer: Any) -> float:
-    """What the worker's loop costs per call with a kernel that does nothing, measured in this process."""
-    plan, packed = wire.plan_window("null", [call] * _OVERHEAD_CALLS, 0)
-    arena = wire.Arena.create(plan.memory_bytes)
-    arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
-    host = worker.KernelHost(arena)
-    host.adopt("null", lambda *_: answer)
-    times = [_loop_ns(host, plan) / len(plan.calls) for _ in range(_OVERHEAD_REPEATS)]
-    arena.close()
-    return statistics.median(times)
+def _bind_anew(bench: Bench, sides: Mapping[str, KernelProcess], letters: str) -> None:
+    """Give both sides fresh buffers, so that where these happen to lie differs from block to block.
+
+    Left out while it would take too much of the time. The side whose window comes first is bound and warmed up
+    first: either finds the caches as the other left them.
+    """
+    if bench.binding_s > _BINDING_SHARE * bench.measuring_s:
+        return
+    start_s = time.monotonic()
+    for letter in letters:
+        with blaming_baseline(is_baseline=letter == "A"):
+            sides[letter].release(bench.key)
+            sides[letter].bind(bench.key, bench.state, bench.handicap.of(letter))
+            sides[letter].run(bench.key, bench.feed.draw(1), bench.result_bytes)
+    bench.binding_s += time.monotonic() - start_s
 
 
-def _loop_ns(host: worker.KernelHost, plan: wire.WindowPlan) -> int:
-    function, calls = host.prepare(plan)
-    start = time.perf_counter_ns()
-    worker.run_calls(function, calls)
-    return time.perf_counter_ns() - start
+def _call_overhead_ns(
+    key: str, null: KernelProcess, echo: wire.Echo, calls: Sequence[Call], result_bytes: int
+) -> float:
+    """What the runner costs per call, from windows like the timed ones of a kernel that does nothing."""
+    null.imitate(key, echo)
+    windows = [null.run(key, calls, result_bytes) for _ in range(_OVERHEAD_WINDOWS)]
+    null.release(key)
+    return statistics.median((w.wall_ns - (w.waited_ns or 0)) / w.calls for w in windows)
 
 
 def _verify_pair(
-    bench: Bench, baseline: Runner, candidate: Runner, calls: Sequence[Call], *, thorough: bool
+    bench: Bench, baseline: KernelProcess, candidate: KernelProcess, calls: Sequence[Call], *, thorough: bool
 ) -> None:
     """Compare drawn answers of the candidate, and one of the baseline.
 
@@ -147,7 +198,7 @@ def _verify_pair(
                 _compare(bench, baseline, calls, index, expected)
 
 
-def _compare(bench: Bench, runner: Runner, calls: Sequence[Call], index: int, expected: Any) -> None:
+def _compare(bench: Bench, runner: KernelProcess, calls: Sequence[Call], index: int, expected: Any) -> None:
     where = f"{bench.key}, timed call {index + 1} of {len(calls)}"
     bench.oracle.compare(runner.answer(index), expected, calls[index], where, bench.feed.seed)
 

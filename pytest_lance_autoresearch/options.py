@@ -71,6 +71,20 @@ _VALUED = (
         _fraction,
         _DEFAULTS.min_effect,
     ),
+    _Option(
+        "memory-fraction",
+        f"most peak memory over the baseline's, as a fraction (default {_DEFAULTS.memory_fraction:g})",
+        "FRACTION",
+        _positive,
+        _DEFAULTS.memory_fraction,
+    ),
+    _Option(
+        "memory-mb",
+        f"most peak memory over the baseline's, in MiB (default {_DEFAULTS.memory_bytes / 2**20:g})",
+        "MIB",
+        _positive,
+        _DEFAULTS.memory_bytes / 2**20,
+    ),
     _Option("seed", "replay the secret inputs of an earlier trial", "N", int),
     _Option(
         "timeout",
@@ -83,6 +97,7 @@ _VALUED = (
 _SWITCHES = (
     _Option("in-process", "run the kernel in pytest's own process, for a debugger: correctness only"),
     _Option("rebaseline", "record the present kernel and target files as a new baseline"),
+    _Option("calibrate", "find out what this host can tell apart: the kernel against itself, and slowed by 2 %"),
 )
 TARGETS_INI = "autoresearch_targets"
 
@@ -101,6 +116,7 @@ class Options:
     timeout_s: float
     in_process: bool
     rebaseline: bool
+    calibrate: bool
     rules: Rules
 
     @property
@@ -116,7 +132,7 @@ class Options:
         names = [name.strip() for text in config.getoption("autoresearch") or () for name in text.split(",")]
         baseline = config.getoption("autoresearch_baseline")
         gate = config.getoption("autoresearch_keep_gate")
-        _refuse_contradictions(gate, baseline, switches)
+        _refuse_contradictions(gate, baseline, switches, names=bool(names))
         return cls(
             names=tuple(name for name in names if name),
             gate=gate,
@@ -128,7 +144,13 @@ class Options:
             timeout_s=values["timeout"],
             in_process=switches["in-process"],
             rebaseline=switches["rebaseline"],
-            rules=Rules(max_seconds=values["max-seconds"], min_effect=values["min-effect"]),
+            calibrate=switches["calibrate"],
+            rules=Rules(
+                max_seconds=values["max-seconds"],
+                min_effect=values["min-effect"],
+                memory_fraction=values["memory-fraction"],
+                memory_bytes=int(values["memory-mb"] * 2**20),
+            ),
         )
 
 
@@ -180,7 +202,14 @@ def _switch(config: pytest.Config, option: _Option) -> bool:
     return bool(config.getoption(option.ini) or config.getini(option.ini))
 
 
-def _refuse_contradictions(gate: bool, baseline: str | None, switches: dict[str, bool]) -> None:
+def _refuse_contradictions(gate: bool, baseline: str | None, switches: dict[str, bool], *, names: bool) -> None:
+    if switches["calibrate"] and (gate or not names):
+        raise pytest.UsageError(
+            "--autoresearch-calibrate is a run of its own; "
+            "name its targets with --autoresearch=NAME, without --keep-gate"
+        )
+    if switches["calibrate"] and switches["in-process"]:
+        raise pytest.UsageError("--autoresearch-calibrate measures, --autoresearch-in-process cannot; remove one")
     if baseline and not gate:
         raise pytest.UsageError("--baseline names the log of a verdict; add --keep-gate")
     if switches["rebaseline"] and not gate:

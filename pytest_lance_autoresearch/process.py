@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from pytest_lance_autoresearch import wire, worker
+from pytest_lance_autoresearch.disturbance import Disturbance
 from pytest_lance_autoresearch.errors import (
     KernelCrashed,
     KernelFailure,
@@ -61,9 +62,11 @@ class KernelProcess:
         self._plan: wire.WindowPlan | None = None
         self._sent: list[Call] = []
         self._peak_rss_bytes = 0
+        self._is_closed = False
         self._directory = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
         self._arena = wire.Arena.create(2**22)
         self._spawn(Path(self._directory.name))
+        self._disturbance = Disturbance(self._process.pid)
         try:
             self._introduce(Path(self._directory.name))
         except BaseException:
@@ -107,9 +110,13 @@ class KernelProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def bind(self, key: str, state: bytes) -> None:
-        """Build the kernel for a pickled state; untimed."""
-        self._order(f"{key}, while it was bound", "bind", key, state)
+    def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
+        """Build the kernel for a pickled state, untimed; a `handicap` prolongs its calls by that fraction."""
+        self._order(f"{key}, while it was bound", "bind", key, state, handicap)
+
+    def imitate(self, key: str, echo: wire.Echo) -> None:
+        """Take as `key` a kernel that does nothing but return `echo`."""
+        self._order(f"{key}, while it was imitated", "imitate", key, echo)
 
     def release(self, key: str) -> None:
         """Forget a bound state."""
@@ -132,11 +139,15 @@ class KernelProcess:
         cpu_before = self._account_idle(key)
         self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
         start = time.perf_counter_ns()
+        self._disturbance.begin()
         os.write(self._order_fd, wire.GO)
+        self._disturbance.launched()
         self._await(wire.DONE)
+        waited_ns, stolen_ns = self._disturbance.end()
         wall_ns = time.perf_counter_ns() - start
+        cpu_ns = self._account_window(key, cpu_before, wall_ns)
         self._plan = plan
-        return Window(len(calls), wall_ns, self._account_window(key, cpu_before, wall_ns))
+        return Window(len(calls), wall_ns, cpu_ns, waited_ns, stolen_ns)
 
     def answer(self, index: int) -> Any:
         """A private copy of the result of call `index` of the last window; KernelFailure if it is no result."""
@@ -148,6 +159,11 @@ class KernelProcess:
             raise KernelRaised(f"{self._plan.key}: the kernel {error}") from None
         self._refuse_changed_inputs(plan, self._sent[index])
         return result
+
+    def echo(self, index: int) -> wire.Echo:
+        """What a kernel that does nothing must return in place of the result of call `index`."""
+        assert self._plan is not None, "no window was run"
+        return wire.read_echo(self._arena, self._plan.calls[index])
 
     def forget_warm_up(self) -> None:
         """Let the peak begin anew: what compiling and warming up took is not the kernel's use of memory."""
@@ -178,11 +194,15 @@ class KernelProcess:
         self._process.wait()
 
     def close(self) -> None:
-        """End the process and give everything back; nothing of it stays behind."""
+        """End the process and give everything back; nothing of it stays behind. Safe more than once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.end()
         os.close(self._order_fd)
         os.close(self._answer_fd)
         self._log.close()
+        self._disturbance.close()
         self._arena.close()
         self._directory.cleanup()
 

@@ -57,11 +57,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Window:
-    """A timed batch of calls in one worker; `cpu_ns` is None where no outside CPU clock exists."""
+    """A timed batch of calls in one worker; None where the system does not tell."""
 
     calls: int
     wall_ns: int
     cpu_ns: int | None
+    """CPU time of the worker, read from outside."""
+    waited_ns: int | None = None
+    """Part of `wall_ns` in which the worker, or then this process, was ready to run and had no core."""
+    stolen_ns: int | None = None
+    """Time that the hypervisor took from this machine meanwhile; counted in ticks of 10 ms."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +133,7 @@ class Kind(StrEnum):
     DISCARD = "discard"
     INCONCLUSIVE = "inconclusive"
     MORE = "more"
-    """Not decided: measure more blocks."""
-    RENEW = "renew"
-    """It looks like a keep: confirm it with fresh processes and fresh inputs."""
+    """Not decided, or not confirmed: measure again, with fresh processes and fresh inputs."""
 
 
 class Cause(StrEnum):
@@ -144,7 +147,6 @@ class Cause(StrEnum):
     CASE_REGRESSED = "case regressed"
     MEMORY = "memory"
     CPU_DISAGREES = "cpu time disagrees"
-    NOT_CONFIRMED = "not confirmed"
     IDENTICAL = "identical"
     UNDECIDED = "undecided"
     BUDGET = "time budget"
@@ -162,10 +164,15 @@ class Rules:
     """A speed within this fraction of the baseline's counts as equal."""
     confidence: float = 0.95
     """Of the whole trial; spent evenly over its looks."""
-    first_blocks: int = 16
-    """Blocks of each case before the first look."""
+    miss: float = 0.05
+    """Chance, at each look, to give up a gain of just `min_effect`; what a quick discard costs."""
+    blocks: int = 16
+    """Blocks of each case that a pair of processes measures."""
     max_looks: int = 6
-    """Each adds `first_blocks` blocks of each case."""
+    """Each adds a pair of processes."""
+    process_sd: float = 0.003
+    """Standard deviation of the overall log-ratio from one pair of processes to the next, beyond what its
+    windows show: where code and buffers happen to lie. The least that an interval allows for."""
     memory_fraction: float = 0.25
     memory_bytes: int = 32 * 2**20
     max_seconds: float = 600.0
@@ -185,6 +192,40 @@ class Judgement:
     candidate_peak_rss_bytes: int = 0
     baseline_code_size: int = 0
     candidate_code_size: int = 0
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What others' work took from the measuring of one trial."""
+
+    blocks: int
+    set_aside: int
+    """Blocks that do not count."""
+    waited: float | None
+    """Share of the windows' time that was spent waiting for a core; None where the system does not tell."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a host can tell apart on one target."""
+
+    target: str
+    host: str
+    time: str
+    runs: int
+    """Of the kernel against itself, and as many with a known slow-down."""
+    seconds: float
+    """Median length of a run."""
+    resolution: float
+    """Half width of the range that holds 95 % of the log-ratios of the kernel against itself."""
+    process_sd: float
+    """As in `Rules`, estimated on this host."""
+    injected: float
+    """The known slow-down, as a fraction, ..."""
+    seen: int
+    """... in how many runs the 95 % interval showed it, ..."""
+    measured: float
+    """... and what was measured on average."""
 
 
 class Status(StrEnum):
@@ -220,6 +261,7 @@ class Outcome:
     windows: int = 0
     trial: int | None = None
     baseline_trial: int | None = None
+    disturbance: Disturbance | None = None
     log: Path | None = None
     gated: bool = False
     notes: tuple[str, ...] = ()

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.records import (
+    Calibration,
     CaseTimes,
     Cause,
+    Disturbance,
     Figures,
     Interval,
     Judgement,
@@ -25,6 +28,7 @@ from pytest_lance_autoresearch.records import (
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.history import Summary
     from pytest_lance_autoresearch.log import Row
+    from pytest_lance_autoresearch.replay import Replayed
 
 JSON_SCHEMA = 1
 NONE = "none"
@@ -63,9 +67,17 @@ def _pairs(outcome: Outcome) -> list[tuple[str, str]]:
         ("verdict", verdict),
         ("reason", outcome.reason),
     ]
+    if outcome.disturbance is not None:
+        pairs.append(("disturbed", disturbed(outcome.disturbance)))
     if outcome.trial is not None:
         pairs += [("trial", str(outcome.trial)), ("log", str(outcome.log))]
     return pairs
+
+
+def disturbed(found: Disturbance) -> str:
+    """How much of the measuring others disturbed, and what was done about it."""
+    waited = "unknown" if found.waited is None else f"{found.waited * 100:.1f} % of it, taken off"
+    return f"waiting for a core {waited}; {found.set_aside} of {found.blocks} blocks set aside"
 
 
 def correctness(outcome: Outcome) -> str:
@@ -105,6 +117,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "cause": judgement.cause.value if judgement else None,
         "reason": outcome.reason,
         "windows": outcome.windows,
+        "disturbance": asdict(outcome.disturbance) if outcome.disturbance else None,
         "trial": outcome.trial,
         "baseline_trial": outcome.baseline_trial,
         "log": str(outcome.log) if outcome.log else None,
@@ -143,8 +156,6 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
             return f", but {_memory_change(judgement, rules)}"
         case Cause.CPU_DISAGREES:
             return f", but its CPU time says {_speedup_text(judgement.cpu_speedup)}; wall and CPU time must agree"
-        case Cause.NOT_CONFIRMED:
-            return ", but it was not confirmed by a second pair of processes"
         case Cause.BUDGET:
             return f", undecided when the time budget of {rules.max_seconds:g} s ended"
         case _:
@@ -224,9 +235,29 @@ def verified(rows: int, measured: int, faults: int) -> str:
 
 def rejudged(trial: int, target: str, status: str, judgement: Judgement) -> str:
     """One trial under other thresholds."""
-    word = judgement.kind.value if judgement.kind not in (Kind.MORE, Kind.RENEW) else "undecided"
+    word = judgement.kind.value if judgement.kind is not Kind.MORE else "undecided"
     same = "as before" if word == status else f"was {status}"
     return f"trial {trial}, {target}: {word} ({judgement.cause}), {same}, {_speedup_text(judgement.speedup)}"
+
+
+def replayed(found: Replayed) -> str:
+    """A claim and what was measured now."""
+    claimed = f"{found.what}: claimed {_times(found.claimed)}"
+    if found.measured is None:
+        return f"{claimed}; could not be measured again: {found.fault}"
+    word = "replicates" if found.replicates else "DOES NOT REPLICATE"
+    return f"{claimed}, measured {_times(found.measured)}: {word}"
+
+
+def audited(total: int, faults: int) -> str:
+    if total == 0:
+        return "nothing was kept since the baseline; there is nothing to measure again"
+    found = "all replicate" if faults == 0 else f"{faults} {'does' if faults == 1 else 'do'} not replicate"
+    return f"{found}: {_many(total, 'claim')} measured again"
+
+
+def _times(value: Interval) -> str:
+    return f"{value.point:.3f}x [{value.low:.3f}, {value.high:.3f}]"
 
 
 def rejudged_total(changes: int) -> str:
@@ -245,6 +276,32 @@ def share_note(share: tuple[float, str], speedup: Interval, unit: str) -> str:
 
 
 NO_GATE = "no verdict without a gate; add --keep-gate"
+
+
+def calibrated(found: Calibration) -> str:
+    """What a host can tell apart, for the block of a calibration and for the verdicts that come after it."""
+    return (
+        f"this host tells +-{found.resolution * 100:.1f} % on {found.target} in {found.seconds:.0f} s; "
+        f"a slow-down of {_percent(found.injected)} was seen in {found.seen} of {found.runs} runs, "
+        f"as {found.measured * 100:+.1f} %"
+    )
+
+
+def calibration_note(found: Calibration | None, target: str) -> str:
+    """The newest calibration of this host, or how to get one."""
+    if found is None:
+        return (
+            f"this host was never calibrated: what it can tell apart is assumed; "
+            f"pytest --autoresearch={target} --autoresearch-calibrate measures it"
+        )
+    return f"{calibrated(found)} (calibrated {found.time[:10]})"
+
+
+def unmoved(target: str, case: str, moved: float, injected: float) -> str:
+    return (
+        f"target '{target}': the time of {case} moved by {moved * 100:+.1f} % when its kernel was slowed by "
+        f"{_percent(injected)}; expected the timed call to spend its time in kernels.py"
+    )
 
 
 def live_line(progress: Progress) -> str:

@@ -115,6 +115,7 @@ class Suite:
                 brief=not options.selects,
                 in_process=options.in_process,
                 rebaseline=options.rebaseline,
+                calibrate=options.calibrate,
                 seed=options.seed,
                 timeout_s=options.timeout_s,
                 description=options.description,
@@ -159,6 +160,11 @@ class Suite:
             ns_per_op = aggregate.case_ns_per_op(times)
             benchmark.extra_info.update(report.speed_row(times, ns_per_op, trial.target.wiring.UNIT))
         return [aggregate.kernel_ns(w, times.call_overhead_ns) / w.calls / 1e9 for w in times.windows]
+
+    def calibrate(self, name: str) -> None:
+        if self.distributed:
+            pytest.skip("timing needs one process; add -n0")
+        self.trial(name).calibrate()
 
     def gate(self, name: str, item: pytest.Item) -> None:
         """Pass for a keep or a first baseline; otherwise fail with the reason."""

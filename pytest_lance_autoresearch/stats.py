@@ -39,26 +39,51 @@ def geomean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(math.log(value) for value in values) / len(values))
 
 
-def overall(cases: Mapping[str, Sequence[float]], alpha: float) -> LogEstimate:
-    """The mean over cases of the median log-ratio, with a two-sided interval of confidence 1 - alpha.
+@dataclass(frozen=True)
+class Normal:
+    """A nearly normal estimate on the log scale."""
 
-    The interval is the normal one with the bootstrap's standard error, resampled within each case (Efron and
-    Tibshirani, An Introduction to the Bootstrap, chapter 6): the mean over cases is near normal even where the
-    median of one case is not. ValueError without data.
+    point: float
+    se: float
+
+    def interval(self, alpha: float) -> LogEstimate:
+        """The two-sided interval of confidence 1 - alpha."""
+        half = NormalDist().inv_cdf(1 - alpha / 2) * self.se
+        return LogEstimate(self.point - half, self.point, self.point + half)
+
+
+def overall(pairs: Sequence[Mapping[str, Sequence[float]]], process_sd: float = 0.0) -> Normal:
+    """The overall log-ratio from each process pair's log-ratios by case.
+
+    The point is the mean over pairs of the mean over cases of the median. Its variance is that of the windows
+    (bootstrap within pair and case: Efron and Tibshirani, An Introduction to the Bootstrap, chapter 6) plus
+    `process_sd` squared for each pair, or the variance seen between the pairs where that is larger.
+    ValueError without data.
     """
-    if not cases or not all(len(values) for values in cases.values()):
+    if not pairs or not all(cases and all(map(len, cases.values())) for cases in pairs):
         raise ValueError("an overall speed-up needs at least one log-ratio of every case")
+    points = [_mean_of_medians(cases) for cases in pairs]
+    variance = math.fsum(_bootstrap_variance(cases) + process_sd**2 for cases in pairs) / len(pairs)
+    if len(pairs) > 1:
+        variance = max(variance, float(np.var(points, ddof=1)))
+    return Normal(math.fsum(points) / len(pairs), math.sqrt(variance / len(pairs)))
+
+
+def _mean_of_medians(cases: Mapping[str, Sequence[float]]) -> float:
+    return math.fsum(float(np.median(values)) for values in cases.values()) / len(cases)
+
+
+def _bootstrap_variance(cases: Mapping[str, Sequence[float]]) -> float:
+    """Of the mean over cases of the median; infinite where a case has one value, whose spread nobody sees."""
+    if min(map(len, cases.values())) < 2:
+        return math.inf
     random = np.random.default_rng(_BOOTSTRAP_SEED)
-    point = math.fsum(float(np.median(values)) for values in cases.values()) / len(cases)
     total = np.zeros(RESAMPLES)
     for case in sorted(cases):
         array = np.asarray(cases[case], dtype=np.float64)
         picks = random.integers(0, array.size, (RESAMPLES, array.size))
         total += np.median(array[picks], axis=1)
-    half = NormalDist().inv_cdf(1 - alpha / 2) * float(np.std(total / len(cases), ddof=1))
-    if min(map(len, cases.values())) < 2:
-        half = math.inf  # one value has no spread that could be seen
-    return LogEstimate(point - half, point, point + half)
+    return float(np.var(total / len(cases), ddof=1))
 
 
 def median_interval(values: Sequence[float], alpha: float) -> LogEstimate:

@@ -13,7 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import aggregate, cases, check, environment, gate, measure, report, seeds
+from pytest_lance_autoresearch import (
+    aggregate,
+    archive,
+    calibration,
+    cases,
+    check,
+    environment,
+    gate,
+    measure,
+    report,
+    seeds,
+)
 from pytest_lance_autoresearch.comparison import Comparison
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure
 from pytest_lance_autoresearch.records import (
@@ -56,6 +67,7 @@ class Settings:
     """A plain test run: speed items run once, briefly, without placing or locking."""
     in_process: bool = False
     rebaseline: bool = False
+    calibrate: bool = False
     seed: int | None = None
     timeout_s: float = 60.0
     description: str = ""
@@ -88,13 +100,16 @@ class Trial:
         self._comparison: Comparison | None = None
         self._has_waited = False
         self._gate = self._open_gate() if settings.gate else None
+        self._calibration = archive.find_calibration(settings.root, environment.host(), target.name)
 
     # What the items run.
 
     def expected(self) -> frozenset[Item]:
         """Everything that must have run before there can be a verdict."""
         checks = {("correctness", case.id) for case in self.cases}
-        speeds = {("speed", case.id) for case in self.cases if case.timed}
+        speeds = {("speed", case.id) for case in self._timed}
+        if self.settings.calibrate:
+            speeds = {("calibration", "")}
         properties = {("properties", "")} if self.target.has_properties else set()
         return frozenset(checks | speeds | properties)
 
@@ -133,11 +148,20 @@ class Trial:
             calls = self._feed(case, self._seed, "timed").draw(1)
             check.check_calls(runner, oracle, case.id, calls, "timed", self._seed)
 
+    def calibrate(self) -> None:
+        """Find out what this host can tell apart, and keep it for the verdicts to come."""
+        with self._recorded(("calibration", "")), self._timing():
+            states = {case: self._state(case) for case in self._timed}
+            is_over = self._is_over_budget
+            found = calibration.calibrate(self.target, self._workbench, states, self._seed, is_over, self._show)
+            archive.store_calibration(self.settings.root, found)
+            self._calibration = found
+
     def conclude(self) -> Outcome:
         """Judge and log the trial, or say why there is no verdict; a second call returns the first's outcome."""
         if self.outcome is None:
             try:
-                self.outcome = self._judged(self._gate) if self._gate else self._unjudged(report.NO_GATE)
+                self.outcome = self._judged(self._gate) if self._gate else self._unjudged(self._why_no_verdict())
             finally:
                 self.close()
         return self.outcome
@@ -154,6 +178,18 @@ class Trial:
         self._workbench.clear()
 
     # States and failures.
+
+    @property
+    def _timed(self) -> list[Case]:
+        return [case for case in self.cases if case.timed]
+
+    @property
+    def _rules(self) -> Rules:
+        """Those of the command line; the intervals allow for what this host was seen to do, if that is more."""
+        rules, known = self.settings.rules, self._calibration
+        if known is None or known.target != self.target.name:
+            return rules
+        return replace(rules, process_sd=max(rules.process_sd, known.process_sd))
 
     @property
     def _checks_secretly(self) -> bool:
@@ -221,11 +257,12 @@ class Trial:
     def _alone(self, case: Case) -> CaseTimes:
         brief = self.settings.brief
         process = self._workbench.measured(shared=brief)
-        process.bind(case.id, check.pickled(self.target, self._state(case)))
+        state = check.pickled(self.target, self._state(case))
         feed = self._feed(case, self._seed, "timed")
-        with environment.placed([] if brief else [process.pid]):
-            bench = measure.plan_bench(case.id, self._oracle(case), feed, process)
-            self._show(case.id, len(self._times) + 1, sum(case.timed for case in self.cases))
+        null = self._workbench.null()
+        with environment.placed([] if brief else [null.pid, process.pid]):
+            bench = measure.plan_bench(case.id, state, self._oracle(case), feed, null, process)
+            self._show(case.id, len(self._times) + 1, len(self._timed))
             windows = measure.measure_alone(bench, process, WINDOWS_BRIEF if brief else WINDOWS_ALONE)
         self._peak_rss_bytes = max(self._peak_rss_bytes, process.peak_rss_bytes())
         ops = cases.ops_per_call(self.target, case)
@@ -236,12 +273,15 @@ class Trial:
             assert self._gate is not None
             assert self._gate.baseline is not None
             self._comparison = Comparison(
-                self.target, self._gate.baseline, self.settings.rules, self._workbench.start, self._show
+                self.target, self._gate.baseline, self._rules, self._workbench, self._show
             )
         return self._comparison.measure_case(case, self._state(case), self._seed)
 
     def _show(self, what: str, done: int, total: int, speedup: Interval | None = None) -> None:
         self._watch(Progress(self.target.name, what, done, total, speedup, self._seconds()))
+
+    def _is_over_budget(self) -> bool:
+        return self._seconds() >= self.settings.rules.max_seconds
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started_s
@@ -281,20 +321,27 @@ class Trial:
     def _compared_verdict(self) -> Outcome:
         comparison = self._comparison
         assert comparison is not None, "every speed item is done, and each measures in the comparison"
-        timed = [case for case in self.cases if case.timed]
         with self._timing():
-            judgement = comparison.decide(timed, self._seconds, self.settings.seed)
+            judgement = comparison.decide(self._timed, self._seconds, self._seed)
         figures = comparison.candidate_figures()
-        reason = report.judged_reason(judgement, figures, self.settings.rules)
+        reason = report.judged_reason(judgement, figures, self._rules)
         ended = self._ended(Status(judgement.kind), reason)
         notes = ended.notes + self._share_note(judgement)
-        return replace(ended, figures=figures, judgement=judgement, notes=notes)
+        disturbance = aggregate.disturbance(comparison.pairs())
+        return replace(ended, figures=figures, judgement=judgement, disturbance=disturbance, notes=notes)
 
     def _share_note(self, judgement: Judgement) -> tuple[str, ...]:
         share = getattr(self.target.wiring, "COST_FRACTION", None)
         if share is None or judgement.speedup is None:
             return ()
         return (report.share_note(share, judgement.speedup, self.target.wiring.UNIT),)
+
+    def _calibration_note(self) -> str:
+        return report.calibration_note(self._calibration, self.target.name) if self._gate else ""
+
+    def _why_no_verdict(self) -> str:
+        done = ("calibration", "") in self._done and self._calibration
+        return report.calibrated(done) if done else report.NO_GATE
 
     def _failed(self, failure: AutoresearchError) -> Outcome:
         status = failure.status if isinstance(failure, KernelFailure) else Status.INVALID
@@ -327,7 +374,7 @@ class Trial:
             windows=self._count_windows(),
             baseline_trial=row.trial if row else None,
             gated=self._gate is not None,
-            notes=tuple(filter(None, [environment.missing()])),
+            notes=tuple(filter(None, [environment.missing(), self._calibration_note()])),
         )
 
     def _count_windows(self) -> int:
@@ -342,7 +389,7 @@ class Trial:
         """What the verdict can be computed again from, and the inputs drawn again."""
         comparison = self._comparison
         return {
-            "rules": self.settings.rules,
+            "rules": self._rules,
             "looks": comparison.looks if comparison else 0,
             "seed": str(self._seed),
             "alone": list(self._times.values()) if comparison is None else [],

@@ -14,9 +14,12 @@ import os
 import struct
 import tempfile
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 READY, DONE, FAILED, GO = b"r", b"d", b"f", b"g"
 
@@ -27,8 +30,8 @@ DIRECT_BYTES = 65_536
 """An argument of this size or more is read where it lies; a smaller one is copied just before its call."""
 MAX_ITEMS = 8
 MAX_DIMS = 4
-RESULT_BYTES = 2**20
-"""Least room for one call's result; untouched pages cost nothing."""
+RESULT_BYTES = 4096
+"""Least room for one call's result."""
 
 _DTYPES = ("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8")
 _CODES = {np.dtype(name): code for code, name in enumerate(_DTYPES)}
@@ -77,6 +80,27 @@ class WindowPlan:
     key: str
     calls: tuple[CallPlan, ...]
     memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Echo:
+    """The result of a call, to be returned again: arrays, and positions of arguments that were returned."""
+
+    parts: tuple[np.ndarray[Any, Any] | int, ...]
+    is_tuple: bool
+
+    def function(self) -> Callable[..., Any]:
+        """A kernel that does nothing but return it."""
+        parts, is_tuple = self.parts, self.is_tuple
+        if not any(isinstance(part, int) for part in parts):
+            result = parts if is_tuple else parts[0]
+            return lambda *_: result
+
+        def returned(*arguments: Any) -> Any:
+            items = tuple([arguments[part] if isinstance(part, int) else part for part in parts])
+            return items if is_tuple else items[0]
+
+        return returned
 
 
 class Arena:
@@ -250,12 +274,26 @@ def _argument_copy(arena: Arena, plan: CallPlan, position: int) -> np.ndarray[An
 
 def aliased_arguments(arena: Arena, plan: CallPlan) -> set[int]:
     """The positions of the arguments that the result names as its own arrays (output arguments)."""
+    return {position for position in _named_arguments(arena, plan) if position is not None}
+
+
+def read_echo(arena: Arena, plan: CallPlan) -> Echo:
+    """What a kernel that does nothing must return to cost the runner the same; ResultError like `read_result`."""
+    result = read_result(arena, plan)
+    items = result if isinstance(result, tuple) else (result,)
+    named = _named_arguments(arena, plan)
+    parts = (item if position is None else position for item, position in zip(items, named, strict=True))
+    return Echo(tuple(parts), isinstance(result, tuple))
+
+
+def _named_arguments(arena: Arena, plan: CallPlan) -> list[int | None]:
+    """For each item of the result the position of the argument that it is, or None."""
     _, count = arena.unpack(_HEAD, plan.result_offset)
     codes = (
         arena.unpack(_ITEM, plan.result_offset + _HEAD.size + index * _ITEM.size)[0]
         for index in range(min(max(count, 0), MAX_ITEMS))
     )
-    return {-1 - code for code in codes if code < 0}
+    return [-1 - code if code < 0 else None for code in codes]
 
 
 def _aligned(place: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch import report
+from pytest_lance_autoresearch import load, report
 from pytest_lance_autoresearch.errors import (
     AutoresearchError,
     KernelCrashed,
@@ -42,6 +42,7 @@ class Workbench:
         self._resources = ExitStack()
         self._checker: Runner | None = None
         self._measured: KernelProcess | None = None
+        self._null: KernelProcess | None = None
         self._ends: list[KernelFailure] = []
         self._load_failure: KernelFailure | None = None
 
@@ -63,6 +64,12 @@ class Workbench:
             checker = self.checker() if shared else None
             self._measured = checker if isinstance(checker, KernelProcess) else self.start(self._target.kernel)
         return self._measured
+
+    def null(self) -> KernelProcess:
+        """A process without a kernel, in which it shows what the runner itself costs."""
+        if self._null is None:
+            self._null = self.start(load.make_source(b"", self._target.layout.kernel_path))
+        return self._null
 
     def start(self, source: Source) -> KernelProcess:
         """A new process with a kernel; the candidate's failure to load is final."""
@@ -89,7 +96,7 @@ class Workbench:
         """End every process; what is asked for next starts a new one. Safe more than once."""
         self._resources.close()
         self._resources = ExitStack()
-        self._checker = self._measured = None
+        self._checker = self._measured = self._null = None
 
     def _refuse_to_start(self) -> None:
         if self._load_failure is not None:

@@ -26,6 +26,7 @@ if __name__ == "__main__":
 import numpy as np
 
 from pytest_lance_autoresearch import load, wire
+from pytest_lance_autoresearch.handicap import handicapped
 
 LENGTH = struct.Struct("<q")
 
@@ -52,13 +53,15 @@ class KernelHost:
             self._wiring = module("target", load.module_name(target, "target"))
         self._kernels = module("kernels", "kernels")
 
-    def bind(self, key: str, state: bytes) -> None:
-        self._bound[key] = self._wiring.bind(self._kernels, pickle.loads(state))
+    def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
+        kernels = self._kernels if handicap is None else handicapped(self._kernels, handicap)
+        self._bound[key] = self._wiring.bind(kernels, pickle.loads(state))
         gc.collect()
+        gc.freeze()  # or the next binding's collection would go through all that was imported and compiled
 
-    def adopt(self, key: str, function: Any) -> None:
-        """Take a ready function as the bound kernel `key`."""
-        self._bound[key] = function
+    def imitate(self, key: str, echo: wire.Echo) -> None:
+        """Take as `key` a kernel that does nothing: it shows what the runner costs."""
+        self._bound[key] = echo.function()
 
     def release(self, key: str) -> None:
         del self._bound[key]

@@ -1,0 +1,175 @@
+"""How often the verdict is wrong, and how often other rules would be, from the same recorded windows.
+
+    python benchmarks/false_verdicts.py               record until there are 200 pairs of everything, then report
+    python benchmarks/false_verdicts.py --pairs 40    fewer
+    python benchmarks/false_verdicts.py --report      only the tables and the plot, from what is recorded
+
+Records pairs of processes in which a kernel runs against itself, or against itself with a known slow-down, on
+two targets, on the machine as it is and with a second process that burns CPU. One line of JSON per pair goes to
+.benchmarks/false_verdicts/, so that an interrupted run goes on where it stopped. A trial takes as many of the
+pairs, in the order in which they were recorded, as its looks ask for. Trials of the gains that were not recorded
+are made from the kernel against itself, its baseline's times prolonged.
+
+Needs the extra 'benchmarks' (scipy, matplotlib).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import verdict_report
+
+from pytest_lance_autoresearch import cases, check, discover, environment, load, seeds
+from pytest_lance_autoresearch.calibration import Run, measure_run
+from pytest_lance_autoresearch.measure import NO_HANDICAP, Handicap
+from pytest_lance_autoresearch.records import Block, Case, PairRecord, Window
+from pytest_lance_autoresearch.workbench import Workbench
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGETS = (ROOT / "targets" / "pq-l2", ROOT / "benchmarks" / "targets" / "scores")
+RECORDS = ROOT / ".benchmarks" / "false_verdicts"
+STATE_SETS = 4
+"""Sets of states that the pairs use in turn; a real trial makes new ones for each pair."""
+BURN = "while True: sum(range(1_000_000))"
+WORSE = 0.08
+"""How much slower the one worse case is, inside a gain of `GAIN_AROUND`."""
+GAIN_AROUND = 0.05
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is recorded, and where: a target, with or without load, with or without a known slow-down."""
+
+    folder: Path
+    loaded: bool
+    injected: str = "none"
+    """'none'; '2 %': the baseline is slower; 'worse case': it is 5 % slower, and one case of the candidate 8 %."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.name}-{'loaded' if self.loaded else 'quiet'}-{self.injected.replace(' ', '')}"
+
+    @property
+    def file(self) -> Path:
+        return RECORDS / f"{self.name}.jsonl"
+
+
+def settings() -> list[Setting]:
+    itself = [Setting(folder, loaded) for folder in TARGETS for loaded in (False, True)]
+    injected = [Setting(folder, False, what) for folder in TARGETS for what in ("2 %", "worse case")]
+    return itself + injected
+
+
+class Recorder:
+    """Measures pairs of processes of one target."""
+
+    def __init__(self, folder: Path) -> None:
+        self._target = load.load(discover.inspect(folder))
+        self._timed = [case for case in cases.cases(self._target) if case.timed]
+        self._states = [
+            {case: check.make_state(self._target, case, seed) for case in self._timed}
+            for seed in range(STATE_SETS)
+        ]
+
+    def pair(self, number: int, injected: str) -> dict[str, Any]:
+        """One pair of processes over every timed case, as plain JSON values."""
+        workbench = Workbench(self._target, 60.0, in_process=False)
+        states, seed = self._states[number % STATE_SETS], seeds.secret_seed()
+        try:
+            run = measure_run(self._target, workbench, states, seed, lambda case: self._handicap(case, injected))
+        finally:
+            workbench.clear()
+        blocks = [
+            (b.case, b.order, [(w.calls, w.wall_ns, w.cpu_ns, w.waited_ns, w.stolen_ns) for w in b.windows])
+            for b in run.pair.blocks
+        ]
+        return {"seconds": run.seconds, "overhead_ns": run.overhead_ns, "blocks": blocks}
+
+    def _handicap(self, case: Case, injected: str) -> Handicap:
+        if injected == "2 %":
+            return Handicap(baseline=0.02, candidate=0.0)
+        if injected == "worse case":
+            slower = (1 + GAIN_AROUND) * (1 + WORSE) - 1 if case == self._timed[0] else 0.0
+            return Handicap(baseline=GAIN_AROUND, candidate=slower)
+        return NO_HANDICAP
+
+
+def read(setting: Setting) -> list[Run]:
+    """What was recorded so far; a last line that was cut off is left out."""
+    if not setting.file.exists():
+        return []
+    lines = setting.file.read_text().split("\n")[:-1]
+    return [_recorded(json.loads(line)) for line in lines]
+
+
+def _recorded(line: dict[str, Any]) -> Run:
+    blocks = tuple(_block(case, order, windows) for case, order, windows in line["blocks"])
+    return Run(PairRecord(blocks, 1, 1), line["overhead_ns"], line["seconds"])
+
+
+def _block(case: str, order: str, windows: Sequence[Sequence[int]]) -> Block:
+    first, second, third, fourth = (Window(*window) for window in windows)
+    return Block(case, order, (first, second, third, fourth))
+
+
+@contextmanager
+def load_on_the_machine(wanted: bool) -> Iterator[None]:
+    burning = subprocess.Popen([sys.executable, "-c", BURN]) if wanted else None
+    try:
+        yield
+    finally:
+        if burning is not None:
+            burning.kill()
+            burning.wait()
+
+
+def record(wanted: int) -> None:
+    """Add to every setting in turn until each has as many pairs as are wanted; an injected one a fifth of them."""
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    recorders = {folder: Recorder(folder) for folder in TARGETS}
+    for number in range(wanted):
+        for setting in settings():
+            enough = wanted if setting.injected == "none" else wanted // 5
+            have = _whole_lines(setting.file)
+            if have > number or have >= enough:
+                continue
+            with load_on_the_machine(setting.loaded), environment.timing_lock(lambda: None):
+                line = recorders[setting.folder].pair(number, setting.injected)
+            with setting.file.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(f"{setting.name}: {have + 1} of {enough}, {line['seconds']:.1f} s", flush=True)
+
+
+def _whole_lines(path: Path) -> int:
+    """How many pairs a file holds; what an interruption left of a line is cut off."""
+    if not path.exists():
+        return 0
+    text = path.read_bytes()
+    with path.open("r+b") as file:
+        file.truncate(text.rfind(b"\n") + 1)
+    return text.count(b"\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=200, help="pairs of processes of each setting (200)")
+    parser.add_argument("--report", action="store_true", help="record nothing")
+    chosen = parser.parse_args()
+    if not chosen.report:
+        record(chosen.pairs)
+    found = {setting.name: read(setting) for setting in settings()}
+    verdict_report.show(
+        {name: pairs for name, pairs in found.items() if pairs}, ROOT / "docs" / "false-verdicts.svg"
+    )
+
+
+if __name__ == "__main__":
+    main()
