@@ -97,7 +97,7 @@ _VALUED = (
 _SWITCHES = (
     _Option("in-process", "run the kernel in pytest's own process, for a debugger: correctness only"),
     _Option("rebaseline", "record the present kernel and target files as a new baseline"),
-    _Option("calibrate", "find out what this host can tell apart: the kernel against itself, and slowed by 2 %"),
+    _Option("calibrate", "find out what this host can tell apart: the kernel against itself, and slowed down"),
 )
 TARGETS_INI = "autoresearch_targets"
 

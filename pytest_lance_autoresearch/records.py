@@ -162,7 +162,7 @@ class Rules:
     """Largest slow-down of any one case, as a fraction."""
     noise_band: float = 0.01
     """A speed within this fraction of the baseline's counts as equal."""
-    confidence: float = 0.95
+    confidence: float = 0.99
     """Of the whole trial; spent evenly over its looks."""
     miss: float = 0.05
     """Chance, at each look, to give up a gain of just `min_effect`; what a quick discard costs."""

@@ -76,8 +76,8 @@ def _pairs(outcome: Outcome) -> list[tuple[str, str]]:
 
 def disturbed(found: Disturbance) -> str:
     """How much of the measuring others disturbed, and what was done about it."""
-    waited = "unknown" if found.waited is None else f"{found.waited * 100:.1f} % of it, taken off"
-    return f"waiting for a core {waited}; {found.set_aside} of {found.blocks} blocks set aside"
+    share = "unknown" if found.waited is None else f"{found.waited * 100:.1f} %, taken off"
+    return f"time spent waiting for a core: {share}; {found.set_aside} of {found.blocks} blocks set aside"
 
 
 def correctness(outcome: Outcome) -> str:
@@ -291,8 +291,8 @@ def calibration_note(found: Calibration | None, target: str) -> str:
     """The newest calibration of this host, or how to get one."""
     if found is None:
         return (
-            f"this host was never calibrated: what it can tell apart is assumed; "
-            f"pytest --autoresearch={target} --autoresearch-calibrate measures it"
+            f"this host is not calibrated; "
+            f"pytest --autoresearch={target} --autoresearch-calibrate finds out what it can tell apart"
         )
     return f"{calibrated(found)} (calibrated {found.time[:10]})"
 

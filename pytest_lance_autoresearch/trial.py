@@ -350,7 +350,8 @@ class Trial:
     def _unjudged(self, reason: str) -> Outcome:
         """Figures only for a kernel whose every item passed: a wrong one has no time."""
         complete = not self.failures and self._done >= self.expected()
-        figures = self._figures_alone() if complete and self._comparison is None else None
+        is_alone = bool(self._times) and self._comparison is None
+        figures = self._figures_alone() if complete and is_alone else None
         if self.failures:
             reason = self._failed(self._first_failure()).reason
         return replace(self._ended(None, reason), figures=figures)

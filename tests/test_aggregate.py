@@ -88,28 +88,27 @@ def test_one_window_without_cpu_time_leaves_its_block_without_a_cpu_ratio(cpu_ns
     first, second, third, fourth = record.windows
     lacking = replace(record, windows=(first, second, replace(third, cpu_ns=cpu_ns), fourth))
     assert aggregate.cpu_log_ratio(lacking) is None
-    assert aggregate.cpu_log_ratios([PairRecord((record, lacking), 1, 1)]) is None
+    assert aggregate.cpu_log_ratios(PairRecord((record, lacking), 1, 1)) is None
 
 
-def test_log_ratios_are_gathered_by_case_over_all_pairs() -> None:
-    first, second = pair({"a": [0.1, 0.2], "b": [0.3]}), pair({"a": [0.4], "b": [0.5]})
-    found = aggregate.log_ratios([first, second], {"a": 0.0, "b": 0.0})
-    assert found == {"a": pytest.approx([0.1, 0.2, 0.4]), "b": pytest.approx([0.3, 0.5])}
-    of_cpu = aggregate.cpu_log_ratios([first, second])
-    assert of_cpu is not None
-    assert of_cpu == {"a": pytest.approx([0.1, 0.2, 0.4]), "b": pytest.approx([0.3, 0.5])}
+def test_log_ratios_are_gathered_by_case() -> None:
+    measured = pair({"a": [0.1, 0.2], "b": [0.3]})
+    by_case = {"a": pytest.approx([0.1, 0.2]), "b": pytest.approx([0.3])}
+    assert aggregate.log_ratios(measured, {"a": 0.0, "b": 0.0}) == by_case
+    assert aggregate.cpu_log_ratios(measured) == by_case
 
 
 def test_each_case_has_its_own_overhead() -> None:
     record = pair(everywhere([math.log(2)]))
-    found = aggregate.log_ratios([record], {**no_overhead(), CASES[0]: 2e7})  # 100 calls: 2 s of 10 s and of 5 s
+    found = aggregate.log_ratios(record, {**no_overhead(), CASES[0]: 2e7})  # 100 calls: 2 s of 10 s and of 5 s
     assert found[CASES[0]] == pytest.approx([math.log(8 / 3)])
     assert found[CASES[1]] == pytest.approx([math.log(2)])
 
 
 def test_a_timed_case_without_blocks_is_there_with_no_ratios() -> None:
-    assert aggregate.log_ratios([], no_overhead()) == {case: [] for case in CASES}
-    assert aggregate.cpu_log_ratios([]) is None
+    nothing = PairRecord((), 1, 1)
+    assert aggregate.log_ratios(nothing, no_overhead()) == {case: [] for case in CASES}
+    assert aggregate.cpu_log_ratios(nothing) is None
 
 
 # Figures

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ def test_a_trials_record_is_stored_as_json_under_its_own_hash(tmp_path: Path) ->
     assert found["rules"]["min_effect"] == 0.01
     assert found["path"] == "a/b"
     (pair,) = found["pairs"]
-    assert pair["blocks"][0]["windows"][3] == {"calls": 4, "wall_ns": 6_000_000, "cpu_ns": None}
+    assert pair["blocks"][0]["windows"][3] == asdict(Window(4, 6_000_000, None))
     assert (pair["baseline_peak_rss_bytes"], pair["candidate_peak_rss_bytes"]) == (1, 2)
 
 

@@ -211,7 +211,7 @@ def test_no_query_of_a_case_repeats() -> None:
 def test_hidden_states_have_other_sizes_and_the_same_form() -> None:
     case = CASES["96x8x256-clustered"]
     published = prepared(case.id)[0]
-    sizes = [check.make_state(TARGET, case, seed, hidden=True).codes.shape for seed in range(3)]
+    sizes = [check.make_state(TARGET, case, seed, hidden="look 2").codes.shape for seed in range(3)]
     assert len({rows for _, rows in sizes}) == 3
     for sub_vectors, rows in sizes:
         assert sub_vectors == published.codes.shape[0]

@@ -1,0 +1,924 @@
+"""Rows measured again: what replicates, what cannot be measured, what an audit adds up, and the exit codes."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import psutil
+import pytest
+import toys
+from builders import everywhere, no_overhead, outcome, pair, quick
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_lance_autoresearch import (
+    archive,
+    cases,
+    check,
+    discover,
+    environment,
+    gate,
+    history,
+    load,
+    log,
+    measure,
+)
+from pytest_lance_autoresearch import replay as replaying
+from pytest_lance_autoresearch.__main__ import main
+from pytest_lance_autoresearch.comparison import Comparison
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelCrashed, LogError
+from pytest_lance_autoresearch.process import KernelProcess
+from pytest_lance_autoresearch.records import (
+    Case,
+    Cause,
+    Interval,
+    Judgement,
+    Kind,
+    PairRecord,
+    Rules,
+    Source,
+    Status,
+)
+from pytest_lance_autoresearch.replay import Replayed, audit, replay
+from pytest_lance_autoresearch.workbench import Workbench
+
+LOG = "results.tsv"
+FIRST, SECOND, THIRD, FOURTH, FIFTH = (f"{toys.KERNEL}NUMBER = {number}\n" for number in range(5))
+CLAIM = Interval(1.1, 1.2, 1.3)
+GAIN = Interval(1.15, 1.25, 1.35)
+LOSS = Interval(0.85, 0.9, 0.95)
+CRASHES = toys.kernel("os._exit(3)", "import os")
+
+
+def write_row(
+    root: Path,
+    text: str,
+    claim: Interval | None = None,
+    *,
+    status: Status = Status.KEEP,
+    name: str = "toy",
+    rebaseline: bool = False,
+    rules: object = Rules(),  # noqa: B008
+) -> log.Row:
+    """Log a kernel without measuring it: as a baseline where the gate knows none, else with what is claimed."""
+    target = load.load(discover.inspect(toys.write(root, name, text)))
+    opened = gate.open_gate(target, root, root / LOG, rebaseline=rebaseline)
+    ended = outcome(status if opened.row else Status.BASELINE)
+    judgement = Judgement(Kind(status), Cause.FASTER, claim) if claim else None
+    gate.write(opened, target, replace(ended, target=name, judgement=judgement), {"rules": rules}, "")
+    return log.read(root / LOG)[-1]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log of a baseline and a keep, with its archive."""
+    write_row(tmp_path, FIRST)
+    write_row(tmp_path, SECOND, CLAIM)
+    return tmp_path / LOG
+
+
+@dataclass
+class Measured:
+    """Stands for the measuring: what comes out of it, in general or for one candidate and baseline."""
+
+    now: Interval = GAIN
+    of: dict[tuple[str, str], Interval | AutoresearchError] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    pairs: set[int] = field(default_factory=set)
+
+    def __call__(self, target: load.Target, baseline: Source, pairs: int) -> Interval:
+        sides = target.kernel.text.decode(), baseline.text.decode()
+        self.asked.append(sides)
+        self.pairs.add(pairs)
+        found = self.of.get(sides, self.now)
+        if isinstance(found, AutoresearchError):
+            raise found
+        return found
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
+    stand_in = Measured()
+    monkeypatch.setattr(replaying, "_measure", stand_in)
+    return stand_in
+
+
+@dataclass
+class Said:
+    code: int
+    out: list[str]
+    err: list[str]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run a verb; its exit code, and its lines on stdout and stderr."""
+
+    def said(*arguments: object) -> Said:
+        code = main(list(map(str, arguments)))
+        out, err = capsys.readouterr()
+        return Said(code, out.splitlines(), err.splitlines())
+
+    return said
+
+
+def stored(root: Path, row: log.Row) -> Path:
+    """The row's kernel in the archive."""
+    return root / archive.FOLDER / "kernels" / f"{row.kernel}.py"
+
+
+def contents(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+# The rule
+
+
+@pytest.mark.parametrize(
+    ("claimed", "now", "replicates"),
+    [
+        (Interval(1.1, 1.2, 1.3), Interval(1.15, 1.2, 1.25), True),
+        (Interval(1.1, 1.2, 1.3), Interval(1.04, 1.08, 1.12), True),  # lower, but the ranges overlap
+        (Interval(1.1, 1.2, 1.3), Interval(1.05, 1.08, 1.1), True),  # they touch
+        (Interval(1.1, 1.2, 1.3), Interval(1.05, 1.07, 1.09), False),  # a gain, but below what was claimed
+        (Interval(1.1, 1.2, 1.3), Interval(1.5, 1.6, 1.7), True),  # more than was claimed
+        (Interval(1.01, 1.02, 1.03), Interval(0.99, 1.01, 1.04), False),  # overlaps, but may be no gain
+        (Interval(1.01, 1.02, 1.03), Interval(1.0, 1.01, 1.04), False),
+        (Interval(1.01, 1.02, 1.03), Interval(1.001, 1.01, 1.04), True),
+        (Interval(0.995, 1.0, 1.005), Interval(0.99, 0.998, 1.002), True),  # simpler: equal speed was claimed
+        (Interval(0.995, 1.0, 1.005), Interval(0.98, 0.985, 0.99), False),
+        (Interval(1.0, 1.003, 1.006), Interval(0.999, 1.002, 1.005), True),
+        (Interval(0.5, 0.6, 0.7), Interval(0.55, 0.6, 0.65), True),  # a loss
+        (Interval(0.5, 0.6, 0.7), Interval(0.3, 0.4, 0.45), False),
+    ],
+)
+def test_a_claim_replicates_when_it_is_not_below_and_still_a_gain_where_one_was_claimed(
+    claimed: Interval, now: Interval, replicates: bool
+) -> None:
+    assert Replayed("trial 2", claimed, now).replicates is replicates
+
+
+def test_what_was_not_measured_does_not_replicate() -> None:
+    assert not Replayed("trial 2", Interval(0.1, 0.2, 0.3), None, "it crashed").replicates
+
+
+def interval(point: float, below: float, above: float) -> Interval:
+    """An interval whose bounds lie these distances of the logarithm from its point."""
+    return Interval(math.exp(point - below), math.exp(point), math.exp(point + above))
+
+
+widths = st.floats(1e-4, 0.5)
+intervals = st.builds(interval, st.floats(-0.7, 1.5), widths, widths)
+
+
+@quick
+@given(intervals)
+def test_the_same_numbers_again_replicate(claimed: Interval) -> None:
+    assert Replayed("trial 2", claimed, claimed).replicates
+
+
+@quick
+@given(intervals, intervals, st.floats(1, 2))
+def test_a_faster_measurement_never_fails_where_a_slower_one_replicates(
+    claimed: Interval, now: Interval, factor: float
+) -> None:
+    faster = Interval(now.low * factor, now.point * factor, now.high * factor)
+    slower_holds, faster_holds = (Replayed("", claimed, one).replicates for one in (now, faster))
+    assert faster_holds or not slower_holds
+
+
+# One row
+
+
+def test_a_gain_that_is_still_there_replicates(path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    assert say("replay", path, 2) == Said(
+        0,
+        ["trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates"],
+        ["trial 2: measuring 3 pairs of processes"],
+    )
+    assert measured.asked == [(SECOND, FIRST)]
+    assert measured.pairs == {3}
+
+
+def test_a_gain_that_is_gone_does_not_replicate(path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    measured.now = LOSS
+    said = say("replay", path, 2)
+    assert said.code == 1
+    assert said.out == [
+        "trial 2: claimed 1.200x [1.100, 1.300], measured 0.900x [0.850, 0.950]: DOES NOT REPLICATE"
+    ]
+
+
+def test_equal_speed_replicates_where_no_gain_was_claimed(
+    path: Path, measured: Measured, say: Callable[..., Said]
+) -> None:
+    write_row(path.parent, THIRD, Interval(0.995, 1.001, 1.007))
+    measured.now = Interval(0.99, 0.997, 1.004)
+    assert say("replay", path, 3).code == 0
+    measured.now = Interval(0.98, 0.985, 0.99)
+    assert say("replay", path, 3).code == 1
+
+
+@pytest.mark.parametrize("status", [Status.DISCARD, Status.INCONCLUSIVE])
+def test_what_was_not_kept_can_be_measured_again_too(
+    path: Path, measured: Measured, say: Callable[..., Said], status: Status
+) -> None:
+    write_row(path.parent, THIRD, LOSS, status=status)
+    measured.now = LOSS
+    assert say("replay", path, 3).code == 0
+    assert measured.asked == [(THIRD, SECOND)]
+
+
+def test_a_row_is_measured_against_the_baseline_of_its_own_time(path: Path, measured: Measured) -> None:
+    """Whatever was kept since, and whatever kernels.py says now."""
+    write_row(path.parent, THIRD, CLAIM)
+    write_row(path.parent, FOURTH, CLAIM)
+    toys.write(path.parent, text="x = (")
+    replay(log.read(path), 3, path.parent, 3, lambda _: None)
+    assert measured.asked == [(THIRD, SECOND)]
+
+
+def test_a_row_of_before_a_new_baseline_can_be_measured_again(path: Path, measured: Measured) -> None:
+    write_row(path.parent, THIRD, rebaseline=True)
+    replay(log.read(path), 2, path.parent, 3, lambda _: None)
+    assert measured.asked == [(SECOND, FIRST)]
+
+
+def test_the_number_of_pairs_is_as_it_was_asked_for(
+    path: Path, measured: Measured, say: Callable[..., Said]
+) -> None:
+    assert say("replay", path, 2, "--pairs", 5).err == ["trial 2: measuring 5 pairs of processes"]
+    assert say("audit", path, "--pairs", 5).err == ["trial 2: measuring 5 pairs of processes"]
+    assert measured.pairs == {5}
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_archive_may_lie_elsewhere(path: Path, tmp_path: Path, say: Callable[..., Said]) -> None:
+    lonely = path.rename(tmp_path.parent / f"{tmp_path.name}.tsv")
+    assert say("replay", lonely, 2).err == [
+        f"ERROR: {lonely}: no folder above it holds .autoresearch; name the one that does with --root"
+    ]
+    assert say("replay", lonely, 2, "--root", tmp_path).code == 0
+    assert say("audit", lonely, "--root", tmp_path).code == 0
+
+
+# What there is nothing to replay of
+
+
+def refused(said: Said, sentence: str, measured: Measured) -> bool:
+    """Whether it ended with exit code 2 and one sentence, and nothing was measured."""
+    return said == Said(2, [], [f"ERROR: {sentence}"]) and not measured.asked
+
+
+@pytest.mark.parametrize("number", [0, 3, 99])
+def test_a_trial_that_is_not_there(path: Path, measured: Measured, say: Callable[..., Said], number: int) -> None:
+    said = say("replay", path, number)
+    assert refused(said, f"there is no trial {number}; the log holds trials 1 to 2", measured)
+
+
+@pytest.mark.parametrize(
+    "status", [Status.INCORRECT, Status.CRASH, Status.TIMEOUT, Status.INVALID, Status.DISCARD]
+)
+def test_a_row_without_a_measurement(
+    path: Path, measured: Measured, say: Callable[..., Said], status: Status
+) -> None:
+    """A discard has none when its code is the baseline's."""
+    text = SECOND if status is Status.DISCARD else THIRD
+    write_row(path.parent, text, status=status)
+    sentence = f"trial 3 ended as '{status}' without a measurement; there is nothing to replay"
+    assert refused(say("replay", path, 3), sentence, measured)
+
+
+def test_a_baseline_claims_nothing(path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    sentence = "trial 1 ended as 'baseline' without a measurement; there is nothing to replay"
+    assert refused(say("replay", path, 1), sentence, measured)
+
+
+@pytest.mark.parametrize("verb", ["replay", "audit"])
+@pytest.mark.parametrize("side", [1, 2])
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_kernel_that_the_archive_lost(
+    path: Path, measured: Measured, say: Callable[..., Said], verb: str, side: int, edited: bool
+) -> None:
+    """An edited file is not the kernel that was measured: it is as good as missing, on either side."""
+    row = log.read(path)[side - 1]
+    file = stored(path.parent, row)
+    if edited:
+        file.write_text(f"{file.read_text()}# faster!\n")
+    else:
+        file.unlink()
+    said = say(verb, path, *([2] if verb == "replay" else []))
+    sentence = f"trial 2: the kernel with sha256 {row.kernel[:12]} is not in the archive of {path.parent}"
+    assert refused(said, sentence, measured)
+
+
+def test_a_record_that_was_changed_or_lost(path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    """It says which kernel was the baseline."""
+    record = archive.trial_path(path.parent, "toy", log.read(path)[1].record)
+    record.write_bytes(record.read_bytes() + b"\n")
+    sentence = f"trial 2: its record {record} was changed; its sha256 is not the row's"
+    assert refused(say("replay", path, 2), sentence, measured)
+    record.unlink()
+    sentence = f"trial 2: its record {record} cannot be read: No such file or directory"
+    assert refused(say("replay", path, 2), sentence, measured)
+
+
+@pytest.mark.parametrize("verb", ["replay", "audit"])
+def test_a_target_that_is_gone(path: Path, measured: Measured, say: Callable[..., Said], verb: str) -> None:
+    shutil.rmtree(path.parent / "targets/toy")
+    toys.write(path.parent, "other")
+    said = say(verb, path, *([2] if verb == "replay" else []))
+    sentence = f"there is no target 'toy' below {path.parent}; expected targets/toy/kernels.py"
+    assert refused(said, sentence, measured)
+
+
+def test_a_target_with_a_fault(path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    (path.parent / "targets/toy/helper.py").touch()
+    said = say("replay", path, 2)
+    assert said.code == 2
+    assert said.err[0].startswith("ERROR: target 'toy': unexpected helper.py; ")
+    assert not measured.asked
+
+
+@pytest.mark.parametrize("stem", ["inputs", "reference", "target"])
+@pytest.mark.parametrize(("commit", "named"), [("0123456789ab", "0123456789ab"), ("", "none was noted")])
+def test_a_target_that_was_changed_since_the_row(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    measured: Measured,
+    say: Callable[..., Said],
+    stem: str,
+    commit: str,
+    named: str,
+) -> None:
+    monkeypatch.setattr(environment, "commit", lambda _: commit)
+    write_row(tmp_path, FIRST)
+    write_row(tmp_path, SECOND, CLAIM)
+    changed = tmp_path / f"targets/toy/{stem}.py"
+    changed.write_text(f"{changed.read_text()}# another one\n")
+    sentence = (
+        f"target 'toy': its files changed since trial 2; check out the commit of that row ({named}) "
+        f"and run this again"
+    )
+    assert refused(say("replay", tmp_path / LOG, 2), sentence, measured)
+    assert refused(say("audit", tmp_path / LOG), sentence, measured)
+
+
+def test_a_log_that_cannot_be_read(tmp_path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    lonely = tmp_path / "none.tsv"
+    assert refused(say("replay", lonely, 1), f"{lonely}: there is no such log", measured)
+    assert refused(say("audit", lonely), f"{lonely}: there is no such log", measured)
+    lonely.write_text("trial,speedup\n")
+    assert say("audit", lonely, "--root", tmp_path).code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["replay", "2", "--pairs", "1"],
+            "--pairs: 1: expected 2 or more; one pair of processes is no replication",
+        ),
+        (["audit", "--pairs", "1"], "--pairs: 1: expected 2 or more; one pair of processes is no replication"),
+        (["audit", "--pairs", "-3"], "--pairs: -3: expected 2 or more; one pair of processes is no replication"),
+        (["audit", "--pairs", "many"], "--pairs: "),
+        (["replay"], "the following arguments are required: N"),
+        (["replay", "second"], "argument N: invalid int value: 'second'"),
+        (["audit", "2"], "unrecognized arguments: 2"),
+    ],
+)
+def test_a_wrong_command_measures_nothing(
+    path: Path, measured: Measured, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    verb, *rest = arguments
+    with pytest.raises(SystemExit) as ended:
+        main([verb, str(path), *rest])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
+    assert not measured.asked
+
+
+# Audit
+
+
+def test_one_keep_is_measured_alone(path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    assert say("audit", path) == Said(
+        0,
+        [
+            "trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates",
+            "all replicate: 1 claim measured again",
+        ],
+        ["trial 2: measuring 3 pairs of processes"],
+    )
+    assert measured.asked == [(SECOND, FIRST)]
+
+
+def test_several_keeps_are_measured_one_by_one_and_all_together(
+    tmp_path: Path, measured: Measured, say: Callable[..., Said]
+) -> None:
+    """The product of the claims; half widths of 3 % and 4 % make one of 5 %."""
+    write_row(tmp_path, FIRST)
+    write_row(tmp_path, SECOND, interval(math.log(1.2), 0.03, 0.03))
+    write_row(tmp_path, THIRD, interval(math.log(1.5), 0.04, 0.04))
+    measured.of[THIRD, SECOND] = Interval(1.4, 1.5, 1.6)
+    measured.of[THIRD, FIRST] = Interval(1.75, 1.8, 1.85)
+    said = say("audit", tmp_path / LOG)
+    assert said.code == 0
+    assert said.out == [
+        "trial 2: claimed 1.200x [1.165, 1.237], measured 1.250x [1.150, 1.350]: replicates",
+        "trial 3: claimed 1.500x [1.441, 1.561], measured 1.500x [1.400, 1.600]: replicates",
+        "toy, trial 3 against trial 1: claimed 1.800x [1.712, 1.892], measured 1.800x [1.750, 1.850]: replicates",
+        "all replicate: 3 claims measured again",
+    ]
+    assert said.err[2] == "toy, trial 3 against trial 1: measuring 3 pairs of processes"
+    assert measured.asked == [(SECOND, FIRST), (THIRD, SECOND), (THIRD, FIRST)]
+
+
+@pytest.mark.usefixtures("measured")
+@settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(claims=st.lists(intervals, min_size=1, max_size=4))
+def test_claims_multiply_and_their_half_widths_add_in_quadrature(
+    chain: tuple[Path, Sequence[log.Row]], claims: list[Interval]
+) -> None:
+    root, rows = chain
+    keeps = [
+        replace(row, speedup=str(claim.point), ci_low=str(claim.low), ci_high=str(claim.high))
+        for row, claim in zip(rows[1:], claims, strict=False)
+    ]
+    found = [one.claimed for one in audit([rows[0], *keeps], root, 2, lambda _: None)]
+    assert found[: len(claims)] == claims
+    if len(claims) == 1:
+        assert len(found) == 1
+        return
+    point = math.prod(claim.point for claim in claims)
+    factor = math.exp(math.hypot(*(math.log(claim.high / claim.low) / 2 for claim in claims)))
+    (together,) = found[len(claims) :]
+    assert (together.low, together.point, together.high) == pytest.approx((point / factor, point, point * factor))
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> tuple[Path, Sequence[log.Row]]:
+    """A baseline and four keeps."""
+    write_row(tmp_path, FIRST)
+    for text in (SECOND, THIRD, FOURTH, FIFTH):
+        write_row(tmp_path, text, CLAIM)
+    return tmp_path, log.read(tmp_path / LOG)
+
+
+def test_all_together_may_be_less_than_each_alone(
+    path: Path, measured: Measured, say: Callable[..., Said]
+) -> None:
+    write_row(path.parent, THIRD, CLAIM)
+    measured.of[THIRD, FIRST] = Interval(1.1, 1.15, 1.2)
+    said = say("audit", path)
+    assert said.code == 1
+    assert [line.rsplit(": ", 1)[1] for line in said.out[:3]] == ["replicates", "replicates", "DOES NOT REPLICATE"]
+    assert said.out[3] == "1 does not replicate: 3 claims measured again"
+    measured.now = LOSS
+    assert say("audit", path).out[3] == "3 do not replicate: 3 claims measured again"
+
+
+def test_only_keeps_since_the_newest_baseline_count(
+    path: Path, measured: Measured, say: Callable[..., Said]
+) -> None:
+    write_row(path.parent, THIRD, rebaseline=True)
+    write_row(path.parent, FOURTH, CLAIM)
+    said = say("audit", path)
+    assert said.code == 0
+    assert said.out[-1] == "all replicate: 1 claim measured again"
+    assert measured.asked == [(FOURTH, THIRD)]
+    write_row(path.parent, FIFTH, CLAIM)
+    measured.asked.clear()
+    assert say("audit", path).out[2].startswith("toy, trial 5 against trial 3: claimed 1.440x [")
+    assert measured.asked == [(FOURTH, THIRD), (FIFTH, FOURTH), (FIFTH, THIRD)]
+
+
+def test_what_was_not_kept_is_not_audited(path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    write_row(path.parent, THIRD, LOSS, status=Status.DISCARD)
+    write_row(path.parent, FOURTH, CLAIM, status=Status.INCONCLUSIVE)
+    write_row(path.parent, FIFTH, status=Status.CRASH)
+    assert say("audit", path).code == 0
+    assert measured.asked == [(SECOND, FIRST)]
+
+
+def test_every_target_of_a_log_is_audited_by_itself(
+    tmp_path: Path, measured: Measured, say: Callable[..., Said]
+) -> None:
+    """By name, whatever the order of the rows; only its own keeps multiply."""
+    write_row(tmp_path, FIRST)
+    write_row(tmp_path, SECOND, name="other")
+    write_row(tmp_path, SECOND, CLAIM)
+    write_row(tmp_path, THIRD, CLAIM, name="other")
+    write_row(tmp_path, FOURTH, CLAIM)
+    said = say("audit", tmp_path / LOG)
+    assert [line.split(":")[0] for line in said.out] == [
+        "trial 4",
+        "trial 3",
+        "trial 5",
+        "toy, trial 5 against trial 1",
+        "all replicate",
+    ]
+    assert measured.asked == [(THIRD, SECOND), (SECOND, FIRST), (FOURTH, SECOND), (FOURTH, FIRST)]
+
+
+NOTHING_KEPT = "nothing was kept since the baseline; there is nothing to measure again"
+
+
+def test_a_log_without_a_keep_claims_nothing(tmp_path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    write_row(tmp_path, FIRST)
+    assert say("audit", tmp_path / LOG) == Said(0, [NOTHING_KEPT], [])
+    write_row(tmp_path, SECOND, CLAIM)
+    write_row(tmp_path, THIRD, rebaseline=True)
+    assert say("audit", tmp_path / LOG) == Said(0, [NOTHING_KEPT], [])
+    assert not measured.asked
+
+
+@pytest.mark.xfail(raises=ValueError, strict=True, reason="replay.audit: max() of a target without a baseline")
+@pytest.mark.usefixtures("measured")
+def test_a_log_of_failures_only_claims_nothing(tmp_path: Path, say: Callable[..., Said]) -> None:
+    """A first kernel that is wrong is no baseline."""
+    log.append(tmp_path / LOG, log.Row(target="toy", status="incorrect"))
+    assert say("audit", tmp_path / LOG, "--root", tmp_path) == Said(0, [NOTHING_KEPT], [])
+
+
+def test_what_was_measured_before_a_fault_of_the_log_is_said(
+    path: Path, measured: Measured, say: Callable[..., Said]
+) -> None:
+    stored(path.parent, write_row(path.parent, THIRD, CLAIM)).unlink()
+    said = say("audit", path)
+    assert said.code == 2
+    assert said.out == ["trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates"]
+    assert said.err[-1].startswith("ERROR: trial 3: the kernel with sha256 ")
+    assert measured.asked == [(SECOND, FIRST)]
+
+
+# Kernels that fail now
+
+
+def test_a_kernel_that_fails_now_is_a_fault_and_the_others_are_measured(
+    path: Path, measured: Measured, say: Callable[..., Said]
+) -> None:
+    write_row(path.parent, THIRD, CLAIM)
+    measured.of[SECOND, FIRST] = KernelCrashed("64x32-uniform: its process ended\nits last output:\nbye")
+    measured.of[THIRD, FIRST] = Interval(1.3, 1.4, 1.5)
+    said = say("audit", path)
+    assert said.code == 1
+    assert said.out[0] == (
+        "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: 64x32-uniform: its process ended"
+    )
+    assert [line.rsplit(": ", 1)[1] for line in said.out[1:3]] == ["replicates", "replicates"]
+    assert said.out[3] == "1 does not replicate: 3 claims measured again"
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels really run, but few and short windows do: no test looks at what they say."""
+    monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
+    monkeypatch.setattr(replaying, "Rules", functools.partial(Rules, blocks=2))
+    monkeypatch.setattr(replaying, "TIMEOUT_S", 1.0)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Every process that is started: its kernel and its id."""
+    found: list[tuple[str, int]] = []
+    start = Workbench.start
+
+    def noted(self: Workbench, source: Source) -> KernelProcess:
+        process = start(self, source)
+        found.append((source.text.decode(), process.pid))
+        return process
+
+    monkeypatch.setattr(Workbench, "start", noted)
+    return found
+
+
+def alive(started: Sequence[tuple[str, int]]) -> list[bool]:
+    return [psutil.pid_exists(pid) for _, pid in started]
+
+
+FAILING = [
+    (toys.kernel("return result + 1"), r"64x32-uniform, warm-up call: result: .* values differ .*"),
+    (CRASHES, r"64x32-uniform: the kernel's process ended \(exit code 3\) instead of answering"),
+    (toys.kernel("return 1 / 0"), "64x32-uniform: the kernel raised ZeroDivisionError: division by zero"),
+    (toys.kernel("while True: pass"), "64x32-uniform: the kernel did not answer within 1 s and was ended"),
+    ("x = (", r"kernels\.py, while it was loaded: the kernel raised SyntaxError: '\(' was never closed"),
+]
+
+
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize(("text", "sentence"), FAILING)
+def test_a_kernel_that_fails_now_could_not_be_measured_again(
+    path: Path, started: list[tuple[str, int]], say: Callable[..., Said], text: str, sentence: str
+) -> None:
+    write_row(path.parent, text, CLAIM)
+    said = say("replay", path, 3)
+    assert said.code == 1
+    claimed = "trial 3: claimed 1.200x [1.100, 1.300]; could not be measured again: "
+    assert re.fullmatch(re.escape(claimed) + sentence, *said.out)
+    assert not any(alive(started))
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_baseline_that_fails_now_is_said_to_be_the_one(
+    tmp_path: Path, started: list[tuple[str, int]], say: Callable[..., Said]
+) -> None:
+    write_row(tmp_path, CRASHES)
+    write_row(tmp_path, SECOND, CLAIM)
+    said = say("audit", tmp_path / LOG)
+    assert said.code == 1
+    assert said.out == [
+        "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: the baseline kernel failed: "
+        "64x32-uniform: the kernel's process ended (exit code 3) instead of answering",
+        "1 does not replicate: 1 claim measured again",
+    ]
+    assert [text for text, _ in started] == [SECOND, CRASHES, ""]
+    assert not any(alive(started))
+
+
+HIDDEN_SIZE = """
+def make_hidden_state(shape, distribution, rng):
+    return State(rng.random(shape.rows * shape.width + 8))
+"""
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_kernel_that_knows_the_published_sizes_only_is_found_out(
+    tmp_path: Path, started: list[tuple[str, int]], say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toys, "INPUTS", toys.INPUTS + HIDDEN_SIZE)
+    knowing = toys.kernel("return result if result.size in (2048, 4096, 3999) else result + 1")
+    write_row(tmp_path, FIRST)
+    write_row(tmp_path, knowing, CLAIM)
+    said = say("replay", tmp_path / LOG, 2, "--pairs", 2)
+    assert said.code == 1
+    assert "could not be measured again: 64x32-uniform, warm-up call: result: 2056 of 2056" in said.out[0]
+    assert [text for text, _ in started] == [knowing, FIRST, "", knowing, FIRST]
+    assert not any(alive(started))
+
+
+# Pairs of processes
+
+
+@dataclass
+class Prepared:
+    """Stands for the comparison: pairs of processes whose every block shows the same log-ratio."""
+
+    log_ratios: Sequence[float]
+    order: list[str] = field(default_factory=list)
+    seeds: set[int] = field(default_factory=set)
+
+    def __call__(self, *_: object) -> Prepared:
+        return self
+
+    def measure_case(self, case: Case, state: object, seed: int) -> None:
+        assert state is not None
+        self.order.append(case.id)
+        self.seeds.add(seed)
+
+    def measure_again(self, timed: Sequence[Case], seed: int) -> None:
+        self.order.append(f"again {len(timed)}")
+        self.seeds.add(seed)
+
+    def pairs(self) -> list[PairRecord]:
+        return [pair(everywhere([ratio] * 4)) for ratio in self.log_ratios]
+
+    def overhead_ns(self) -> dict[str, float]:
+        return no_overhead()
+
+
+@pytest.mark.parametrize(
+    ("log_ratios", "sd"),
+    [
+        ([0.05] * 2, 0.003),  # the least that is allowed for
+        ([0.05] * 4, 0.003),
+        ([0.0, 0.1], 0.1 / math.sqrt(2)),  # or what the pairs show
+    ],
+)
+def test_the_interval_is_that_of_all_pairs_with_a_confidence_of_95_percent(
+    path: Path, monkeypatch: pytest.MonkeyPatch, log_ratios: list[float], sd: float
+) -> None:
+    monkeypatch.setattr(replaying, "Comparison", Prepared(log_ratios))
+    now = replay(log.read(path), 2, path.parent, len(log_ratios), lambda _: None).measured
+    assert now is not None
+    half = 1.959964 * sd / math.sqrt(len(log_ratios))
+    assert [math.log(value) for value in (now.low, now.point, now.high)] == pytest.approx(
+        [0.05 - half, 0.05, 0.05 + half], abs=1e-6
+    )
+
+
+def test_published_sizes_come_first_and_each_measuring_has_a_seed_of_its_own(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = Prepared([0.05] * 3)
+    monkeypatch.setattr(replaying, "Comparison", prepared)
+    for _ in range(2):
+        replay(log.read(path), 2, path.parent, 3, lambda _: None)
+    again = f"again {len(toys.TIMED)}"
+    assert prepared.order == [*toys.TIMED, again, again] * 2
+    assert len(prepared.seeds) == 2
+
+
+@pytest.mark.usefixtures("brief")
+def test_as_many_pairs_of_processes_are_measured_as_were_asked_for(
+    path: Path, started: list[tuple[str, int]], say: Callable[..., Said]
+) -> None:
+    before = path.read_bytes()
+    said = say("replay", path, 2, "--pairs", 2)
+    measured = r"trial 2: claimed 1\.200x \[1\.100, 1\.300\], measured \d.*: (replicates|DOES NOT REPLICATE)"
+    assert re.fullmatch(measured, *said.out)
+    assert path.read_bytes() == before
+    assert [text for text, _ in started] == [SECOND, FIRST, "", SECOND, FIRST]
+    assert not any(alive(started))
+
+
+@dataclass
+class Compared:
+    """A comparison of two kernels with two of its cases, of which the first was measured in the first pair."""
+
+    comparison: Comparison
+    target: load.Target
+    both: tuple[Case, Case]
+    started: list[tuple[str, int]]
+
+    def again(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        self.comparison.measure_again(self.both, 1, is_over)
+
+    def measured(self) -> list[set[str]]:
+        """The cases of each pair of processes."""
+        return [{block.case for block in record.blocks} for record in self.comparison.pairs()]
+
+
+@pytest.fixture
+def compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[tuple[str, int]]
+) -> Iterator[Compared]:
+    monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
+    target = load.load(discover.inspect(toys.write(tmp_path, text=SECOND)))
+    first, second, *_ = cases.cases(target)
+    workbench = Workbench(target, 60.0, in_process=False)
+    baseline = load.make_source(FIRST.encode(), target.layout.kernel_path)
+    comparison = Comparison(target, baseline, Rules(blocks=2), workbench, lambda *_: None)
+    comparison.measure_case(first, check.make_state(target, first, 1), 1)
+    yield Compared(comparison, target, (first, second), started)
+    workbench.clear()
+
+
+def test_another_pair_is_of_fresh_processes_and_ends_the_one_before(compared: Compared) -> None:
+    first, second = (case.id for case in compared.both)
+    assert compared.measured() == [{first}]
+    compared.again()
+    assert compared.measured() == [{first}, {first, second}]
+    assert [text for text, _ in compared.started] == [SECOND, FIRST, "", SECOND, FIRST]
+    assert alive(compared.started) == [False, False, True, True, True]
+    assert all(record.candidate_peak_rss_bytes > 0 for record in compared.comparison.pairs())
+
+
+def test_a_pair_that_is_over_before_its_end_counts_for_nothing(compared: Compared) -> None:
+    before = compared.comparison.pairs()
+    compared.again(lambda: True)
+    answers = iter([False, True])
+    compared.again(lambda: next(answers))
+    (record,) = compared.comparison.pairs()
+    assert record.blocks == before[0].blocks
+    compared.again()
+    assert [len(each) for each in compared.measured()] == [1, 2]
+
+
+def test_every_further_pair_has_states_of_its_own(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, made = compared.target.inputs, []
+
+    def noted(*arguments: object) -> object:
+        state = inputs.make_state(*arguments)
+        made.append(state.weights[0])
+        return state
+
+    monkeypatch.setattr(inputs, "make_hidden_state", noted, raising=False)
+    compared.again()
+    compared.again()
+    published = [check.make_state(compared.target, case, 1).weights[0] for case in compared.both]
+    assert len(made) == 4
+    assert len({*made, *published}) == 6
+
+
+def test_the_end_of_a_pair_keeps_what_it_measured_and_may_come_twice(compared: Compared) -> None:
+    before = compared.comparison.pairs()
+    compared.comparison.end()
+    compared.comparison.end()
+    (record,) = compared.comparison.pairs()
+    assert record.blocks == before[0].blocks
+    assert record.baseline_peak_rss_bytes > 0
+    assert alive(compared.started) == [False, False, True]
+
+
+# What stays as it was
+
+
+def test_measuring_again_writes_nothing(path: Path, measured: Measured, say: Callable[..., Said]) -> None:
+    """Neither log nor archive nor target, whatever comes of it."""
+    write_row(path.parent, THIRD, CLAIM)
+    measured.of[THIRD, SECOND] = KernelCrashed("64x32-uniform: its process ended")
+    before = contents(path.parent)
+    assert say("replay", path, 2).code == 0
+    assert say("replay", path, 3).code == 1
+    assert say("replay", path, 4).code == 2
+    assert say("audit", path).code == 1
+    assert contents(path.parent) == before
+
+
+# Rows of another version
+
+
+def test_the_rules_of_a_record_are_those_it_was_judged_by(tmp_path: Path) -> None:
+    rules = Rules(min_effect=0.02, confidence=0.9, blocks=24)
+    row = write_row(tmp_path, FIRST, rules=rules)
+    assert history.rules_of(history.record_of(tmp_path, row)) == rules
+
+
+@pytest.mark.parametrize(
+    ("versions", "named"),
+    [({"pytest-lance-autoresearch": "0.0.9", "python": "3.11.0"}, "0.0.9"), ({"python": "3.11.0"}, "unknown")],
+)
+def test_the_thresholds_of_another_version_are_not_guessed_but_its_rows_can_be_measured_again(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    measured: Measured,
+    say: Callable[..., Said],
+    versions: dict[str, str],
+    named: str,
+) -> None:
+    monkeypatch.setattr(environment, "versions", lambda: versions)
+    row = write_row(path.parent, THIRD, CLAIM, rules={"min_effect": 0.01, "first_blocks": 16})
+    sentence = (
+        f"a trial of target 'toy' was judged by another version of this plugin, with other thresholds; "
+        f"use that version ({named})"
+    )
+    with pytest.raises(LogError, match=re.escape(sentence)):
+        history.rules_of(history.record_of(path.parent, row))
+    assert say("replay", path, 3).code == 0
+    assert measured.asked == [(THIRD, SECOND)]
+
+
+@pytest.mark.parametrize("verb", ["verify", "rejudge"])
+def test_a_log_of_another_version_cannot_be_judged_again(
+    tmp_path: Path, say: Callable[..., Said], verb: str
+) -> None:
+    write_row(tmp_path, FIRST)
+    write_row(tmp_path, SECOND, CLAIM, rules={"first_blocks": 16})
+    said = say(verb, tmp_path / LOG)
+    assert said.code == 2
+    (line,) = said.err
+    assert line.startswith("ERROR: a trial of target 'toy' was judged by another version of this plugin, ")
+
+
+@pytest.mark.xfail(strict=True, reason="history.rules_of: a threshold that the record lacks is guessed")
+def test_a_threshold_that_another_version_did_not_have_is_not_guessed(tmp_path: Path) -> None:
+    rules = {key: value for key, value in asdict(Rules()).items() if key != "process_sd"}
+    row = write_row(tmp_path, FIRST, rules=rules)
+    with pytest.raises(LogError, match="was judged by another version of this plugin"):
+        history.rules_of(history.record_of(tmp_path, row))
+
+
+# Real kernels
+
+
+@pytest.fixture
+def hundredfold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Interval], Path]:
+    """A log whose keep does a hundredth of its baseline's work, with a claim about it."""
+    monkeypatch.setattr(measure, "WINDOW_NS", 500_000)  # the baseline's windows are a hundred times as long
+    monkeypatch.setattr(replaying, "Rules", functools.partial(Rules, blocks=3))
+
+    def written(claim: Interval) -> Path:
+        write_row(tmp_path, toys.KERNEL.replace("REPEATS = 40", "REPEATS = 400"))
+        write_row(tmp_path, toys.KERNEL.replace("REPEATS = 40", "REPEATS = 4"), claim)
+        return tmp_path / LOG
+
+    return written
+
+
+@pytest.mark.slow
+def test_a_real_gain_replicates(hundredfold: Callable[[Interval], Path], say: Callable[..., Said]) -> None:
+    path = hundredfold(Interval(1.9, 2.0, 2.1))
+    before = path.read_bytes()
+    said = say("replay", path, 2, "--pairs", 2)
+    assert said.out[0].endswith(": replicates"), said.out
+    assert said.code == 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_claim_that_was_written_far_too_high_does_not_replicate(
+    hundredfold: Callable[[Interval], Path], say: Callable[..., Said]
+) -> None:
+    path = hundredfold(Interval(990.0, 1000.0, 1010.0))
+    said = say("audit", path, "--pairs", 2)
+    assert said.code == 1
+    assert said.out[0].startswith("trial 2: claimed 1000.000x [990.000, 1010.000], measured "), said.out
+    assert said.out[0].endswith(": DOES NOT REPLICATE")
+    assert said.out[1] == "1 does not replicate: 1 claim measured again"
