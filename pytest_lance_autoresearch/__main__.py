@@ -10,10 +10,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from pytest_lance_autoresearch import archive, history, log, replay, report
+from pytest_lance_autoresearch import archive, discover, history, log, replay, report
 from pytest_lance_autoresearch.errors import AutoresearchError
 
 FOUND, UNREADABLE = 1, 2
@@ -58,7 +59,7 @@ def rejudge(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
 
 def replay_row(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """One trial's kernel against its baseline again, measured now."""
-    found = replay.replay(rows, arguments.trial, arguments.root, arguments.pairs, _tell)
+    found = _auditor(arguments, rows).replay(arguments.trial)
     print(report.replayed(found))
     return 0 if found.replicates else FOUND
 
@@ -66,12 +67,17 @@ def replay_row(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
 def audit(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """Every keep since the baseline, and all of them together, measured now beside what the log claims."""
     faults = total = 0
-    for found in replay.audit(rows, arguments.root, arguments.pairs, _tell):
+    for found in _auditor(arguments, rows).audit():
         print(report.replayed(found), flush=True)
         total += 1
         faults += not found.replicates
     print(report.audited(total, faults))
     return FOUND if faults else 0
+
+
+def _auditor(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> replay.Auditor:
+    globs = tuple(arguments.targets or discover.DEFAULT_GLOBS)
+    return replay.Auditor(rows, arguments.root, arguments.pairs, globs, _tell)
 
 
 def _tell(line: str) -> None:
@@ -95,6 +101,12 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("trial", type=int, metavar="N", help="the trial's number")
         if verb in (replay_row, audit):
             one.add_argument("--pairs", type=_at_least_2, default=3, metavar="K", help="pairs of processes (3)")
+            one.add_argument(
+                "--targets",
+                action="append",
+                metavar="GLOB",
+                help="where the targets are, from the root (targets/*)",
+            )
         if verb is rejudge:
             for option in ("--min-effect", "--case-limit", "--confidence"):
                 one.add_argument(option, type=_fraction, metavar="FRACTION", help="instead of the trial's own")
@@ -102,17 +114,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _at_least_2(text: str) -> int:
-    value = int(text)
-    if value < 2:
+    if not text.isdecimal() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text}: expected 2 or more; one pair of processes is no replication")
-    return value
+    return int(text)
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a fraction such as 0.01")
-    return value
+    with suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text}: expected a fraction such as 0.01")
 
 
 VERBS = {"log": show_log, "verify": verify, "rejudge": rejudge, "replay": replay_row, "audit": audit}

@@ -10,7 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,13 @@ def summarise(target: str, host: str, itself: Sequence[Run], slowed: Sequence[Ru
         seen=sum(estimate.interval(_ALPHA).high < 0 for estimate in of_slowed),
         measured=math.expm1(-statistics.fmean(estimate.point for estimate in of_slowed)),
     )
+
+
+def widened(rules: Rules, known: Calibration | None, target: str) -> Rules:
+    """The rules, with intervals that allow for what processes on this host differ by, if that is more."""
+    if known is None or known.target != target:
+        return rules
+    return replace(rules, process_sd=max(rules.process_sd, known.process_sd))
 
 
 def _refuse_unmoved(target: Target, slowed: Sequence[Run]) -> None:

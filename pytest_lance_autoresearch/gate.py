@@ -61,6 +61,7 @@ def write(gate: Gate, target: Target, outcome: Outcome, evidence: dict[str, Any]
         "target": target.name,
         "status": outcome.status,
         "reason": outcome.reason,
+        "cause": outcome.judgement.cause if outcome.judgement else None,
         "candidate": target.kernel.sha256,
         "candidate_code_size": target.kernel.code_size,
         "baseline": gate.baseline.sha256 if gate.baseline else None,

@@ -9,7 +9,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,11 @@ def faults(rows: Sequence[log.Row], root: Path) -> Iterator[str]:
             record = record_of(root, row)
         except LogError as fault:
             yield str(fault)
-        else:
+            continue
+        try:
             yield from _record_faults(row, record)
+        except LogError as fault:
+            yield f"trial {row.trial}: {fault}"
 
 
 def record_of(root: Path, row: log.Row) -> dict[str, Any]:
@@ -78,13 +81,12 @@ def is_measured(row: log.Row) -> bool:
 
 def rules_of(record: dict[str, Any]) -> Rules:
     """The thresholds that the trial was judged by; LogError when another version had others."""
-    try:
-        return Rules(**record["rules"])
-    except TypeError as error:
+    if set(record["rules"]) != {field.name for field in fields(Rules)}:
         raise LogError(
             f"a trial of target '{record['target']}' was judged by another version of this plugin, with other "
             f"thresholds; use that version ({record['versions'].get('pytest-lance-autoresearch', 'unknown')})"
-        ) from error
+        )
+    return Rules(**record["rules"])
 
 
 def judged_again(record: dict[str, Any], row: log.Row, rules: Rules) -> Judgement:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch import (
     aggregate,
     archive,
+    calibration,
     cases,
     check,
     discover,
@@ -27,11 +29,11 @@ from pytest_lance_autoresearch import (
 )
 from pytest_lance_autoresearch.comparison import Comparison
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
-from pytest_lance_autoresearch.records import Interval, Rules, Status
+from pytest_lance_autoresearch.records import Cause, Interval, Rules, Status
 from pytest_lance_autoresearch.workbench import Workbench
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.records import Layout, Source
+    from pytest_lance_autoresearch.records import Source
 
 CONFIDENCE = 0.95
 TIMEOUT_S = 60.0
@@ -45,41 +47,119 @@ class Replayed:
     claimed: Interval
     measured: Interval | None
     fault: str = ""
+    is_gain: bool = True
+    """False for a keep whose claim was equal speed with smaller code."""
 
     @property
     def replicates(self) -> bool:
         """Not below what was claimed, and where a gain was claimed, a gain."""
-        now, then = self.measured, self.claimed
-        return now is not None and now.high >= then.low and (then.low <= 1 or now.low > 1)
+        now = self.measured
+        is_gain = self.is_gain and self.claimed.low > 1
+        return now is not None and now.high >= self.claimed.low and (now.low > 1 or not is_gain)
 
 
-def replay(rows: Sequence[log.Row], number: int, root: Path, pairs: int, watch: Callable[[str], None]) -> Replayed:
-    """The row's kernel against the kernel that was its baseline; LogError when there is no such measured row."""
-    row = next((row for row in rows if row.trial == number), None)
-    if row is None:
-        raise LogError(f"there is no trial {number}; the log holds trials 1 to {len(rows)}")
-    if not history.is_measured(row):
-        raise LogError(f"trial {number} ended as '{row.status}' without a measurement; there is nothing to replay")
-    baseline = history.record_of(root, row)["baseline"]
-    return _measured_again(f"trial {number}", row, baseline, _claim(row), root, pairs, watch)
+@dataclass(frozen=True)
+class Auditor:
+    """Measures claims of one log again, each in `pairs` of processes; `watch` is told before it begins."""
+
+    rows: Sequence[log.Row]
+    root: Path
+    pairs: int
+    globs: tuple[str, ...]
+    """Where the targets are, from the root."""
+    watch: Callable[[str], None]
+
+    def replay(self, number: int) -> Replayed:
+        """A row's kernel against the kernel that was its baseline; AutoresearchError when it cannot be had."""
+        row = next((row for row in self.rows if row.trial == number), None)
+        if row is None:
+            raise LogError(f"there is no trial {number}; the log has {report.many(len(self.rows), 'row')}")
+        if not history.is_measured(row) or row.status not in _CLAIMS:
+            raise LogError(
+                f"trial {number} ended as '{row.status}' without a measurement; there is nothing to replay"
+            )
+        record = history.record_of(self.root, row)
+        is_gain = record["cause"] != Cause.SIMPLER
+        return self._again(f"trial {number}", row, record["baseline"], _claim(row), is_gain=is_gain)
+
+    def audit(self) -> Iterator[Replayed]:
+        """Every target's keeps since its newest baseline, one by one, and then all of them together."""
+        for target in sorted({row.target for row in self.rows}):
+            chain = [row for row in self.rows if row.target == target and row.status in history.KEPT]
+            baselines = [i for i, row in enumerate(chain) if row.status == Status.BASELINE]
+            if not baselines:
+                continue
+            first, keeps = chain[baselines[-1]], chain[baselines[-1] + 1 :]
+            gains = []
+            for row in keeps:
+                again = self._unless_faulty(f"trial {row.trial}", row, partial(self.replay, row.trial))
+                gains.append(again.is_gain)
+                yield again
+            if len(keeps) > 1:
+                yield self._all_together(first, keeps, is_gain=any(gains))
+
+    def _all_together(self, first: log.Row, keeps: Sequence[log.Row], *, is_gain: bool) -> Replayed:
+        newest = keeps[-1]
+        what = f"{newest.target}, trial {newest.trial} against trial {first.trial}"
+        claimed = _product([_claim(row) for row in keeps])
+        again = self._unless_faulty(
+            what, newest, lambda: self._again(what, newest, first.kernel, claimed, is_gain=is_gain)
+        )
+        return replace(again, claimed=claimed)
+
+    def _unless_faulty(self, what: str, row: log.Row, measure: Callable[[], Replayed]) -> Replayed:
+        """One fault in a log ends no audit."""
+        try:
+            return measure()
+        except AutoresearchError as fault:
+            return Replayed(what, _claim(row), None, report.headline(fault))
+
+    def _again(self, what: str, row: log.Row, baseline: str, claimed: Interval, *, is_gain: bool) -> Replayed:
+        target = self._target(row)
+        candidate, before = self._source(row.kernel, row, target), self._source(baseline, row, target)
+        self.watch(f"{what}: measuring {self.pairs} pairs of processes")
+        try:
+            measured = _measure(replace(target, kernel=candidate), before, self.pairs, self.root, self.watch)
+        except AutoresearchError as failure:
+            return Replayed(what, claimed, None, report.headline(failure), is_gain)
+        return Replayed(what, claimed, measured, is_gain=is_gain)
+
+    def _target(self, row: log.Row) -> load.Target:
+        layouts = discover.discover(self.root, self.globs)
+        layout = next((layout for layout in layouts if layout.name == row.target), None)
+        if layout is None:
+            where = " or ".join(self.globs)
+            raise LogError(f"there is no target '{row.target}' in {where} below {self.root}; see --targets")
+        target = load.load(layout)
+        if target.fingerprint != row.harness:
+            raise LogError(
+                f"target '{row.target}': its files changed since trial {row.trial}; check out the commit of that "
+                f"row ({row.commit or 'none was noted'}) and run this again"
+            )
+        return target
+
+    def _source(self, sha256: str, row: log.Row, target: load.Target) -> Source:
+        """A kernel of the log, from the archive or from the commit of a row that names it."""
+        path = target.layout.kernel_path
+        named = [one for one in self.rows if one.kernel == sha256]
+        texts = (archive.find_kernel(self.root, one, path) for one in named)
+        text = next((text for text in texts if text is not None), None)
+        if text is None:
+            raise LogError(
+                f"trial {row.trial}: the kernel with sha256 {sha256[:12]} is not in the archive of {self.root}, "
+                f"or was changed"
+            )
+        return load.make_source(text, path)
 
 
-def audit(rows: Sequence[log.Row], root: Path, pairs: int, watch: Callable[[str], None]) -> Iterator[Replayed]:
-    """Every target's keeps since its newest baseline, one by one, and then all of them together."""
-    for target in sorted({row.target for row in rows}):
-        chain = [row for row in rows if row.target == target and row.status in history.KEPT]
-        first = max(i for i, row in enumerate(chain) if row.status == Status.BASELINE)
-        keeps = chain[first + 1 :]
-        for row in keeps:
-            yield replay(rows, row.trial, root, pairs, watch)
-        if len(keeps) > 1:
-            what = f"{target}, trial {keeps[-1].trial} against trial {chain[first].trial}"
-            claimed = _product([_claim(row) for row in keeps])
-            yield _measured_again(what, keeps[-1], chain[first].kernel, claimed, root, pairs, watch)
+_CLAIMS = (Status.KEEP, Status.DISCARD, Status.INCONCLUSIVE)
 
 
 def _claim(row: log.Row) -> Interval:
-    return Interval(float(row.ci_low), float(row.speedup), float(row.ci_high))
+    try:
+        return Interval(float(row.ci_low), float(row.speedup), float(row.ci_high))
+    except ValueError as error:
+        raise LogError(f"trial {row.trial}: its speed-up is no number; the row was changed") from error
 
 
 def _product(claims: Sequence[Interval]) -> Interval:
@@ -89,53 +169,17 @@ def _product(claims: Sequence[Interval]) -> Interval:
     return stats.LogEstimate(point - half, point, point + half).ratio()
 
 
-def _measured_again(
-    what: str,
-    row: log.Row,
-    baseline_sha256: str,
-    claimed: Interval,
-    root: Path,
-    pairs: int,
-    watch: Callable[[str], None],
-) -> Replayed:
-    target = load.load(_layout(row, root))
-    if target.fingerprint != row.harness:
-        raise LogError(
-            f"target '{row.target}': its files changed since trial {row.trial}; check out the commit of that row "
-            f"({row.commit or 'none was noted'}) and run this again"
-        )
-    candidate, baseline = (_source(root, sha256, row, target) for sha256 in (row.kernel, baseline_sha256))
-    watch(f"{what}: measuring {pairs} pairs of processes")
-    try:
-        measured = _measure(replace(target, kernel=candidate), baseline, pairs)
-    except AutoresearchError as failure:
-        return Replayed(what, claimed, None, report.headline(failure))
-    return Replayed(what, claimed, measured)
-
-
-def _layout(row: log.Row, root: Path) -> Layout:
-    layouts = discover.discover(root, discover.DEFAULT_GLOBS)
-    found = next((layout for layout in layouts if layout.name == row.target), None)
-    if found is None:
-        raise LogError(f"there is no target '{row.target}' below {root}; expected targets/{row.target}/kernels.py")
-    return found
-
-
-def _source(root: Path, sha256: str, row: log.Row, target: load.Target) -> Source:
-    text = archive.kernel(root, sha256)
-    if text is None:
-        raise LogError(f"trial {row.trial}: the kernel with sha256 {sha256[:12]} is not in the archive of {root}")
-    return load.make_source(text, target.layout.kernel_path)
-
-
-def _measure(target: load.Target, baseline: Source, pairs: int) -> Interval:
+def _measure(
+    target: load.Target, baseline: Source, pairs: int, root: Path, watch: Callable[[str], None]
+) -> Interval:
     """The overall speed-up over fresh pairs of processes, at published sizes first, then at hidden ones."""
+    known = archive.find_calibration(root, environment.host(), target.name)
+    rules, seed = calibration.widened(Rules(), known, target.name), seeds.secret_seed()
     workbench = Workbench(target, TIMEOUT_S, in_process=False)
-    rules, seed = Rules(), seeds.secret_seed()
     comparison = Comparison(target, baseline, rules, workbench, lambda *_: None)
     timed = [case for case in cases.cases(target) if case.timed]
     try:
-        with environment.timing_lock(lambda: None):
+        with environment.timing_lock(partial(watch, "waiting while another trial on this machine measures")):
             for case in timed:
                 comparison.measure_case(case, check.make_state(target, case, seeds.PUBLISHED_SEED), seed)
             for _ in range(pairs - 1):

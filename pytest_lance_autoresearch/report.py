@@ -221,16 +221,16 @@ def summary_line(summary: Summary) -> str:
     best = f"best is trial {summary.best_trial}" if summary.best_trial else "nothing kept yet"
     noise = f", intervals of +-{summary.noise * 100:.2f} %" if summary.noise is not None else ""
     return (
-        f"{summary.target}: {_many(summary.trials, 'trial')}, {_many(summary.keeps, 'keep')}, {best}, "
+        f"{summary.target}: {many(summary.trials, 'trial')}, {many(summary.keeps, 'keep')}, {best}, "
         f"claimed {summary.claimed_speedup:.3f}x since its baseline, "
-        f"{_many(summary.plateau, 'trial')} without a keep{noise}"
+        f"{many(summary.plateau, 'trial')} without a keep{noise}"
     )
 
 
 def verified(rows: int, measured: int, faults: int) -> str:
     """The end of a check of a log."""
-    found = "no fault" if faults == 0 else _many(faults, "fault")
-    return f"{found}: {_many(rows, 'row')}, {_many(measured, 'verdict')} computed again from raw windows"
+    found = "no fault" if faults == 0 else many(faults, "fault")
+    return f"{found}: {many(rows, 'row')}, {many(measured, 'verdict')} computed again from raw windows"
 
 
 def rejudged(trial: int, target: str, status: str, judgement: Judgement) -> str:
@@ -253,7 +253,7 @@ def audited(total: int, faults: int) -> str:
     if total == 0:
         return "nothing was kept since the baseline; there is nothing to measure again"
     found = "all replicate" if faults == 0 else f"{faults} {'does' if faults == 1 else 'do'} not replicate"
-    return f"{found}: {_many(total, 'claim')} measured again"
+    return f"{found}: {many(total, 'claim')} measured again"
 
 
 def _times(value: Interval) -> str:
@@ -261,10 +261,11 @@ def _times(value: Interval) -> str:
 
 
 def rejudged_total(changes: int) -> str:
-    return "every verdict stays" if changes == 0 else f"{_many(changes, 'verdict')} would change"
+    return "every verdict stays" if changes == 0 else f"{many(changes, 'verdict')} would change"
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """'1 row', '2 rows'"""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 

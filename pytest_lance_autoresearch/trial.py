@@ -185,11 +185,8 @@ class Trial:
 
     @property
     def _rules(self) -> Rules:
-        """Those of the command line; the intervals allow for what this host was seen to do, if that is more."""
-        rules, known = self.settings.rules, self._calibration
-        if known is None or known.target != self.target.name:
-            return rules
-        return replace(rules, process_sd=max(rules.process_sd, known.process_sd))
+        """Those of the command line, with the intervals that this host needs."""
+        return calibration.widened(self.settings.rules, self._calibration, self.target.name)
 
     @property
     def _checks_secretly(self) -> bool:

@@ -49,7 +49,9 @@ def test_the_loops_contract_gives_the_codes_own_numbers() -> None:
     assert said["time budget of a trial"].startswith(f"{RULES.max_seconds:g} s ")
     assert said["longest answer of a kernel"].startswith(f"{options.DEFAULT_TIMEOUT_S:g} s ")
     assert "pairs of fresh processes, with fresh inputs and hidden sizes" in said
-    assert said["pairs of fresh processes, with fresh inputs and hidden sizes"] == f"{judge.PAIRS_FOR_KEEP} or more"
+    assert (
+        said["pairs of fresh processes, with fresh inputs and hidden sizes"] == f"{judge.PAIRS_FOR_KEEP} or more"
+    )
     assert f"the speed is equal within {band}" in HARNESS
 
 

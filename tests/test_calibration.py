@@ -1,0 +1,543 @@
+"""What a host can tell apart: the figures of simulated runs, where they are kept, and a calibration whole."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+import shlex
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import toys
+from builders import CASES, block, each_window, everywhere, no_overhead, pair, quick, spread
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_lance_autoresearch import (
+    archive,
+    calibration,
+    discover,
+    environment,
+    load,
+    measure,
+    options,
+    process,
+    report,
+    trial,
+)
+from pytest_lance_autoresearch.calibration import Run
+from pytest_lance_autoresearch.cases import cases as cases_of
+from pytest_lance_autoresearch.errors import KernelRaised, TargetError
+from pytest_lance_autoresearch.measure import NO_HANDICAP, Handicap
+from pytest_lance_autoresearch.records import Calibration, Case, Interval, Rules
+
+SLOWER = -math.log1p(calibration.INJECTED)
+"""The log-ratio of a candidate that takes as much longer as is injected."""
+NORMAL_95 = statistics.NormalDist().inv_cdf(0.975)
+OTHER_HOST = "another (Some Processor @ 3/4 GHz)"
+FOUND = Calibration(
+    target="toy",
+    host=environment.host(),
+    time="2026-11-22T20:05:01+00:00",
+    runs=20,
+    seconds=12.4,
+    resolution=0.0061,
+    process_sd=0.0025,
+    injected=0.02,
+    seen=19,
+    measured=0.0214,
+)
+
+
+def run(point: float, width: float = 0.0, seconds: float = 1.0) -> Run:
+    """A run whose every case has this median."""
+    return Run(pair(everywhere(spread(point, width))), no_overhead(), seconds)
+
+
+def summarised(itself: Sequence[Run], slowed: Sequence[Run]) -> Calibration:
+    return calibration.summarise("demo", "here", itself, slowed)
+
+
+# The figures
+
+
+@pytest.mark.parametrize(
+    ("points", "square"),
+    [((0.0, 0.0), 0.0), ((0.01, -0.01), 1e-4), ((0.01, -0.01, 0.02, -0.02), 2.5e-4), ((0.01, 0.01), 1e-4)],
+)
+def test_the_resolution_is_how_far_a_kernel_seems_to_be_from_itself(
+    points: Sequence[float], square: float
+) -> None:
+    found = summarised([run(point) for point in points], [run(SLOWER)] * len(points))
+    assert found.resolution == pytest.approx(NORMAL_95 * math.sqrt(square), abs=1e-8)
+    assert found.process_sd == pytest.approx(math.sqrt(square), abs=1e-8)
+
+
+@pytest.mark.parametrize(("process_sd", "block_sd"), [(0.006, 0.004), (0.006, 0.0), (0.0, 0.03)])
+def test_what_differs_from_process_to_process_is_told_from_what_differs_from_block_to_block(
+    process_sd: float, block_sd: float
+) -> None:
+    random = np.random.default_rng(1)
+
+    def simulated() -> Run:
+        offset = random.normal(0, process_sd)
+        ratios = {case: list(random.normal(offset, block_sd, 16)) for case in CASES}
+        return Run(pair(ratios), no_overhead(), 1.0)
+
+    itself = [simulated() for _ in range(60)]
+    found = summarised(itself, itself)
+    se_of_medians = 1.2 * block_sd / math.sqrt(16 * len(CASES))
+    assert found.process_sd == pytest.approx(process_sd, abs=0.0025)
+    assert found.resolution == pytest.approx(NORMAL_95 * math.hypot(process_sd, se_of_medians), rel=0.2)
+
+
+def test_runs_that_agree_better_than_their_blocks_show_nothing_between_processes() -> None:
+    found = summarised([run(0.0, width=0.05)] * 3, [run(SLOWER)] * 3)
+    assert found.process_sd == 0.0
+
+
+def test_a_slow_down_is_seen_where_the_interval_excludes_equality_on_its_own_side() -> None:
+    allowed = NORMAL_95 * Rules().process_sd
+    seen = [run(SLOWER), run(-1.01 * allowed)]
+    unseen = [run(-0.99 * allowed), run(0.0), run(-SLOWER), run(SLOWER, width=0.5)]
+    assert summarised([run(0.0)] * 6, [*seen, *unseen]).seen == 2
+
+
+def test_what_was_measured_is_the_mean_slow_down() -> None:
+    slowed = [run(-math.log(1.01)), run(-math.log(1.04))]
+    found = summarised([run(0.0)] * 2, slowed)
+    assert found.measured == pytest.approx(math.sqrt(1.01 * 1.04) - 1, abs=1e-8)
+    assert found.injected == 0.02
+
+
+def test_a_slow_down_of_the_measure_is_no_part_of_the_resolution() -> None:
+    assert summarised([run(0.0)] * 3, [run(-0.5)] * 3).resolution == pytest.approx(0.0, abs=1e-8)
+
+
+def test_a_run_lasts_as_long_as_the_median_one_of_the_kernel_against_itself() -> None:
+    itself = [run(0.0, seconds=seconds) for seconds in (3.0, 90.0, 4.0)]
+    found = summarised(itself, [run(SLOWER, seconds=1000.0)] * 3)
+    assert (found.seconds, found.runs) == (4.0, 3)
+
+
+def test_a_calibration_says_of_what_and_when() -> None:
+    found = summarised([run(0.0)] * 3, [run(SLOWER)] * 3)
+    assert (found.target, found.host) == ("demo", "here")
+    time = datetime.fromisoformat(found.time)
+    assert time.tzinfo == UTC
+    assert time.microsecond == 0
+
+
+def test_disturbed_blocks_do_not_count() -> None:
+    quiet = run(0.01)
+    loud = each_window(block(CASES[0], 5.0, None), lambda window: replace(window, stolen_ns=10**7))
+    disturbed = replace(quiet, pair=replace(quiet.pair, blocks=(loud, *quiet.pair.blocks)))
+    found, expected = (summarised([one] * 2, [one] * 2) for one in (disturbed, quiet))
+    assert replace(found, time="") == replace(expected, time="")
+
+
+def test_what_the_runner_costs_is_taken_off() -> None:
+    """100 calls of 10 s against 5 s, half a second of which is the runner's."""
+    halved = replace(run(math.log(2)), overhead_ns=dict.fromkeys(CASES, 5e6))
+    found = summarised([halved], [halved])
+    assert found.resolution == pytest.approx(NORMAL_95 * math.log(9.5 / 4.5))
+    assert found.measured == pytest.approx(4.5 / 9.5 - 1)
+
+
+@quick
+@given(st.lists(st.floats(-0.05, 0.05), min_size=1, max_size=4), st.floats(0, 0.05))
+def test_which_of_two_equal_sides_is_called_the_baseline_changes_nothing(
+    points: list[float], width: float
+) -> None:
+    found, mirrored = (
+        summarised([run(sign * point, width) for point in points], [run(SLOWER)]) for sign in (1, -1)
+    )
+    assert mirrored.resolution == pytest.approx(found.resolution, abs=1e-8)
+    assert mirrored.process_sd == pytest.approx(found.process_sd, abs=1e-4)
+
+
+# The runs
+
+
+class Simulation:
+    """Stands for the measuring: `slowed` is what a run with a handicap gives, by case."""
+
+    def __init__(self, slowed: Mapping[str, Sequence[float]]) -> None:
+        self.itself = run(0.0)
+        self.slowed = Run(pair(slowed), no_overhead(list(slowed)), 1.0)
+        self.calls: list[tuple[int, Handicap]] = []
+        self.shown: list[tuple[str, int, int]] = []
+
+    def measure_run(
+        self,
+        _target: object,
+        _workbench: object,
+        _states: object,
+        seed: int,
+        handicap: Callable[[Case], Handicap] = lambda _: NO_HANDICAP,
+    ) -> Run:
+        self.calls.append((seed, handicap(Case("demo", None, "2x3", "flat", timed=True))))
+        return self.itself if self.calls[-1][1] == NO_HANDICAP else self.slowed
+
+    def show(self, what: str, done: int, total: int, speedup: Interval | None) -> None:
+        assert speedup is None
+        self.shown.append((what, done, total))
+
+
+Simulate = Callable[..., Simulation]
+
+
+@pytest.fixture
+def simulate(monkeypatch: pytest.MonkeyPatch) -> Simulate:
+    def simulated(slowed: Mapping[str, Sequence[float]] | None = None) -> Simulation:
+        simulation = Simulation(slowed or everywhere([SLOWER] * 4))
+        monkeypatch.setattr(calibration, "measure_run", simulation.measure_run)
+        return simulation
+
+    return simulated
+
+
+def calibrate(simulation: Simulation, is_over: Callable[[], bool] = lambda: True) -> Calibration:
+    target = cast("Any", SimpleNamespace(name="demo"))
+    return calibration.calibrate(target, cast("Any", None), {}, 100, is_over, simulation.show)
+
+
+@pytest.mark.parametrize(
+    ("over_after", "runs"),
+    [
+        (0, calibration.LEAST_RUNS),
+        (2 * calibration.LEAST_RUNS + 4, calibration.LEAST_RUNS + 2),
+        (999, calibration.RUNS),
+    ],
+)
+def test_runs_of_both_kinds_take_turns_until_the_time_or_the_runs_are_over(
+    simulate: Simulate, over_after: int, runs: int
+) -> None:
+    simulation = simulate()
+    found = calibrate(simulation, lambda: len(simulation.calls) >= over_after)
+    assert found.runs == runs
+    assert [handicap for _, handicap in simulation.calls] == [NO_HANDICAP, Handicap(0.0, 0.02)] * runs
+    assert len({seed for seed, _ in simulation.calls}) == 2 * runs
+    assert simulation.shown == [("calibrating", number + 1, calibration.RUNS) for number in range(runs)]
+
+
+def test_the_slowed_runs_are_not_taken_for_the_others(simulate: Simulate) -> None:
+    found = calibrate(simulate())
+    assert found.resolution == pytest.approx(0.0, abs=1e-8)
+    assert (found.target, found.host) == ("demo", environment.host())
+    assert found.seen == found.runs
+    assert found.measured == pytest.approx(calibration.INJECTED)
+
+
+@pytest.mark.parametrize(("moved", "said"), [(0.0, "+0.0"), (0.0099, "+1.0"), (-0.05, "-4.9")])
+def test_a_case_whose_time_does_not_move_is_refused_by_name(simulate: Simulate, moved: float, said: str) -> None:
+    simulation = simulate({**everywhere([SLOWER] * 4), CASES[1]: [-moved] * 4})
+    with pytest.raises(TargetError) as raised:
+        calibrate(simulation)
+    assert str(raised.value) == (
+        f"target 'demo': the time of 2x3-sorted moved by {said} % when its kernel was slowed by 2 %; "
+        f"expected the timed call to spend its time in kernels.py"
+    )
+
+
+@pytest.mark.parametrize(
+    "ratios",
+    [[-0.01] * 4, [-0.05] * 4, [0.0, 0.0, 0.0, -0.0101], [0.0, 0.0]],
+    ids=["half", "more", "a wide interval", "too few"],
+)
+def test_a_case_is_not_refused_while_its_time_may_have_moved(simulate: Simulate, ratios: list[float]) -> None:
+    simulation = simulate({**everywhere([SLOWER] * 4), CASES[1]: ratios})
+    assert calibrate(simulation).runs == calibration.LEAST_RUNS
+
+
+def test_all_slowed_runs_together_say_whether_the_time_moved(simulate: Simulate) -> None:
+    """Each has too few blocks to refuse anything by itself, and so have the least of them together."""
+    simulation = simulate(everywhere([0.0] * 2))
+    assert calibrate(simulation).seen == 0
+    with pytest.raises(TargetError, match="moved by"):
+        calibrate(simulation, lambda: len(simulation.calls) > 30)
+
+
+# Where it is kept
+
+
+def test_a_calibration_is_found_as_it_was_stored(tmp_path: Path) -> None:
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") is None
+    archive.store_calibration(tmp_path, FOUND)
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") == FOUND
+
+
+def test_a_new_calibration_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    newer = replace(FOUND, time="2026-11-23T09:00:00+00:00", seen=3)
+    for each in (FOUND, newer):
+        archive.store_calibration(tmp_path, each)
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") == newer
+    assert len(list((tmp_path / archive.FOLDER / "calibrations").iterdir())) == 1
+
+
+def test_the_newest_of_another_target_serves_a_target_without_its_own(tmp_path: Path) -> None:
+    days = {"a": "2026-11-20", "toy-2": "2026-11-22", "b": "2026-11-21"}
+    others = {name: replace(FOUND, target=name, time=f"{day}T09:00:00+00:00") for name, day in days.items()}
+    for each in others.values():
+        archive.store_calibration(tmp_path, each)
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") == others["toy-2"]
+    own = replace(FOUND, time="2025-01-01T00:00:00+00:00")
+    archive.store_calibration(tmp_path, own)
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") == own
+
+
+def test_the_calibration_of_another_host_is_never_found(tmp_path: Path) -> None:
+    archive.store_calibration(tmp_path, replace(FOUND, host=OTHER_HOST))
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") is None
+    archive.store_calibration(tmp_path, FOUND)
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") == FOUND
+    assert archive.find_calibration(tmp_path, OTHER_HOST, "toy") == replace(FOUND, host=OTHER_HOST)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\xff\xfe", b"{", b"[]", b"3", b"null", b"{}", b'{"target": "toy"}', b'{"unknown": 1}']
+)
+def test_a_file_that_cannot_be_read_counts_as_none(tmp_path: Path, text: bytes) -> None:
+    archive.store_calibration(tmp_path, FOUND)
+    (file,) = (tmp_path / archive.FOLDER / "calibrations").iterdir()
+    file.write_bytes(text)
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") is None
+    other = replace(FOUND, target="other")
+    archive.store_calibration(tmp_path, other)
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") == other
+
+
+def test_a_folder_in_its_place_counts_as_none(tmp_path: Path) -> None:
+    archive.store_calibration(tmp_path, FOUND)
+    (file,) = (tmp_path / archive.FOLDER / "calibrations").iterdir()
+    file.unlink()
+    file.mkdir()
+    assert archive.find_calibration(tmp_path, FOUND.host, "toy") is None
+
+
+# What a verdict makes of it
+
+
+def begun(root: Path, *, gate: bool = True, text: str = toys.KERNEL) -> trial.Trial:
+    loaded = load.load(discover.inspect(toys.write(root, text=text)))
+    return trial.Trial(loaded, cases_of(loaded), trial.Settings(root, gate=gate))
+
+
+def last_note(root: Path) -> str:
+    """The last thing that is said below a verdict."""
+    return begun(root).abandon().notes[-1]
+
+
+def test_a_verdict_quotes_the_calibration_of_its_host(tmp_path: Path) -> None:
+    archive.store_calibration(tmp_path, FOUND)
+    assert last_note(tmp_path) == (
+        "this host tells +-0.6 % on toy in 12 s; a slow-down of 2 % was seen in 19 of 20 runs, as +2.1 % "
+        "(calibrated 2026-11-22)"
+    )
+
+
+def test_a_verdict_quotes_another_target_s_calibration_under_that_target_s_name(tmp_path: Path) -> None:
+    archive.store_calibration(tmp_path, replace(FOUND, target="other"))
+    assert last_note(tmp_path).startswith("this host tells +-0.6 % on other in 12 s;")
+
+
+def test_a_verdict_without_a_calibration_says_how_to_get_one(tmp_path: Path) -> None:
+    archive.store_calibration(tmp_path, replace(FOUND, host=OTHER_HOST))
+    assert last_note(tmp_path) == (
+        "this host is not calibrated; pytest --autoresearch=toy --autoresearch-calibrate finds out what it can "
+        "tell apart"
+    )
+
+
+def test_where_there_is_no_verdict_no_calibration_is_quoted(tmp_path: Path) -> None:
+    archive.store_calibration(tmp_path, FOUND)
+    assert not any("this host" in note for note in begun(tmp_path, gate=False).abandon().notes)
+
+
+@pytest.mark.parametrize(
+    ("stored", "process_sd"),
+    [
+        (replace(FOUND, process_sd=0.01), 0.01),
+        (replace(FOUND, process_sd=0.0001), Rules().process_sd),
+        (replace(FOUND, process_sd=0.01, target="other"), Rules().process_sd),
+        (replace(FOUND, process_sd=0.01, host=OTHER_HOST), Rules().process_sd),
+    ],
+    ids=["more", "less", "another target", "another host"],
+)
+def test_a_verdict_allows_for_what_its_target_was_seen_to_do_here_if_that_is_more(
+    tmp_path: Path, stored: Calibration, process_sd: float
+) -> None:
+    archive.store_calibration(tmp_path, stored)
+    failing = begun(tmp_path, text="x = (")
+    with pytest.raises(KernelRaised):
+        failing.check_case(failing.cases[0])
+    failing.conclude()
+    (record,) = (tmp_path / archive.FOLDER / "trials").iterdir()
+    assert json.loads(record.read_text())["rules"]["process_sd"] == process_sd
+
+
+# The option, whole
+
+PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch-json=out.json")
+CALIBRATE = (*PLAIN, "--autoresearch=toy", "--autoresearch-calibrate")
+CHECKS = len(toys.CASES)
+WORK_IN_TARGET = """
+import numpy as np
+
+UNIT = "product"
+
+def ops(shape):
+    return 1
+
+def bind(impl, state):
+    kernel = impl.Kernel(state.weights)
+
+    def product(x):
+        for _ in range(100):
+            np.multiply(state.weights, x)
+        return kernel.product(x)
+
+    return product
+"""
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few and short windows, and a slow-down that no machine hides: every call takes twice as long."""
+    monkeypatch.setattr(calibration, "RUNS", 2)
+    monkeypatch.setattr(calibration, "LEAST_RUNS", 2)
+    monkeypatch.setattr(calibration, "INJECTED", 1.0)
+    monkeypatch.setattr(calibration, "Rules", functools.partial(Rules, blocks=6))
+    monkeypatch.setattr(options, "Rules", functools.partial(Rules, blocks=2))
+    monkeypatch.setattr(measure, "WINDOW_NS", 500_000)
+    monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
+    monkeypatch.setattr(process, "_IDLE_CPU_NS", 10**12)
+
+
+def told(root: Path) -> dict[str, Any]:
+    """The JSON twin of the run's only block."""
+    (found,) = json.loads((root / "out.json").read_text())["trials"]
+    return cast("dict[str, Any]", found)
+
+
+def kept(root: Path) -> Calibration | None:
+    return archive.find_calibration(root, environment.host(), "toy")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short")
+def test_a_calibration_is_said_and_kept_and_quoted_by_the_next_verdict(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    result = pytester.runpytest_inprocess(*CALIBRATE)
+    result.assert_outcomes(passed=CHECKS + 1)
+    assert result.ret == 0
+    found = kept(pytester.path)
+    assert found is not None
+    assert (found.runs, found.injected, found.target) == (2, 1.0, "toy")
+    assert found.measured > 0.5
+    assert f"reason: {report.calibrated(found)}" in result.outlines
+    assert f"correctness: pass ({CHECKS + 1} of {CHECKS + 1} items passed)" in result.outlines
+    assert (told(pytester.path)["verdict"], told(pytester.path)["geomean_ns_per_op"]) == (None, None)
+    assert not (pytester.path / "targets/toy/results.tsv").exists()
+
+    result = pytester.runpytest_inprocess(*PLAIN, "--autoresearch=toy", "--keep-gate")
+    result.assert_outcomes(passed=toys.ITEMS + 1)
+    assert f"note: {report.calibration_note(found, 'toy')}" in result.outlines
+    assert told(pytester.path)["notes"][-1].startswith(report.calibrated(found))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short")
+def test_a_target_that_works_outside_its_kernel_is_refused(pytester: pytest.Pytester) -> None:
+    text = toys.KERNEL.replace("REPEATS = 40", "REPEATS = 1")
+    toys.write(pytester.path, text=text, target=WORK_IN_TARGET)
+    result = pytester.runpytest_inprocess(*CALIBRATE)
+    result.assert_outcomes(passed=CHECKS, failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    sentence = (
+        r"target 'toy': the time of \d+x\d+-\w+ moved by [+-]\d+\.\d % when its kernel was slowed by 100 %; "
+        r"expected the timed call to spend its time in kernels\.py"
+    )
+    shown = next(i for i, line in enumerate(result.outlines) if re.fullmatch(sentence, line))
+    assert "test_calibration" in result.outlines[shown - 1]
+    assert re.fullmatch(f"invalid: {sentence}", told(pytester.path)["reason"])
+    assert kept(pytester.path) is None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short")
+def test_a_kernel_that_fails_while_it_is_calibrated_can_be_run_again(pytester: pytest.Pytester) -> None:
+    body = "self.calls = getattr(self, 'calls', 0) + 1\nreturn result + (self.calls > 4)"
+    toys.write(pytester.path, text=toys.kernel(body))
+    result = pytester.runpytest_inprocess(*CALIBRATE)
+    result.assert_outcomes(passed=CHECKS, failed=1)
+    assert kept(pytester.path) is None
+    assert told(pytester.path)["reason"].startswith("incorrect: 64x32-uniform, timed call ")
+    prefix = "run again: pytest "
+    command = next(line.removeprefix(prefix) for line in result.outlines if line.startswith(prefix))
+    again = pytester.runpytest_inprocess(*PLAIN, *shlex.split(command))
+    again.assert_outcomes(failed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short")
+def test_a_host_that_was_seen_to_vary_gets_wide_intervals(pytester: pytest.Pytester) -> None:
+    gate = (*PLAIN, "--autoresearch=toy", "--keep-gate", "--autoresearch-max-seconds=0.001")
+    toys.write(pytester.path)
+    assert pytester.runpytest_inprocess(*gate).ret == 0
+    archive.store_calibration(pytester.path, replace(FOUND, process_sd=2.0))
+    toys.write(pytester.path, text=toys.FASTER)
+    pytester.runpytest_inprocess(*gate)
+    speedup = told(pytester.path)["speedup"]
+    assert speedup["high"] / speedup["low"] > 1000
+
+
+@pytest.mark.slow
+def test_a_calibration_needs_one_process(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    result = pytester.runpytest_subprocess(*CALIBRATE, "-n1", "-rs")
+    result.assert_outcomes(passed=CHECKS, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*: timing needs one process; add -n0"])
+    assert kept(pytester.path) is None
+
+
+@pytest.mark.parametrize("how", ["option", "ini"])
+def test_a_calibration_takes_the_place_of_the_speed_items(pytester: pytest.Pytester, how: str) -> None:
+    toys.write(pytester.path)
+    if how == "ini":
+        pytester.makeini("[pytest]\nautoresearch_calibrate = true")
+    switch = ["--autoresearch-calibrate"] if how == "option" else []
+    result = pytester.runpytest_inprocess(*PLAIN, "--autoresearch=toy", "--collect-only", *switch)
+    items = [line.split("::")[1] for line in result.outlines if "::" in line]
+    assert [item.split("[")[0] for item in items] == ["test_correctness"] * CHECKS + ["test_calibration"]
+
+
+@pytest.mark.parametrize("arguments", [["--autoresearch=toy", "--keep-gate"], ["--keep-gate"], []])
+def test_a_calibration_beside_a_gate_or_of_no_target_is_refused(
+    pytester: pytest.Pytester, arguments: list[str]
+) -> None:
+    toys.write(pytester.path)
+    result = pytester.runpytest_inprocess(*PLAIN, "--autoresearch-calibrate", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines[0] == (
+        "ERROR: --autoresearch-calibrate is a run of its own; name its targets with --autoresearch=NAME, "
+        "without --keep-gate"
+    )
+
+
+def test_a_calibration_in_pytest_s_own_process_is_refused(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    result = pytester.runpytest_inprocess(*CALIBRATE, "--autoresearch-in-process")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines[0] == (
+        "ERROR: --autoresearch-calibrate measures, --autoresearch-in-process cannot; remove one"
+    )
