@@ -323,7 +323,8 @@ class Trial:
         figures = comparison.candidate_figures()
         reason = report.judged_reason(judgement, figures, self._rules)
         ended = self._ended(Status(judgement.kind), reason)
-        notes = ended.notes + self._share_note(judgement)
+        calibrated = report.calibration_note(self._calibration, self.target.name)
+        notes = (*ended.notes, calibrated, *self._share_note(judgement))
         disturbance = aggregate.disturbance(comparison.pairs())
         return replace(ended, figures=figures, judgement=judgement, disturbance=disturbance, notes=notes)
 
@@ -332,9 +333,6 @@ class Trial:
         if share is None or judgement.speedup is None:
             return ()
         return (report.share_note(share, judgement.speedup, self.target.wiring.UNIT),)
-
-    def _calibration_note(self) -> str:
-        return report.calibration_note(self._calibration, self.target.name) if self._gate else ""
 
     def _why_no_verdict(self) -> str:
         done = ("calibration", "") in self._done and self._calibration
@@ -372,7 +370,7 @@ class Trial:
             windows=self._count_windows(),
             baseline_trial=row.trial if row else None,
             gated=self._gate is not None,
-            notes=tuple(filter(None, [environment.missing(), self._calibration_note()])),
+            notes=tuple(filter(None, [environment.missing()])),
         )
 
     def _count_windows(self) -> int:

@@ -70,8 +70,6 @@ def test_an_identical_kernel_is_discarded_at_once(judged: pytest.Pytester) -> No
         "nothing was measured",
         "trial": "2",
         "log": str(judged.path / "targets/toy/results.tsv"),
-        "note": "this host is not calibrated; "
-        "pytest --autoresearch=toy --autoresearch-calibrate finds out what it can tell apart",
     }
     assert [row.status for row in rows(judged.path)] == ["baseline", "discard"]
 

@@ -58,7 +58,7 @@ def test_another_form(pytester: pytest.Pytester, body: str, sentence: str) -> No
         ("return result.view(np.recarray)", "returned a recarray; expected numpy.ndarray or a tuple of them"),
         ("return result.astype('c16')", "returned an array of dtype complex128; expected plain numbers"),
         ("return (result,) * 9", "returned a tuple of 9; expected 8 arrays at most"),
-        ("return np.zeros(2**21)", "returned 16777216 bytes; there is room for 1048576"),
+        ("return np.zeros(2**21)", "returned 16777216 bytes; there is room for 32768"),
     ],
 )
 def test_no_array(pytester: pytest.Pytester, body: str, sentence: str) -> None:

@@ -182,7 +182,7 @@ def steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
     monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
     monkeypatch.setattr(trial, "PROPERTY_EXAMPLES", 20)
-    monkeypatch.setattr(options, "Rules", functools.partial(records.Rules, blocks=6))
+    monkeypatch.setattr(options, "Rules", functools.partial(records.Rules, blocks=8))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # its own lock: nobody waits for these times
 
 
