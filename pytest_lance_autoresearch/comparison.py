@@ -64,6 +64,8 @@ class Comparison:
         self._handicap = handicap
         self.looks = 0
         """Taken so far; what the confidence was spent on."""
+        self._so_far: Interval | None = None
+        """The speed-up at the last look, for whoever watches."""
         self._sides: _Sides | None = None
         self._ended: list[PairRecord] = []
         self._overhead_ns: dict[str, float] = {}
@@ -85,7 +87,8 @@ class Comparison:
             judgement = judge.look(self._evidence(seconds()), self._rules)
             if judgement.kind is not Kind.MORE:
                 return judgement
-            self._show("measuring again in fresh processes", 0, 0, judgement.speedup)
+            self._so_far = judgement.speedup
+            self._show("measuring again in fresh processes", 0, 0, self._so_far)
             self.measure_again(timed, seed, lambda: seconds() >= self._rules.max_seconds)
 
     def measure_again(self, timed: Sequence[Case], seed: int, is_over: Callable[[], bool] = lambda: False) -> None:
@@ -144,7 +147,7 @@ class Comparison:
         with environment.placed([null.pid, sides.baseline.pid, sides.candidate.pid]):
             bench = self._plan(sides, case, state, seed, stream)
             for _ in range(2 * wanted):
-                self._show(case.id, undisturbed, wanted, None)
+                self._show(case.id, undisturbed, wanted, self._so_far)
                 block = measure.measure_block(bench, sides.baseline, sides.candidate, thorough=thorough)
                 sides.blocks.append(block)
                 undisturbed += not aggregate.is_disturbed(block)

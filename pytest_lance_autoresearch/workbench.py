@@ -8,13 +8,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch import load, report
+from pytest_lance_autoresearch import load, policy, report
 from pytest_lance_autoresearch.errors import (
     AutoresearchError,
     KernelCrashed,
     KernelFailure,
     KernelIncorrect,
     KernelRaised,
+    KernelRefused,
     KernelTimeout,
 )
 from pytest_lance_autoresearch.inprocess import InProcessRunner
@@ -44,7 +45,8 @@ class Workbench:
         self._measured: KernelProcess | None = None
         self._null: KernelProcess | None = None
         self._ends: list[KernelFailure] = []
-        self._load_failure: KernelFailure | None = None
+        violation = "" if in_process else policy.violation(target.kernel.text)
+        self._load_failure: KernelFailure | None = KernelRefused(violation) if violation else None
 
     def checker(self) -> Runner:
         """Where correctness runs; a new process when the last one ended."""

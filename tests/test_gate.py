@@ -135,6 +135,7 @@ def test_a_slower_kernel_is_discarded_with_both_numbers(judged: pytest.Pytester)
         ),
     ],
 )
+@pytest.mark.usefixtures("any_source")
 @pytest.mark.parametrize("stop", [[], ["-x"]])
 def test_a_failed_trial_has_a_row_and_no_time(
     judged: pytest.Pytester, text: str, status: str, stop: list[str]

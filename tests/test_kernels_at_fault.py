@@ -11,6 +11,8 @@ ONE = "targets/toy/kernels.py::test_correctness[64x32-uniform]"
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch-timeout=2")
 RUN_AGAIN = f"run again: pytest '{ONE}'"
 
+pytestmark = pytest.mark.usefixtures("any_source")
+
 
 def failure(pytester: pytest.Pytester, text: str, *options: str) -> list[str]:
     """What is said of one case of this kernel; nothing else fails and no warning is given."""

@@ -618,7 +618,7 @@ FAILING = [
 ]
 
 
-@pytest.mark.usefixtures("brief")
+@pytest.mark.usefixtures("brief", "any_source")
 @pytest.mark.parametrize(("text", "sentence"), FAILING, ids=["wrong", "crash", "raise", "hang", "syntax"])
 def test_a_kernel_that_fails_now_could_not_be_measured_again(
     path: Path, started: list[tuple[str, int]], say: Say, text: str, sentence: str

@@ -1,0 +1,192 @@
+"""What a kernel's source may contain: honest kernels pass, and each rule is refused with its sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import toys
+from builders import quick
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_lance_autoresearch import policy
+
+ROOT = Path(__file__).resolve().parent.parent
+
+HONEST = {
+    "a compiled loop": """
+        import numpy as np
+        from numba import njit, prange
+        from numpy.typing import NDArray
+
+        @njit('void(f4[:],f4[:,:])', fastmath=True, cache=True, parallel=False, nogil=True)
+        def f(out, rows):
+            for i in prange(len(rows)):
+                out[i] = rows[i].sum()
+    """,
+    "a fallback import, a lookup table, a global, a word that sounds bad": '''
+        """Keeps a cache of plans to save time; never skips; __dict__ is not used."""
+        try:
+            from numba import njit
+        except ImportError:
+            def njit(function): return function
+        import numpy as np
+        import functools, math
+        from dataclasses import dataclass, field
+        TABLE = ('''
+    + "0, " * 256
+    + '''1)
+        _warm = False
+
+        @functools.lru_cache(maxsize=8)
+        def plan(n):
+            """Once per size."""
+            global _warm
+            _warm = True
+            return np.argsort(np.arange(n) % 8)
+    ''',
+    "a class with buffers": """
+        import numpy as np
+        class Kernel:
+            __slots__ = ("base", "buffer")
+            def __init__(self, base):
+                super().__init__()
+                self.base = base
+                self.buffer = np.empty(self.base.shape, np.float32)
+            def __call__(self, query):
+                np.multiply(self.base, query, out=self.buffer)
+                self.buffer[0] += 1
+                return self.buffer[:4], getattr(self, "buffer")
+    """,
+    "types for readers": """
+        from __future__ import annotations
+        from typing import TYPE_CHECKING, NamedTuple
+        from numba import typed, types
+        from numba.experimental import jitclass
+        class Pair(NamedTuple):
+            a: int
+            b: int
+        if __name__ == "__main__":
+            pass
+    """,
+    "nothing": "",
+    "no Python at all": "def f(:",
+}
+
+
+def source(text: str) -> bytes:
+    lines = [line.removeprefix("        ") for line in text.strip("\n").split("\n")]
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("text", HONEST.values(), ids=HONEST)
+def test_an_honest_kernel_passes(text: str) -> None:
+    assert policy.violation(source(text)) == ""
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("**/targets/*/kernels.py")), ids=lambda path: path.parent.name)
+def test_every_kernel_of_this_repository_passes(path: Path) -> None:
+    assert policy.violation(path.read_bytes()) == ""
+
+
+NO_FILES = "a kernel reaches no files, threads or foreign memory"
+NO_FRAMES = "a kernel reaches no files, frames or foreign memory"
+MAY = ", ".join(policy.MODULES[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "sentence"),
+    [
+        ("import os", 1, f"imports 'os'; a kernel may import {MAY}"),
+        ("import numpy as np, sys", 1, f"imports 'sys'; a kernel may import {MAY}"),
+        ("\n\ndef f():\n    import threading", 4, f"imports 'threading'; a kernel may import {MAY}"),
+        ("from ctypes import *", 1, f"imports 'ctypes'; a kernel may import {MAY}"),
+        ("from . import reference", 1, f"imports 'None.reference'; a kernel may import {MAY}"),
+        ("import numpy.ctypeslib", 1, f"imports 'numpy.ctypeslib'; {NO_FILES}"),
+        ("from numba.core import cgutils", 1, f"imports 'numba.core'; {NO_FILES}"),
+        ("from numba.extending import intrinsic", 1, f"imports 'numba.extending.intrinsic'; {NO_FILES}"),
+        ("from numpy.lib.stride_tricks import as_strided", 1, f"imports 'numpy.lib'; {NO_FILES}"),
+        ("from numba import objmode", 1, f"imports 'numba.objmode'; {NO_FILES}"),
+        ("import numpy as np\nx = np.lib.stride_tricks", 2, f"uses 'numpy.lib'; {NO_FILES}"),
+        ("import numpy as n\nn.load('/dev/shm/x')", 2, f"uses 'numpy.load'; {NO_FILES}"),
+        ("import numba\nnumba.set_num_threads(2)", 2, f"uses 'numba.set_num_threads'; {NO_FILES}"),
+        ("import numpy as np\nnp.allclose = print", 2, "changes 'numpy.allclose'; modules stay as they are"),
+        ("import numpy as np\ndel np.allclose", 2, "changes 'numpy.allclose'; modules stay as they are"),
+        ("import numpy as np\nnp.random.seed += 1", 2, "changes 'numpy.random.seed'; modules stay as they are"),
+        ("exec('import os')", 1, "uses 'exec'; a kernel runs no code but its own"),
+        ("f = eval", 1, "uses 'eval'; a kernel runs no code but its own"),
+        ("open('x')", 1, "uses 'open'; a kernel runs no code but its own"),
+        ("m = __import__('os')", 1, "uses '__import__'; a kernel runs no code but its own"),
+        ("setattr(x, 'y', 1)", 1, "uses 'setattr'; a kernel runs no code but its own"),
+        ("b = __builtins__", 1, "uses '__builtins__'; a kernel needs no such name"),
+        ("x = ().__class__", 1, "uses '.__class__'; a kernel needs no such attribute"),
+        ("getattr(x, '__globals__')", 1, "names '__globals__' in a string; a kernel needs no such attribute"),
+        (
+            "def f(e): return e.tb_frame",
+            1,
+            f"uses '.tb_frame'; {NO_FRAMES}",
+        ),
+        ("def f(q): return q.ctypes", 1, f"uses '.ctypes'; {NO_FRAMES}"),
+        ("def f(q): return q.base", 1, "uses '.base'; a kernel sees the arguments of its own call only"),
+        (
+            "class A:\n    def __eq__(self, other): return True",
+            2,
+            "defines '__eq__'; a kernel's class may define " + ", ".join(sorted(policy.SPECIAL_METHODS)),
+        ),
+        (
+            "import numpy as np\nclass A(np.ndarray): pass",
+            2,
+            "derives a class from 'numpy.ndarray'; results are plain arrays",
+        ),
+        ("@njit(parallel=True)\ndef f(): pass", 1, "asks for parallel code; one thread is the rule"),
+        ("@njit(parallel=on)\ndef f(): pass", 1, "asks for parallel code; one thread is the rule"),
+        (f"x = '{'a' * 5000}'", 1, "a string of 5000 characters; expected 4096 at most"),
+        (
+            f"x = [{'0, ' * 2000}]",
+            1,
+            "a literal of 2000 entries; expected 1024 at most",
+        ),
+        (
+            f"x = {{{', '.join(f'{i}: 0' for i in range(1025))}}}",
+            1,
+            "a literal of 1025 entries; expected 1024 at most",
+        ),
+    ],
+)
+def test_what_a_kernel_may_not_contain(text: str, line: int, sentence: str) -> None:
+    assert policy.violation(text.encode()) == f"kernels.py, line {line}: {sentence}"
+
+
+def test_a_huge_file_is_refused() -> None:
+    text = b"#" * (policy.MAX_BYTES + 1)
+    assert (
+        policy.violation(text) == f"kernels.py: {policy.MAX_BYTES + 1} bytes; expected {policy.MAX_BYTES} at most"
+    )
+    assert policy.violation(text[1:]) == ""
+
+
+def test_the_first_of_several_is_named() -> None:
+    assert policy.violation(b"x = 1\nexec('')\nimport os").startswith("kernels.py, line 2: uses 'exec'")
+
+
+@quick
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_give_a_sentence_or_nothing(text: bytes) -> None:
+    assert policy.violation(text) == "" or policy.violation(text).startswith("kernels.py")
+
+
+def test_a_kernel_with_such_a_source_is_never_run(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, "toy", toys.kernel("return result", "import os; os.abort()"))
+    result = pytester.runpytest("-q", "-p", "no:randomly", "--autoresearch=toy", "--keep-gate")
+    assert result.ret == 13
+    line = toys.kernel("", "import os").splitlines().index("import os") + 1
+    sentence = f"kernels.py, line {line}: imports 'os'; a kernel may import {MAY}"
+    result.stdout.fnmatch_lines([f"reason: invalid: {sentence}"])
+    assert "not run" not in str(result.stdout)
+
+
+def test_a_kernel_under_a_debugger_may_contain_anything(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, "toy", toys.kernel("return result", "import os"))
+    command = ("-q", "-p", "no:randomly", "--autoresearch=toy", "--autoresearch-in-process", "-k", "correctness")
+    assert pytester.runpytest(*command).ret == 0
