@@ -137,15 +137,15 @@ def record(wanted: int) -> None:
     recorders = {folder: Recorder(folder) for folder in TARGETS}
     for number in range(wanted):
         for setting in settings():
-            enough = wanted if setting.injected == "none" else wanted // 5
+            every = 1 if setting.injected == "none" else 5
             have = _whole_lines(setting.file)
-            if have > number or have >= enough:
+            if have > number // every or have >= wanted // every:
                 continue
             with load_on_the_machine(setting.loaded), environment.timing_lock(lambda: None):
                 line = recorders[setting.folder].pair(number, setting.injected)
             with setting.file.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-            print(f"{setting.name}: {have + 1} of {enough}, {line['seconds']:.1f} s", flush=True)
+            print(f"{setting.name}: {have + 1} of {wanted // every}, {line['seconds']:.1f} s", flush=True)
 
 
 def _whole_lines(path: Path) -> int:

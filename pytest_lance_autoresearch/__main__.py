@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from pytest_lance_autoresearch import archive, discover, history, log, replay, report
+from pytest_lance_autoresearch import archive, discover, history, log, log_report, replay
 from pytest_lance_autoresearch.errors import AutoresearchError
 
 FOUND, UNREADABLE = 1, 2
@@ -27,7 +27,7 @@ def show_log(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
         told = {"targets": list(map(asdict, summaries)), "rows": list(map(asdict, rows))}
         print(json.dumps(told, indent=2))
         return 0
-    print("\n".join([*report.log_table(rows), "", *map(report.summary_line, summaries)]))
+    print("\n".join([*log_report.log_table(rows), "", *map(log_report.summary_line, summaries)]))
     return 0
 
 
@@ -35,7 +35,7 @@ def verify(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """Every row's hashes, its place in the chain, and its verdict computed again from the raw windows."""
     faults = list(history.faults(rows, arguments.root))
     measured = sum(history.is_measured(row) for row in rows)
-    print("\n".join([*faults, report.verified(len(rows), measured, len(faults))]))
+    print("\n".join([*faults, log_report.verified(len(rows), measured, len(faults))]))
     return FOUND if faults else 0
 
 
@@ -52,15 +52,15 @@ def rejudge(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
         )
         judgement = history.judged_again(record, row, rules)
         changes += judgement.kind.value != row.status
-        print(report.rejudged(row.trial, row.target, row.status, judgement))
-    print(report.rejudged_total(changes))
+        print(log_report.rejudged(row.trial, row.target, row.status, judgement))
+    print(log_report.rejudged_total(changes))
     return FOUND if changes else 0
 
 
 def replay_row(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """One trial's kernel against its baseline again, measured now."""
     found = _auditor(arguments, rows).replay(arguments.trial)
-    print(report.replayed(found))
+    print(log_report.replayed(found))
     return 0 if found.replicates else FOUND
 
 
@@ -68,10 +68,10 @@ def audit(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """Every keep since the baseline, and all of them together, measured now beside what the log claims."""
     faults = total = 0
     for found in _auditor(arguments, rows).audit():
-        print(report.replayed(found), flush=True)
+        print(log_report.replayed(found), flush=True)
         total += 1
         faults += not found.replicates
-    print(report.audited(total, faults))
+    print(log_report.audited(total, faults))
     return FOUND if faults else 0
 
 

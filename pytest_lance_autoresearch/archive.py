@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +59,9 @@ def find_calibration(root: Path, host: str, target: str) -> Calibration | None:
     found = []
     for path in (root / FOLDER / "calibrations").glob(f"*-{_host_name(host)}.json"):
         with suppress(OSError, ValueError, TypeError):
-            found.append(Calibration(**json.loads(path.read_bytes())))
+            one = Calibration(**json.loads(path.read_bytes()))
+            datetime.fromisoformat(one.time)
+            found += [one] if math.isfinite(one.process_sd + one.resolution + one.seconds + one.measured) else []
     return max(found, key=lambda one: (one.target == target, one.time), default=None)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import archive, environment, load, log, report
+from pytest_lance_autoresearch import archive, environment, load, log, report, wording
 from pytest_lance_autoresearch.errors import LogError
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ def _row(outcome: Outcome, target: Target, kernel: str, record: str, description
         ci_high=f"{speedup.high:.5f}" if speedup else "",
         worst_case=worst or "",
         worst_speedup=f"{judgement.cases[worst].point:.5f}" if judgement and worst else "",
-        geomean_ns=report.ns(figures.geomean_ns_per_op) if figures else "",
+        geomean_ns=wording.ns(figures.geomean_ns_per_op) if figures else "",
         unit=outcome.unit,
-        peak_rss_mb=f"{figures.peak_rss_bytes / report.MB:.1f}" if figures else "",
+        peak_rss_mb=f"{figures.peak_rss_bytes / wording.MB:.1f}" if figures else "",
         windows=str(outcome.windows),
         seconds=f"{outcome.seconds:.1f}",
         kernel=kernel,

@@ -212,11 +212,19 @@ def _sentence(item: pytest.Item, fault: AutoresearchError) -> str:
     lines = [str(fault)]
     seed = getattr(fault, "seed", None)
     if not collect.is_gate(item) and not isinstance(fault, TargetError):
-        again = f"pytest {shlex.quote(item.nodeid)}"
+        again = _command(item)
         if isinstance(fault, KernelIncorrect):
             lines.append(f"seed: {'published' if seed is None else seed}")
         lines.append(f"run again: {again}{'' if seed is None else f' --autoresearch-seed={seed}'}")
     return "\n".join(lines)
+
+
+def _command(item: pytest.Item) -> str:
+    """What runs just this item again; a calibration is an item only where it was asked for."""
+    module = collect.kernel_module(item)
+    if module is not None and item.name == collect.CALIBRATION:
+        return f"pytest --autoresearch={module.layout.name} --autoresearch-calibrate"
+    return f"pytest {shlex.quote(item.nodeid)}"
 
 
 def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from pytest_lance_autoresearch.load import Target
 
+CONFINED = True
+"""Whether workers lock themselves in, where the system lets them; what lies behind must hold without it."""
 GRACE_S = 2.0
 """How much longer than the worker's own watchdog the parent waits, so that its traceback arrives."""
 LOG_TAIL_BYTES = 1500
@@ -75,12 +77,13 @@ class KernelProcess:
 
     def _spawn(self, folder: Path) -> None:
         (folder / "work").mkdir()
+        (folder / "numba").mkdir()
         (folder / "kernels.py").write_bytes(self._source.text)
         self._log = (folder / "log").open("w+b")
         order_read, self._order_fd = os.pipe()
         self._answer_fd, answer_write = os.pipe()
         fds = (self._arena.fd, order_read, answer_write)
-        arguments = (*fds, self._arena.size, self._timeout_s)
+        arguments = (*fds, self._arena.size, self._timeout_s, "confined" if CONFINED else "free")
         self._process = subprocess.Popen(
             [sys.executable, "-I", worker.__file__, *map(str, arguments)],
             stdin=subprocess.DEVNULL,

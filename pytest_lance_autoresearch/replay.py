@@ -26,6 +26,7 @@ from pytest_lance_autoresearch import (
     report,
     seeds,
     stats,
+    wording,
 )
 from pytest_lance_autoresearch.comparison import Comparison
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
@@ -73,7 +74,7 @@ class Auditor:
         """A row's kernel against the kernel that was its baseline; AutoresearchError when it cannot be had."""
         row = next((row for row in self.rows if row.trial == number), None)
         if row is None:
-            raise LogError(f"there is no trial {number}; the log has {report.many(len(self.rows), 'row')}")
+            raise LogError(f"there is no trial {number}; the log has {wording.many(len(self.rows), 'row')}")
         if not history.is_measured(row) or row.status not in _CLAIMS:
             raise LogError(
                 f"trial {number} ended as '{row.status}' without a measurement; there is nothing to replay"

@@ -217,7 +217,7 @@ class Trial:
         try:
             yield
         except AutoresearchError as failure:
-            if isinstance(failure, KernelFailure) and item[0] in ("speed", "untimed"):
+            if isinstance(failure, KernelFailure) and item[0] in ("speed", "untimed", "calibration"):
                 failure.seed = self._seed
             self.failures.append(failure)
             if self._workbench.lost_a_process(failure):
@@ -335,8 +335,11 @@ class Trial:
         return (report.share_note(share, judgement.speedup, self.target.wiring.UNIT),)
 
     def _why_no_verdict(self) -> str:
-        done = ("calibration", "") in self._done and self._calibration
-        return report.calibrated(done) if done else report.NO_GATE
+        if not self.settings.calibrate:
+            return report.NO_GATE
+        if self._calibration is None or ("calibration", "") not in self._done:
+            return report.partial_reason(len(self._done & self.expected()), len(self.expected()))
+        return report.calibrated(self._calibration)
 
     def _failed(self, failure: AutoresearchError) -> Outcome:
         status = failure.status if isinstance(failure, KernelFailure) else Status.INVALID

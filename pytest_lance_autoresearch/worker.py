@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from pytest_lance_autoresearch import load, wire
+from pytest_lance_autoresearch import load, sandbox, wire
 from pytest_lance_autoresearch.handicap import handicapped
 
 LENGTH = struct.Struct("<q")
@@ -155,6 +155,8 @@ def describe(error: BaseException) -> str:
 def main() -> None:
     memory_fd, order_fd, answer_fd, size = map(int, sys.argv[1:5])
     timeout_s = float(sys.argv[5])
+    if sys.argv[6] == "confined":
+        sandbox.confine([str(Path.cwd()), os.environ["NUMBA_CACHE_DIR"]])
     faulthandler.enable()
     # The watchdog: a traceback, then the signal's default, the end. It works inside compiled loops, needs no
     # thread, and ends a hanging kernel even when the parent is gone.

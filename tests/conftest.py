@@ -9,7 +9,7 @@ import numpy.random  # noqa: F401
 import pytest
 
 import pytest_lance_autoresearch.trial  # noqa: F401
-from pytest_lance_autoresearch import policy
+from pytest_lance_autoresearch import policy, process
 
 
 @pytest.fixture(autouse=True)
@@ -26,5 +26,6 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def any_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels may contain anything: what lies behind the reading of their source must hold without it."""
+    """Kernels may contain anything, and do anything: what lies behind these two locks must hold without them."""
     monkeypatch.setattr(policy, "violation", lambda _: "")
+    monkeypatch.setattr(process, "CONFINED", False)

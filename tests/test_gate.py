@@ -118,7 +118,8 @@ def test_a_slower_kernel_is_discarded_with_both_numbers(judged: pytest.Pytester)
     assert block(result)["correctness"] == f"pass ({toys.ITEMS} of {toys.ITEMS} items passed)"
     result.stdout.re_match_lines([r"discard: geomean [\d.]+ -> [\d.]+ us/product \(\+\d+\.\d %\)"])
     row = rows(judged.path)[-1]
-    assert (row.status, row.windows) == ("discard", str(16 * 4 * len(toys.TIMED)))
+    assert row.status == "discard"
+    assert int(row.windows) >= 16 * 4 * len(toys.TIMED)  # more where the machine was disturbed
     assert float(row.ci_high) < 1
 
 

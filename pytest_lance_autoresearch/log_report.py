@@ -1,0 +1,82 @@
+"""The words about a log: its rows, whether it holds, what was measured again.
+
+Owns every sentence of the command line that reads logs. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pytest_lance_autoresearch.records import Judgement, Kind
+from pytest_lance_autoresearch.wording import change, many, speedup, time, times
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.history import Summary
+    from pytest_lance_autoresearch.log import Row
+    from pytest_lance_autoresearch.replay import Replayed
+
+DESCRIPTION_WIDTH = 60
+
+
+def log_table(rows: Sequence[Row]) -> list[str]:
+    """The rows of a log, short enough to read."""
+    head = ("trial", "time", "target", "status", "change of time", "geomean", "description")
+    body = [
+        (
+            str(row.trial),
+            row.time[:16].replace("T", " "),
+            row.target,
+            row.status,
+            change(float(row.speedup)) if row.speedup else "",
+            f"{time(float(row.geomean_ns))}/{row.unit}" if row.geomean_ns else "",
+            row.description if len(row.description) <= DESCRIPTION_WIDTH else f"{row.description[:57]}...",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in (head, *body)]
+
+
+def summary_line(summary: Summary) -> str:
+    """A target's history in one line."""
+    best = f"best is trial {summary.best_trial}" if summary.best_trial else "nothing kept yet"
+    noise = f", intervals of +-{summary.noise * 100:.2f} %" if summary.noise is not None else ""
+    return (
+        f"{summary.target}: {many(summary.trials, 'trial')}, {many(summary.keeps, 'keep')}, {best}, "
+        f"claimed {summary.claimed_speedup:.3f}x since its baseline, "
+        f"{many(summary.plateau, 'trial')} without a keep{noise}"
+    )
+
+
+def verified(rows: int, measured: int, faults: int) -> str:
+    """The end of a check of a log."""
+    found = "no fault" if faults == 0 else many(faults, "fault")
+    return f"{found}: {many(rows, 'row')}, {many(measured, 'verdict')} computed again from raw windows"
+
+
+def rejudged(trial: int, target: str, status: str, judgement: Judgement) -> str:
+    """One trial under other thresholds."""
+    word = judgement.kind.value if judgement.kind is not Kind.MORE else "undecided"
+    same = "as before" if word == status else f"was {status}"
+    return f"trial {trial}, {target}: {word} ({judgement.cause}), {same}, {speedup(judgement.speedup)}"
+
+
+def replayed(found: Replayed) -> str:
+    """A claim and what was measured now."""
+    claimed = f"{found.what}: claimed {times(found.claimed)}"
+    if found.measured is None:
+        return f"{claimed}; could not be measured again: {found.fault}"
+    word = "replicates" if found.replicates else "DOES NOT REPLICATE"
+    return f"{claimed}, measured {times(found.measured)}: {word}"
+
+
+def audited(total: int, faults: int) -> str:
+    if total == 0:
+        return "nothing was kept since the baseline; there is nothing to measure again"
+    found = "all replicate" if faults == 0 else f"{faults} {'does' if faults == 1 else 'do'} not replicate"
+    return f"{found}: {many(total, 'claim')} measured again"
+
+
+def rejudged_total(changes: int) -> str:
+    return "every verdict stays" if changes == 0 else f"{many(changes, 'verdict')} would change"

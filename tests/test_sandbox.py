@@ -1,0 +1,140 @@
+"""A confined kernel computes, and does nothing else: tried in real workers, on systems that have the locks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import toys
+
+from pytest_lance_autoresearch import discover, load, policy, sandbox
+from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
+from pytest_lance_autoresearch.process import KernelProcess
+
+needs_linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "aarch64"),
+    reason="seccomp and Landlock are Linux's",
+)
+HAS_LANDLOCK = "landlock" in (
+    Path("/sys/kernel/security/lsm").read_text() if Path("/sys/kernel/security/lsm").exists() else "landlock"
+)
+needs_landlock = pytest.mark.skipif(not HAS_LANDLOCK, reason="this kernel was built without Landlock")
+
+
+def start(tmp_path: Path, setup: str) -> KernelProcess:
+    """A worker in which `setup` ran when the kernel was loaded."""
+    target = load.load(discover.inspect(toys.write(tmp_path, text=toys.kernel("return result", setup))))
+    return KernelProcess(target, target.kernel, 10.0)
+
+
+@pytest.fixture(autouse=True)
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "violation", lambda _: "")
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    "what",
+    [
+        "import threading; threading.Thread(target=print).start()",
+        "import os; os.fork()",
+        "import subprocess; subprocess.run(['/bin/true'])",
+        "import os; os.execv('/bin/true', ['true'])",
+        "import socket; socket.socket()",
+        "import socket; socket.socketpair()",
+        "import os; os.kill(os.getppid(), 9)",
+        "import os; os.nice(1)",
+        "import os; os.sched_setaffinity(0, {0})",
+        "import os; os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))",
+        "import multiprocessing as m; m.get_context('spawn').Process(target=print).start()",
+    ],
+)
+def test_a_kernel_starts_nothing_and_changes_nothing_about_its_scheduling(tmp_path: Path, what: str) -> None:
+    with pytest.raises(KernelRaised, match=r"not permitted|can't start new thread"):
+        start(tmp_path, what)
+
+
+@needs_linux
+@needs_landlock
+@pytest.mark.parametrize(
+    "what",
+    [
+        "open({file!r}, 'a')",
+        "import os; os.truncate({file!r}, 0)",
+        "import os; os.unlink({file!r})",
+        "import os; os.rename({file!r}, {file!r} + '.old')",
+        "import os; os.mkdir({file!r} + '.d')",
+        "import os; os.symlink({file!r}, {file!r} + '.l')",
+        "open('/dev/shm/answers', 'w')",
+        "import os; open(f'/proc/{{os.getppid()}}/mem', 'rb')",
+    ],
+)
+def test_a_kernel_changes_no_file_and_reads_no_other_process(tmp_path: Path, what: str) -> None:
+    log = tmp_path / "results.tsv"
+    log.write_text("trial\n")
+    with pytest.raises(KernelRaised, match=r"PermissionError: \[Errno (1|13)\]"):
+        start(tmp_path, what.format(file=str(log)))
+    assert log.read_text() == "trial\n"
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("kernel-")) == [
+        "results.tsv",
+        "targets",
+    ]
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    "what",
+    [
+        "open('/dev/null', 'w').write('x')",
+        "open('scratch', 'w').write('x')",
+        "import tempfile; tempfile.TemporaryFile().write(b'x')",
+        "print('hello')",
+        "import math, json, decimal",
+        "np.linalg.svd(np.ones((300, 300)))",
+        "from numba import njit; njit(lambda x: x + 1)(1)",
+    ],
+)
+def test_what_an_honest_kernel_and_its_compiler_need_is_there(tmp_path: Path, what: str) -> None:
+    worker = start(tmp_path, f"{what}\n")
+    try:
+        assert sandbox.is_confined(worker.pid)
+        assert not sandbox.is_confined(os.getpid())
+    finally:
+        worker.close()
+
+
+@needs_linux
+@pytest.mark.slow
+def test_numba_keeps_its_cache_in_the_workers_own_folder(tmp_path: Path) -> None:
+    setup = (
+        "from numba import njit\n@njit(cache=True)\ndef f(x):\n    return x + 1\nf(1)\nassert f.stats.cache_misses"
+    )
+    start(tmp_path, setup).close()
+
+
+@needs_linux
+def test_a_kernel_may_still_end_itself(tmp_path: Path) -> None:
+    with pytest.raises(KernelCrashed, match="signal SIGABRT"):
+        start(tmp_path, "import os; os.abort()")
+
+
+def test_other_systems_have_no_such_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    sandbox.confine(["/nowhere"])
+    assert not sandbox.is_confined(os.getpid())
+
+
+@needs_linux
+def test_a_system_that_refuses_the_locks_is_no_error() -> None:
+    """The second lock on a process that has none of the system calls left; nothing raises."""
+    code = "from pytest_lance_autoresearch.sandbox import *; confine([]); confine([]); print(is_confined('self'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True\n"
+
+
+def test_a_process_that_is_gone_is_not_confined() -> None:
+    assert not sandbox.is_confined(2**22 + 1)
