@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from pytest_lance_autoresearch import wire, worker
+from pytest_lance_autoresearch import sandbox, wire, worker
 from pytest_lance_autoresearch.disturbance import Disturbance
 from pytest_lance_autoresearch.errors import (
     KernelCrashed,
@@ -102,6 +102,7 @@ class KernelProcess:
         self._observed = psutil.Process(self._process.pid)
         self._cpu_clock = _cpu_clock_id(self._process.pid)
         self._threads = self._observed.num_threads()
+        self.is_confined = sandbox.is_confined(self._process.pid)
         self._cpu_total_ns = self._wall_total_ns = self._windows = self._calls = 0
         files = {
             name: (text, str(self._target.layout.directory / name)) for name, text in self._target.files.items()

@@ -198,6 +198,7 @@ def share_note(share: tuple[float, str], speedup: Interval, unit: str) -> str:
     )
 
 
+NOT_CONFINED = "this system does not confine a kernel's process; what that leaves open is in docs/threat-model.md"
 NO_GATE = "no verdict without a gate; add --keep-gate"
 
 

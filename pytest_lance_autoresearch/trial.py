@@ -334,6 +334,9 @@ class Trial:
             return ()
         return (report.share_note(share, judgement.speedup, self.target.wiring.UNIT),)
 
+    def _confinement_note(self) -> str:
+        return "" if self._workbench.is_confined else report.NOT_CONFINED
+
     def _why_no_verdict(self) -> str:
         if not self.settings.calibrate:
             return report.NO_GATE
@@ -373,7 +376,7 @@ class Trial:
             windows=self._count_windows(),
             baseline_trial=row.trial if row else None,
             gated=self._gate is not None,
-            notes=tuple(filter(None, [environment.missing()])),
+            notes=tuple(filter(None, [environment.missing(), self._confinement_note()])),
         )
 
     def _count_windows(self) -> int:

@@ -45,6 +45,8 @@ class Workbench:
         self._measured: KernelProcess | None = None
         self._null: KernelProcess | None = None
         self._ends: list[KernelFailure] = []
+        self.is_confined = True
+        """Whether every process so far had put its locks on; asked of the system, not of the processes."""
         violation = "" if in_process else policy.violation(target.kernel.text)
         self._load_failure: KernelFailure | None = KernelRefused(violation) if violation else None
 
@@ -85,6 +87,7 @@ class Workbench:
                 self._load_failure = failure
             raise
         self._resources.callback(process.close)
+        self.is_confined &= process.is_confined
         return process
 
     def lost_a_process(self, failure: AutoresearchError) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import toys
 
-from pytest_lance_autoresearch import discover, load, policy, sandbox
+from pytest_lance_autoresearch import discover, load, policy, process, report, sandbox
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
 from pytest_lance_autoresearch.process import KernelProcess
 
@@ -101,7 +101,7 @@ def test_a_kernel_changes_no_file_and_reads_no_other_process(tmp_path: Path, wha
 def test_what_an_honest_kernel_and_its_compiler_need_is_there(tmp_path: Path, what: str) -> None:
     worker = start(tmp_path, f"{what}\n")
     try:
-        assert sandbox.is_confined(worker.pid)
+        assert worker.is_confined
         assert not sandbox.is_confined(os.getpid())
     finally:
         worker.close()
@@ -138,3 +138,14 @@ def test_a_system_that_refuses_the_locks_is_no_error() -> None:
 
 def test_a_process_that_is_gone_is_not_confined() -> None:
     assert not sandbox.is_confined(2**22 + 1)
+
+
+@needs_linux
+def test_a_trial_says_when_its_kernel_was_not_confined(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys.write(pytester.path)
+    command = ("-q", "-p", "no:randomly", "--autoresearch=toy", "-k", "correctness and uniform")
+    assert "does not confine" not in str(pytester.runpytest(*command).stdout)
+    monkeypatch.setattr(process, "CONFINED", False)
+    pytester.runpytest(*command).stdout.fnmatch_lines([f"note: {report.NOT_CONFINED}"])
