@@ -89,6 +89,7 @@ def intervals_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
         of_cases = [stats.median_interval(v, 0.05) for of_pair in ratios for v in of_pair.values()]
         cases_covered = sum(i.low <= 0 <= i.high for i in of_cases)
         points = [i.point for i in overall]
+        disturbed = aggregate.disturbance([one.pair for one in pairs])
         cells = (
             len(pairs),
             f"{covered} ({100 * covered / len(pairs):.1f} %)",
@@ -97,8 +98,8 @@ def intervals_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
             _percent(statistics.pstdev(_wall_points(pairs))),
             _percent(statistics.pstdev(points)),
             _percent(statistics.pstdev(_cpu_points(pairs))),
-            f"{100 * _waited_share(pairs):.1f} %",
-            aggregate.disturbance([one.pair for one in pairs]).set_aside,
+            f"{100 * (disturbed.waited or 0):.1f} %",
+            disturbed.set_aside,
             f"{statistics.median(one.seconds for one in pairs):.1f}",
         )
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
@@ -204,11 +205,6 @@ def _wall_points(pairs: Sequence[Run]) -> list[float]:
 def _cpu_points(pairs: Sequence[Run]) -> list[float]:
     ratios = (aggregate.cpu_log_ratios(one.pair) for one in pairs)
     return [statistics.mean(map(statistics.median, of_pair.values())) for of_pair in ratios if of_pair]
-
-
-def _waited_share(pairs: Sequence[Run]) -> float:
-    windows = [window for one in pairs for block in one.pair.blocks for window in block.windows]
-    return sum(window.waited_ns or 0 for window in windows) / sum(window.wall_ns for window in windows)
 
 
 def _share(count: int, total: int) -> str:

@@ -61,7 +61,8 @@ def find_calibration(root: Path, host: str, target: str) -> Calibration | None:
         with suppress(OSError, ValueError, TypeError):
             one = Calibration(**json.loads(path.read_bytes()))
             datetime.fromisoformat(one.time)
-            found += [one] if math.isfinite(one.process_sd + one.resolution + one.seconds + one.measured) else []
+            if math.isfinite(one.process_sd + one.resolution + one.seconds + one.measured):
+                found.append(one)
     return max(found, key=lambda one: (one.target == target, one.time), default=None)
 
 

@@ -51,11 +51,10 @@ def measure_run(
     states: Mapping[Case, Any],
     seed: int,
     handicap: Callable[[Case], Handicap] = lambda _: NO_HANDICAP,
-    show: Callable[[str, int, int, Interval | None], None] = lambda *_: None,
 ) -> Run:
     """The target's kernel against itself, in one pair of fresh processes."""
     start_s = time.monotonic()
-    comparison = Comparison(target, target.kernel, Rules(), workbench, show, handicap)
+    comparison = Comparison(target, target.kernel, Rules(), workbench, lambda *_: None, handicap)
     for case, state in states.items():
         comparison.measure_case(case, state, seed)
     comparison.end()

@@ -145,7 +145,7 @@ class Comparison:
         wanted, undisturbed = self._rules.blocks, 0
         null = self._workbench.null()
         with environment.placed([null.pid, sides.baseline.pid, sides.candidate.pid]):
-            bench = self._plan(sides, case, state, seed, stream)
+            bench = self._plan(sides, null, case, state, seed, stream)
             for _ in range(2 * wanted):
                 self._show(case.id, undisturbed, wanted, self._so_far)
                 block = measure.measure_block(bench, sides.baseline, sides.candidate, thorough=thorough)
@@ -155,12 +155,13 @@ class Comparison:
                     break
         return bench
 
-    def _plan(self, sides: _Sides, case: Case, state: Any, seed: int, stream: str) -> measure.Bench:
+    def _plan(
+        self, sides: _Sides, null: KernelProcess, case: Case, state: Any, seed: int, stream: str
+    ) -> measure.Bench:
         feed = check.Feed(self._target, case, state, seed, stream)
         oracle = check.Oracle(self._target, state)
         text = check.pickled(self._target, state)
         handicap = self._handicap(case)
-        null = self._workbench.null()
         return measure.plan_bench(case.id, text, oracle, feed, null, sides.candidate, sides.baseline, handicap)
 
     def _new_sides(self) -> _Sides:

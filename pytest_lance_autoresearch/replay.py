@@ -93,7 +93,7 @@ class Auditor:
             first, keeps = chain[baselines[-1]], chain[baselines[-1] + 1 :]
             gains = []
             for row in keeps:
-                again = self._unless_faulty(f"trial {row.trial}", row, partial(self.replay, row.trial))
+                again = self._unless_faulty(f"trial {row.trial}", _claim(row), partial(self.replay, row.trial))
                 gains.append(again.is_gain)
                 yield again
             if len(keeps) > 1:
@@ -103,17 +103,15 @@ class Auditor:
         newest = keeps[-1]
         what = f"{newest.target}, trial {newest.trial} against trial {first.trial}"
         claimed = _product([_claim(row) for row in keeps])
-        again = self._unless_faulty(
-            what, newest, lambda: self._again(what, newest, first.kernel, claimed, is_gain=is_gain)
-        )
-        return replace(again, claimed=claimed)
+        measure = partial(self._again, what, newest, first.kernel, claimed, is_gain=is_gain)
+        return self._unless_faulty(what, claimed, measure)
 
-    def _unless_faulty(self, what: str, row: log.Row, measure: Callable[[], Replayed]) -> Replayed:
+    def _unless_faulty(self, what: str, claimed: Interval, measure: Callable[[], Replayed]) -> Replayed:
         """One fault in a log ends no audit."""
         try:
             return measure()
         except AutoresearchError as fault:
-            return Replayed(what, _claim(row), None, report.headline(fault))
+            return Replayed(what, claimed, None, report.headline(fault))
 
     def _again(self, what: str, row: log.Row, baseline: str, claimed: Interval, *, is_gain: bool) -> Replayed:
         target = self._target(row)
