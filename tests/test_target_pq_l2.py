@@ -5,20 +5,16 @@ The stand-in kernels are plain numpy, so that no compiler's order of summation i
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from battery import Battery
 
-from pytest_lance_autoresearch import cases, check, discover, load, seeds
 from pytest_lance_autoresearch.errors import KernelIncorrect
 
-TARGET = load.load(discover.inspect(Path(__file__).parent.parent / "targets" / "pq-l2"))
-CASES = {case.id: case for case in cases.cases(TARGET)}
-CALLS = 3
+BATTERY = Battery("pq-l2")
 Array = np.ndarray[Any, Any]
 
 
@@ -145,31 +141,17 @@ ANY_ID_IS_RIGHT = "constant_codes"
 """Every row at the same distance: there, ids 0 to k-1 and any part of the rows are right."""
 
 
-@cache
-def prepared(case_id: str) -> tuple[Any, check.Oracle, list[tuple[Any, ...]]]:
-    """The published state of a case, its oracle and the published calls."""
-    case = CASES[case_id]
-    state = check.make_state(TARGET, case, seeds.PUBLISHED_SEED)
-    feed = check.Feed(TARGET, case, state, seeds.PUBLISHED_SEED, "check")
-    return state, check.Oracle(TARGET, state), feed.draw(CALLS)
-
-
 def verify(kernel: type[InOrder], case_id: str) -> None:
-    """What a trial does with the published calls of a case; KernelIncorrect at the first wrong answer."""
-    state, oracle, calls = prepared(case_id)
-    answer = TARGET.wiring.bind(SimpleNamespace(PqKernel=kernel), state)
-    with np.errstate(all="ignore"):
-        for call in calls:
-            oracle.verify(answer(*call), call, case_id)
+    BATTERY.verify(SimpleNamespace(PqKernel=kernel), case_id)
 
 
-@pytest.mark.parametrize("case_id", CASES)
+@pytest.mark.parametrize("case_id", BATTERY.cases)
 def test_honest_kernels_pass_on_every_case(case_id: str) -> None:
     for kernel in HONEST:
         verify(kernel, case_id)
 
 
-@pytest.mark.parametrize("case_id", CASES)
+@pytest.mark.parametrize("case_id", BATTERY.cases)
 def test_wrong_kernels_fail_on_every_case(case_id: str) -> None:
     for kernel in WRONG:
         if case_id.endswith(ANY_ID_IS_RIGHT) and kernel in (FirstIds, LastBlockNeverSeen):
@@ -190,29 +172,3 @@ def test_every_sentence_names_the_value_that_is_wrong() -> None:
     assert "distance table: " in said[HalfPrecision]
     assert "top-k ids: row " in said[OneRowOnly]
     assert "top-k distances of the returned ids: " in said[WrongIds]
-
-
-def test_the_same_seed_makes_the_same_state_and_another_seed_another() -> None:
-    case = CASES["96x8x256-clustered"]
-    one, two, other = (check.make_state(TARGET, case, seed) for seed in (1, 1, 2))
-    for array, same in zip(one, two, strict=True):
-        assert np.array_equal(array, same)
-    assert not np.array_equal(one.codebook, other.codebook)
-    assert not np.array_equal(one.codes, other.codes)
-
-
-def test_no_query_of_a_case_repeats() -> None:
-    for case_id, case in CASES.items():
-        state, _, _ = prepared(case_id)
-        queries = check.Feed(TARGET, case, state, 5, "timed").draw(50)
-        assert len({call[0].tobytes() for call in queries}) == 50
-
-
-def test_hidden_states_have_other_sizes_and_the_same_form() -> None:
-    case = CASES["96x8x256-clustered"]
-    published = prepared(case.id)[0]
-    sizes = [check.make_state(TARGET, case, seed, hidden="look 2").codes.shape for seed in range(3)]
-    assert len({rows for _, rows in sizes}) == 3
-    for sub_vectors, rows in sizes:
-        assert sub_vectors == published.codes.shape[0]
-        assert 0.9 <= rows / published.codes.shape[1] <= 1.1

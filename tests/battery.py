@@ -1,0 +1,47 @@
+"""A target's published cases, judged with stand-in kernels as a trial judges them, in this process."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_lance_autoresearch import cases, check, discover, load, seeds
+from pytest_lance_autoresearch.records import Call, Case
+
+TARGETS = Path(__file__).parent.parent / "targets"
+CALLS = 3
+
+
+class Battery:
+    """The cases of one target; states and expected results are computed once."""
+
+    def __init__(self, name: str) -> None:
+        self.target = load.load(discover.inspect(TARGETS / name))
+        self.cases: dict[str, Case] = {case.id: case for case in cases.cases(self.target)}
+        self.prepared = lru_cache(maxsize=None)(self._prepared)
+
+    @cached_property
+    def kernels(self) -> Any:
+        """The target's own kernels.py, loaded in this process."""
+        return load.execute_source("kernels", self.target.kernel.text, str(self.target.kernel.path))
+
+    def _prepared(self, case_id: str) -> tuple[Any, check.Oracle, list[Call]]:
+        case = self.cases[case_id]
+        state = check.make_state(self.target, case, seeds.PUBLISHED_SEED)
+        feed = check.Feed(self.target, case, state, seeds.PUBLISHED_SEED, "check")
+        return state, check.Oracle(self.target, state), feed.draw(CALLS)
+
+    def verify(self, kernels: Any, case_id: str) -> None:
+        """What a trial does with the published calls of a case; KernelIncorrect at the first wrong answer.
+
+        `kernels` is a module, or a namespace with the same names. It gets copies of the arguments.
+        """
+        state, oracle, calls = self.prepared(case_id)
+        answer = self.target.wiring.bind(kernels, state)
+        with np.errstate(all="ignore"):
+            for call in calls:
+                own = tuple(value.copy() if isinstance(value, np.ndarray) else value for value in call)
+                oracle.verify(answer(*own), call, case_id)
