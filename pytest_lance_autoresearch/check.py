@@ -63,20 +63,27 @@ class Oracle:
 
     def compare(self, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None) -> None:
         """The same, with the expected result at hand."""
-        check = getattr(self._target.wiring, "check", None) or _exact
-        try:
-            said = check(actual, expected, call)
-        except AssertionError as difference:
-            raise KernelIncorrect(f"{where}: {str(difference) or 'target.check failed'}", seed) from None
-        except Exception as error:
-            raise KernelIncorrect(
-                f"{where}: target.check could not compare the result: {type(error).__name__}: {error}", seed
-            ) from error
-        if said is not None:
-            raise TargetError(
-                f"target '{self._target.name}': target.check returned {said!r}; expected None, "
-                f"and a failed assert or compare helper for a wrong result"
-            )
+        compare_answer(self._target, actual, expected, call, where, seed)
+
+
+def compare_answer(
+    target: Target, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None
+) -> None:
+    """Compare one answer with the oracle's; KernelIncorrect with `where` and the difference."""
+    check = getattr(target.wiring, "check", None) or _exact
+    try:
+        said = check(actual, expected, call)
+    except AssertionError as difference:
+        raise KernelIncorrect(f"{where}: {str(difference) or 'target.check failed'}", seed) from None
+    except Exception as error:
+        raise KernelIncorrect(
+            f"{where}: target.check could not compare the result: {type(error).__name__}: {error}", seed
+        ) from error
+    if said is not None:
+        raise TargetError(
+            f"target '{target.name}': target.check returned {said!r}; expected None, "
+            f"and a failed assert or compare helper for a wrong result"
+        )
 
 
 def _exact(actual: Any, expected: Any, _call: Call) -> None:

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 GATE = "test_keep_gate"
 CALIBRATION = "test_calibration"
+SELFTEST = "test_selftest"
 MARKERS = {
     "autoresearch": "an item of a kernel target",
     "autoresearch_correctness": "the kernel against its oracle",
     "autoresearch_speed": "the kernel's time",
     "autoresearch_gate": "the verdict about the kernel",
+    "autoresearch_selftest": "the target against wrong kernels and honest rewrites",
 }
 _MARKER_OF = {
     "test_correctness": "autoresearch_correctness",
@@ -36,6 +38,7 @@ _MARKER_OF = {
     "test_speed": "autoresearch_speed",
     GATE: "autoresearch_gate",
     CALIBRATION: "autoresearch_speed",
+    SELFTEST: "autoresearch_selftest",
 }
 
 
@@ -107,6 +110,11 @@ class KernelModule(pytest.Module):
         def test_calibration() -> None:
             suite.calibrate(name)
 
+        def test_selftest(stand_in: str, request: pytest.FixtureRequest) -> None:
+            suite.selftest(name, stand_in, request.node)
+
+        if suite.options.selftest:
+            return {SELFTEST: _marked(test_selftest, _MARKER_OF[SELFTEST])}
         functions: dict[str, Callable[..., None]] = {"test_correctness": test_correctness}
         if target.has_properties:
             functions["test_properties"] = test_properties
@@ -123,6 +131,10 @@ class KernelModule(pytest.Module):
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Give the function its cases: every shape x distribution, only the timed ones for speed."""
+        if "stand_in" in metafunc.fixturenames:
+            from pytest_lance_autoresearch.selftest import NAMES
+
+            metafunc.parametrize("stand_in", NAMES)
         if "distribution" not in metafunc.fixturenames:
             return
         timed_only = metafunc.function.__name__ == "test_speed"

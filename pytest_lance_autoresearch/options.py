@@ -97,6 +97,7 @@ _VALUED = (
 _SWITCHES = (
     _Option("in-process", "run the kernel in pytest's own process, for a debugger: correctness only"),
     _Option("rebaseline", "record the present kernel and target files as a new baseline"),
+    _Option("selftest", "find out whether the targets catch wrong kernels and accept honest rewrites"),
     _Option("calibrate", "find out what this host can tell apart: the kernel against itself, and slowed down"),
 )
 TARGETS_INI = "autoresearch_targets"
@@ -117,12 +118,13 @@ class Options:
     in_process: bool
     rebaseline: bool
     calibrate: bool
+    selftest: bool
     rules: Rules
 
     @property
     def selects(self) -> bool:
         """Whether only targets are to be run."""
-        return bool(self.names) or self.gate
+        return bool(self.names) or self.gate or self.selftest
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:
@@ -145,6 +147,7 @@ class Options:
             in_process=switches["in-process"],
             rebaseline=switches["rebaseline"],
             calibrate=switches["calibrate"],
+            selftest=switches["selftest"],
             rules=Rules(
                 max_seconds=values["max-seconds"],
                 min_effect=values["min-effect"],
@@ -207,6 +210,11 @@ def _refuse_contradictions(gate: bool, baseline: str | None, switches: dict[str,
         raise pytest.UsageError(
             "--autoresearch-calibrate is a run of its own; "
             "name its targets with --autoresearch=NAME, without --keep-gate"
+        )
+    if switches["selftest"] and (gate or switches["calibrate"] or switches["in-process"]):
+        raise pytest.UsageError(
+            "--autoresearch-selftest judges the target and not the kernel; "
+            "remove --keep-gate, --autoresearch-calibrate and --autoresearch-in-process"
         )
     if switches["calibrate"] and switches["in-process"]:
         raise pytest.UsageError("--autoresearch-calibrate measures, --autoresearch-in-process cannot; remove one")

@@ -115,6 +115,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     pytest.fail(sentence, pytrace=False)
 
 
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """An item of a self-test is shown with what the target said of the stand-in."""
+    finding = dict(report.user_properties).get(collect.SELFTEST)
+    if finding is None or report.when != "call":
+        return None
+    return report.outcome, "." if report.passed else "F", str(finding)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(
     session: pytest.Session, exitstatus: int | pytest.ExitCode

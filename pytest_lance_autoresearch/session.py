@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lance_autoresearch import collect, discover
-from pytest_lance_autoresearch.errors import AutoresearchError, SelectionError
+from pytest_lance_autoresearch.errors import AutoresearchError, SelectionError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.load import Target
     from pytest_lance_autoresearch.options import Options
     from pytest_lance_autoresearch.records import Case, Layout, Outcome, Progress
+    from pytest_lance_autoresearch.selftest import Selftest
     from pytest_lance_autoresearch.trial import Trial
 
 
@@ -78,6 +79,7 @@ class Suite:
         self.closed_gates = 0
         self._targets: dict[str, tuple[Target, tuple[Case, ...]]] = {}
         self._trials: dict[str, Trial] = {}
+        self._selftests: dict[str, Selftest] = {}
 
     def layout_of(self, path: Path) -> Layout | None:
         """The target in a directory, wherever it lies."""
@@ -166,6 +168,21 @@ class Suite:
             pytest.skip("timing needs one process; add -n0")
         self.trial(name).calibrate()
 
+    def selftest(self, name: str, stand_in: str, item: pytest.Item) -> None:
+        """Pass when the target refuses a wrong kernel, or accepts an honest one; `item` shows the finding."""
+        from pytest_lance_autoresearch.selftest import Selftest
+        from pytest_lance_autoresearch.standins import NotApplicable
+
+        if name not in self._selftests:
+            self._selftests[name] = Selftest(*self._targets[name], self.options.timeout_s)
+        try:
+            finding = self._selftests[name].judge(stand_in)
+        except NotApplicable as why:
+            pytest.skip(str(why))
+        item.user_properties.append((collect.SELFTEST, str(finding)))
+        if not finding.is_right:
+            raise TargetError(f"target '{name}': {stand_in} is {finding}")
+
     def gate(self, name: str, item: pytest.Item) -> None:
         """Pass for a keep or a first baseline; otherwise fail with the reason."""
         later = item.session.items[item.session.items.index(item) + 1 :]
@@ -192,6 +209,8 @@ class Suite:
     def close(self) -> None:
         for trial in self._trials.values():
             trial.close()
+        for selftest in self._selftests.values():
+            selftest.close()
 
     def _started(self, name: str) -> Trial:
         trial = self.trial(name)
@@ -203,6 +222,8 @@ class Suite:
     def _select(self) -> tuple[Layout, ...]:
         if self.options.names:
             return discover.select(self._layouts, self.options.names, self.root)
+        if self.options.selftest:
+            return self._layouts
         if not self.options.gate:
             return ()
         judged = tuple(layout for layout in self._layouts if discover.is_judged_by_default(layout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from battery import TARGETS, Battery
 
 from pytest_lance_autoresearch import check, policy
+from pytest_lance_autoresearch.selftest import NAMES as STAND_INS
+from pytest_lance_autoresearch.selftest import Selftest
+from pytest_lance_autoresearch.standins import NotApplicable
 
 NAMES = sorted(path.name for path in TARGETS.iterdir() if path.is_dir())
 battery_of = lru_cache(maxsize=None)(Battery)
@@ -64,3 +68,18 @@ def test_hidden_states_have_other_sizes_than_the_published_one(battery: Battery)
 
 def test_the_committed_kernel_may_contain_what_it_contains(battery: Battery) -> None:
     assert policy.violation(battery.target.kernel.text) == ""
+
+
+@pytest.mark.slow
+def test_it_catches_wrong_kernels_and_accepts_honest_ones(battery: Battery) -> None:
+    selftest = Selftest(battery.target, tuple(battery.cases.values()), timeout_s=60)
+    made = 0
+    try:
+        for name in STAND_INS:
+            with suppress(NotApplicable):
+                finding = selftest.judge(name)
+                assert finding.is_right, f"{name}: {finding}"
+                made += 1
+    finally:
+        selftest.close()
+    assert made >= len(STAND_INS) - 2

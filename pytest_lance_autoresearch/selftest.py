@@ -1,0 +1,153 @@
+"""Whether a target finds wrong kernels and leaves honest ones alone.
+
+Owns the runs of the target's kernel that the stand-ins are made of, and what the target's own oracle and `check`
+say of each over the published calls of every case. Knows nothing of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_lance_autoresearch import cases, check, load, seeds
+from pytest_lance_autoresearch.errors import KernelFailure
+from pytest_lance_autoresearch.standins import (
+    FASTMATH,
+    FLOAT16,
+    HONEST,
+    KERNEL,
+    WRONG,
+    Answers,
+    Sample,
+    StandIn,
+    coarser,
+    with_fastmath,
+)
+from pytest_lance_autoresearch.workbench import Workbench
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.process import KernelProcess
+    from pytest_lance_autoresearch.records import Call, Case
+
+LARGEST_ONLY = "largest_shape_only"
+"""Right for the largest shape, zeros for the others."""
+NAMES = (*(f"wrong-{name}" for name in (*WRONG, LARGEST_ONLY)), *(f"honest-{name}" for name in HONEST))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the target said of one stand-in."""
+
+    name: str
+    cases: tuple[str, ...]
+    refused: dict[str, str]
+    """The cases that refused it, each with its sentence."""
+    blind_shapes: tuple[str, ...]
+    """Shapes no case of which refused it."""
+
+    @property
+    def is_honest(self) -> bool:
+        return self.name.startswith("honest-")
+
+    @property
+    def is_right(self) -> bool:
+        return not (self.refused if self.is_honest else self.blind_shapes)
+
+    def __str__(self) -> str:
+        """A few words, such as 'caught on 36 of 36 cases'."""
+        of = f"of {len(self.cases)} cases"
+        if self.is_honest:
+            if not self.refused:
+                return f"accepted on {len(self.cases)} {of}"
+            return f"REFUSED on {len(self.refused)} {of}; first: {next(iter(self.refused.values()))}"
+        if self.blind_shapes:
+            return f"NOT caught on any case of {', '.join(self.blind_shapes)}"
+        return f"caught on {len(self.refused)} {of}"
+
+
+class Selftest:
+    """The stand-ins of one target."""
+
+    def __init__(self, target: Target, all_cases: Sequence[Case], timeout_s: float) -> None:
+        self._target = target
+        self._cases = all_cases
+        self._workbench = Workbench(target, timeout_s, in_process=False)
+        self._processes: dict[str, KernelProcess] = {}
+        self._samples: list[Sample] = []
+
+    def judge(self, name: str) -> Finding:
+        """What the target says of one of `NAMES`.
+
+        NotApplicable when the target gives no way to make it; KernelFailure when its own kernel does not answer.
+        """
+        if not self._samples:
+            self._samples = [self._sample(case) for case in self._cases]
+        kind, _, stand_in = name.partition("-")
+        samples = self._samples
+        if stand_in == LARGEST_ONLY:
+            largest = max(self._cases, key=lambda case: cases.ops_per_call(self._target, case)).shape_id
+            samples = [sample for sample in samples if sample.case.shape_id != largest]
+            stand_in = "zeros"
+        answer = (WRONG if kind == "wrong" else HONEST)[stand_in]
+        refused = {sample.case.id: said for sample in samples if (said := self._refusal(sample, answer))}
+        seeing = {sample.case.shape_id for sample in samples if sample.case.id in refused}
+        shapes = dict.fromkeys(sample.case.shape_id for sample in samples)
+        blind = tuple(shape for shape in shapes if shape not in seeing)
+        return Finding(name, tuple(sample.case.id for sample in samples), refused, blind)
+
+    def close(self) -> None:
+        """End every process."""
+        self._workbench.clear()
+
+    def _refusal(self, sample: Sample, stand_in: StandIn) -> str:
+        """The sentence that refuses the stand-in's answers to one case; '' when all are accepted."""
+        try:
+            for number, call in enumerate(sample.calls):
+                where = f"{sample.case.id}, call {number + 1} of {len(sample.calls)}"
+                check.compare_answer(self._target, stand_in(sample, number), sample.expected[number], call, where)
+        except KernelFailure as failure:
+            return str(failure)
+        return ""
+
+    def _sample(self, case: Case) -> Sample:
+        state = check.make_state(self._target, case, seeds.PUBLISHED_SEED)
+        calls = check.Feed(self._target, case, state, seeds.PUBLISHED_SEED, "check").draw(check.CALLS_PER_CHECK)
+        oracle = check.Oracle(self._target, state)
+        expected = [_copied(oracle.expected(call)) for call in calls]
+        room = oracle.result_bytes(calls[0])
+        answers = {kind: self._answers(kind, case, state, calls, room) for kind in (KERNEL, FASTMATH)}
+        if isinstance(answers[KERNEL], KernelFailure):
+            raise answers[KERNEL]
+        coarse = coarser((state, *calls))
+        if any(new is not old for new, old in zip(coarse, (state, *calls), strict=True)):
+            answers[FLOAT16] = self._answers(FLOAT16, case, coarse[0], coarse[1:], room)
+        return Sample(case, calls, expected, answers)
+
+    def _answers(self, kind: str, case: Case, state: Any, calls: Sequence[Call], room: int) -> Answers:
+        try:
+            process = self._process(kind)
+            process.bind(case.id, check.pickled(self._target, state))
+            process.run(case.id, calls, room)
+            answers = [process.answer(number) for number in range(len(calls))]
+            process.release(case.id)
+        except KernelFailure as failure:
+            self._processes.pop(kind, None)
+            return failure
+        return answers
+
+    def _process(self, kind: str) -> KernelProcess:
+        """One process for each kind; a new one when the last one failed."""
+        if kind not in self._processes:
+            kernel = self._target.kernel
+            source = load.make_source(with_fastmath(kernel.text), kernel.path) if kind == FASTMATH else kernel
+            self._processes[kind] = self._workbench.start(source)
+        return self._processes[kind]
+
+
+def _copied(expected: Any) -> Any:
+    """The oracle may use its buffers again."""
+    return tuple(map(np.copy, expected)) if isinstance(expected, tuple) else np.copy(expected)
