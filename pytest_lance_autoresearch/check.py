@@ -150,25 +150,33 @@ def pickled(target: Target, state: Any) -> bytes:
 def refuse_other_randomness(feed: Feed) -> None:
     """Draw the feed's first call twice: a generator that uses anything but its `rng` cannot be replayed."""
     first, again = (replace(feed, drawn=0).draw(1)[0] for _ in range(2))
-    if _bytes(first) != _bytes(again):
+    if _drawn(first) != _drawn(again):
         raise TargetError(
             f"target '{feed.target.name}': inputs.make_call gave other numbers for the same rng on "
             f"{feed.case.id}; expected every random number to come from its argument rng"
         )
 
 
-def _bytes(call: Call) -> list[bytes]:
+def _drawn(call: Call) -> list[bytes]:
     return [value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode() for value in call]
 
 
 def check_calls(
     runner: Runner, oracle: Oracle, key: str, calls: Sequence[Call], what: str, seed: int | None = None
 ) -> None:
-    """Run the calls as one window and verify every answer."""
-    runner.run(key, calls, oracle.result_bytes(calls[0]))
+    """Run the calls and the first one again, as one window, and verify every answer."""
+    runner.run(key, [*calls, calls[0]], oracle.result_bytes(calls[0]))
     for index, call in enumerate(calls):
         where = f"{key}, {what} call {index + 1} of {len(calls)}"
         oracle.verify(runner.answer(index), call, where, seed)
+    first, again = (_bits(runner.answer(index)) for index in (0, len(calls)))
+    if first != again:
+        where = f"{key}, {what} call 1 of {len(calls)}"
+        raise KernelIncorrect(f"{where}: asked once more, the kernel answered with other bits", seed)
+
+
+def _bits(answer: Any) -> list[bytes]:
+    return [array.tobytes() for array in (answer if isinstance(answer, tuple) else (answer,))]
 
 
 def check_properties(target: Target, runner: Runner, seed: int | None, examples: int) -> None:

@@ -115,10 +115,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     pytest.fail(sentence, pytrace=False)
 
 
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
     """An item of a self-test is shown with what the target said of the stand-in."""
+    if not isinstance(report, pytest.TestReport) or report.when != "call":
+        return None
     finding = dict(report.user_properties).get(collect.SELFTEST)
-    if finding is None or report.when != "call":
+    if finding is None:
         return None
     return report.outcome, "." if report.passed else "F", str(finding)
 

@@ -54,12 +54,16 @@ _PROC_STATUS = "/proc/{pid}/status"
 
 
 class KernelProcess:
-    """A kernel in a process of its own: bind states, run windows, read answers."""
+    """A kernel in a process of its own: bind states, run windows, read answers.
 
-    def __init__(self, target: Target, source: Source, timeout_s: float) -> None:
+    `checks_bounds` makes numba refuse every index outside its array, which costs time.
+    """
+
+    def __init__(self, target: Target, source: Source, timeout_s: float, *, checks_bounds: bool = False) -> None:
         self._target = target
         self._source = source
         self._timeout_s = timeout_s
+        self._checks_bounds = checks_bounds
         self._doing = "kernels.py, while its process started"
         self._plan: wire.WindowPlan | None = None
         self._sent: list[Call] = []
@@ -90,7 +94,7 @@ class KernelProcess:
             stdout=self._log,
             stderr=self._log,
             cwd=folder / "work",
-            env=_environment(folder),
+            env=_environment(folder) | ({"NUMBA_BOUNDSCHECK": "1"} if self._checks_bounds else {}),
             pass_fds=fds,
             start_new_session=True,
         )

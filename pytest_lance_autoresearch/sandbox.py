@@ -1,9 +1,10 @@
-"""Confines a worker to computing, with what Linux lets any process do to itself.
+"""Confines a worker to computing, with what the system lets any process do to itself.
 
-Owns two locks that a process can put on and never take off, without being root: Landlock (no file is written or
-executed outside some folders, nobody outside is signalled or traced: landlock(7)) and seccomp (no process, thread,
-socket or change of scheduling: seccomp(2)). Where the system has neither, nothing happens; no verdict rests on
-them, since the parent looks for what they prevent.
+Owns a limit on what a process writes to any one file, its output among them, and two locks of Linux that a
+process can put on and never take off, without being root: Landlock (no file is written or executed outside some
+folders, nobody outside is signalled or traced: landlock(7)) and seccomp (no process, thread, socket or change of
+scheduling: seccomp(2)). Where the system lacks them, nothing happens; no verdict rests on them, since the parent
+looks for what they prevent.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import ctypes
 import errno
 import os
 import platform
+import resource
 import struct
 import sys
 from collections.abc import Sequence
 
+MAX_FILE_BYTES = 64 * 2**20
+"""Far above compiled code that numba keeps on disk, far below a disk."""
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
@@ -91,6 +95,7 @@ _CLONE3 = 435
 
 def confine(writable: Sequence[str]) -> None:
     """Put on what this system has; `writable` are the folders that stay writable. Never raises, never undone."""
+    _limit_files()
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None, use_errno=True)
@@ -107,6 +112,12 @@ def is_confined(pid: int | str) -> bool:
     except OSError:
         return False
     return fields.get("Seccomp", "0").strip() == str(_SECCOMP_MODE_FILTER)
+
+
+def _limit_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most = MAX_FILE_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILE_BYTES)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 def _restrict_files(libc: ctypes.CDLL, writable: Sequence[str]) -> None:

@@ -96,7 +96,12 @@ class Trial:
         self._states: dict[str, Any] = {}
         self._times: dict[str, CaseTimes] = {}
         self._peak_rss_bytes = 0
-        self._workbench = Workbench(target, settings.timeout_s, in_process=settings.in_process)
+        self._workbench = Workbench(
+            target,
+            settings.timeout_s,
+            in_process=settings.in_process,
+            checks_bounds=not settings.brief,
+        )
         self._comparison: Comparison | None = None
         self._has_waited = False
         self._gate = self._open_gate() if settings.gate else None

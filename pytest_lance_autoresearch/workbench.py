@@ -36,10 +36,11 @@ One that hangs gets no second chance: each would cost the whole deadline.
 class Workbench:
     """Where a target's kernels run during one trial."""
 
-    def __init__(self, target: Target, timeout_s: float, *, in_process: bool) -> None:
+    def __init__(self, target: Target, timeout_s: float, *, in_process: bool, checks_bounds: bool = False) -> None:
         self._target = target
         self._timeout_s = timeout_s
         self._in_process = in_process
+        self._checks_bounds = checks_bounds
         self._resources = ExitStack()
         self._checker: Runner | None = None
         self._measured: KernelProcess | None = None
@@ -51,12 +52,12 @@ class Workbench:
         self._load_failure: KernelFailure | None = KernelRefused(violation) if violation else None
 
     def checker(self) -> Runner:
-        """Where correctness runs; a new process when the last one ended."""
+        """Where correctness runs, every index checked if the workbench does; a new one when the last ended."""
         if self._checker is None:
             if self._in_process:
                 self._checker = InProcessRunner(self._target)
             else:
-                self._checker = self.start(self._target.kernel)
+                self._checker = self.start(self._target.kernel, checks_bounds=self._checks_bounds)
         return self._checker
 
     def measured(self, *, shared: bool) -> KernelProcess:
@@ -75,13 +76,13 @@ class Workbench:
             self._null = self.start(load.make_source(b"", self._target.layout.kernel_path))
         return self._null
 
-    def start(self, source: Source) -> KernelProcess:
+    def start(self, source: Source, *, checks_bounds: bool = False) -> KernelProcess:
         """A new process with a kernel; the candidate's failure to load is final."""
         is_candidate = source is self._target.kernel
         if is_candidate:
             self._refuse_to_start()
         try:
-            process = KernelProcess(self._target, source, self._timeout_s)
+            process = KernelProcess(self._target, source, self._timeout_s, checks_bounds=checks_bounds)
         except KernelFailure as failure:
             if is_candidate:
                 self._load_failure = failure

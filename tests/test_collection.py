@@ -283,3 +283,11 @@ def test_a_project_without_targets_is_left_alone(pytester: pytest.Pytester) -> N
         """
     )
     pytester.runpytest(*PLAIN).assert_outcomes(passed=1)
+
+
+def test_a_module_that_cannot_be_imported_is_pytests_own_affair(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    pytester.makepyfile(test_broken="import nothing_of_this_name")
+    result = pytester.runpytest_inprocess("-p", "no:randomly")
+    result.assert_outcomes(errors=1)
+    assert "INTERNALERROR" not in result.stdout.str()

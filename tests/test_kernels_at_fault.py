@@ -223,6 +223,38 @@ def test_a_secret_seed_is_named_and_can_be_replayed(pytester: pytest.Pytester) -
     assert first in again.outlines  # the same call, the same numbers
 
 
+def test_the_same_call_has_the_same_answer(pytester: pytest.Pytester) -> None:
+    """Each answer is within the limit, and the second one to the same call is another."""
+    check = "def check(actual, expected, call):\n    assert abs(actual - expected).max() < 1e-9\n"
+    text = toys.kernel("ticks.append(0); result[3] += 1e-12 * len(ticks); return result", "ticks = []")
+    toys.write(pytester.path, text=text, target=f"{toys.TARGET}\n\n{check}")
+    result = pytester.runpytest(*PLAIN, ONE)
+    result.stdout.fnmatch_lines(
+        ["64x32-uniform, published call 1 of 3: asked once more, the kernel answered with other bits"]
+    )
+
+
+BEYOND = """
+@numba.njit()
+def last(values):
+    total = 0.0
+    for i in range(values.size + 1):
+        total += values[i] * (i < values.size)
+    return total
+"""
+
+
+@pytest.mark.slow
+def test_a_trial_finds_an_index_outside_its_array(pytester: pytest.Pytester) -> None:
+    """What lies behind the array does not change this answer, so that no comparison can find it."""
+    text = toys.kernel("last(x); return result", f"import numba\n{BEYOND}")
+    toys.write(pytester.path, text=text)
+    plain = pytester.runpytest(*PLAIN, ONE)
+    plain.assert_outcomes(passed=1)
+    named = pytester.runpytest(*PLAIN, "--autoresearch=toy", "-x")
+    named.stdout.fnmatch_lines(["64x32-uniform: the kernel raised IndexError: index is out of bounds"])
+
+
 def test_in_process_a_kernels_own_traceback_and_breakpoint_are_seen(pytester: pytest.Pytester) -> None:
     toys.write(pytester.path, text=toys.kernel("return result / nothing"))
     result = pytester.runpytest(*PLAIN, ONE, "--autoresearch-in-process")

@@ -117,6 +117,12 @@ def test_numba_keeps_its_cache_in_the_workers_own_folder(tmp_path: Path) -> None
 
 
 @needs_linux
+def test_a_kernel_that_prints_without_end_fills_no_disk(tmp_path: Path) -> None:
+    with pytest.raises(KernelRaised, match=r"raised OSError: \[Errno 27\] File too large"):
+        start(tmp_path, "while True: print('x' * 2**20)")
+
+
+@needs_linux
 def test_a_kernel_may_still_end_itself(tmp_path: Path) -> None:
     with pytest.raises(KernelCrashed, match="signal SIGABRT"):
         start(tmp_path, "import os; os.abort()")

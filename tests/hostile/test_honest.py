@@ -1,0 +1,40 @@
+"""Honest kernels that look suspicious are never refused: every check passes, whether they are faster or not.
+
+Whether the faster ones are kept is measured by benchmarks/honest.py: that takes minutes and a quiet machine.
+"""
+
+from __future__ import annotations
+
+import corpus
+import pytest
+
+from pytest_lance_autoresearch import policy
+
+ITEMS = (
+    "--autoresearch=pq-l2",
+    "--autoresearch-seed=7",
+    "-m",
+    "autoresearch_correctness",
+    "-k",
+    "properties or 6x",
+)
+"""The checks of two of the four shapes, and the properties, which have all lengths of sub-vectors."""
+PLAIN = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider")
+
+
+def test_there_are_ten() -> None:
+    assert len(corpus.HONEST) == 10
+
+
+@pytest.mark.parametrize("name", corpus.HONEST)
+def test_its_source_is_accepted(name: str) -> None:
+    assert policy.violation(corpus.source("honest", name).encode()) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", corpus.HONEST)
+def test_every_answer_is_right(name: str, pytester: pytest.Pytester) -> None:
+    corpus.write_project(pytester.path)
+    (pytester.path / "targets" / "pq-l2" / "kernels.py").write_text(corpus.source("honest", name))
+    result = pytester.runpytest_inprocess(*ITEMS, *PLAIN)
+    result.assert_outcomes(passed=19, deselected=30)
