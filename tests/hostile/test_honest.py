@@ -10,14 +10,8 @@ import pytest
 
 from pytest_lance_autoresearch import policy
 
-ITEMS = (
-    "--autoresearch=pq-l2",
-    "--autoresearch-seed=7",
-    "-m",
-    "autoresearch_correctness",
-    "-k",
-    "properties or 6x",
-)
+SOME = ("-k", "96x8x or 128x16x or properties")
+ITEMS = ("--autoresearch=pq-l2", "--autoresearch-seed=7", "-m", "autoresearch_correctness", *SOME)
 """The checks of two of the four shapes, and the properties, which have all lengths of sub-vectors."""
 PLAIN = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider")
 
