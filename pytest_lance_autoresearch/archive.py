@@ -26,6 +26,23 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.log import Row
 
 FOLDER = ".autoresearch"
+SPARE_BYTES = 4 * 2**20
+"""Room for a trial's record, its kernel and its row, held while the trial runs."""
+
+
+def hold_room(root: Path) -> None:
+    """Take the room that a trial's end will need; LogError when the disk is full already."""
+    _store(root, _spare(), bytes(SPARE_BYTES))
+
+
+def give_room_back(root: Path) -> None:
+    """Free what `hold_room` took; safe more than once."""
+    with suppress(OSError):
+        (root / FOLDER / _spare()).unlink(missing_ok=True)
+
+
+def _spare() -> str:
+    return f"spare-{os.getpid()}"
 
 
 def store_kernel(root: Path, text: bytes) -> str:

@@ -75,11 +75,15 @@ def missing() -> str:
 
 
 @contextmanager
-def placed(pids: Sequence[int]) -> Iterator[None]:
-    """Keep the workers together on one core and this process off it, where there are two cores or more.
+def one_thread() -> Iterator[None]:
+    """Let numerics libraries of this process use one thread: on a busy machine several wait for each other."""
+    with threadpoolctl.threadpool_limits(1):
+        yield
 
-    This process's numerics libraries use one thread meanwhile: several that share a core wait for each other.
-    """
+
+@contextmanager
+def placed(pids: Sequence[int]) -> Iterator[None]:
+    """Keep the workers together on one core and this process off it, where there are two cores or more."""
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if len(cores) < 2:
         yield
@@ -90,7 +94,7 @@ def placed(pids: Sequence[int]) -> Iterator[None]:
             os.sched_setaffinity(pid, {core})
     _move_threads(cores - {core})
     try:
-        with threadpoolctl.threadpool_limits(1):
+        with one_thread():
             yield
     finally:
         _move_threads(cores)

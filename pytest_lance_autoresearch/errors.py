@@ -25,6 +25,14 @@ class LogError(AutoresearchError):
     """A log or an archive cannot be read or written."""
 
 
+class Overtaken(LogError):
+    """A row was to become the baseline, and another one did meanwhile."""
+
+
+class MemoryLacking(AutoresearchError):
+    """The system gives no memory to share with a worker."""
+
+
 class KernelFailure(AutoresearchError):
     """The kernel did something that no correct kernel does.
 

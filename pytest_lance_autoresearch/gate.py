@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch import archive, environment, load, log, report, wording
-from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.errors import LogError, Overtaken
+from pytest_lance_autoresearch.records import Status
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.load import Target
@@ -32,6 +33,8 @@ class Gate:
     row: log.Row | None = None
     baseline: Source | None = None
     invalid: str = ""
+    newest: int | None = None
+    """The trial that was the target's baseline when the gate was opened, even where it is not judged against."""
 
     def identical(self, candidate: Source) -> str:
         """Why the candidate need not be measured: it is the baseline's code; '' when it is not."""
@@ -45,18 +48,30 @@ def open_gate(target: Target, root: Path, log_path: Path, *, rebaseline: bool) -
     """Find the baseline of a target; LogError when the log cannot be read."""
     row = log.baseline(log.read(log_path), target.name)
     if row is None or rebaseline:
-        return Gate(root, log_path)
+        return Gate(root, log_path, newest=row.trial if row else None)
     if row.harness != target.fingerprint:
         changed = _changed_files(row.harness, target.fingerprint)
-        return Gate(root, log_path, row, invalid=report.harness_changed(changed, row.trial))
+        return Gate(root, log_path, row, invalid=report.harness_changed(changed, row.trial), newest=row.trial)
     text = archive.find_kernel(root, row, target.layout.kernel_path)
     if text is None:
-        return Gate(root, log_path, row, invalid=report.baseline_lost(row.trial, row.kernel))
-    return Gate(root, log_path, row, load.make_source(text, target.layout.kernel_path))
+        return Gate(root, log_path, row, invalid=report.baseline_lost(row.trial, row.kernel), newest=row.trial)
+    return Gate(root, log_path, row, load.make_source(text, target.layout.kernel_path), newest=row.trial)
 
 
 def write(gate: Gate, target: Target, outcome: Outcome, evidence: dict[str, Any], description: str) -> Outcome:
-    """Archive the kernel and the evidence, append the row; returns the outcome with its trial number."""
+    """Archive the kernel and the evidence, append the row; returns the outcome with its trial number.
+
+    A keep over a baseline that another trial has replaced meanwhile is no verdict, and logged as invalid.
+    """
+    archive.give_room_back(gate.root)
+    try:
+        return _write(gate, target, outcome, evidence, description)
+    except Overtaken as other:
+        overtaken = replace(outcome, status=Status.INVALID, reason=report.overtaken(str(other)), judgement=None)
+        return _write(gate, target, overtaken, evidence, description)
+
+
+def _write(gate: Gate, target: Target, outcome: Outcome, evidence: dict[str, Any], description: str) -> Outcome:
     record = {
         "target": target.name,
         "status": outcome.status,
@@ -75,7 +90,9 @@ def write(gate: Gate, target: Target, outcome: Outcome, evidence: dict[str, Any]
     try:
         kernel = archive.store_kernel(gate.root, target.kernel.text)
         digest = archive.store_trial(gate.root, target.name, record)
-        row = log.append(gate.log_path, _row(outcome, target, kernel, digest, description))
+        row = log.append(gate.log_path, _row(outcome, target, kernel, digest, description), gate.newest)
+    except Overtaken:
+        raise
     except LogError as error:
         raise LogError(f"{error}; what it would have said: {outcome.reason}") from error
     return replace(outcome, trial=row.trial, log=gate.log_path)

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.errors import LogError, Overtaken
 from pytest_lance_autoresearch.records import Status
 
 SCHEMA = 1
 HEADER_LINES = 2
+_KEPT = (Status.KEEP, Status.BASELINE)
 _TITLE = "# pytest-lance-autoresearch results, schema "
 
 
@@ -66,15 +67,21 @@ def read(path: Path) -> tuple[Row, ...]:
 
 def baseline(rows: Sequence[Row], target: str) -> Row | None:
     """The row whose kernel the next one is judged against: the target's newest keep or baseline."""
-    kept = (Status.KEEP, Status.BASELINE)
-    return next((row for row in reversed(rows) if row.target == target and row.status in kept), None)
+    return next((row for row in reversed(rows) if row.target == target and row.status in _KEPT), None)
 
 
-def append(path: Path, row: Row) -> Row:
-    """Write the row as the log's next trial; returns it with its number. LogError when it is not on disk."""
+def append(path: Path, row: Row, judged_against: int | None = None) -> Row:
+    """Write the row as the log's next trial; returns it with its number. LogError when it is not on disk.
+
+    A row that becomes the baseline replaces that of trial `judged_against` (None: the first one), and is
+    Overtaken when the log has another one by now.
+    """
     try:
         with _locked(path) as fd:
             rows = _repaired(path, fd)
+            newest = baseline(rows, row.target)
+            if row.status in _KEPT and newest is not None and newest.trial != judged_against:
+                raise Overtaken(f"trial {newest.trial} was kept meanwhile")
             last = rows[-1] if rows else None
             number = last.trial + 1 if last else 1
             numbered = replace(row, trial=number, previous=digest(last) if last else "")

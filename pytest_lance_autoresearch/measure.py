@@ -32,6 +32,8 @@ MAX_CALLS = 1024
 MAX_ARGUMENT_BYTES = 2**28
 """Most shared memory that the arguments of one window may take."""
 _OVERHEAD_WINDOWS = 7
+_SIZING_CALLS = 4
+"""Further calls whose results are looked at for their size."""
 _WARM_UP_WINDOWS = 3
 """The fastest of them counts, so that one disturbed window does not decide."""
 _BINDING_SHARE = 0.5
@@ -94,7 +96,7 @@ def plan_bench(
         with blaming_baseline(is_baseline=True):
             baseline.bind(key, state, handicap.baseline)
     probe = feed.draw(1)
-    result_bytes = oracle.result_bytes(probe[0])
+    result_bytes = oracle.result_bytes([*probe, *feed.draw(_SIZING_CALLS)])
     call_ns = _warm_up(candidate, key, oracle, feed, probe, result_bytes)
     echo = candidate.echo(0)
     candidate.forget_warm_up()

@@ -69,8 +69,8 @@ class KernelProcess:
         self._sent: list[Call] = []
         self._peak_rss_bytes = 0
         self._is_closed = False
-        self._directory = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
         self._arena = wire.Arena.create(2**22)
+        self._directory = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
         self._spawn(Path(self._directory.name))
         self._disturbance = Disturbance(self._process.pid)
         try:

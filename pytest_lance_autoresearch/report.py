@@ -170,6 +170,10 @@ def harness_changed(files: str, trial: int) -> str:
     )
 
 
+def overtaken(by: str) -> str:
+    return f"invalid: {by}; this kernel was compared with the baseline before that; run it again"
+
+
 def baseline_lost(trial: int, sha256: str) -> str:
     return (
         f"the source of the baseline, trial {trial} (sha256 {sha256[:12]}), is neither in .autoresearch/kernels "

@@ -118,7 +118,7 @@ class Selftest:
         calls = check.Feed(self._target, case, state, seeds.PUBLISHED_SEED, "check").draw(check.CALLS_PER_CHECK)
         oracle = check.Oracle(self._target, state)
         expected = [_copied(oracle.expected(call)) for call in calls]
-        room = oracle.result_bytes(calls[0])
+        room = oracle.result_bytes(calls)
         answers = {kind: self._answers(kind, case, state, calls, room) for kind in (KERNEL, FASTMATH)}
         if isinstance(answers[KERNEL], KernelFailure):
             raise answers[KERNEL]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lance_autoresearch import collect, discover
-from pytest_lance_autoresearch.errors import AutoresearchError, SelectionError, TargetError
+from pytest_lance_autoresearch.errors import AutoresearchError, LogError, SelectionError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,12 @@ class Suite:
         return not self.selected or layout.directory in {chosen.directory for chosen in self.selected}
 
     def unwritable(self) -> str:
-        """Why a judged trial could not be logged, found out before anything is measured; '' when it could."""
+        """Why a judged trial could not be logged, found out before anything is measured; '' when it could.
+
+        Takes the room that it will need on the disk.
+        """
+        from pytest_lance_autoresearch import archive
+
         logs = (
             [self.options.baseline.parent] if self.options.baseline else [one.directory for one in self.selected]
         )
@@ -99,6 +104,10 @@ class Suite:
                 return f"{folder}: there is no such folder; a judged trial leaves its row there"
             if not os.access(folder, os.W_OK):
                 return f"{folder}: cannot be written; a judged trial leaves its row or its archive there"
+        try:
+            archive.hold_room(self.root)
+        except LogError as error:
+            return str(error)
         return ""
 
     def add(self, target: Target, cases: tuple[Case, ...]) -> None:
@@ -209,6 +218,10 @@ class Suite:
     def close(self) -> None:
         for trial in self._trials.values():
             trial.close()
+        if self.options.gate:
+            from pytest_lance_autoresearch import archive
+
+            archive.give_room_back(self.root)
         for selftest in self._selftests.values():
             selftest.close()
 

@@ -220,7 +220,8 @@ class Trial:
     def _recorded(self, item: Item) -> Iterator[None]:
         """Note that the item is done, or what went wrong; processes out of step are not used again."""
         try:
-            yield
+            with environment.one_thread():
+                yield
         except AutoresearchError as failure:
             if isinstance(failure, KernelFailure) and item[0] in ("speed", "untimed", "calibration"):
                 failure.seed = self._seed

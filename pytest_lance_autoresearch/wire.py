@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_lance_autoresearch.errors import MemoryLacking
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -114,7 +116,11 @@ class Arena:
     @classmethod
     def create(cls, size: int) -> Arena:
         fd = _anonymous_file()
-        os.ftruncate(fd, size)
+        try:
+            _take(fd, size)
+        except MemoryLacking:
+            os.close(fd)
+            raise
         return cls(fd, size)
 
     @property
@@ -124,7 +130,7 @@ class Arena:
     def grow(self, size: int) -> None:
         """Make room for `size` bytes; what lies in the memory stays."""
         if size > self.size:
-            os.ftruncate(self.fd, size)
+            _take(self.fd, size)
             self.remap(size)
 
     def remap(self, size: int) -> None:
@@ -298,6 +304,19 @@ def _named_arguments(arena: Arena, plan: CallPlan) -> list[int | None]:
 
 def _aligned(place: int) -> int:
     return -(-place // ALIGNMENT) * ALIGNMENT
+
+
+def _take(fd: int, size: int) -> None:
+    """Make the file that large, with memory behind it: a page that is lacking later would end the process."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(fd, 0, size)
+        else:
+            os.ftruncate(fd, size)
+    except OSError as error:
+        raise MemoryLacking(
+            f"{size / 2**20:.0f} MiB of memory to share with the kernel's process cannot be had: {error.strerror}"
+        ) from error
 
 
 def _anonymous_file() -> int:

@@ -1,0 +1,208 @@
+"""Whatever ends a trial, and whenever: the log stays whole, nothing survives, the next trial works.
+
+Also what a machine may lack, and what other trials do at the same time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import psutil
+import pytest
+import toys
+
+from pytest_lance_autoresearch import __main__, archive, environment, log
+from pytest_lance_autoresearch.errors import LogError
+
+GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
+PATIENCE_S = 600.0
+LONGEST_TRIAL_S = 6.0
+"""About what a kept toy takes: random moments are drawn from it."""
+
+
+@pytest.fixture
+def judged(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with a recorded baseline and a faster kernel, not judged yet."""
+    toys.write(pytester.path)
+    assert pytester.runpytest(*GATE).ret == 0
+    toys.write(pytester.path, text=toys.FASTER)
+    return pytester
+
+
+def log_of(project: pytest.Pytester) -> Path:
+    return project.path / "targets" / "toy" / "results.tsv"
+
+
+def statuses(project: pytest.Pytester) -> list[str]:
+    return [row.status for row in log.read(log_of(project))]
+
+
+@contextmanager
+def trial(project: pytest.Pytester, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A gate run in a process of its own."""
+    command = [sys.executable, "-m", "pytest", *GATE, *options]
+    with subprocess.Popen(
+        command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+def shared_memory() -> set[Path]:
+    return set(Path("/dev/shm").iterdir()) if Path("/dev/shm").is_dir() else set()
+
+
+def strike(run: subprocess.Popen[str], blow: str, seen: set[psutil.Process]) -> None:
+    """End pytest, or one of its workers, in the way that is named."""
+    with suppress(psutil.Error):
+        seen.update(psutil.Process(run.pid).children(recursive=True))
+    if blow == "worker":
+        for worker in random.sample(sorted(seen, key=lambda one: one.pid), min(1, len(seen))):
+            with suppress(psutil.Error):
+                worker.kill()
+    else:
+        run.send_signal(signal.Signals[blow])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", ["SIGINT", "SIGTERM", "SIGKILL", "worker"])
+def test_ended_at_a_random_moment(judged: pytest.Pytester, blow: str) -> None:
+    moment_s = random.uniform(0.0, LONGEST_TRIAL_S)
+    around, seen = shared_memory(), set[psutil.Process]()
+    with trial(judged) as run:
+        time.sleep(moment_s)
+        strike(run, blow, seen)
+        said = run.communicate(timeout=PATIENCE_S)[0]
+    where = f"{blow} after {moment_s:.3f} s:\n{said}"
+    _, alive = psutil.wait_procs(seen, PATIENCE_S)
+    assert not alive, where
+    assert shared_memory() <= around, where
+    rows = statuses(judged)
+    assert rows[0] == "baseline", where
+    assert rows[1:] in ([], ["keep"], ["crash"], ["invalid"]), where
+    assert __main__.main(["verify", str(log_of(judged))]) == 0, where
+    toys.write(judged.path, text=toys.SLOWER)
+    assert judged.runpytest(*GATE).ret == 10, where
+    assert [*rows, "discard"] == statuses(judged), where
+    assert not list((judged.path / archive.FOLDER).glob("**/*.part")), where
+
+
+def test_a_full_disk_is_said_before_anything_is_measured(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(root: Path, name: str, text: bytes) -> None:  # noqa: ARG001
+        raise LogError(f"{root / name}: cannot be written: No space left on device; nothing was logged")
+
+    monkeypatch.setattr(archive, "_store", full)
+    result = judged.runpytest(*GATE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --keep-gate: *spare-*: cannot be written: No space left on device*"])
+    assert statuses(judged) == ["baseline"]
+
+
+def test_a_disk_that_fills_up_during_the_trial_loses_no_row(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk where others take all that is free: only the room that was held is there at the end."""
+    store = archive._store
+
+    def stored_in_spare_room(root: Path, name: str, text: bytes) -> None:
+        if not name.startswith("spare-"):
+            assert not list((root / archive.FOLDER).glob("spare-*")), "the room was not given back"
+            assert len(text) < archive.SPARE_BYTES
+        store(root, name, text)
+
+    monkeypatch.setattr(archive, "_store", stored_in_spare_room)
+    assert judged.runpytest(*GATE).ret == 0
+    assert statuses(judged) == ["baseline", "keep"]
+    assert not list((judged.path / archive.FOLDER).glob("spare-*"))
+
+
+def test_memory_that_cannot_be_shared_is_one_sentence(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", none_left)
+    result = judged.runpytest(*GATE, "-x")
+    sentence = "4 MiB of memory to share with the kernel's process cannot be had: No space left on device"
+    result.stdout.fnmatch_lines([sentence, f"reason: invalid: {sentence}"])
+    assert "Traceback" not in result.stdout.str()
+    assert statuses(judged) == ["baseline", "invalid"]
+
+
+def lines_of(stream: IO[str], into: list[str]) -> threading.Thread:
+    reader = threading.Thread(target=lambda: into.extend(stream), daemon=True)
+    reader.start()
+    return reader
+
+
+def test_a_second_trial_waits_while_the_first_measures_and_says_so(judged: pytest.Pytester) -> None:
+    with environment.timing_lock(lambda: None), trial(judged) as run:
+        said: list[str] = []
+        assert run.stdout is not None
+        reader = lines_of(run.stdout, said)
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and not any("waiting while another trial" in line for line in said):
+            time.sleep(0.05)
+        assert any("toy: waiting while another trial on this machine measures" in line for line in said)
+        assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        reader.join(PATIENCE_S)
+    assert statuses(judged) == ["baseline"]
+
+
+def test_a_keep_over_a_baseline_that_was_replaced_meanwhile_is_none(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another trial's keep is written just before this one's."""
+    append = log.append
+    first = log.read(log_of(judged))[0]
+
+    def after_another(path: Path, row: log.Row, judged_against: int | None = None) -> log.Row:
+        if row.status == "keep":
+            append(path, first, judged_against)
+        return append(path, row, judged_against)
+
+    monkeypatch.setattr(log, "append", after_another)
+    result = judged.runpytest(*GATE)
+    result.stdout.fnmatch_lines(
+        [
+            "verdict: invalid",
+            "reason: invalid: trial 2 was kept meanwhile; this kernel was compared with the baseline before "
+            "that; run it again",
+        ]
+    )
+    assert result.ret == 13
+    assert statuses(judged) == ["baseline", "baseline", "invalid"]
+
+
+def test_a_log_of_a_newer_version_is_left_alone(judged: pytest.Pytester) -> None:
+    newer = log_of(judged).read_text().replace("schema 1", "schema 2", 1)
+    log_of(judged).write_text(newer)
+    result = judged.runpytest(*GATE, "-x")
+    assert result.ret not in (0, 10)
+    assert "schema 2, this version reads schema 1; install the version that wrote it" in result.stdout.str()
+    assert log_of(judged).read_text() == newer
+
+
+def test_a_row_that_was_cut_off_is_kept_beside_the_log(judged: pytest.Pytester) -> None:
+    with log_of(judged).open("a") as rows:
+        rows.write("2\tke")
+    assert judged.runpytest(*GATE).ret == 0
+    assert statuses(judged) == ["baseline", "keep"]
+    assert log_of(judged).with_name("results.tsv.torn").read_text() == "2\tke\n"
