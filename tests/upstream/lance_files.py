@@ -50,7 +50,8 @@ class PqPartition(NamedTuple):
 class IvfPq(NamedTuple):
     """An IVF_PQ index: `centroids` float32 (P, D), `codebook` float32 (M, 2**bits, sd), P partitions.
 
-    The codes stand for residuals: vectors less the centroid of their partition.
+    The codes stand for residuals, vectors less the centroid of their partition; by cosine the vectors are
+    normalised first. By inner product ("dot") they stand for the vectors themselves.
     """
 
     centroids: Floats
@@ -64,6 +65,7 @@ def create_ivf_pq(
     sub_vectors: int,
     partitions: int,
     given: tuple[Floats, Floats] | None = None,
+    metric: str = "L2",
 ) -> Any:
     """Write `vectors`, (n, D), to a Lance dataset in `folder`, index them and return the dataset.
 
@@ -77,7 +79,7 @@ def create_ivf_pq(
     dataset = lance.write_dataset(pa.table({COLUMN: values}), folder)
     learned = {"ivf_centroids": given[0], "pq_codebook": given[1]} if given else {}
     return dataset.create_index(
-        COLUMN, "IVF_PQ", metric="L2", num_partitions=partitions, num_sub_vectors=sub_vectors, **learned
+        COLUMN, "IVF_PQ", metric=metric, num_partitions=partitions, num_sub_vectors=sub_vectors, **learned
     )
 
 

@@ -1,0 +1,88 @@
+"""The oracle of pq-cosine: the same search in float64, and the error that float32 may make.
+
+Owns what is right and how far a float32 kernel may be from it; the comparison itself is in target.py. Plain
+numpy, one sub-space after the other.
+
+The limit of a row's distance d is roundings * u * S, with u = 2**-24. S = d + 1 + |centroid|**2 + |residual|**2
+has the terms of the square and those of its expansion, which a kernel may sum instead. Additions are counted as
+a random walk, as rounding errors behave (Higham and Mary, A New Approach to Probabilistic Rounding Error
+Analysis, 2019): 2 sqrt(M + sd) for the table and the scan, sqrt(D) / 2 for the length of the query, whose error
+the square root halves; and 4 more for what is done once: root, division, residual, product. The bound that
+assumes nothing would be as large as what float16 does to a unit vector.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Doubles = NDArray[np.float64]
+
+ROUNDING = 2.0**-24
+"""Largest relative error of one float32 operation."""
+
+
+class PqCosineKernel:
+    """Top-k search by direction in one partition of `n` rows; see `kernels.PqCosineKernel`.
+
+    Parameters
+    ----------
+    codebook : float32, shape (M, 256, sd)
+        The centroids of each of the M sub-spaces.
+    codes : uint8, shape (M, n)
+        Column m holds, for every row, its centroid in sub-space m.
+    centroid : float32, shape (M * sd,)
+        What the rows' residuals were taken from.
+    """
+
+    def __init__(
+        self, codebook: NDArray[np.float32], codes: NDArray[np.uint8], centroid: NDArray[np.float32]
+    ) -> None:
+        sub_vectors, _, length = codebook.shape
+        self._codes = codes
+        self._by_dimension = np.ascontiguousarray(codebook.transpose(2, 0, 1), dtype=np.float64)
+        self._centroid = centroid.astype(np.float64)
+        self._terms = 1 + np.square(self._centroid).sum()
+        self._terms += _sum_by_code(np.square(self._by_dimension).sum(axis=0), codes)
+        self._roundings = 4 + 2 * (sub_vectors + length) ** 0.5 + centroid.size**0.5 / 2
+
+    def top_k(
+        self, query: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.uint32], NDArray[np.float32], Doubles, Doubles]:
+        """Search for `query`, float32 (M * sd,).
+
+        Returns
+        -------
+        ids : uint32, shape (min(k, n),)
+            The nearest rows, ascending by (distance, id); NaN is last.
+        distances : float32, shape (min(k, n),)
+            Their distances, rounded.
+        every, limit : float64, shape (n,)
+            Every row's distance and the largest error allowed in it.
+        """
+        residual = _unit(query.astype(np.float64)) - self._centroid
+        parts = residual.reshape(-1, len(self._by_dimension))
+        table = np.zeros(self._by_dimension.shape[1:])
+        for centroids, coordinates in zip(self._by_dimension, parts.T, strict=True):
+            table += np.square(coordinates[:, None] - centroids)
+        every = _sum_by_code(table, self._codes)
+        limit = self._roundings * ROUNDING * (self._terms + np.nan_to_num(every))
+        ids = np.argsort(every, kind="stable")[:k]
+        return ids.astype(np.uint32), every[ids].astype(np.float32), every, limit
+
+
+def _unit(vector: Doubles) -> Doubles:
+    with np.errstate(invalid="ignore"):  # a vector of zeros has no direction: NaN
+        unit: Doubles = vector / np.sqrt(np.square(vector).sum())
+    return unit
+
+
+def _sum_by_code(terms: Doubles, codes: NDArray[np.uint8]) -> Doubles:
+    total = np.zeros(codes.shape[1])
+    for of_sub_space, column in zip(terms, codes, strict=True):
+        total += of_sub_space.take(column)
+    return total

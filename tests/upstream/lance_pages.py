@@ -1,0 +1,208 @@
+"""Lance's data files: a column written at a given file version, and its pages read back as bytes.
+
+Owns the layout of a page of the file versions 2.1 and 2.2 as Lance 1.0.0 writes it: where its buffers lie, the
+mini-block chunks, their definition levels, and inline bit-packing. Only flat columns: no lists, no structs.
+
+    write(path, values, "2.1")                       a pyarrow array as a column
+    page = only_page(path)                           .buffers (bytes) and .encoding (Lance's debug text)
+    number(page, "num_items")                        a number of that text
+    byte_string(page, "symbol_table")                bytes of that text
+    for chunk in chunks(page):                       mini-block pages only
+        chunk.size, chunk.definition, chunk.buffers  values, stored levels, stored values
+    definition_levels(page)                          uint16 (n,): 0 valid, 1 null
+    unpack_inline(chunk.buffers[0], np.uint32, chunk.size)
+
+Bit-packing is read here bit by bit, by other means than any target does it, so that targets can be tested with it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import DTypeLike, NDArray
+
+LANCE_VERSION: Final = "1.0.0"
+"""The release whose pages are known."""
+
+COLUMN: Final = "column"
+CHUNK_VALUES: Final = 1024
+"""Values of one bit-packed chunk."""
+
+_ESCAPES: Final = {b"0": b"\0", b"t": b"\t", b"n": b"\n", b"r": b"\r", b'"': b'"', b"'": b"'", b"\\": b"\\"}
+
+
+class Page(NamedTuple):
+    """One page of a column: its buffers as they lie in the file, and the debug text of its encoding.
+
+    Of a mini-block page, buffer 0 has a word for each chunk, buffer 1 the chunks, buffer 2 the dictionary if any.
+    """
+
+    encoding: str
+    buffers: tuple[bytes, ...]
+
+
+class Chunk(NamedTuple):
+    """One mini-block chunk: how many values it has, and its parts as stored, without padding.
+
+    `definition` is empty where the page has no nulls; `buffers` are those of the values.
+    """
+
+    size: int
+    definition: bytes
+    buffers: tuple[bytes, ...]
+
+
+def write(path: Path, values: Any, version: str, metadata: dict[str, str] | None = None) -> None:
+    """Write a pyarrow array as the column of a new file; `metadata` of the field can steer the encoding.
+
+    For instance {"lance-encoding:compression": "none"}, or {"lance-encoding:rle-threshold": "0.0000001"}, which
+    keeps run-length encoding away.
+    """
+    import pyarrow as pa
+    from lance.file import LanceFileWriter
+
+    schema = pa.schema([pa.field(COLUMN, values.type, metadata=metadata)])
+    with LanceFileWriter(str(path), schema, version=version) as writer:
+        writer.write_batch(pa.table([values], schema=schema))
+
+
+def read(path: Path) -> Any:
+    """Return the column as Lance itself decodes it, a pyarrow array."""
+    from lance.file import LanceFileReader
+
+    return LanceFileReader(str(path)).read_all().to_table()[COLUMN].combine_chunks()
+
+
+def pages(path: Path) -> tuple[Page, ...]:
+    """Return the pages of the file's column."""
+    from lance.file import LanceFileReader
+
+    data = path.read_bytes()
+    (column,) = LanceFileReader(str(path)).metadata().columns
+    return tuple(
+        Page(str(page.encoding), tuple(data[b.position : b.position + b.size] for b in page.buffers))
+        for page in column.pages
+    )
+
+
+def only_page(path: Path) -> Page:
+    """Return the column's page; there must be one."""
+    (page,) = pages(path)
+    return page
+
+
+def number(page: Page, field: str) -> int:
+    """Return the first number of that name in the page's description."""
+    return _number(page.encoding, field)
+
+
+def byte_string(page: Page, field: str) -> bytes:
+    """Return the first byte string of that name in the page's description, which has it as Rust prints it."""
+    found = re.search(rf'^ *{field}: b"(.*)",$', page.encoding, re.MULTILINE)
+    assert found, f"no byte string {field!r} in the page's description"
+    text = found[1].encode("ascii")
+    return re.sub(rb"\\(x[0-9a-f]{2}|.)", lambda escape: _unescaped(escape[1]), text)
+
+
+def chunks(page: Page) -> tuple[Chunk, ...]:
+    """Take a mini-block page apart."""
+    return tuple(_chunks(page))
+
+
+def definition_levels(page: Page) -> NDArray[np.uint16]:
+    """Return the level of each value, uint16 (n,): 0 is valid, 1 is null. None are stored where none is null."""
+    every = chunks(page)
+    if not _has_definition(page):
+        return np.zeros(sum(chunk.size for chunk in every), np.uint16)
+    how = page.encoding.partition("def_compression: ")[2].partition("value_compression: ")[0]
+    return np.concatenate([_levels(chunk, how) for chunk in every])
+
+
+def unpack_inline(buffer: bytes, dtype: DTypeLike, size: int) -> NDArray[Any]:
+    """Return the first `size` values of one chunk of inline bit-packing: a word with the width, then the bits."""
+    word = np.dtype(dtype).itemsize
+    return unpack(buffer[word:], dtype, int.from_bytes(buffer[:word], "little"))[:size]
+
+
+def unpack(payload: bytes, dtype: DTypeLike, width: int) -> NDArray[Any]:
+    """Return the 1024 values of `width` bits that are packed in the FastLanes layout.
+
+    Word k of lane l is word k * lanes + l. The words of a lane are one string of bits, lowest first, that holds
+    the values of its rows.
+    """
+    bits = np.dtype(dtype).itemsize * 8
+    lanes = CHUNK_VALUES // bits
+    words = np.frombuffer(payload, dtype).reshape(width, lanes)
+    strings = np.unpackbits(np.ascontiguousarray(words.T).view(np.uint8), axis=1, bitorder="little")
+    numbers = np.zeros((lanes, bits, bits), np.uint8)
+    numbers[:, :, :width] = strings.reshape(lanes, bits, width)
+    by_lane = np.packbits(numbers, axis=2, bitorder="little").view(dtype)[:, :, 0]
+    row = np.arange(bits)
+    reversed_octet = (row // 8 & 1) * 4 + (row // 8 & 2) + (row // 8 & 4) // 4
+    values = np.empty(CHUNK_VALUES, dtype)
+    values[np.arange(lanes)[:, None] + row % 8 * 128 + reversed_octet * 16] = by_lane
+    return values
+
+
+def _chunks(page: Page) -> Iterator[Chunk]:
+    assert "MiniBlockLayout" in page.encoding, "no mini-block page"
+    assert "rep_compression: None" in page.encoding, "a list; its chunks are not known here"
+    has_definition = _has_definition(page)
+    numbers_of_header = 1 + has_definition + number(page, "num_buffers")
+    words = np.frombuffer(page.buffers[0], "<u2").astype(int)
+    left = number(page, "num_items")
+    at = 0
+    for position, word in enumerate(words):
+        size = left if position == len(words) - 1 else 1 << (word & 15)
+        end = at + ((word >> 4) + 1) * 8
+        _, *lengths = np.frombuffer(page.buffers[1], "<u2", numbers_of_header, at).astype(int)
+        parts = list(_parts(page.buffers[1][at:end], 2 * numbers_of_header, lengths))
+        definition = parts.pop(0) if has_definition else b""
+        yield Chunk(size, definition, tuple(parts))
+        left, at = left - size, end
+    assert (left, at) == (0, len(page.buffers[1])), "the chunks are not the whole page"
+
+
+def _parts(chunk: bytes, header_bytes: int, lengths: list[int]) -> Iterator[bytes]:
+    """Cut a chunk into its parts; header and parts begin at multiples of 8."""
+    at = _aligned(header_bytes)
+    for length in lengths:
+        yield chunk[at : at + length]
+        at = _aligned(at + length)
+    assert at == len(chunk), "the parts are not the whole chunk"
+
+
+def _has_definition(page: Page) -> bool:
+    return "def_compression: None" not in page.encoding
+
+
+def _levels(chunk: Chunk, how: str) -> NDArray[np.uint16]:
+    """Decode the levels of one chunk by the description of their compression."""
+    if "InlineBitpacking" in how:
+        return unpack_inline(chunk.definition, np.uint16, chunk.size)
+    width = _number(how, "bits_per_value")
+    if len(chunk.definition) == 2 * chunk.size:  # Lance gave up packing, or the tail is cheaper unpacked
+        return np.frombuffer(chunk.definition, "<u2")
+    assert "OutOfLineBitpacking" in how, f"levels compressed in an unknown way:\n{how}"
+    return unpack(chunk.definition, np.uint16, width)[: chunk.size]
+
+
+def _number(text: str, field: str) -> int:
+    found = re.search(rf"^ *{field}: (\d+),$", text, re.MULTILINE)
+    assert found, f"no number {field!r} in the page's description"
+    return int(found[1])
+
+
+def _unescaped(escape: bytes) -> bytes:
+    return bytes([int(escape[1:], 16)]) if len(escape) == 3 else _ESCAPES[escape]
+
+
+def _aligned(place: int) -> int:
+    return -(-place // 8) * 8

@@ -1,0 +1,205 @@
+"""The oracle and the kernel of bitpack on real pages: written by Lance, and packed buffers made by Vortex.
+
+Establishes that both decode what Lance 1.0.0 packed, for every word size, every width and several column types,
+out of the page's own bytes, and that the workload lays pages out as Lance does. Vortex packs in the same layout;
+its buffers are a second, independent check.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+import lance_pages
+import numpy as np
+import pytest
+
+from pytest_lance_autoresearch import compare, discover, load
+from pytest_lance_autoresearch.load import Target
+
+pytestmark = pytest.mark.upstream
+
+Array = np.ndarray[Any, Any]
+
+FOLDER: Final = Path(__file__).parents[2] / "targets" / "bitpack"
+MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
+TYPES: Final = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
+VERSIONS: Final = ("2.1", "2.2")
+TAIL: Final = 37
+"""Values of the last chunk."""
+PACKED: Final = {"lance-encoding:rle-threshold": "0.0000001", "lance-encoding:bss": "off"}
+"""Keeps Lance from choosing another encoding."""
+
+
+class Page(NamedTuple):
+    """What a kernel needs of a page, and the values that Lance was given, as unsigned words."""
+
+    words: Array
+    word_off: Array
+    widths: Array
+    values: Array
+
+
+@pytest.fixture(scope="module")
+def pa() -> ModuleType:
+    """pyarrow, where Lance can be imported too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANCE_LOG", "error")
+        lance = pytest.importorskip("lance", reason=MISSING)
+    assert lance.__version__ == lance_pages.LANCE_VERSION, "the layout is known of this version; see the extra"
+    module: ModuleType = pytest.importorskip("pyarrow", reason=MISSING)
+    return module
+
+
+@pytest.fixture(scope="module")
+def target() -> Target:
+    return load.load(discover.inspect(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def kernel(target: Target) -> Any:
+    return load.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+
+
+@pytest.fixture(scope="module", params=[(name, version) for version in VERSIONS for name in TYPES], ids="-".join)
+def page(request: pytest.FixtureRequest, pa: ModuleType, target: Target, tmp_path_factory: Any) -> Page:
+    """A page of every width, in random order, as Lance wrote it."""
+    name, version = request.param
+    values = column(np.dtype(name))
+    path = tmp_path_factory.mktemp("pages") / "page.lance"
+    lance_pages.write(path, pa.array(values), version, PACKED)
+    assert lance_pages.read(path).to_numpy(zero_copy_only=False).tobytes() == values.tobytes()
+    page = page_of(target, lance_pages.only_page(path), values.view(f"u{values.itemsize}"))
+    assert set(page.widths.tolist()) == set(range(8 * values.itemsize + 1))
+    return page
+
+
+def column(dtype: np.dtype[Any]) -> Array:
+    """Return values of every width of that type, a chunk each; for floats they are NaN, -0.0 and so on."""
+    rng = np.random.default_rng(dtype.num)
+    bits = 8 * dtype.itemsize
+    chunks = [
+        rng.integers(0, 2**64, 1024, dtype=np.uint64) >> np.uint64(64 - width) if width else np.zeros(1024, "u8")
+        for width in rng.permutation(bits + 1)
+    ]
+    tail = rng.integers(0, 100, TAIL, dtype=np.uint64)
+    return np.concatenate([*chunks, tail]).astype(f"u{dtype.itemsize}").view(dtype)
+
+
+def page_of(target: Target, stored: lance_pages.Page, values: Array) -> Page:
+    """Find the chunks by the layout that the workload has too; only the widths are read from the file."""
+    assert "InlineBitpacking" in stored.encoding
+    chunks = lance_pages.chunks(stored)
+    size = values.itemsize
+    widths = np.array([int.from_bytes(chunk.buffers[0][:size], "little") for chunk in chunks], np.uint8)
+    word_off, length = target.inputs.layout(8 * size, widths)
+    assert length * size == len(stored.buffers[1])
+    return Page(np.frombuffer(stored.buffers[1], values.dtype), word_off, widths, values)
+
+
+def compare_with(module: Any, page: Page) -> None:
+    out = np.full(1024 * page.widths.size, 77, page.words.dtype)
+    n = page.values.size
+    module.Bitpack(8 * page.words.itemsize).unpack_chunks(page.words, page.word_off, page.widths, n, out)
+    compare.exact(out[:n], page.values, "values of Lance")
+
+
+def test_oracle_and_kernel_decode_lance_s_pages(page: Page, target: Target, kernel: Any) -> None:
+    compare_with(target.reference, page)
+    compare_with(kernel, page)
+
+
+def first_width_too_small(page: Page) -> Page:
+    widths = page.widths.copy()
+    widths[np.argmax(widths)] -= 1
+    return page._replace(widths=widths)
+
+
+def one_word_late(page: Page) -> Page:
+    return page._replace(word_off=page.word_off - 1)
+
+
+def one_bit_wrong(page: Page) -> Page:
+    words = page.words.copy()
+    words[page.word_off[np.argmax(page.widths)]] ^= 1
+    return page._replace(words=words)
+
+
+def two_values_exchanged(page: Page) -> Page:
+    values = page.values.copy()
+    at = 1024 * int(np.argmax(page.widths))
+    first = at + int(np.argmax(values[at : at + 1024] != values[at]))
+    values[[at, first]] = values[[first, at]]
+    return page._replace(values=values)
+
+
+@pytest.mark.parametrize("misread", [first_width_too_small, one_word_late, one_bit_wrong, two_values_exchanged])
+def test_the_oracle_refuses_misread_pages(page: Page, target: Target, misread: Callable[[Page], Page]) -> None:
+    """Establishes that the comparison can fail: one wrong bit of one value is enough."""
+    with pytest.raises(compare.Mismatch, match="values of Lance"):
+        compare_with(target.reference, misread(page))
+
+
+def test_a_negative_value_makes_its_chunk_full_width(pa: ModuleType, target: Target, tmp_path: Path) -> None:
+    values = np.arange(2 * 1024, dtype=np.int32)
+    values[3] = -1
+    lance_pages.write(tmp_path / "page", pa.array(values), "2.1", PACKED)
+    page = page_of(target, lance_pages.only_page(tmp_path / "page"), values.view("u4"))
+    assert page.widths.tolist() == [32, 11]
+    compare_with(target.reference, page)
+
+
+@pytest.mark.parametrize("rows", [600, 1024, 2560, 5000])
+def test_oracle_and_kernel_decode_lance_s_definition_levels(
+    rows: int, pa: ModuleType, target: Target, kernel: Any, tmp_path: Path
+) -> None:
+    """Establishes the shape 16x1: out of line and without a word for the width, or inline up to 1024 rows."""
+    rng = np.random.default_rng(rows)
+    is_null = rng.random(rows) < 0.3
+    lance_pages.write(tmp_path / "page", pa.array(rng.integers(0, 99, rows), mask=is_null), "2.1", PACKED)
+    stored = lance_pages.only_page(tmp_path / "page")
+    before = rows <= 1024
+    packed = b"".join(chunk.definition for chunk in lance_pages.chunks(stored))
+    words = np.frombuffer(packed, np.uint16)
+    chunks = -(-rows // 1024)
+    assert words.size == 64 * chunks + before
+    word_off = np.arange(chunks) * 64 + before
+    page = Page(words, word_off, np.ones(chunks, np.uint8), is_null.astype(np.uint16))
+    compare_with(target.reference, page)
+    compare_with(kernel, page)
+    compare.exact(lance_pages.definition_levels(stored), page.values)
+
+
+@pytest.mark.parametrize("nulls", [slice(None, None, 3), slice(0, 100)], ids=["short-tail", "none-in-a-chunk"])
+def test_definition_levels_that_lance_does_not_pack_are_read(nulls: slice, pa: ModuleType, tmp_path: Path) -> None:
+    """Establishes when the levels are no bit-packed chunk: a short tail, or a chunk that has no null at all."""
+    is_null = np.zeros(2085, bool)
+    is_null[nulls] = True
+    lance_pages.write(tmp_path / "page", pa.array(np.arange(2085), mask=is_null), "2.1", PACKED)
+    stored = lance_pages.only_page(tmp_path / "page")
+    assert len(lance_pages.chunks(stored)[-1].definition) == 2 * TAIL
+    compare.exact(lance_pages.definition_levels(stored), is_null.astype(np.uint16))
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32, 64])
+def test_oracle_and_kernel_decode_vortex_s_buffers(bits: int, pa: ModuleType, target: Target, kernel: Any) -> None:
+    """Establishes the layout a second time, for every width but the full one, which Vortex does not pack."""
+    vortex = pytest.importorskip("vortex", reason="needs vortex-data")
+    draw = partial(np.random.default_rng(bits).integers, dtype=np.uint64)
+    for width in range(1, bits):
+        values = draw(0, 2**width, 4091).astype(f"u{bits // 8}")
+        array = vortex.compress(vortex.array(pa.array(values)))
+        assert type(array).__name__ == "FastLanesBitPackedArray"
+        assert array.bit_width == width
+        buffers: list[pickle.PickleBuffer] = []
+        pickle.dumps(array, protocol=5, buffer_callback=buffers.append)
+        (packed,) = (buffer.raw() for buffer in buffers if buffer.raw().nbytes == 4 * 128 * width)
+        words = np.frombuffer(packed, values.dtype)
+        word_off = np.arange(4) * (1024 * width // bits)
+        page = Page(words, word_off, np.full(4, width, np.uint8), values)
+        compare_with(target.reference, page)
+        compare_with(kernel, page)

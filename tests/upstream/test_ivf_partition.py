@@ -1,0 +1,151 @@
+"""The oracle of ivf-partition against Lance 1.0.0 and faiss.
+
+Lance does not give the partitions of a query away, but with k as large as the table it returns every row of the
+partitions it probed: the sets of rows show them. The distances are those of the same functions in a search
+without an index, over a table whose vectors are the centroids.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import lance_files
+import numpy as np
+import pytest
+
+from pytest_lance_autoresearch import compare, discover, load, seeds
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+
+    from pytest_lance_autoresearch.load import Target
+
+    Floats = NDArray[np.float32]
+
+pytestmark = pytest.mark.upstream
+
+FOLDER: Final = Path(__file__).parents[2] / "targets" / "ivf-partition"
+MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
+ROWS: Final = 2000
+DIM: Final = 48
+PARTITIONS: Final = 32
+NPROBES: Final = (1, 2, 5, 20, 31, 32)
+QUERIES: Final = 5
+METRICS: Final = ("l2", "cosine", "dot")
+
+
+class Index(NamedTuple):
+    """A dataset that Lance indexed, the centroids in its files, and the row ids of each partition."""
+
+    metric: str
+    dataset: Any
+    centroids: Floats
+    rows: list[frozenset[int]]
+    queries: Floats
+
+
+@pytest.fixture(scope="module")
+def lance() -> ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANCE_LOG", "error")
+        module: ModuleType = pytest.importorskip("lance", reason=MISSING)
+    assert module.__version__ == lance_files.LANCE_VERSION, "the ranking is that of this version; see the extra"
+    return module
+
+
+@pytest.fixture(scope="module", params=METRICS)
+def index(request: pytest.FixtureRequest, lance: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """Rows around some centres, indexed by Lance's own training."""
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition", request.param)
+    centres = 2 * rng.standard_normal((PARTITIONS, DIM), dtype=np.float32)
+    vectors = centres[rng.integers(0, PARTITIONS, ROWS + QUERIES)]
+    vectors += rng.standard_normal(vectors.shape, dtype=np.float32)
+    dataset = write(lance, tmp_path_factory.mktemp("index"), vectors[:ROWS])
+    dataset.create_index(lance_files.COLUMN, "IVF_FLAT", metric=request.param, num_partitions=PARTITIONS)
+    folder = lance_files.index_folder(dataset)
+    storage = lance_files.read_storage(folder)
+    row_ids = np.split(storage.columns["_rowid"].to_numpy(), np.cumsum(storage.lengths)[:-1])
+    rows = [frozenset(part.tolist()) for part in row_ids]
+    return Index(request.param, dataset, lance_files.read_ivf(folder), rows, vectors[ROWS:])
+
+
+@pytest.fixture(scope="module")
+def target() -> Target:
+    return load.load(discover.inspect(FOLDER))
+
+
+def write(lance: ModuleType, folder: Path, vectors: Floats) -> Any:
+    import pyarrow as pa
+
+    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    return lance.write_dataset(pa.table({lance_files.COLUMN: values}), folder / "data")
+
+
+def predicted_rows(target: Target, index: Index, query: Floats, nprobes: int, metric: str) -> set[int]:
+    """Return the rows of the partitions that the oracle ranks first."""
+    ids = target.reference.IvfModel(index.centroids, metric).find_partitions(query, nprobes)[0]
+    return set().union(*(index.rows[partition] for partition in ids))
+
+
+def probed_rows(index: Index, query: Floats, nprobes: int) -> set[int]:
+    row_ids, _ = lance_files.search(index.dataset, query, k=ROWS, probes=nprobes)
+    return set(row_ids.tolist())
+
+
+@pytest.mark.parametrize("nprobes", [*NPROBES, PARTITIONS + 3])
+def test_lance_probes_the_partitions_that_the_oracle_ranks_first(
+    index: Index, target: Target, nprobes: int
+) -> None:
+    """Establishes metric, order and clamping, and that cosine is L2 of the normalised query."""
+    for query in index.queries:
+        assert predicted_rows(target, index, query, nprobes, index.metric) == probed_rows(index, query, nprobes)
+
+
+@pytest.mark.parametrize("index", ["cosine", "dot"], indirect=True)
+def test_another_metric_predicts_other_partitions(index: Index, target: Target) -> None:
+    """Establishes that the test before this one can fail."""
+    wrong = [
+        predicted_rows(target, index, query, nprobes, "l2") != probed_rows(index, query, nprobes)
+        for query in index.queries
+        for nprobes in NPROBES[:4]
+    ]
+    assert any(wrong)
+
+
+@pytest.mark.parametrize("dim", [100, 768])
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+def test_lance_s_distances_are_within_the_oracle_s_limit(
+    lance: ModuleType, target: Target, tmp_path: Path, metric: str, dim: int
+) -> None:
+    """Establishes both formulas and both limits; without its first dimension a query is refused."""
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition", metric, dim)
+    centroids = rng.standard_normal((200, dim), dtype=np.float32)
+    query = centroids[7] + np.float32(0.3) * rng.standard_normal(dim, dtype=np.float32)
+    search = {"column": lance_files.COLUMN, "q": query, "k": len(centroids), "metric": metric, "use_index": False}
+    found = write(lance, tmp_path, centroids).to_table(nearest=search, columns=["_distance"], with_row_id=True)
+    result = found["_rowid"].to_numpy().astype(np.uint32), found["_distance"].to_numpy()
+    oracle = target.wiring.bind(target.reference, target.inputs.State(centroids, metric))
+    call = (query, len(centroids))
+    target.wiring.check(result, oracle(*call), call)
+    query[0] = 0
+    with pytest.raises(compare.Mismatch, match="partitions distances"):
+        target.wiring.check(result, oracle(*call), call)
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+def test_faiss_agrees(target: Target, metric: str) -> None:
+    faiss = pytest.importorskip("faiss", reason=MISSING)
+    faiss.omp_set_num_threads(1)
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition", "faiss", metric)
+    centroids = rng.standard_normal((1024, 768), dtype=np.float32)
+    query = rng.standard_normal(768, dtype=np.float32)
+    index = faiss.IndexFlatL2(768) if metric == "l2" else faiss.IndexFlatIP(768)
+    index.add(centroids)
+    ((distances,), (ids,)) = index.search(query[None], 20)
+    distances = distances if metric == "l2" else np.float32(1) - distances
+    oracle = target.wiring.bind(target.reference, target.inputs.State(centroids, metric))
+    call = (query, 20)
+    target.wiring.check((ids.astype(np.uint32), distances), oracle(*call), call)

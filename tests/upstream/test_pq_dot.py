@@ -1,0 +1,181 @@
+"""The oracle and the kernel of pq-dot on real indexes: made by Lance, read from its files, answered by Lance.
+
+Establishes that `reference.py` computes the `_distance` of Lance within its own limits for every row of all
+partitions, that `kernels.py` as committed computes its bits and its top-k, and that faiss agrees with both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import lance_files
+import numpy as np
+import pytest
+
+from pytest_lance_autoresearch import check, compare, discover, load, seeds
+
+pytestmark = pytest.mark.upstream
+
+FOLDER: Final = Path(__file__).parents[2] / "targets" / "pq-dot"
+MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
+TARGET: Final = load.load(discover.inspect(FOLDER))
+QUERIES: Final = 4
+PORT_CODE_SHA256: Final = "39335f25ebe243206b224004e51f2c8537534580fa109db1b24f8ef52e66ff98"
+"""Code of the port of Lance 1.0.0. An optimised kernel may sum in another order: its bits are its own."""
+
+Array = np.ndarray[Any, Any]
+
+
+class Corpus(NamedTuple):
+    """Vectors to generate in partitions, each `copies` times."""
+
+    dim: int
+    sub_vectors: int
+    partitions: int
+    rows: int = 2011
+    copies: int = 1
+
+
+CORPORA: Final = {
+    "sd-8": Corpus(128, 16, 1),
+    "sd-8-in-7-partitions": Corpus(64, 8, 7),
+    "sd-8-of-96-sub-spaces": Corpus(768, 96, 3, rows=1003),
+    "sd-10": Corpus(100, 10, 3),
+    "sd-16": Corpus(256, 16, 4),
+    "sd-20": Corpus(160, 8, 2),  # a whole block of 16 dimensions, and 4 more
+    "duplicates": Corpus(128, 16, 4, copies=15),
+}
+
+
+class Index(NamedTuple):
+    """What Lance indexed, the same as the target has it, k of all rows, and Lance's distances, (queries, n)."""
+
+    dataset: Any
+    state: Any
+    row_ids: Array
+    queries: Array
+    lance: Array
+
+
+@pytest.fixture(scope="module")
+def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANCE_LOG", "error")
+        lance = pytest.importorskip("lance", reason=MISSING)
+    assert lance.__version__ == lance_files.LANCE_VERSION, "the bits are those of this version; see the extra"
+    folder = tmp_path_factory.mktemp("indexes")
+    return {name: make_index(folder / name, corpus) for name, corpus in CORPORA.items()}
+
+
+@pytest.fixture(params=CORPORA)
+def index(request: pytest.FixtureRequest, indexes: dict[str, Index]) -> Index:
+    return indexes[request.param]
+
+
+@pytest.fixture(scope="module")
+def kernels() -> Any:
+    """The committed kernel; tests of its bits are skipped when it is no longer the port."""
+    if TARGET.kernel.code_sha256 != PORT_CODE_SHA256:
+        pytest.skip("kernels.py is no longer the port of Lance 1.0.0, whose bits were compared while it was")
+    return load.execute_source("kernels", TARGET.kernel.text, str(TARGET.kernel.path))
+
+
+def make_index(folder: Path, corpus: Corpus) -> Index:
+    dim, sub_vectors, partitions, rows, copies = corpus
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", *corpus)
+    centroids = rng.standard_normal((partitions, dim), dtype=np.float32)
+    codebook = rng.standard_normal((sub_vectors, 256, dim // sub_vectors), dtype=np.float32)
+    distinct = rows // copies + QUERIES
+    vectors = rng.standard_normal((distinct, dim), dtype=np.float32)
+    vectors += centroids[rng.integers(0, partitions, distinct)]
+    stored = vectors[rng.permutation(np.resize(np.arange(QUERIES, distinct), rows))]
+    given = centroids, codebook
+    dataset = lance_files.create_ivf_pq(folder, stored, sub_vectors, partitions, given, "dot")
+    files = lance_files.read_ivf_pq(lance_files.index_folder(dataset))
+    codes = np.concatenate([part.codes.ravel() for part in files.partitions])
+    offsets = np.cumsum([0, *(part.row_ids.size for part in files.partitions)])
+    row_ids = np.concatenate([part.row_ids for part in files.partitions])
+    queries, by_row = vectors[:QUERIES], np.full((QUERIES, rows), np.nan, np.float32)
+    for query, answers in zip(queries, by_row, strict=True):
+        found, distances = lance_files.search(dataset, query, rows, partitions)
+        answers[found] = distances
+    state = TARGET.inputs.bare_state(files.codebook, codes, offsets, rows)
+    return Index(dataset, state, row_ids, queries, by_row[:, row_ids])
+
+
+def compare_with_oracle(index: Index, state: Any) -> None:
+    oracle = check.Oracle(TARGET, state)
+    for query, lance in zip(index.queries, index.lance, strict=True):
+        _, _, every, limit = oracle.expected((query,))
+        compare.max_abs_err(lance, every, limit, dtype=np.float32, what="distances of Lance")
+
+
+def test_lance_s_distance_of_every_row_is_within_the_oracle_s_limit(index: Index) -> None:
+    """Establishes that the oracle is right about codebook, codes, partitions, sum and offset."""
+    assert np.array_equal(np.sort(index.row_ids), np.arange(index.dataset.count_rows()))
+    compare_with_oracle(index, index.state)
+
+
+def last_code_one_off(state: Any) -> Any:
+    codes = state.codes.copy()
+    codes[-1] ^= 1
+    return state._replace(codes=codes)
+
+
+def one_block(state: Any) -> Any:
+    """All partitions read as one, or the only one cut in two."""
+    rows = state.offsets[-1]
+    return state._replace(offsets=np.array([0, rows] if state.offsets.size > 2 else [0, rows // 2, rows]))
+
+
+def codebook_of_4_bits(state: Any) -> Any:
+    """The last 240 centroids of every sub-space lost."""
+    codebook = state.codebook.copy()
+    codebook[:, 16:] = 0
+    return state._replace(codebook=codebook)
+
+
+@pytest.mark.parametrize("misread", [last_code_one_off, one_block, codebook_of_4_bits])
+def test_the_oracle_refuses_lance_s_distances_when_the_index_is_misread(index: Index, misread: Any) -> None:
+    """Establishes that the test before this one can fail: one wrong code of one row is enough."""
+    with pytest.raises(compare.Mismatch, match="distances of Lance"):
+        compare_with_oracle(index, misread(index.state))
+
+
+def test_the_kernel_s_distance_of_every_row_has_the_bits_of_lance(index: Index, kernels: Any) -> None:
+    """Establishes that the committed kernel is a port of Lance 1.0.0, order of summation, offset and all."""
+    search = TARGET.wiring.bind(kernels, index.state)
+    for query, lance in zip(index.queries, index.lance, strict=True):
+        ids, distances = search(query)
+        compare.exact(distances, lance[ids], "distances of all rows")
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_the_kernel_s_top_k_of_all_partitions_is_lance_s(index: Index, kernels: Any, k: int) -> None:
+    """Establishes the same of the top-k: same distances, and the same rows, equal ones aside."""
+    search = TARGET.wiring.bind(kernels, index.state._replace(k=k))
+    for query in index.queries:
+        ids, distances = search(query)
+        row_ids, by_lance = lance_files.search(index.dataset, query, k, index.state.offsets.size - 1)
+        compare.exact(distances, by_lance)
+        inside = distances < distances[-1]  # the last place may be tied with rows that were left out
+        assert set(index.row_ids[ids][inside]) == set(row_ids[inside])
+
+
+def test_faiss_agrees_on_the_same_codebook_and_codes(index: Index) -> None:
+    """Establishes that a second implementation is within the limits, for every row and for the top-k."""
+    faiss = pytest.importorskip("faiss", reason=MISSING)
+    faiss.omp_set_num_threads(1)
+    sub_vectors, _, length = index.state.codebook.shape
+    parts = np.split(index.state.codes, index.state.offsets[1:-1] * sub_vectors)
+    searcher = faiss.IndexPQ(sub_vectors * length, sub_vectors, 8, faiss.METRIC_INNER_PRODUCT)
+    faiss.copy_array_to_vector(index.state.codebook.ravel(), searcher.pq.centroids)
+    by_row = np.concatenate([part.reshape(sub_vectors, -1).T for part in parts])
+    faiss.copy_array_to_vector(by_row.ravel(), searcher.codes)
+    searcher.is_trained, searcher.ntotal = True, len(by_row)
+    oracle = check.Oracle(TARGET, index.state)
+    for query in index.queries:
+        _, _, every, limit = oracle.expected((query,))
+        products, ids = searcher.search(query[None], every.size)
+        compare.top_k(ids[0], 1 - products[0], every, every.size, limit, id_dtype=np.int64, what="faiss")
