@@ -1,0 +1,35 @@
+"""A pytest plugin that switches off what protects a trial from its kernel; for benchmarks/defences.py only.
+
+Off: reading the source, confinement, the looks for threads, idle work and changed inputs, bounds checks, secret
+calls, the comparison of timed answers with the oracle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_lance_autoresearch import measure, policy, process, trial
+
+_start = process.KernelProcess.__init__
+
+
+def _start_unchecked(self: process.KernelProcess, *arguments: Any, **_: Any) -> None:
+    _start(self, *arguments)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+def pytest_configure() -> None:
+    off = pytest.MonkeyPatch()
+    off.setattr(policy, "violation", lambda _: "")
+    off.setattr(process, "CONFINED", False)
+    off.setattr(process.KernelProcess, "__init__", _start_unchecked)
+    off.setattr(process.KernelProcess, "_refuse_threads", _nothing)
+    off.setattr(process.KernelProcess, "_refuse_changed_inputs", _nothing)
+    off.setattr(process.KernelProcess, "_account_idle", lambda self, _: self._cpu_ns())
+    off.setattr(trial.Trial, "_checks_secretly", False)
+    off.setattr(measure, "_verify_pair", _nothing)
