@@ -5,6 +5,7 @@ Owns the pairs of worker processes and the blocks they produced; each look after
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.process import KernelProcess
     from pytest_lance_autoresearch.workbench import Workbench
 
+_CHOICE = random.SystemRandom()
 Show = Callable[[str, int, int, Interval | None], None]
 """Called with what is measured, how much of it is done, of how much, and the speed-up so far."""
 
@@ -165,6 +167,11 @@ class Comparison:
         return measure.plan_bench(case.id, text, oracle, feed, null, sides.candidate, sides.baseline, handicap)
 
     def _new_sides(self) -> _Sides:
-        candidate = self._workbench.start(self._target.kernel)
-        with measure.blaming_baseline(is_baseline=True):
-            return _Sides(self._workbench.start(self._baseline), candidate)
+        """A fresh pair, started in a drawn order, so that what comes of being first is no side's for good."""
+        started: dict[bool, KernelProcess] = {}
+        for is_baseline in _CHOICE.sample((True, False), 2):
+            with measure.blaming_baseline(is_baseline=is_baseline):
+                started[is_baseline] = self._workbench.start(
+                    self._baseline if is_baseline else self._target.kernel
+                )
+        return _Sides(started[True], started[False])

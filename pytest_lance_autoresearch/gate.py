@@ -6,8 +6,10 @@ behind (archived kernel, archived windows, one row). Decides nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,12 +92,20 @@ def _write(gate: Gate, target: Target, outcome: Outcome, evidence: dict[str, Any
     try:
         kernel = archive.store_kernel(gate.root, target.kernel.text)
         digest = archive.store_trial(gate.root, target.name, record)
-        row = log.append(gate.log_path, _row(outcome, target, kernel, digest, description), gate.newest)
+        row = _row(outcome, target, kernel, digest, description)
+        row = log.append(gate.log_path, row, partial(_refuse_overtaken, gate, row))
     except Overtaken:
         raise
     except LogError as error:
         raise LogError(f"{error}; what it would have said: {outcome.reason}") from error
     return replace(outcome, trial=row.trial, log=gate.log_path)
+
+
+def _refuse_overtaken(gate: Gate, row: log.Row, rows: Sequence[log.Row]) -> None:
+    """Another trial's keep since the gate was opened makes this one's a comparison with the wrong kernel."""
+    newest = log.baseline(rows, row.target)
+    if row.status in log.KEPT and newest is not None and newest.trial != gate.newest:
+        raise Overtaken(f"trial {newest.trial} was kept meanwhile")
 
 
 def _row(outcome: Outcome, target: Target, kernel: str, record: str, description: str) -> log.Row:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from pytest_lance_autoresearch.errors import LogError, Overtaken
+from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.records import Status
 
 SCHEMA = 1
 HEADER_LINES = 2
-_KEPT = (Status.KEEP, Status.BASELINE)
+KEPT = (Status.KEEP, Status.BASELINE)
+"""The ends that make a kernel the baseline of the next ones."""
 _TITLE = "# pytest-lance-autoresearch results, schema "
 
 
@@ -67,21 +68,18 @@ def read(path: Path) -> tuple[Row, ...]:
 
 def baseline(rows: Sequence[Row], target: str) -> Row | None:
     """The row whose kernel the next one is judged against: the target's newest keep or baseline."""
-    return next((row for row in reversed(rows) if row.target == target and row.status in _KEPT), None)
+    return next((row for row in reversed(rows) if row.target == target and row.status in KEPT), None)
 
 
-def append(path: Path, row: Row, judged_against: int | None = None) -> Row:
+def append(path: Path, row: Row, refuse: Callable[[Sequence[Row]], None] = lambda _: None) -> Row:
     """Write the row as the log's next trial; returns it with its number. LogError when it is not on disk.
 
-    A row that becomes the baseline replaces that of trial `judged_against` (None: the first one), and is
-    Overtaken when the log has another one by now.
+    `refuse` sees the rows that are there, while nobody else can write, and may raise.
     """
     try:
         with _locked(path) as fd:
             rows = _repaired(path, fd)
-            newest = baseline(rows, row.target)
-            if row.status in _KEPT and newest is not None and newest.trial != judged_against:
-                raise Overtaken(f"trial {newest.trial} was kept meanwhile")
+            refuse(rows)
             last = rows[-1] if rows else None
             number = last.trial + 1 if last else 1
             numbered = replace(row, trial=number, previous=digest(last) if last else "")

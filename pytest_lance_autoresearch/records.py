@@ -71,7 +71,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Block:
-    """Four windows of one case in the order `order`: 'ABBA' or 'BAAB', A the baseline, B the candidate.
+    """Four windows of one case in the order `order`: 'ABAB' or 'BABA', A the baseline, B the candidate.
 
     Window 1 and 2 ran the same calls on both sides, and so did 3 and 4.
     """

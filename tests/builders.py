@@ -31,7 +31,7 @@ def everywhere(values: Sequence[float], cases: Sequence[str] = CASES) -> dict[st
     return {case: list(values) for case in cases}
 
 
-def block(case: str, log_ratio: float, cpu_log_ratio: float | None, order: str = "ABBA") -> Block:
+def block(case: str, log_ratio: float, cpu_log_ratio: float | None, order: str = "ABAB") -> Block:
     """A block with ln(baseline / candidate) = `log_ratio`, of wall time and of CPU time."""
 
     def window(side: str) -> Window:

@@ -14,7 +14,7 @@ from pytest_lance_autoresearch import aggregate
 from pytest_lance_autoresearch.records import Block, CaseTimes, Figures, PairRecord, Window
 
 times_ns = st.integers(10**6, 10**9)
-orders = st.sampled_from(["ABBA", "BAAB"])
+orders = st.sampled_from(["ABAB", "BABA"])
 
 
 @st.composite
@@ -33,19 +33,19 @@ def swapped(record: Block) -> Block:
 # Log-ratios
 
 
-@pytest.mark.parametrize("order", ["ABBA", "BAAB"])
+@pytest.mark.parametrize("order", ["ABAB", "BABA"])
 def test_a_faster_candidate_has_a_positive_log_ratio(order: str) -> None:
     record = block("case", math.log(1.25), math.log(1.1), order)
     assert aggregate.log_ratio(record, 0.0) == pytest.approx(math.log(1.25), abs=1e-9)
     assert aggregate.cpu_log_ratio(record) == pytest.approx(math.log(1.1), abs=1e-9)
 
 
-@pytest.mark.parametrize("order", ["ABBA", "BAAB"])
-def test_a_steady_drift_of_the_machine_cancels(order: str) -> None:
+def test_a_steady_drift_of_the_machine_cancels_over_both_orders() -> None:
     first, second, third, fourth = (Window(10, round(1e9 * 1.1**i), None) for i in range(4))
-    assert aggregate.log_ratio(Block("case", order, (first, second, third, fourth)), 0.0) == pytest.approx(
-        0, abs=1e-8
-    )
+    windows = (first, second, third, fourth)
+    one, other = (aggregate.log_ratio(Block("case", order, windows), 0.0) for order in ("ABAB", "BABA"))
+    assert one == pytest.approx(-math.log(1.1), abs=1e-8)
+    assert one + other == pytest.approx(0, abs=1e-8)
 
 
 @quick
@@ -68,7 +68,7 @@ def test_a_slower_clock_changes_no_log_ratio(record: Block, factor: int) -> None
 def test_the_runners_own_cost_does_not_dilute_a_gain() -> None:
     """2000 ns against 1000 ns per call, each under a runner that costs 500 ns: twice as fast, not 1.67 times."""
     baseline, candidate = Window(100, 250_000, None), Window(100, 150_000, None)
-    record = Block("case", "ABBA", (baseline, candidate, candidate, baseline))
+    record = Block("case", "ABAB", (baseline, candidate, baseline, candidate))
     assert aggregate.log_ratio(record, 500.0) == pytest.approx(math.log(2))
     assert aggregate.log_ratio(record, 0.0) == pytest.approx(math.log(5 / 3))
 

@@ -131,7 +131,7 @@ def test_without_git_the_archive_alone_is_asked(tmp_path: Path, monkeypatch: pyt
 
 def test_a_trials_record_is_stored_as_json_under_its_own_hash(tmp_path: Path) -> None:
     window = Window(4, 6_000_000, None)
-    blocks = (Block("2x3-flat", "ABBA", (window, window, window, window)),)
+    blocks = (Block("2x3-flat", "ABAB", (window, window, window, window)),)
     record = {"status": Status.KEEP, "rules": Rules(), "pairs": [PairRecord(blocks, 1, 2)], "path": Path("a/b")}
     digest = archive.store_trial(tmp_path, "demo", record)
     (stored,) = (tmp_path / ".autoresearch" / "trials").iterdir()

@@ -250,7 +250,7 @@ def test_a_window_keeps_a_share_of_its_time_however_long_it_waited() -> None:
 
 
 Four = tuple[Window, Window, Window, Window]
-orders = st.sampled_from(["ABBA", "BAAB"])
+orders = st.sampled_from(["ABAB", "BABA"])
 
 
 @quick

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -173,10 +173,10 @@ def test_a_keep_over_a_baseline_that_was_replaced_meanwhile_is_none(
     append = log.append
     first = log.read(log_of(judged))[0]
 
-    def after_another(path: Path, row: log.Row, judged_against: int | None = None) -> log.Row:
+    def after_another(path: Path, row: log.Row, refuse: Callable[[Sequence[log.Row]], None]) -> log.Row:
         if row.status == "keep":
-            append(path, first, judged_against)
-        return append(path, row, judged_against)
+            append(path, first)
+        return append(path, row, refuse)
 
     monkeypatch.setattr(log, "append", after_another)
     result = judged.runpytest(*GATE)

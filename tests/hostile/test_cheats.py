@@ -6,6 +6,7 @@ nothing rests on it: what lies behind must refuse it too, or it must have gained
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -100,9 +101,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose log holds the committed kernel as its baseline."""
     root = tmp_path_factory.mktemp("recorded")
     corpus.write_project(root)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *corpus.GATE], cwd=root, capture_output=True, text=True, check=False
-    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", *corpus.GATE]
+    done = subprocess.run(command, cwd=root, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     return root
 

@@ -1,0 +1,208 @@
+"""The oracle and the kernel of fsst on real pages: compressed by Lance, decompressed by Lance.
+
+Establishes that both make of the symbol table, the codes and the offsets in a page's own bytes the very strings
+that Lance 1.0.0 was given, in mini-blocks and full-zip pages; and that Lance reads no more of a table than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+import lance_pages
+import numpy as np
+import pytest
+
+from pytest_lance_autoresearch import compare, discover, load
+from pytest_lance_autoresearch.load import Target
+
+pytestmark = pytest.mark.upstream
+
+Array = np.ndarray[Any, Any]
+
+FOLDER: Final = Path(__file__).parents[2] / "targets" / "fsst"
+MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
+FSST: Final = {"lance-encoding:compression": "fsst", "lance-encoding:dict-size-ratio": "0.0000001"}
+"""Asks Lance for it, and keeps it from making a dictionary of long strings."""
+
+TABLE: Final = "symbol_table"
+
+
+class Kind(NamedTuple):
+    """A column to write: its type, how many strings, how often each repeats its text, whether there are nulls."""
+
+    type: str
+    strings: int = 3000
+    repeats: int = 1
+    nulls: bool = False
+
+
+KINDS: Final = {
+    "mini-blocks": Kind("string"),
+    "mini-blocks-nulls": Kind("string", nulls=True),
+    "mini-blocks-64-bit": Kind("large_string"),
+    "mini-blocks-of-bytes": Kind("binary"),
+    "full-zip": Kind("string", 300, repeats=12),
+    "full-zip-nulls": Kind("string", 300, repeats=12, nulls=True),
+    "full-zip-64-bit": Kind("large_binary", 300, repeats=12),
+    "too-little-to-compress": Kind("string", 200),
+}
+
+
+class Batch(NamedTuple):
+    """What one call decompresses, and the strings that Lance was given."""
+
+    table: Array
+    codes: Array
+    offsets: Array
+    strings: tuple[bytes, ...]
+
+
+@pytest.fixture(scope="module")
+def pa() -> ModuleType:
+    """pyarrow, where Lance can be imported too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANCE_LOG", "error")
+        lance = pytest.importorskip("lance", reason=MISSING)
+    assert lance.__version__ == lance_pages.LANCE_VERSION, "the layout is known of this version; see the extra"
+    module: ModuleType = pytest.importorskip("pyarrow", reason=MISSING)
+    return module
+
+
+@pytest.fixture(scope="module")
+def target() -> Target:
+    return load.load(discover.inspect(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def kernel(target: Target) -> Any:
+    return load.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+
+
+@pytest.fixture(params=KINDS)
+def batches(request: pytest.FixtureRequest, pa: ModuleType, tmp_path: Path) -> list[Batch]:
+    """A page as Lance compressed it, by a table that it trained itself: batch by batch as Lance reads it."""
+    kind = KINDS[request.param]
+    strings = texts(kind)
+    values = strings if "binary" in kind.type else [None if s is None else s.decode() for s in strings]
+    lance_pages.write(tmp_path / "page", pa.array(values, getattr(pa, kind.type)()), "2.1", FSST)
+    page = lance_pages.only_page(tmp_path / "page")
+    table = np.frombuffer(lance_pages.byte_string(page, TABLE), np.uint8)
+    assert (table[0] == 0) == request.param.startswith("too-little")
+    assert ("FullZip" in page.encoding) == request.param.startswith("full-zip")
+    split = full_zip if "FullZip" in page.encoding else mini_blocks
+    return split(page, table, "i8" if "large" in kind.type else "i4", strings)
+
+
+def texts(kind: Kind) -> list[bytes | None]:
+    """Return URLs, now and then with bytes that a table trained on them lacks, and empty strings."""
+    rng = np.random.default_rng(kind.strings)
+    rare = [chr(code) for code in rng.integers(0x80, 0x300, kind.strings)]
+    urls = [
+        f"https://www.example.org/{rng.integers(10**6)}/\0{rare[i] if i % 3 else ''}?lang=en" * kind.repeats
+        for i in range(kind.strings)
+    ]
+    strings: list[bytes | None] = [b"" if i % 11 == 5 else url.encode() for i, url in enumerate(urls)]
+    return [None if kind.nulls and i % 7 == 3 else string for i, string in enumerate(strings)]
+
+
+def mini_blocks(page: lance_pages.Page, table: Array, word: str, strings: list[bytes | None]) -> list[Batch]:
+    """A chunk is offsets, absolute in its buffer, then codes; null strings are there and empty."""
+    batches = []
+    at = 0
+    for chunk in lance_pages.chunks(page):
+        (buffer,) = chunk.buffers
+        offsets = np.frombuffer(buffer, word, chunk.size + 1)
+        assert offsets[0] == offsets.nbytes
+        wanted = tuple(string or b"" for string in strings[at : at + chunk.size])
+        batches.append(Batch(table, np.frombuffer(buffer + bytes(8), np.uint8), offsets, wanted))
+        at += chunk.size
+    assert at == len(strings)
+    return batches
+
+
+def full_zip(page: lance_pages.Page, table: Array, word: str, strings: list[bytes | None]) -> list[Batch]:
+    """A row is a control word where there may be nulls, the length and the codes; two batches share the codes."""
+    data, size = page.buffers[0], np.dtype(word).itemsize
+    control = None in strings
+    parts = []
+    at = 0
+    for string in strings:
+        is_null = control and data[at] == 1
+        assert is_null == (string is None)
+        at += control
+        length = 0 if is_null else int.from_bytes(data[at : at + size], "little")
+        at += 0 if is_null else size
+        parts.append(data[at : at + length])
+        at += length
+    assert at == len(data)
+    codes = np.frombuffer(b"".join(parts) + bytes(8), np.uint8)
+    offsets = np.cumsum([0, *map(len, parts)]).astype(word)
+    wanted = tuple(string or b"" for string in strings)
+    half = len(wanted) // 2
+    first = Batch(table, codes, offsets[: half + 1], wanted[:half])
+    return [first, Batch(table, codes, offsets[half:], wanted[half:])]
+
+
+def compare_with(target: Target, module: Any, batch: Batch) -> None:
+    """Decompress a batch through the target's own wiring and check."""
+    state = target.inputs.State(batch.table, *[None] * 7)
+    ends = np.cumsum([0, *map(len, batch.strings)]).astype(batch.offsets.dtype)
+    out = np.full(ends[-1] + target.inputs.SLACK, 77, np.uint8)
+    answer = target.wiring.bind(module, state)(batch.codes, batch.offsets, out, np.full_like(ends, -77))
+    joined = np.frombuffer(b"".join(batch.strings), np.uint8)
+    target.wiring.check(answer, (ends[-1:].astype(np.int64), ends, joined), ())
+
+
+def test_oracle_and_kernel_decompress_lance_s_pages(batches: list[Batch], target: Target, kernel: Any) -> None:
+    for batch in batches:
+        compare_with(target, target.reference, batch)
+        compare_with(target, kernel, batch)
+
+
+def a_code_wrong(batch: Batch) -> Batch:
+    codes = batch.codes.copy()
+    codes[batch.offsets[-1] - 1] ^= 1
+    return batch._replace(codes=codes)
+
+
+def offsets_from_zero(batch: Batch) -> Batch:
+    return batch._replace(codes=batch.codes[1:])
+
+
+def a_string_less(batch: Batch) -> Batch:
+    offsets = batch.offsets.copy()
+    offsets[-1] = offsets[np.searchsorted(offsets, offsets[-1]) - 1]
+    return batch._replace(offsets=np.minimum(offsets, offsets[-1]))
+
+
+@pytest.mark.parametrize("misread", [a_code_wrong, offsets_from_zero, a_string_less])
+def test_the_oracle_refuses_misread_pages(
+    batches: list[Batch], target: Target, misread: Callable[[Batch], Batch]
+) -> None:
+    """Establishes that the comparison can fail; the oracle may find no room for what it decodes."""
+    for batch in batches:
+        with pytest.raises((compare.Mismatch, ValueError, IndexError)):
+            compare_with(target, target.reference, misread(batch))
+
+
+def test_lance_reads_no_more_of_a_table_than_the_symbols_and_their_lengths(
+    pa: ModuleType, target: Target, tmp_path: Path
+) -> None:
+    """Establishes that the noise in generated tables is legal: Lance reads its file after it was put in there."""
+    strings = texts(KINDS["mini-blocks"])
+    path = tmp_path / "page"
+    lance_pages.write(path, pa.array([s.decode() for s in strings if s is not None]), "2.1", FSST)
+    table = lance_pages.byte_string(lance_pages.only_page(path), TABLE)
+    count = table[0]
+    lengths = table[8 + 8 * count : 8 + 9 * count]
+    symbols = [table[8 + 8 * code : 8 + 8 * code + length] for code, length in enumerate(lengths)]
+    noisy = target.inputs.symbol_table(symbols, np.random.default_rng(0)).tobytes()
+    assert sum(a != b for a, b in zip(table, noisy, strict=True)) > 500
+    data = path.read_bytes()
+    assert data.count(table) == 1
+    path.write_bytes(data.replace(table, noisy))
+    assert lance_pages.byte_string(lance_pages.only_page(path), TABLE) == noisy
+    assert [text.encode() for text in lance_pages.read(path).to_pylist()] == strings
