@@ -51,7 +51,8 @@ def main() -> None:
             verdicts = Counter(block["verdict"] for block in blocks)
             said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items())
             middle = sorted(blocks, key=lambda block: block["total_seconds"])[times // 2]
-            print(f"| {name} | {middle['speedup']} | {said} | {middle['total_seconds']:.0f} |", flush=True)
+            gain = f"{middle['speedup']['point']:.3f}" if middle["speedup"] else "none"
+            print(f"| {name} | {gain} | {said} | {middle['total_seconds']:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Call = tuple[Any, ...]
 """The arguments of one call, as `inputs.make_call` returns them."""
@@ -53,6 +53,13 @@ class Case:
     @property
     def id(self) -> str:
         return f"{self.shape_id}-{self.distribution}"
+
+
+class CostFraction(NamedTuple):
+    """A kernel's share of a user's whole operation, 0 to 1, and what operation that is, where the figure is from."""
+
+    fraction: float
+    source: str
 
 
 @dataclass(frozen=True)

@@ -192,12 +192,12 @@ def partial_reason(done: int, items: int) -> str:
 BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"
 
 
-def share_note(share: tuple[float, str], speedup: Interval, unit: str) -> str:
+def share_note(share: tuple[float, str], speedup: Interval) -> str:
     """What the speed-up means for a whole operation of which the kernel is only a part (Amdahl)."""
     fraction, source = share
     whole = 1 / (1 - fraction + fraction / speedup.point)
     return (
-        f"a whole {unit} would change by {wording.change(whole)}: "
+        f"the whole operation would change by {wording.change(whole)}: "
         f"the kernel is {wording.percent(fraction)} of it ({source})"
     )
 

@@ -338,7 +338,7 @@ class Trial:
         share = getattr(self.target.wiring, "COST_FRACTION", None)
         if share is None or judgement.speedup is None:
             return ()
-        return (report.share_note(share, judgement.speedup, self.target.wiring.UNIT),)
+        return (report.share_note(share, judgement.speedup),)
 
     def _confinement_note(self) -> str:
         return "" if self._workbench.is_confined else report.NOT_CONFINED

@@ -408,5 +408,7 @@ def test_no_change_has_no_sign_of_a_gain() -> None:
 
 
 def test_a_note_says_what_the_gain_means_for_a_whole_operation() -> None:
-    note = report.share_note((0.35, "measured in a profile"), Interval(1.9, 2.0, 2.1), "query")
-    assert note == ("a whole query would change by -17.5 %: the kernel is 35 % of it (measured in a profile)")
+    note = report.share_note((0.35, "measured in a profile"), Interval(1.9, 2.0, 2.1))
+    assert note == (
+        "the whole operation would change by -17.5 %: the kernel is 35 % of it (measured in a profile)"
+    )

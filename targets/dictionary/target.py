@@ -11,6 +11,7 @@ import inputs
 import numpy as np
 
 from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.records import CostFraction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
     Arrays = tuple[NDArray[Any], ...]
 
 UNIT = "row"
-
-
-class CostFraction(NamedTuple):
-    """The kernel's share of a whole scan's time, 0 to 1, and where the figure is from."""
-
-    fraction: float
-    source: str
-
 
 COST_FRACTION = CostFraction(
     0.6,

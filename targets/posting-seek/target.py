@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import inputs
 import numpy as np
 
+from pytest_lance_autoresearch.records import CostFraction
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
@@ -20,14 +22,6 @@ if TYPE_CHECKING:
     Result = tuple[inputs.Ids, inputs.Ids, inputs.Ids]
 
 UNIT = "seek"
-
-
-class CostFraction(NamedTuple):
-    """The kernel's share of a whole search's time, 0 to 1, and where the figure is from."""
-
-    fraction: float
-    source: str
-
 
 COST_FRACTION = CostFraction(
     0.5,

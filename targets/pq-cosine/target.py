@@ -11,6 +11,7 @@ import inputs
 import numpy as np
 
 from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.records import CostFraction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNIT = "query"
-
-
-class CostFraction(NamedTuple):
-    """The kernel's share of a whole query's time, 0 to 1, and where the figure is from."""
-
-    fraction: float
-    source: str
-
 
 COST_FRACTION = CostFraction(
     0.35,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import inputs
 import numpy as np
 
+from pytest_lance_autoresearch.records import CostFraction
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
@@ -19,14 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNIT = "row"
-
-
-class CostFraction(NamedTuple):
-    """The kernel's share of a whole scan's time, 0 to 1, and where the figure is from."""
-
-    fraction: float
-    source: str
-
 
 COST_FRACTION = CostFraction(
     0.1,
