@@ -56,7 +56,7 @@ class Case:
 
 
 class CostFraction(NamedTuple):
-    """A kernel's share of a user's whole operation, 0 to 1, and what operation that is, where the figure is from."""
+    """A kernel's share of a user's whole operation, 0 to 1; of which operation, and where the figure is from."""
 
     fraction: float
     source: str
