@@ -9,16 +9,21 @@ import numpy.random  # noqa: F401
 import pytest
 
 import pytest_lance_autoresearch.trial  # noqa: F401
-from pytest_lance_autoresearch import policy, process
+from pytest_lance_autoresearch import measure, policy, process
+
+SHORTER = 6
+"""How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""
 
 
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial that somebody runs on this machine neither waits for these tests nor is waited for.
 
-    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist).
+    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist), and measure
+    briefly.
     """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(measure, "WINDOW_NS", measure.WINDOW_NS // SHORTER)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
