@@ -12,6 +12,7 @@ import pytest
 import toys
 
 from pytest_lance_autoresearch import log
+from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 
 GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 60.0
@@ -79,6 +80,6 @@ def test_an_ended_worker_is_a_crash_with_a_row(judged: pytest.Pytester) -> None:
     workers[1].kill()
     workers[2].kill()
     output = run.communicate(timeout=PATIENCE_S)[0]
-    assert run.returncode == pytest.ExitCode.TESTS_FAILED
+    assert run.returncode in (pytest.ExitCode.TESTS_FAILED, NO_VERDICT_EXIT_CODE), output
     assert "(signal SIGKILL) instead of answering" in output
     assert statuses(judged)[-1] in ("crash", "invalid")
