@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peer_kernels"
 ALPHA = 0.05
 TIMEOUT_S = 60.0
+BLOCKS = 8
+"""Of each case: a ratio of two programs needs no more."""
 
 
 @dataclass
@@ -65,7 +67,7 @@ def compare(target: Target, peer: Source) -> Found:
 def _one_pair(target: Target, peer: Source, timed: Sequence[Case], found: Found) -> tuple[int, str]:
     """Measure cases in one pair of processes; returns how many, and why it ended before the last."""
     workbench = Workbench(target, TIMEOUT_S, in_process=False)
-    comparison = Comparison(target, peer, Rules(), workbench, lambda *_: None)
+    comparison = Comparison(target, peer, Rules(blocks=BLOCKS), workbench, lambda *_: None)
     done = 0
     try:
         for case in timed:

@@ -121,7 +121,7 @@ def test_the_readme_has_the_two_commands_and_is_short() -> None:
     assert len(lines) < 150
     assert [command.split(" && ")[-1] for command in commands] == [
         ".venv/bin/pytest --autoresearch=pq-l2",
-        ".venv/bin/pytest -n auto",
+        ".venv/bin/pytest -n auto --dist loadfile",
     ]
 
 
