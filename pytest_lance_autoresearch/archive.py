@@ -31,7 +31,13 @@ SPARE_BYTES = 4 * 2**20
 
 
 def hold_room(root: Path) -> None:
-    """Take the room that a trial's end will need; LogError when the disk is full already."""
+    """Take the room that a trial's end will need; LogError when the disk is full already.
+
+    What trials that were killed still hold is freed.
+    """
+    for held in (root / FOLDER).glob("spare-*"):
+        if not _is_alive(held.name.removeprefix("spare-")):
+            held.unlink(missing_ok=True)
     _store(root, _spare(), bytes(SPARE_BYTES))
 
 
@@ -43,6 +49,17 @@ def give_room_back(root: Path) -> None:
 
 def _spare() -> str:
     return f"spare-{os.getpid()}"
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether there is such a process; another user's counts."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def store_kernel(root: Path, text: bytes) -> str:

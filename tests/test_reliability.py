@@ -131,6 +131,19 @@ def test_a_disk_that_fills_up_during_the_trial_loses_no_row(
     assert not list((judged.path / archive.FOLDER).glob("spare-*"))
 
 
+def test_room_that_a_killed_trial_held_is_freed_and_another_s_is_not(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / archive.FOLDER).mkdir()
+    left, held = (tmp_path / archive.FOLDER / f"spare-{pid}" for pid in (ended.pid, os.getppid()))
+    for path in (left, held):
+        path.touch()
+    archive.hold_room(tmp_path)
+    assert not left.exists()
+    assert held.exists()
+    assert (tmp_path / archive.FOLDER / f"spare-{os.getpid()}").stat().st_size == archive.SPARE_BYTES
+
+
 def test_memory_that_cannot_be_shared_is_one_sentence(
     judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
