@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_lance_autoresearch import judge, log, options, policy, records, report
+from pytest_lance_autoresearch import judge, log, options, policy, records, report, selftest
 from pytest_lance_autoresearch.records import (
     EXIT_CODES,
     Figures,
@@ -113,6 +113,16 @@ def test_the_page_about_the_output_has_every_key_and_every_column() -> None:
         assert f"`{line.split(':')[0].replace('query', '<unit>')}`" in OUTPUT
     for column in log.COLUMNS:
         assert f"`{column}`" in OUTPUT
+
+
+def test_the_page_about_targets_names_every_stand_in_of_the_self_test() -> None:
+    page = (ROOT / "docs" / "adding-a-target.md").read_text()
+    assert {name.strip("`") for name in table(page, "The self-test")} - {"Stand-in"} == set(selftest.NAMES)
+
+
+def test_the_readme_lists_every_target_and_each_has_its_capsule() -> None:
+    targets = {path.name for path in (ROOT / "targets").iterdir() if not path.name.startswith("_")}
+    assert set(re.findall(r"^\| \[([a-z0-9-]+)\]\(docs/targets/\1\.md\)", README, re.MULTILINE)) == targets
 
 
 def test_the_readme_has_the_two_commands_and_is_short() -> None:
