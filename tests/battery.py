@@ -26,7 +26,8 @@ class Battery:
     @cached_property
     def kernels(self) -> Any:
         """The target's own kernels.py, loaded in this process."""
-        return load.execute_source("kernels", self.target.kernel.text, str(self.target.kernel.path))
+        name = load.module_name(self.target.name, "kernels")
+        return load.execute_source(name, self.target.kernel.text, str(self.target.kernel.path))
 
     def _prepared(self, case_id: str) -> tuple[Any, check.Oracle, list[Call]]:
         case = self.cases[case_id]
