@@ -78,7 +78,9 @@ def target() -> Target:
 
 @pytest.fixture(scope="module")
 def kernel(target: Target) -> Any:
-    return load.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+    return load.execute_source(
+        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    )
 
 
 @pytest.fixture(params=KINDS)

@@ -172,7 +172,9 @@ def test_the_kernel_has_the_bits_of_lance(index: Index, target: Target, kernel: 
 @pytest.mark.usefixtures("port")
 def test_the_kernel_s_bounds_have_the_bits_of_lance(index: Index, target: Target) -> None:
     """Establishes that blocks are skipped by Lance's own maxima."""
-    kernels: Any = load.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+    kernels: Any = load.execute_source(
+        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    )
     lists = kernels.InvertedIndex(*index.parts)._lists
     compare.exact(
         lists.block_maxima, np.concatenate([of_token.block_maxima for of_token in index.partition.postings])
@@ -191,7 +193,9 @@ def test_the_kernel_scores_as_many_documents_as_lance(index: Index, target: Targ
     ):
         assert text.count(plain) == 1
         text = text.replace(plain, counting)
-    counter: Any = load.execute_source("kernels", text.encode(), str(target.kernel.path))
+    counter: Any = load.execute_source(
+        load.module_name(target.name, "kernels"), text.encode(), str(target.kernel.path)
+    )
     searcher = counter.InvertedIndex(*index.parts)
     found = [searcher.bm25_topk(terms, k)[0][0] for terms, (_, k) in zip(index.queries, QUERIES, strict=True)]
     assert found == list(index.scored)

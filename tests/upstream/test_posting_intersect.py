@@ -93,7 +93,9 @@ def test_the_oracle_finds_the_docs_that_lance_finds(target: Target, index: Index
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_kernel_passes_the_checks_of_a_trial(target: Target, index: Index, form: str) -> None:
-    kernels = load.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+    kernels = load.execute_source(
+        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    )
     state = target.inputs.bare_state(form)
     kernel, oracle = target.wiring.bind(kernels, state), check.Oracle(target, state)
     for words in permutations(WORDS, 3):
@@ -103,7 +105,9 @@ def test_the_kernel_passes_the_checks_of_a_trial(target: Target, index: Index, f
 
 def test_the_checks_refuse_the_kernel_on_other_blocks(target: Target, index: Index) -> None:
     """Establishes that the test before this one can fail: one difference of Lance's first block is doubled."""
-    kernels = load.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+    kernels = load.execute_source(
+        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    )
     state = target.inputs.bare_state("blocks")
     kernel, oracle = target.wiring.bind(kernels, state), check.Oracle(target, state)
     call = call_on(target, [stream_of(target, index.lists[word]) for word in ("in-all", "common")], "blocks")

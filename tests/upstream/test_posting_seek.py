@@ -138,7 +138,9 @@ def test_the_kernel_passes_the_checks_of_a_trial_and_fails_on_other_blocks(targe
     operations = rng.integers(0, 2, size, dtype=np.uint8)
     lasts = np.array([[DOCS - 1 if share > 0.1 else 3000] for share in WORDS.values()])
     call = np.arange(len(WORDS)), operations, np.sort(rng.integers(0, lasts, size)).astype(np.uint32)
-    kernels = load.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+    kernels = load.execute_source(
+        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    )
     oracle = check.Oracle(target, state)
     oracle.verify(target.wiring.bind(kernels, state)(*call), call, "real lists")
     blocks = state.blocks.copy()

@@ -145,7 +145,9 @@ def test_the_kernel_s_distance_of_every_row_has_the_bits_of_lance(index: Index) 
     """Establishes that the committed kernel is a port of Lance 1.0.0, order of summation and all."""
     if TARGET.kernel.code_sha256 != PORT_CODE_SHA256:
         pytest.skip("kernels.py is no longer the port of Lance 1.0.0, whose bits were compared while it was")
-    kernels: Any = load.execute_source("kernels", TARGET.kernel.text, str(TARGET.kernel.path))
+    kernels: Any = load.execute_source(
+        load.module_name(TARGET.name, "kernels"), TARGET.kernel.text, str(TARGET.kernel.path)
+    )
     for part in index.parts:
         search = TARGET.wiring.bind(kernels, part.state)
         for query, lance in zip(index.queries, part.lance, strict=True):

@@ -78,7 +78,9 @@ def kernels() -> Any:
     """The committed kernel; tests of its bits are skipped when it is no longer the port."""
     if TARGET.kernel.code_sha256 != PORT_CODE_SHA256:
         pytest.skip("kernels.py is no longer the port of Lance 1.0.0, whose bits were compared while it was")
-    return load.execute_source("kernels", TARGET.kernel.text, str(TARGET.kernel.path))
+    return load.execute_source(
+        load.module_name(TARGET.name, "kernels"), TARGET.kernel.text, str(TARGET.kernel.path)
+    )
 
 
 def make_index(folder: Path, corpus: Corpus) -> Index:
