@@ -17,8 +17,6 @@ from pytest_lance_autoresearch import archive, judge, log
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.records import Block, Judgement, PairRecord, Rules, Status, Window
 
-KEPT = (Status.BASELINE, Status.KEEP)
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -119,7 +117,7 @@ def changed(
 
 
 def _summary(target: str, rows: Sequence[log.Row]) -> Summary:
-    last_kept = max((i for i, row in enumerate(rows) if row.status in KEPT), default=-1)
+    last_kept = max((i for i, row in enumerate(rows) if row.status in log.KEPT), default=-1)
     last_baseline = max((i for i, row in enumerate(rows) if row.status == Status.BASELINE), default=-1)
     keeps = [row for row in rows if row.status == Status.KEEP]
     claimed = 1.0

@@ -86,7 +86,7 @@ class Auditor:
     def audit(self) -> Iterator[Replayed]:
         """Every target's keeps since its newest baseline, one by one, and then all of them together."""
         for target in sorted({row.target for row in self.rows}):
-            chain = [row for row in self.rows if row.target == target and row.status in history.KEPT]
+            chain = [row for row in self.rows if row.target == target and row.status in log.KEPT]
             baselines = [i for i, row in enumerate(chain) if row.status == Status.BASELINE]
             if not baselines:
                 continue

@@ -94,8 +94,6 @@ class Suite:
 
         Takes the room that it will need on the disk.
         """
-        from pytest_lance_autoresearch import archive
-
         logs = (
             [self.options.baseline.parent] if self.options.baseline else [one.directory for one in self.selected]
         )
@@ -104,6 +102,12 @@ class Suite:
                 return f"{folder}: there is no such folder; a judged trial leaves its row there"
             if not os.access(folder, os.W_OK):
                 return f"{folder}: cannot be written; a judged trial leaves its row or its archive there"
+        return self.hold_room()
+
+    def hold_room(self) -> str:
+        """Take room on the disk for the end of a trial; why there is none, '' when there is."""
+        from pytest_lance_autoresearch import archive
+
         try:
             archive.hold_room(self.root)
         except LogError as error:
@@ -199,6 +203,7 @@ class Suite:
         if any(collect.kernel_module(other) is module for other in later):
             pytest.skip("it runs before other items of its target; the end of the session decides")
         outcome = self.trial(name).conclude()
+        self.hold_room()  # for the next target's
         if outcome.status is None or outcome.exit_code != 0:
             self.closed_gates += 1
             raise GateClosed(outcome.reason)
