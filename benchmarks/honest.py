@@ -24,9 +24,9 @@ sys.path.insert(0, str(ROOT / "tests" / "hostile"))
 import corpus  # noqa: E402
 
 
-def trial(project: Path) -> dict[str, Any]:
+def trial(project: Path, target: str) -> dict[str, Any]:
     """The block of one trial of what lies in the project."""
-    command = [sys.executable, "-m", "pytest", *corpus.GATE, "--autoresearch-json=block.json"]
+    command = [sys.executable, "-m", "pytest", *corpus.gate(target), "--autoresearch-json=block.json"]
     subprocess.run(command, cwd=project, capture_output=True, check=False)
     (block,) = json.loads((project / "block.json").read_text())["trials"]
     return dict(block)
@@ -40,14 +40,15 @@ def main() -> None:
         recorded = Path(folder, "recorded")
         recorded.mkdir()
         corpus.write_project(recorded)
-        trial(recorded)
+        for target in {corpus.target_of(name) for name in corpus.HONEST}:
+            trial(recorded, target)
         print("| kernel | speed-up, median | verdicts | seconds, median |\n|---|---|---|---|")
         for name in corpus.HONEST:
-            blocks = []
+            target, blocks = corpus.target_of(name), []
             for number in range(times):
                 project = shutil.copytree(recorded, Path(folder, f"{name}-{number}"))
-                (project / "targets" / "pq-l2" / "kernels.py").write_text(corpus.source("honest", name))
-                blocks.append(trial(project))
+                corpus.kernel(project, target).write_text(corpus.source("honest", name))
+                blocks.append(trial(project, target))
             verdicts = Counter(block["verdict"] for block in blocks)
             said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items())
             middle = sorted(blocks, key=lambda block: block["total_seconds"])[times // 2]

@@ -30,6 +30,7 @@ def pytest_configure() -> None:
     off.setattr(process.KernelProcess, "__init__", _start_unchecked)
     off.setattr(process.KernelProcess, "_refuse_threads", _nothing)
     off.setattr(process.KernelProcess, "_refuse_changed_inputs", _nothing)
-    off.setattr(process.KernelProcess, "_account_idle", lambda self, _: self._cpu_ns())
+    off.setattr(process.KernelProcess, "_account_preparation", lambda self, _: self._cpu_ns())
+    off.setattr(process.KernelProcess, "_account_rest", _nothing)
     off.setattr(trial.Trial, "_checks_secretly", False)
     off.setattr(measure, "_verify_pair", _nothing)

@@ -117,11 +117,12 @@ def top_k(
     k: int,
     limit: ArrayLike,
     *,
+    largest: bool = False,
     id_dtype: DTypeLike = np.uint32,
     dtype: DTypeLike = np.float32,
     what: str = "top-k",
 ) -> None:
-    """Require a correct list of the k smallest distances; rows closer than the limit may swap places.
+    """Require a correct list of the k smallest distances, or largest scores; close rows may swap places.
 
     Parameters
     ----------
@@ -136,6 +137,8 @@ def top_k(
         How many rows were asked for.
     limit : float or array, shape (n,)
         The largest allowed absolute error of each row's distance.
+    largest : bool
+        The values are scores: the k largest, in descending order.
 
     Raises
     ------
@@ -145,38 +148,46 @@ def top_k(
     every = np.asarray(oracle, dtype=np.float64)
     limits = np.broadcast_to(np.asarray(limit, dtype=np.float64), every.shape)
     size = min(k, every.size)
+    values = f"{what} {'scores' if largest else 'distances'}"
     _same_form(ids, np.dtype(id_dtype), (size,), f"{what} ids")
-    _same_form(distances, np.dtype(dtype), (size,), f"{what} distances")
+    _same_form(distances, np.dtype(dtype), (size,), values)
     _valid_ids(ids, every.size, what)
     rows = ids.astype(np.int64)
-    max_abs_err(distances, every[rows], limits[rows], dtype=dtype, what=f"{what} distances of the returned ids")
-    _right_ranks(distances, every, limits, what)
-    unsorted = np.flatnonzero(distances[1:] < distances[:-1])
-    if unsorted.size:
-        rank = int(unsorted[0])
-        raise Mismatch(
-            f"{what} distances: not ascending; first at [{rank + 1}]: "
-            f"{_show(distances[rank + 1])} after {_show(distances[rank])}"
-        )
+    max_abs_err(distances, every[rows], limits[rows], dtype=dtype, what=f"{values} of the returned ids")
+    _right_ranks(distances, every, limits, values, largest=largest)
+    _in_order(distances, values, descends=largest)
 
 
 def _right_ranks(
-    distances: NDArray[Any], every: NDArray[np.float64], limits: NDArray[np.float64], what: str
+    actual: NDArray[Any], every: NDArray[np.float64], limits: NDArray[np.float64], what: str, *, largest: bool
 ) -> None:
-    """The r-th distance lies between the r-th smallest lower and the r-th smallest upper bound of all rows."""
-    low, high = _smallest(every - limits, distances.size), _smallest(every + limits, distances.size)
-    right = ((low <= distances) & (distances <= high)) | (np.isnan(low) & np.isnan(distances))
+    """The r-th value lies between the r-th of the best lower and the r-th of the best upper bounds of all rows."""
+    low, high = (_best(bound, actual.size, largest=largest) for bound in (every - limits, every + limits))
+    right = ((low <= actual) & (actual <= high)) | (np.isnan(low) & np.isnan(actual))
     if not right.all():
         first = _first(~right)
         raise Mismatch(
-            f"{what} distances: {_count(~right)} ranks are wrong; first at {_where(first)}: "
-            f"kernel {_show(distances[first])}, reference {_show(low[first])} to {_show(high[first])}"
+            f"{what}: {_count(~right)} ranks are wrong; first at {_where(first)}: "
+            f"kernel {_show(actual[first])}, reference {_show(low[first])} to {_show(high[first])}"
         )
 
 
-def _smallest(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """The `size` smallest values, ascending; NaN ranks last."""
-    return np.sort(np.partition(values, size - 1)[:size] if 0 < size < values.size else values)[:size]
+def _best(values: NDArray[np.float64], size: int, *, largest: bool) -> NDArray[np.float64]:
+    """The `size` smallest values, ascending, or the largest, descending; NaN ranks last."""
+    keys = -values if largest else values
+    best = np.sort(np.partition(keys, size - 1)[:size] if 0 < size < keys.size else keys)[:size]
+    return -best if largest else best
+
+
+def _in_order(actual: NDArray[Any], what: str, *, descends: bool) -> None:
+    before, after = actual[:-1], actual[1:]
+    unsorted = np.flatnonzero(after > before if descends else after < before)
+    if unsorted.size:
+        rank = int(unsorted[0])
+        raise Mismatch(
+            f"{what}: not {'descending' if descends else 'ascending'}; first at [{rank + 1}]: "
+            f"{_show(after[rank])} after {_show(before[rank])}"
+        )
 
 
 def _valid_ids(ids: NDArray[Any], n: int, what: str) -> None:

@@ -45,10 +45,13 @@ _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUM
 _KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 _TICK_NS = 10_000_000
 """How far the system's count of a running process's CPU time may lag behind."""
-_IDLE_CPU_NS = 20_000_000
-_IDLE_CPU_PER_WINDOW_NS = 500_000
-_IDLE_CPU_PER_CALL_NS = 20_000
-"""What the worker itself may need between windows: once, to take an order, and to lay out one call."""
+_PREPARATION_CPU_NS = 20_000_000
+_PREPARATION_CPU_PER_WINDOW_NS = 500_000
+_PREPARATION_CPU_PER_CALL_NS = 20_000
+"""What the worker itself may need before a window: once, to take the order, and to lay out one call."""
+_REST_CPU_NS = 5_000_000
+_REST_CPU_PER_ORDER_NS = 25_000
+"""The same after an answer, when there is nothing left to do: once, and to wait for the next order."""
 _MAX_CPU_PER_WALL = 1.15
 _PROC_STATUS = "/proc/{pid}/status"
 
@@ -108,6 +111,8 @@ class KernelProcess:
         self._threads = self._observed.num_threads()
         self.is_confined = sandbox.is_confined(self._process.pid)
         self._cpu_total_ns = self._wall_total_ns = self._windows = self._calls = 0
+        self._rest_total_ns = self._orders = 0
+        self._cpu_seen_ns = self._cpu_ns()
         files = {
             name: (text, str(self._target.layout.directory / name)) for name, text in self._target.files.items()
         }
@@ -144,7 +149,7 @@ class KernelProcess:
         self._doing = key
         self._send("run", plan)
         self._await(wire.READY)
-        cpu_before = self._account_idle(key)
+        cpu_before = self._account_preparation(key)
         self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
         start = time.perf_counter_ns()
         self._disturbance.begin()
@@ -221,6 +226,7 @@ class KernelProcess:
         self._cpu_seen_ns = self._cpu_ns()
 
     def _send(self, *order: Any) -> None:
+        self._account_rest()
         data = pickle.dumps(order, protocol=5)
         view = memoryview(worker.LENGTH.pack(len(data)) + data)
         try:
@@ -281,10 +287,27 @@ class KernelProcess:
         except OSError:
             raise self._ended() from None
 
-    def _account_idle(self, key: str) -> int | None:
-        """Refuse threads, and CPU time beyond what the windows lasted: it was burned while none was open.
+    def _account_rest(self) -> None:
+        """Refuse work after an answer: a kernel that gives it early finishes while nobody counts.
 
-        The sum over all windows is judged, because the system books a little of one period into the next.
+        The sum over all orders is judged, because the system books a little of one period into the next.
+        """
+        now = self._cpu_ns()
+        if now is None or self._cpu_seen_ns is None:
+            return
+        self._rest_total_ns += now - self._cpu_seen_ns
+        self._cpu_seen_ns = now
+        self._orders += 1
+        if self._rest_total_ns > _REST_CPU_NS + self._orders * _REST_CPU_PER_ORDER_NS:
+            raise KernelRefused(
+                f"{self._doing}: the kernel's process used {self._rest_total_ns / 1e6:.1f} ms of CPU after its "
+                f"{self._orders} answers; work outside the timed window is refused"
+            )
+
+    def _account_preparation(self, key: str) -> int | None:
+        """Refuse threads, and CPU time beyond what the windows lasted: it was burned before they opened.
+
+        The sum over all windows is judged, as for the rest after them.
         """
         self._refuse_threads(key)
         now = self._cpu_ns()
@@ -293,17 +316,17 @@ class KernelProcess:
         self._cpu_total_ns += now - self._cpu_seen_ns
         self._windows += 1
         self._calls += len(self._sent)
-        own_ns = self._windows * _IDLE_CPU_PER_WINDOW_NS + self._calls * _IDLE_CPU_PER_CALL_NS
-        if self._cpu_total_ns > _IDLE_CPU_NS + own_ns + _MAX_CPU_PER_WALL * self._wall_total_ns:
+        own_ns = self._windows * _PREPARATION_CPU_PER_WINDOW_NS + self._calls * _PREPARATION_CPU_PER_CALL_NS
+        if self._cpu_total_ns > _PREPARATION_CPU_NS + own_ns + _MAX_CPU_PER_WALL * self._wall_total_ns:
             raise KernelRefused(
-                f"{key}: the kernel's process used {self._cpu_total_ns / 1e6:.0f} ms of CPU in and between "
+                f"{key}: the kernel's process used {self._cpu_total_ns / 1e6:.0f} ms of CPU before and in "
                 f"windows that lasted {self._wall_total_ns / 1e6:.0f} ms; work outside the timed window is refused"
             )
         return now
 
     def _account_window(self, key: str, before: int | None, wall_ns: int) -> int | None:
-        self._refuse_threads(key)
         self._cpu_seen_ns = after = self._cpu_ns()
+        self._refuse_threads(key)
         if before is None or after is None:
             return None
         cpu_ns = after - before

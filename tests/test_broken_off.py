@@ -32,14 +32,20 @@ def measuring(project: pytest.Pytester) -> tuple[subprocess.Popen[str], list[psu
     run = subprocess.Popen(command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        workers = [
-            child for child in psutil.Process(run.pid).children() if "worker.py" in " ".join(child.cmdline())
-        ]
+        workers = [child for child in psutil.Process(run.pid).children() if is_worker(child)]
         if len(workers) == 3:
             return run, workers
         time.sleep(0.01)
     run.kill()
     pytest.fail(f"no pair of workers within {PATIENCE_S:g} s: {run.communicate()[0]}")
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether it runs a kernel; not one that ended meanwhile."""
+    try:
+        return "worker.py" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def gone(workers: list[psutil.Process]) -> bool:

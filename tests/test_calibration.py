@@ -494,7 +494,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "Rules", functools.partial(Rules, blocks=2))
     monkeypatch.setattr(measure, "WINDOW_NS", 500_000)
     monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
-    monkeypatch.setattr(process, "_IDLE_CPU_NS", 10**12)
+    monkeypatch.setattr(process, "_PREPARATION_CPU_NS", 10**12)
 
 
 def told(root: Path) -> dict[str, Any]:

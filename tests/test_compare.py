@@ -353,6 +353,36 @@ def test_a_wrong_list_is_refused(chosen: Any, distances: Any, sentence: str) -> 
     assert str(raised.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("chosen", "scores", "sentence"),
+    [
+        (ids(0, 2), f4(4), "top-k scores: float32 of shape (1,), expected float32 of shape (2,)"),
+        (
+            ids(2, 0),
+            f4(3, 4),
+            "top-k scores: 2 of 2 ranks are wrong; first at [0]: kernel 3, reference 3.75 to 4.25",
+        ),
+        (
+            ids(4, 2),
+            f4(1.75, 3),
+            "top-k scores: 1 of 2 ranks are wrong; first at [0]: kernel 1.75, reference 3.75 to 4.25",
+        ),
+    ],
+)
+def test_a_wrong_list_of_scores_is_refused(chosen: Any, scores: Any, sentence: str) -> None:
+    with pytest.raises(Mismatch) as raised:
+        top_k(chosen, scores, ORACLE, 2, 0.25, largest=True)
+    assert str(raised.value) == sentence
+
+
+def test_the_largest_scores_come_first_and_rows_without_one_last() -> None:
+    top_k(ids(0, 2, 4), f4(4, 3, 2), ORACLE, 3, 0.0, largest=True)
+    top_k(ids(1, 2, 0), f4(2, 1, np.nan), np.array([np.nan, 2.0, 1.0]), 3, 0.0, largest=True)
+    near = np.array([1.0, 1.125])
+    with pytest.raises(Mismatch, match=r"^top-k scores: not descending; first at \[1\]: 1.125 after 1.0625$"):
+        top_k(ids(0, 1), f4(1.0625, 1.125), near, 2, 0.125, largest=True)
+
+
 def test_negative_ids_are_no_rows() -> None:
     with pytest.raises(Mismatch, match=r"^hits ids: 1 of 1 are no row; first at \[0\]: -1, expected 0 to 4$"):
         top_k(np.array([-1], np.int32), f4(4), ORACLE, 1, 0.25, id_dtype=np.int32, what="hits")
@@ -400,6 +430,22 @@ def test_one_distance_beyond_its_limit_fails(answer: tuple[Any, Any, Any, int], 
     distances[at] = oracle[chosen[at]] + data.draw(st.sampled_from([-0.26, 0.26, 10.0, np.nan]))
     with pytest.raises(Mismatch):
         top_k(chosen, distances, oracle, k, 0.125)
+
+
+@quick
+@given(ranked(), st.sampled_from([0.0, 0.26, np.nan]))
+def test_scores_are_judged_as_distances_of_the_other_sign(answer: tuple[Any, Any, Any, int], error: float) -> None:
+    chosen, distances, oracle, k = answer
+    distances[-1] += error
+
+    def refused(sign: int) -> bool:
+        try:
+            top_k(chosen, sign * distances, sign * oracle, k, 0.125, largest=sign < 0)
+        except Mismatch:
+            return True
+        return False
+
+    assert refused(1) == refused(-1)
 
 
 @quick

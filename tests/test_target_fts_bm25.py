@@ -226,7 +226,7 @@ def test_every_sentence_names_the_query_and_the_value_that_is_wrong() -> None:
         with pytest.raises(KernelIncorrect) as refused:
             verify(kernel, "100000x30000x3x10-few_matches")
         said[kernel] = str(refused.value)
-    assert "query 1, negated scores by match: distances of the returned ids: " in said[WithoutKOnePlusOne]
+    assert "query 1, by match: scores of the returned ids: " in said[WithoutKOnePlusOne]
     assert "numbers of ids and scores of each query: " in said[AllTermsRequired]
     assert "query 1: document 4294967295 has none of the terms" in said[NoSuchMatch]
 

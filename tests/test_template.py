@@ -178,7 +178,7 @@ def steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return replace(run(self, key, calls, room), wall_ns=ns, cpu_ns=ns, waited_ns=0, stolen_ns=0)
 
     monkeypatch.setattr(process.KernelProcess, "run", timed)
-    monkeypatch.setattr(process, "_IDLE_CPU_NS", 10**12)
+    monkeypatch.setattr(process, "_PREPARATION_CPU_NS", 10**12)
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
     monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
     monkeypatch.setattr(trial, "PROPERTY_EXAMPLES", 20)

@@ -70,15 +70,12 @@ def _check_query(
     limit: NDArray[np.float64],
     what: str,
 ) -> None:
-    """Compare with `exact`, the scores of the documents `matches`, which ascend.
-
-    `compare.top_k` has rows, here places in `matches`, and wants the smallest first: scores change their sign.
-    """
+    """Compare with `exact`, the scores of the documents `matches`, which ascend; a row is a place in `matches`."""
     assert ids.dtype == np.uint32, f"{what}: ids are {ids.dtype}, expected uint32"
     strangers = np.setdiff1d(ids, matches)
     assert not strangers.size, f"{what}: document {strangers[0]} has none of the terms"
     rows = np.searchsorted(matches, ids).astype(np.uint32)
-    compare.top_k(rows, -scores, -exact, ids.size, limit, what=f"{what}, negated scores by match:")
+    compare.top_k(rows, scores, exact, ids.size, limit, largest=True, what=f"{what}, by match:")
 
 
 class Example(NamedTuple):

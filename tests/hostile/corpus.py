@@ -1,7 +1,7 @@
-"""Kernels that cheat and honest ones that look as if, for pq-l2, and one trial of any of them.
+"""Kernels that cheat and honest ones that look as if, and one trial of any of them.
 
-Each file in `cheats` and `honest` opens with how it works. It stands behind the committed kernel, whose class is
-called `Honest` there, so that it holds only what is its own.
+Each file in `cheats/<target>` and `honest/<target>` opens with how it works. It stands behind the committed kernel
+of that target, whose class is called `Honest` there, so that it holds only what is its own.
 """
 
 from __future__ import annotations
@@ -14,33 +14,57 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-TARGET = HERE.parent.parent / "targets" / "pq-l2"
-CHEATS = tuple(sorted(path.stem for path in (HERE / "cheats").glob("*.py")))
-HONEST = tuple(sorted(path.stem for path in (HERE / "honest").glob("*.py")))
-GATE = ("--autoresearch=pq-l2", "--keep-gate", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider")
+TARGETS = HERE.parent.parent / "targets"
+CLASSES = {"bitpack": "Bitpack", "pq-l2": "PqKernel"}
+"""The targets that are attacked, each with the class that its kernel is."""
+
+
+def _names(kind: str) -> tuple[str, ...]:
+    found = (path.relative_to(HERE / kind).with_suffix("") for path in (HERE / kind).glob("*/*.py"))
+    return tuple(sorted(path.as_posix() for path in found))
+
+
+CHEATS = _names("cheats")
+"""Each as 'target/name', as are the honest ones."""
+HONEST = _names("honest")
+
+
+def target_of(name: str) -> str:
+    """The target that one of the corpus is a kernel of."""
+    return name.partition("/")[0]
 
 
 def source(kind: str, name: str) -> str:
     """The whole kernels.py of one of the corpus."""
-    committed = (TARGET / "kernels.py").read_text()
-    assert committed.count("class PqKernel:") == 1
+    target = target_of(name)
+    committed = (TARGETS / target / "kernels.py").read_text()
+    head = f"class {CLASSES[target]}:"
+    assert committed.count(head) == 1
     own = (HERE / kind / f"{name}.py").read_text()
-    return f"{committed.replace('class PqKernel:', 'class Honest:')}\n\n{own}"
+    return f"{committed.replace(head, 'class Honest:')}\n\n{own}"
 
 
 def write_project(root: Path) -> None:
-    """A project with this one target, as it is committed."""
-    shutil.copytree(
-        TARGET,
-        root / "targets" / "pq-l2",
-        ignore=shutil.ignore_patterns("results.tsv", "lessons.md", "__pycache__"),
-    )
+    """A project with these targets, as they are committed."""
+    ignored = shutil.ignore_patterns("results.tsv", "lessons.md", "__pycache__")
+    for target in CLASSES:
+        shutil.copytree(TARGETS / target, root / "targets" / target, ignore=ignored)
     (root / "pytest.ini").write_text("[pytest]\n")
 
 
-def trial(pytester: pytest.Pytester, text: str, *options: str) -> dict[str, Any]:
+def kernel(root: Path, target: str) -> Path:
+    """The file of the project that the kernels are put into."""
+    return root / "targets" / target / "kernels.py"
+
+
+def gate(target: str) -> tuple[str, ...]:
+    """The options of one trial."""
+    return (f"--autoresearch={target}", "--keep-gate", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider")
+
+
+def trial(pytester: pytest.Pytester, target: str, text: str) -> dict[str, Any]:
     """One trial of a kernel in the pytester's project; returns its block, with the exit code."""
-    (pytester.path / "targets" / "pq-l2" / "kernels.py").write_text(text)
-    result = pytester.runpytest_inprocess(*GATE, "--autoresearch-json=block.json", *options)
+    kernel(pytester.path, target).write_text(text)
+    result = pytester.runpytest_inprocess(*gate(target), "--autoresearch-json=block.json")
     block: dict[str, Any] = json.loads((pytester.path / "block.json").read_text())["trials"][0]
     return {**block, "exit": int(result.ret)}

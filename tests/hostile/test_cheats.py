@@ -23,88 +23,102 @@ import pytest
 from pytest_lance_autoresearch import __main__, policy
 
 IMPORTS: Final = "imports '{}'; a kernel may import"
+VALUES: Final = r"values: \d+ of \d+ values differ"
 TABLE: Final = "distance table: .* values differ by more than their limit"
 GAINED_NOTHING: Final = r"(discard|inconclusive): "
 NO_THREAD: Final = "the kernel raised RuntimeError: can't start new thread"
 NOT_PERMITTED: Final = r"raised PermissionError: \[Errno 1(3\] Permission denied|\] Operation not permitted)"
 
 BY_ITS_SOURCE: Final = {
-    "always_equal": "defines '__eq__'; a kernel's class may define",
-    "async_thread": IMPORTS.format("threading"),
-    "clock_c_patch": IMPORTS.format("ctypes"),
-    "clock_rebind": IMPORTS.format("time"),
-    "env_switch": IMPORTS.format("os"),
-    "exit_at_import": IMPORTS.format("os"),
-    "exit_in_third_call": IMPORTS.format("os"),
-    "helper_process": IMPORTS.format("os"),
-    "lazy_array_proxy": "defines '__array__'; a kernel's class may define",
-    "lazy_subclass": "derives a class from 'numpy.ndarray'; results are plain arrays",
-    "log_writer": IMPORTS.format("os"),
-    "lookahead": "uses '.base'; a kernel sees the arguments of its own call only",
-    "oracle_patch": "changes 'numpy.allclose'; modules stay as they are",
-    "oracle_thief": IMPORTS.format("gc"),
-    "pickle_gadget": "defines '__reduce__'; a kernel's class may define",
-    "poller": IMPORTS.format("threading"),
-    "priority": IMPORTS.format("os"),
-    "pytest_exit": IMPORTS.format("pytest"),
-    "report_patch": IMPORTS.format("gc"),
-    "seed_replay": IMPORTS.format("sys"),
-    "skip": IMPORTS.format("pytest"),
-    "unittest_skip": IMPORTS.format("unittest.SkipTest"),
-    "thread_pool": IMPORTS.format("concurrent.futures.ThreadPoolExecutor"),
-    "two_cores": "imports 'numba.set_num_threads'; a kernel reaches no files, threads or foreign memory",
-    "xfail": IMPORTS.format("pytest"),
+    "bitpack/two_cores": "asks for parallel code; one thread is the rule",
+    "pq-l2/always_equal": "defines '__eq__'; a kernel's class may define",
+    "pq-l2/async_thread": IMPORTS.format("threading"),
+    "pq-l2/clock_c_patch": IMPORTS.format("ctypes"),
+    "pq-l2/clock_rebind": IMPORTS.format("time"),
+    "pq-l2/early_answer": IMPORTS.format("os"),
+    "pq-l2/env_switch": IMPORTS.format("os"),
+    "pq-l2/exit_at_import": IMPORTS.format("os"),
+    "pq-l2/exit_in_third_call": IMPORTS.format("os"),
+    "pq-l2/helper_process": IMPORTS.format("os"),
+    "pq-l2/lazy_array_proxy": "defines '__array__'; a kernel's class may define",
+    "pq-l2/lazy_subclass": "derives a class from 'numpy.ndarray'; results are plain arrays",
+    "pq-l2/log_writer": IMPORTS.format("os"),
+    "pq-l2/lookahead": "uses '.base'; a kernel sees the arguments of its own call only",
+    "pq-l2/oracle_patch": "changes 'numpy.allclose'; modules stay as they are",
+    "pq-l2/oracle_thief": IMPORTS.format("gc"),
+    "pq-l2/pickle_gadget": "defines '__reduce__'; a kernel's class may define",
+    "pq-l2/poller": IMPORTS.format("threading"),
+    "pq-l2/priority": IMPORTS.format("os"),
+    "pq-l2/pytest_exit": IMPORTS.format("pytest"),
+    "pq-l2/report_patch": IMPORTS.format("gc"),
+    "pq-l2/seed_replay": IMPORTS.format("sys"),
+    "pq-l2/skip": IMPORTS.format("pytest"),
+    "pq-l2/unittest_skip": IMPORTS.format("unittest.SkipTest"),
+    "pq-l2/thread_pool": IMPORTS.format("concurrent.futures.ThreadPoolExecutor"),
+    "pq-l2/two_cores": "imports 'numba.set_num_threads'; a kernel reaches no files, threads or foreign memory",
+    "pq-l2/xfail": IMPORTS.format("pytest"),
 }
 BEHIND_IT: Final = {
-    "always_equal": "the kernel returned a Equal; expected numpy.ndarray or a tuple of them",
-    "async_thread": NO_THREAD,
-    "call_count": TABLE,
-    "clock_c_patch": GAINED_NOTHING,
-    "clock_rebind": GAINED_NOTHING,
-    "env_switch": TABLE,
-    "exit_at_import": r"the kernel's process ended \(exit code 0\) instead of answering",
-    "exit_in_third_call": r"the kernel's process ended \(exit code 0\) instead of answering",
-    "fp16_tables": TABLE,
-    "helper_process": NOT_PERMITTED,
-    "input_zeroing": TABLE,
-    "last_call_replay": TABLE,
-    "lazy_array_proxy": "the kernel returned a Later; expected numpy.ndarray or a tuple of them",
-    "lazy_subclass": "the kernel returned a Yes; expected numpy.ndarray or a tuple of them",
-    "log_writer": NOT_PERMITTED,
-    "lookahead": TABLE,
-    "memo_content": GAINED_NOTHING,
-    "memo_fingerprint": TABLE,
-    "memo_id": TABLE,
-    "nan_flood": "distance table: .*: kernel nan, reference",
-    "oracle_patch": TABLE,
-    "oracle_thief": TABLE,
-    "pickle_gadget": "the kernel returned a Gadget; expected numpy.ndarray or a tuple of them",
-    "poller": NO_THREAD,
-    "priority": NOT_PERMITTED,
-    "pytest_exit": "the kernel raised Exit: done",
-    "recycled_memory": "top-k (ids|distances.*): ",
-    "report_patch": GAINED_NOTHING,
-    "seed_replay": GAINED_NOTHING,
-    "size_switch": "top-k distances: 10 of 10 ranks are wrong",
-    "skip": "the kernel raised Skipped: not today",
-    "skip_nth": "top-k distances of the returned ids: ",
-    "unittest_skip": "the kernel raised SkipTest: not today",
-    "stale_out": TABLE,
-    "thread_pool": NO_THREAD,
-    "two_cores": "the kernel raised ValueError: The number of threads must be between 1 and 1",
-    "xfail": "the kernel raised XFailed: expected",
+    "bitpack/first_page_replay": VALUES,
+    "bitpack/folded_output": VALUES,
+    "bitpack/known_sizes": VALUES,
+    "bitpack/left_alone": VALUES,
+    "bitpack/memo_widths": VALUES,
+    "bitpack/payload_zeroed": "the kernel changed its argument 0",
+    "bitpack/shrunk_output": "the kernel raised ValueError",
+    "bitpack/spot_chunks": VALUES,
+    "bitpack/two_cores": GAINED_NOTHING,
+    "pq-l2/always_equal": "the kernel returned a Equal; expected numpy.ndarray or a tuple of them",
+    "pq-l2/async_thread": NO_THREAD,
+    "pq-l2/call_count": TABLE,
+    "pq-l2/clock_c_patch": GAINED_NOTHING,
+    "pq-l2/clock_rebind": GAINED_NOTHING,
+    "pq-l2/early_answer": r"used .* ms of CPU after its \d+ answers; work outside the timed window is refused",
+    "pq-l2/env_switch": TABLE,
+    "pq-l2/exit_at_import": r"the kernel's process ended \(exit code 0\) instead of answering",
+    "pq-l2/exit_in_third_call": r"the kernel's process ended \(exit code 0\) instead of answering",
+    "pq-l2/fp16_tables": TABLE,
+    "pq-l2/helper_process": NOT_PERMITTED,
+    "pq-l2/input_zeroing": TABLE,
+    "pq-l2/last_call_replay": TABLE,
+    "pq-l2/lazy_array_proxy": "the kernel returned a Later; expected numpy.ndarray or a tuple of them",
+    "pq-l2/lazy_subclass": "the kernel returned a Yes; expected numpy.ndarray or a tuple of them",
+    "pq-l2/log_writer": NOT_PERMITTED,
+    "pq-l2/lookahead": TABLE,
+    "pq-l2/memo_content": GAINED_NOTHING,
+    "pq-l2/memo_fingerprint": TABLE,
+    "pq-l2/memo_id": TABLE,
+    "pq-l2/nan_flood": "distance table: .*: kernel nan, reference",
+    "pq-l2/oracle_patch": TABLE,
+    "pq-l2/oracle_thief": TABLE,
+    "pq-l2/pickle_gadget": "the kernel returned a Gadget; expected numpy.ndarray or a tuple of them",
+    "pq-l2/poller": NO_THREAD,
+    "pq-l2/priority": NOT_PERMITTED,
+    "pq-l2/pytest_exit": "the kernel raised Exit: done",
+    "pq-l2/recycled_memory": "top-k (ids|distances.*): ",
+    "pq-l2/report_patch": GAINED_NOTHING,
+    "pq-l2/seed_replay": GAINED_NOTHING,
+    "pq-l2/size_switch": "top-k distances: 10 of 10 ranks are wrong",
+    "pq-l2/skip": "the kernel raised Skipped: not today",
+    "pq-l2/skip_nth": "top-k distances of the returned ids: ",
+    "pq-l2/unittest_skip": "the kernel raised SkipTest: not today",
+    "pq-l2/stale_out": TABLE,
+    "pq-l2/thread_pool": NO_THREAD,
+    "pq-l2/two_cores": "the kernel raised ValueError: The number of threads must be between 1 and 1",
+    "pq-l2/xfail": "the kernel raised XFailed: expected",
 }
 
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose log holds the committed kernel as its baseline."""
+    """A project whose logs hold the committed kernels as their baselines."""
     root = tmp_path_factory.mktemp("recorded")
     corpus.write_project(root)
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", *corpus.GATE]
-    done = subprocess.run(command, cwd=root, env=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    for target in corpus.CLASSES:
+        command = [sys.executable, "-m", "pytest", *corpus.gate(target)]
+        done = subprocess.run(command, cwd=root, env=own, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
     return root
 
 
@@ -115,8 +129,8 @@ def project(recorded: Path, pytester: pytest.Pytester) -> Path:
 
 
 @contextmanager
-def nothing_left_behind(root: Path) -> Iterator[None]:
-    """What a trial may change: one more row in the log, and more files in the archive."""
+def nothing_left_behind(root: Path, target: str) -> Iterator[None]:
+    """What a trial may change: one more row in its target's log, and more files in the archive."""
 
     def files() -> dict[Path, bytes]:
         found = (path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
@@ -126,7 +140,7 @@ def nothing_left_behind(root: Path) -> Iterator[None]:
         process = psutil.Process()
         return process.nice(), process.cpu_affinity(), process.children(), sorted(Path("/dev/shm").iterdir())
 
-    log = Path("targets", "pq-l2", "results.tsv")
+    log = Path("targets", target, "results.tsv")
     kernel = log.with_name("kernels.py")
     before, around = files(), surroundings()
     yield
@@ -158,10 +172,11 @@ def test_what_a_source_may_not_contain_is_refused_by_its_line(name: str) -> None
 
 
 def test_a_refused_source_is_a_row_and_nothing_is_run(project: Path, pytester: pytest.Pytester) -> None:
-    with nothing_left_behind(project):
-        block = corpus.trial(pytester, corpus.source("cheats", "exit_at_import"))
+    name = "pq-l2/exit_at_import"
+    with nothing_left_behind(project, "pq-l2"):
+        block = corpus.trial(pytester, "pq-l2", corpus.source("cheats", name))
     assert (block["verdict"], block["exit"]) == ("invalid", 1)
-    assert BY_ITS_SOURCE["exit_at_import"] in block["reason"]
+    assert BY_ITS_SOURCE[name] in block["reason"]
 
 
 @pytest.mark.slow
@@ -170,8 +185,9 @@ def test_no_cheat_is_kept_even_where_its_source_is_not_read(
     name: str, project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(policy, "violation", lambda _: "")
-    with nothing_left_behind(project):
-        block = corpus.trial(pytester, corpus.source("cheats", name))
+    target = corpus.target_of(name)
+    with nothing_left_behind(project, target):
+        block = corpus.trial(pytester, target, corpus.source("cheats", name))
     assert block["exit"] != 0
     assert not block["verdict"].startswith(("keep", "baseline"))
     assert re.search(BEHIND_IT[name], block["reason"], re.DOTALL), block["reason"]

@@ -29,6 +29,6 @@ def test_its_source_is_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", corpus.HONEST)
 def test_every_answer_is_right(name: str, pytester: pytest.Pytester) -> None:
     corpus.write_project(pytester.path)
-    (pytester.path / "targets" / "pq-l2" / "kernels.py").write_text(corpus.source("honest", name))
+    corpus.kernel(pytester.path, "pq-l2").write_text(corpus.source("honest", name))
     result = pytester.runpytest_inprocess(*ITEMS, *PLAIN)
     result.assert_outcomes(passed=19, deselected=30)
