@@ -2,11 +2,13 @@
 
     python benchmarks/injected.py
 
-Wall time per call of a prolonged kernel over that of one that is prolonged by nothing, in turn; medians of windows.
+Wall time per call of a prolonged kernel over that of one that is prolonged by nothing; medians of rounds. Each
+round binds anew and runs the fractions in a drawn order, so that neither buffers nor caches decide.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -39,9 +41,13 @@ def main() -> None:
         case = next(case for case in cases.cases(target) if case.timed)
         state = check.make_state(target, case, seeds.PUBLISHED_SEED)
         calls = check.Feed(target, case, state, seeds.PUBLISHED_SEED, "timed").draw(CALLS)
-        functions = [target.wiring.bind(handicapped(kernel, fraction), state) for fraction in FRACTIONS]
-        rounds = [[nanoseconds(function, calls) for function in functions] for _ in range(ROUNDS)]
-        plain, *prolonged = (statistics.median(times) for times in zip(*rounds, strict=True))
+        times: dict[float, list[float]] = {fraction: [] for fraction in FRACTIONS}
+        for _ in range(ROUNDS):
+            for fraction in random.sample(FRACTIONS, len(FRACTIONS)):
+                function = target.wiring.bind(handicapped(kernel, fraction), state)
+                function(*calls[0])
+                times[fraction].append(nanoseconds(function, calls))
+        plain, *prolonged = map(statistics.median, times.values())
         for fraction, ns in zip(FRACTIONS[1:], prolonged, strict=True):
             arrived = ns / plain - 1
             missing = fraction * plain - (ns - plain)
