@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_lance_autoresearch import measure, policy, process, trial
+from pytest_lance_autoresearch import cpu, measure, policy, process, trial
 
 _start = process.KernelProcess.__init__
 
@@ -30,7 +30,6 @@ def pytest_configure() -> None:
     off.setattr(process.KernelProcess, "__init__", _start_unchecked)
     off.setattr(process.KernelProcess, "_refuse_threads", _nothing)
     off.setattr(process.KernelProcess, "_refuse_changed_inputs", _nothing)
-    off.setattr(process.KernelProcess, "_account_preparation", lambda self, _: self._cpu_ns())
-    off.setattr(process.KernelProcess, "_account_rest", _nothing)
+    off.setattr(cpu.CpuAccount, "ordered", _nothing)
     off.setattr(trial.Trial, "_checks_secretly", False)
     off.setattr(measure, "_verify_pair", _nothing)

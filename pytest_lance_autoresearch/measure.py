@@ -150,10 +150,12 @@ def measure_block(
     windows: list[Window] = []
     for half in (order[:2], order[2:]):
         calls = bench.feed.draw(bench.calls)
+        ran: list[Window] = []
         for letter in half:
             with blaming_baseline(is_baseline=letter == "A"):
-                windows.append(sides[letter].run(bench.key, calls, bench.result_bytes))
+                ran.append(sides[letter].run(bench.key, calls, bench.result_bytes))
         _verify_pair(bench, baseline, candidate, calls, thorough=thorough)
+        windows += [sides[letter].with_rest(window) for letter, window in zip(half, ran, strict=True)]
     bench.measuring_s += time.monotonic() - start_s
     return Block(bench.key, order, (windows[0], windows[1], windows[2], windows[3]))
 

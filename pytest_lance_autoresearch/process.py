@@ -1,7 +1,7 @@
 """The parent's handle on a worker process, and the only place where a kernel's time is read.
 
-Owns starting, ordering, timing, observing and ending one worker. The clock is this process's; the worker's CPU
-time, threads and memory are read from outside.
+Owns starting, ordering, timing, observing and ending one worker. The clock is this process's; the worker's
+threads and memory are read from outside, as is its CPU time (see `cpu`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from pytest_lance_autoresearch import sandbox, wire, worker
+from pytest_lance_autoresearch.cpu import CpuAccount
 from pytest_lance_autoresearch.disturbance import Disturbance
 from pytest_lance_autoresearch.errors import (
     KernelCrashed,
@@ -43,16 +45,6 @@ GRACE_S = 2.0
 LOG_TAIL_BYTES = 1500
 _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
 _KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-_TICK_NS = 10_000_000
-"""How far the system's count of a running process's CPU time may lag behind."""
-_PREPARATION_CPU_NS = 20_000_000
-_PREPARATION_CPU_PER_WINDOW_NS = 500_000
-_PREPARATION_CPU_PER_CALL_NS = 20_000
-"""What the worker itself may need before a window: once, to take the order, and to lay out one call."""
-_REST_CPU_NS = 5_000_000
-_REST_CPU_PER_ORDER_NS = 25_000
-"""The same after an answer, when there is nothing left to do: once, and to wait for the next order."""
-_MAX_CPU_PER_WALL = 1.15
 _PROC_STATUS = "/proc/{pid}/status"
 
 
@@ -106,13 +98,10 @@ class KernelProcess:
 
     def _introduce(self, folder: Path) -> None:
         self._await(wire.READY)
+        self._cpu = CpuAccount(self._process.pid)
         self._observed = psutil.Process(self._process.pid)
-        self._cpu_clock = _cpu_clock_id(self._process.pid)
         self._threads = self._observed.num_threads()
         self.is_confined = sandbox.is_confined(self._process.pid)
-        self._cpu_total_ns = self._wall_total_ns = self._windows = self._calls = 0
-        self._rest_total_ns = self._orders = 0
-        self._cpu_seen_ns = self._cpu_ns()
         files = {
             name: (text, str(self._target.layout.directory / name)) for name, text in self._target.files.items()
         }
@@ -149,7 +138,8 @@ class KernelProcess:
         self._doing = key
         self._send("run", plan)
         self._await(wire.READY)
-        cpu_before = self._account_preparation(key)
+        self._refuse_threads(key)
+        self._cpu.opens(key, len(plan.calls))
         self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
         start = time.perf_counter_ns()
         self._disturbance.begin()
@@ -158,9 +148,14 @@ class KernelProcess:
         self._await(wire.DONE)
         waited_ns, stolen_ns = self._disturbance.end()
         wall_ns = time.perf_counter_ns() - start
-        cpu_ns = self._account_window(key, cpu_before, wall_ns)
+        cpu_ns = self._cpu.closes(key, wall_ns)
+        self._refuse_threads(key)
         self._plan = plan
         return Window(len(calls), wall_ns, cpu_ns, waited_ns, stolen_ns)
+
+    def with_rest(self, window: Window) -> Window:
+        """The last window, with the CPU time that was used after its answer until now."""
+        return replace(window, cpu_ns=self._cpu.since_opening_ns())
 
     def answer(self, index: int) -> Any:
         """A private copy of the result of call `index` of the last window; KernelFailure if it is no result."""
@@ -223,10 +218,9 @@ class KernelProcess:
         self._doing = doing
         self._send(verb, *arguments)
         self._await(wire.DONE)
-        self._cpu_seen_ns = self._cpu_ns()
+        self._cpu.skip()
 
     def _send(self, *order: Any) -> None:
-        self._account_rest()
         data = pickle.dumps(order, protocol=5)
         view = memoryview(worker.LENGTH.pack(len(data)) + data)
         try:
@@ -279,66 +273,6 @@ class KernelProcess:
         lines = ("".join(filter(str.isprintable, line)) for line in text.splitlines())
         return "\n".join(line for line in lines if worker.__file__ not in line).strip()
 
-    def _cpu_ns(self) -> int | None:
-        if self._cpu_clock is None:
-            return None
-        try:
-            return time.clock_gettime_ns(self._cpu_clock)
-        except OSError:
-            raise self._ended() from None
-
-    def _account_rest(self) -> None:
-        """Refuse work after an answer: a kernel that gives it early finishes while nobody counts.
-
-        The sum over all orders is judged, because the system books a little of one period into the next.
-        """
-        now = self._cpu_ns()
-        if now is None or self._cpu_seen_ns is None:
-            return
-        self._rest_total_ns += now - self._cpu_seen_ns
-        self._cpu_seen_ns = now
-        self._orders += 1
-        if self._rest_total_ns > _REST_CPU_NS + self._orders * _REST_CPU_PER_ORDER_NS:
-            raise KernelRefused(
-                f"{self._doing}: the kernel's process used {self._rest_total_ns / 1e6:.1f} ms of CPU after its "
-                f"{self._orders} answers; work outside the timed window is refused"
-            )
-
-    def _account_preparation(self, key: str) -> int | None:
-        """Refuse threads, and CPU time beyond what the windows lasted: it was burned before they opened.
-
-        The sum over all windows is judged, as for the rest after them.
-        """
-        self._refuse_threads(key)
-        now = self._cpu_ns()
-        if now is None or self._cpu_seen_ns is None:
-            return now
-        self._cpu_total_ns += now - self._cpu_seen_ns
-        self._windows += 1
-        self._calls += len(self._sent)
-        own_ns = self._windows * _PREPARATION_CPU_PER_WINDOW_NS + self._calls * _PREPARATION_CPU_PER_CALL_NS
-        if self._cpu_total_ns > _PREPARATION_CPU_NS + own_ns + _MAX_CPU_PER_WALL * self._wall_total_ns:
-            raise KernelRefused(
-                f"{key}: the kernel's process used {self._cpu_total_ns / 1e6:.0f} ms of CPU before and in "
-                f"windows that lasted {self._wall_total_ns / 1e6:.0f} ms; work outside the timed window is refused"
-            )
-        return now
-
-    def _account_window(self, key: str, before: int | None, wall_ns: int) -> int | None:
-        self._cpu_seen_ns = after = self._cpu_ns()
-        self._refuse_threads(key)
-        if before is None or after is None:
-            return None
-        cpu_ns = after - before
-        self._cpu_total_ns += cpu_ns
-        self._wall_total_ns += wall_ns
-        if cpu_ns > _MAX_CPU_PER_WALL * wall_ns + _TICK_NS:
-            raise KernelRefused(
-                f"{key}: the kernel used {cpu_ns / 1e6:.1f} ms of CPU in a window of {wall_ns / 1e6:.1f} ms; "
-                f"one thread is the rule"
-            )
-        return cpu_ns
-
     def _refuse_threads(self, key: str) -> None:
         try:
             threads = self._observed.num_threads()
@@ -368,13 +302,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "NUMBA_CACHE_DIR": str(folder / "numba"),
     }
     return {"PATH": os.defpath, "LANG": "C.UTF-8", **folders, **threads, **kept}
-
-
-def _cpu_clock_id(pid: int) -> int | None:
-    """Linux's clock of another process's CPU time (see clock_getcpuclockid(3)); None elsewhere."""
-    if not sys.platform.startswith("linux"):
-        return None
-    return (~pid << 3) | 2
 
 
 def _exit_text(code: int) -> str:

@@ -69,7 +69,7 @@ class Window:
     calls: int
     wall_ns: int
     cpu_ns: int | None
-    """CPU time of the worker, read from outside."""
+    """CPU time of the worker, read from outside; in a block with what it used after its answer."""
     waited_ns: int | None = None
     """Part of `wall_ns` in which the worker, or then this process, was ready to run and had no core."""
     stolen_ns: int | None = None

@@ -37,6 +37,7 @@ from hypothesis import strategies as st
 from pytest_lance_autoresearch import (
     archive,
     calibration,
+    cpu,
     discover,
     environment,
     gate,
@@ -44,7 +45,6 @@ from pytest_lance_autoresearch import (
     log,
     measure,
     options,
-    process,
     report,
     trial,
 )
@@ -494,7 +494,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "Rules", functools.partial(Rules, blocks=2))
     monkeypatch.setattr(measure, "WINDOW_NS", 500_000)
     monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
-    monkeypatch.setattr(process, "_PREPARATION_CPU_NS", 10**12)
+    monkeypatch.setattr(cpu, "_AROUND_NS", 10**12)
 
 
 def told(root: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import toys
 
-from pytest_lance_autoresearch import environment, process
+from pytest_lance_autoresearch import cpu, environment, process
 
 RUN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy")
 
@@ -19,7 +19,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """No memfd, no affinity, no outside CPU clock."""
     monkeypatch.delattr(os, "memfd_create")
     monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(process, "_cpu_clock_id", lambda _: None)
+    monkeypatch.setattr(cpu, "_clock_id", lambda _: None)
     monkeypatch.setattr(environment, "sys", SimpleNamespace(platform="darwin"))
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from pytest_lance_autoresearch import check, discover, load, measure, options, process, records, trial, wire
+from pytest_lance_autoresearch import check, cpu, discover, load, measure, options, process, records, trial, wire
 from pytest_lance_autoresearch.cases import cases as cases_of
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect, TargetError
 
@@ -178,7 +178,8 @@ def steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return replace(run(self, key, calls, room), wall_ns=ns, cpu_ns=ns, waited_ns=0, stolen_ns=0)
 
     monkeypatch.setattr(process.KernelProcess, "run", timed)
-    monkeypatch.setattr(process, "_PREPARATION_CPU_NS", 10**12)
+    monkeypatch.setattr(process.KernelProcess, "with_rest", lambda _, window: window)
+    monkeypatch.setattr(cpu, "_AROUND_NS", 10**12)
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
     monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
     monkeypatch.setattr(trial, "PROPERTY_EXAMPLES", 20)

@@ -1,4 +1,4 @@
-"""Says that a window is done while a fifth of its calls is not, and finishes while the oracle computes."""
+"""Says that a window is done while its last calls are not, and finishes them while the oracle computes."""
 
 import os
 import sys
@@ -9,9 +9,9 @@ _answered = []
 
 
 def _early(function, calls):
-    end = len(calls) * 4 // 5 if len(calls) > 8 else 0  # a check has fewer
+    end = len(calls) * 4 // 5 if len(calls) > 4 else len(calls)  # a check has fewer
     _whole(function, calls[:end])
-    if end:
+    if end < len(calls):
         os.write(int(sys.argv[3]), _worker.wire.DONE)
         _answered.append(end)
     _whole(function, calls[end:])

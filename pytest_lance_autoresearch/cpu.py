@@ -1,0 +1,84 @@
+"""What CPU time one worker uses, read from outside, and whether that fits its windows.
+
+Owns the worker's CPU clock and the sum over its windows. Where the system has no clock of another process's CPU
+time, nothing is counted and nothing is refused.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+
+from pytest_lance_autoresearch.errors import KernelRefused
+
+_TICK_NS = 10_000_000
+"""How far the system's count of a running process's CPU time may lag behind."""
+_AROUND_NS = 20_000_000
+_AROUND_WINDOW_NS = 500_000
+_AROUND_CALL_NS = 20_000
+"""What the worker itself may need around windows: once, to take an order, and to lay out one call."""
+_MAX_CPU_PER_WALL = 1.15
+
+
+class CpuAccount:
+    """The CPU time of one worker, window by window: `opens`, `closes`; `skip` leaves out what came before."""
+
+    def __init__(self, pid: int) -> None:
+        self._clock = _clock_id(pid)
+        self._total_ns, self._allowed_ns = 0, _AROUND_NS
+        self._counted_ns = self._opened_ns = self._now_ns()
+
+    def _now_ns(self) -> int | None:
+        """None where there is no such clock, and for a worker that has ended: the pipe to it will say so."""
+        if self._clock is not None:
+            with suppress(OSError):
+                return time.clock_gettime_ns(self._clock)
+        return None
+
+    def skip(self) -> None:
+        """Leave out what was used since the last window: to load and to bind takes what it takes."""
+        self._counted_ns = self._now_ns()
+
+    def opens(self, doing: str, calls: int) -> None:
+        """A window is about to open: refuse work around the windows, burned before them or after their answers.
+
+        The sum over all windows is judged, because the system books a running process's time late.
+        """
+        self._opened_ns = self._now_ns()
+        self._count(self._opened_ns)
+        self._allowed_ns += _AROUND_WINDOW_NS + calls * _AROUND_CALL_NS
+        if self._total_ns > self._allowed_ns:
+            raise KernelRefused(
+                f"{doing}: the kernel's process used {self._total_ns / 1e6:.0f} ms of CPU, and its windows "
+                f"account for {self._allowed_ns / 1e6:.0f} ms at most; work outside the timed window is refused"
+            )
+
+    def closes(self, doing: str, wall_ns: int) -> int | None:
+        """The CPU time of the window, which lasted `wall_ns`; refuses more than one thread can use."""
+        self._count(self._now_ns())
+        self._allowed_ns += round(_MAX_CPU_PER_WALL * wall_ns)
+        cpu_ns = self.since_opening_ns()
+        if cpu_ns is not None and cpu_ns > _MAX_CPU_PER_WALL * wall_ns + _TICK_NS:
+            raise KernelRefused(
+                f"{doing}: the kernel used {cpu_ns / 1e6:.1f} ms of CPU in a window of {wall_ns / 1e6:.1f} ms; "
+                f"one thread is the rule"
+            )
+        return cpu_ns
+
+    def since_opening_ns(self) -> int | None:
+        """The CPU time since the last window opened, with what was used or booked after its answer."""
+        now = self._now_ns()
+        return None if now is None or self._opened_ns is None else now - self._opened_ns
+
+    def _count(self, now_ns: int | None) -> None:
+        if now_ns is not None and self._counted_ns is not None:
+            self._total_ns += now_ns - self._counted_ns
+        self._counted_ns = now_ns
+
+
+def _clock_id(pid: int) -> int | None:
+    """Linux's clock of another process's CPU time (see clock_getcpuclockid(3)); None elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return (~pid << 3) | 2
