@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Progress
 
 SUITE = pytest.StashKey[Suite]()
+EXPLAINED = pytest.StashKey[bool]()
+"""Set on an item whose failure its trial knows."""
 _ERASE = "\x1b[K"
 """Erases from the cursor to the end of the line."""
 
@@ -112,7 +114,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     except AutoresearchError as fault:
         sentence = _sentence(pyfuncitem, fault)
+    pyfuncitem.stash[EXPLAINED] = True
     pytest.fail(sentence, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What fails around an item (a fixture, another plugin) fails its trial: a row says no more than pytest."""
+    report = yield
+    module = collect.kernel_module(item)
+    is_explained = collect.is_gate(item) or (report.when == "call" and item.stash.get(EXPLAINED, False))
+    if module is not None and report.failed and call.excinfo is not None and not is_explained:
+        cause = call.excinfo.exconly(tryshort=True).splitlines()[0]
+        item.config.stash[SUITE].fail(module.layout.name, f"{item.name} failed in its {report.when}: {cause}")
+    return report
 
 
 def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:

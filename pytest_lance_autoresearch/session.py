@@ -29,6 +29,10 @@ class GateClosed(AutoresearchError):
     """The gate item's failure: anything but a keep or a first baseline."""
 
 
+class ItemFailed(AutoresearchError):
+    """A failure of something around an item; its trial is invalid."""
+
+
 class ReplayClock:
     """A clock that pytest-benchmark reads: it shows a duration that was measured elsewhere."""
 
@@ -138,6 +142,11 @@ class Suite:
             )
             self._trials[name] = Trial(*self._targets[name], settings, self.watch)
         return self._trials[name]
+
+    def fail(self, name: str, what: str) -> None:
+        """An item of the target failed, and neither its kernel nor the target is to blame."""
+        if name in self._trials:
+            self._trials[name].failures.append(ItemFailed(f"{what}; that is no fault of the kernel"))
 
     # What the items run.
 

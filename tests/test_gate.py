@@ -169,6 +169,32 @@ def test_a_partial_run_never_gives_a_verdict(judged: pytest.Pytester, part: list
     assert len(rows(judged.path)) == 1
 
 
+@pytest.mark.parametrize(
+    ("where", "when"), [("before", "setup"), ("after", "teardown")], ids=["setup", "teardown"]
+)
+def test_what_fails_around_an_item_leaves_no_keep_behind(judged: pytest.Pytester, where: str, when: str) -> None:
+    """pytest reports a failure; a row that says 'keep' would be the next trial's baseline all the same."""
+    toys.write(judged.path, text=toys.FASTER)
+    judged.makeconftest(
+        f"""
+        import pytest
+        @pytest.fixture(autouse=True)
+        def around(request):
+            concerned = request.node.name == "test_speed[64x32-normal]"
+            assert not (concerned and {where == "before"}), "no room"
+            yield
+            assert not (concerned and {where == "after"}), "no room"
+        """
+    )
+    result = judged.runpytest(*GATE)
+    assert result.ret == 1
+    sentence = (
+        f"test_speed[64x32-normal] failed in its {when}: AssertionError: no room; that is no fault of the kernel"
+    )
+    assert block(result)["reason"] == f"invalid: {sentence}"
+    assert [row.status for row in rows(judged.path)] == ["baseline", "invalid"]
+
+
 def test_a_deselected_gate_item_does_not_pass_silently(judged: pytest.Pytester) -> None:
     toys.write(judged.path, text=toys.FASTER)
     assert judged.runpytest(*GATE, "-k", "correctness").ret == 13
