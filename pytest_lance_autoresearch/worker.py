@@ -174,15 +174,12 @@ class ExactReader:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
 
-    def read(self, size: int) -> bytes:
-        parts = []
-        while size > 0:
-            part = self._raw.read(size)
-            if not part:
-                break
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+    def read(self, size: int) -> bytearray:
+        data = bytearray(size)
+        rest = memoryview(data)
+        while rest and (count := self._raw.readinto(rest)):
+            rest = rest[count:]
+        return data[: size - len(rest)] if rest else data
 
 
 if __name__ == "__main__":

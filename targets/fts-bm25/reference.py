@@ -57,7 +57,7 @@ class InvertedIndex:
             docs, freqs = self._doc_ids[part], self._freqs[part].astype(np.float64)
             weights = (K1 + 1) * freqs / (freqs + self._norms[docs])
             every[docs] += idf(docs.size, every.size) * weights
-        matches = np.flatnonzero(every).astype(np.uint32)
+        matches = np.flatnonzero(every > 0).astype(np.uint32)
         exact = every[matches]
         best = _largest(exact, k)
         limit = 4 * (len(terms) + 6) * ROUNDING * exact

@@ -72,10 +72,10 @@ def _check_query(
 ) -> None:
     """Compare with `exact`, the scores of the documents `matches`, which ascend; a row is a place in `matches`."""
     assert ids.dtype == np.uint32, f"{what}: ids are {ids.dtype}, expected uint32"
-    strangers = np.setdiff1d(ids, matches)
+    rows = np.searchsorted(matches, ids)
+    strangers = ids[matches.take(rows, mode="clip") != ids] if matches.size else ids
     assert not strangers.size, f"{what}: document {strangers[0]} has none of the terms"
-    rows = np.searchsorted(matches, ids).astype(np.uint32)
-    compare.top_k(rows, scores, exact, ids.size, limit, largest=True, what=f"{what}, by match:")
+    compare.top_k(rows.astype(np.uint32), scores, exact, ids.size, limit, largest=True, what=f"{what}, by match:")
 
 
 class Example(NamedTuple):
