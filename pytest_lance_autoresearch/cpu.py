@@ -56,9 +56,10 @@ class CpuAccount:
 
     def closes(self, doing: str, wall_ns: int) -> int | None:
         """The CPU time of the window, which lasted `wall_ns`; refuses more than one thread can use."""
-        self._count(self._now_ns())
+        now = self._now_ns()
+        self._count(now)
         self._allowed_ns += round(_MAX_CPU_PER_WALL * wall_ns)
-        cpu_ns = self.since_opening_ns()
+        cpu_ns = self._since_opening_ns(now)
         if cpu_ns is not None and cpu_ns > _MAX_CPU_PER_WALL * wall_ns + _TICK_NS:
             raise KernelRefused(
                 f"{doing}: the kernel used {cpu_ns / 1e6:.1f} ms of CPU in a window of {wall_ns / 1e6:.1f} ms; "
@@ -68,8 +69,10 @@ class CpuAccount:
 
     def since_opening_ns(self) -> int | None:
         """The CPU time since the last window opened, with what was used or booked after its answer."""
-        now = self._now_ns()
-        return None if now is None or self._opened_ns is None else now - self._opened_ns
+        return self._since_opening_ns(self._now_ns())
+
+    def _since_opening_ns(self, now_ns: int | None) -> int | None:
+        return None if now_ns is None or self._opened_ns is None else now_ns - self._opened_ns
 
     def _count(self, now_ns: int | None) -> None:
         if now_ns is not None and self._counted_ns is not None:

@@ -87,9 +87,9 @@ def _decide(
     if any(estimate.low <= floor for estimate in cases.values()):
         return Kind.MORE, Cause.UNDECIDED
     if overall.low > 0 and overall.point >= effect:
-        return _if_cpu_agrees(evidence, cpu, (0.0, effect), Cause.FASTER)
+        return _if_cpu_agrees(evidence, cpu, 0.0, effect, Cause.FASTER)
     if smaller and overall.low > -band and overall.high < max(band, effect):
-        return _if_cpu_agrees(evidence, cpu, (-band, 0.0), Cause.SIMPLER)
+        return _if_cpu_agrees(evidence, cpu, -band, 0.0, Cause.SIMPLER)
     return Kind.MORE, Cause.UNDECIDED
 
 
@@ -101,10 +101,9 @@ def memory_allowed(pairs: Sequence[PairRecord], rules: Rules) -> bool:
 
 
 def _if_cpu_agrees(
-    evidence: Evidence, cpu: stats.LogEstimate | None, limits: tuple[float, float], cause: Cause
+    evidence: Evidence, cpu: stats.LogEstimate | None, floor: float, aim: float, cause: Cause
 ) -> tuple[Kind, Cause]:
-    """A keep, if the CPU time's interval lies above the first limit too; no keep at all when below the second."""
-    floor, aim = limits
+    """A keep, if the CPU time's interval lies above `floor` too; a discard, if not and it lies below `aim`."""
     if cpu is not None and cpu.low <= floor:
         return (Kind.DISCARD if cpu.high < aim else Kind.MORE), Cause.CPU_DISAGREES
     return (Kind.KEEP if len(evidence.pairs) >= PAIRS_FOR_KEEP else Kind.MORE), cause

@@ -124,9 +124,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What fails around an item (a fixture, another plugin) fails its trial: a row says no more than pytest."""
     report = yield
+    if not report.failed or call.excinfo is None:
+        return report
     module = collect.kernel_module(item)
     is_explained = collect.is_gate(item) or (report.when == "call" and item.stash.get(EXPLAINED, False))
-    if module is not None and report.failed and call.excinfo is not None and not is_explained:
+    if module is not None and not is_explained:
         cause = call.excinfo.exconly(tryshort=True).splitlines()[0]
         item.config.stash[SUITE].fail(module.layout.name, f"{item.name} failed in its {report.when}: {cause}")
     return report

@@ -163,23 +163,9 @@ def main() -> None:
     faulthandler.register(signal.SIGALRM, all_threads=False, chain=True)
     gc.disable()
     sys.dont_write_bytecode = True
-    with os.fdopen(order_fd, "rb", buffering=0) as raw:
-        serve(wire.Arena(memory_fd, size), ExactReader(raw), answer_fd, timeout_s)  # type: ignore[arg-type]
+    with os.fdopen(order_fd, "rb") as orders:
+        serve(wire.Arena(memory_fd, size), orders, answer_fd, timeout_s)
     os._exit(0)
-
-
-class ExactReader:
-    """Reads exactly what was asked for from a pipe, or less at its end."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-
-    def read(self, size: int) -> bytearray:
-        data = bytearray(size)
-        rest = memoryview(data)
-        while rest and (count := self._raw.readinto(rest)):
-            rest = rest[count:]
-        return data[: size - len(rest)] if rest else data
 
 
 if __name__ == "__main__":

@@ -170,10 +170,8 @@ def test_a_partial_run_never_gives_a_verdict(judged: pytest.Pytester, part: list
     assert len(rows(judged.path)) == 1
 
 
-@pytest.mark.parametrize(
-    ("where", "when"), [("before", "setup"), ("after", "teardown")], ids=["setup", "teardown"]
-)
-def test_what_fails_around_an_item_leaves_no_keep_behind(judged: pytest.Pytester, where: str, when: str) -> None:
+@pytest.mark.parametrize("when", ["setup", "teardown"])
+def test_what_fails_around_an_item_leaves_no_keep_behind(judged: pytest.Pytester, when: str) -> None:
     """pytest reports a failure; a row that says 'keep' would be the next trial's baseline all the same."""
     toys.write(judged.path, text=toys.FASTER)
     judged.makeconftest(
@@ -182,9 +180,9 @@ def test_what_fails_around_an_item_leaves_no_keep_behind(judged: pytest.Pytester
         @pytest.fixture(autouse=True)
         def around(request):
             concerned = request.node.name == "test_speed[64x32-normal]"
-            assert not (concerned and {where == "before"}), "no room"
+            assert not (concerned and {when == "setup"}), "no room"
             yield
-            assert not (concerned and {where == "after"}), "no room"
+            assert not (concerned and {when == "teardown"}), "no room"
         """
     )
     result = judged.runpytest(*GATE)
