@@ -107,6 +107,22 @@ def test_fastmath_reaches_every_form_of_the_decorator() -> None:
     assert "@other\n" in faster
 
 
+def test_fastmath_leaves_everything_else_as_it_is() -> None:
+    long = " + ".join(["v[0]"] * 900)
+    text = f"# coding: latin-1\r\nN = '\xe9', 0x{'f' * 5000}  # \xe9\r\nclass A:\r\n    @njit(\r\n    )\r\n"
+    text += f"    def f(v): return {long}\r\n"
+    expected = "# coding: utf-8\n" + text.replace("(\r\n    )", "(fastmath=True)").replace("\r\n", "\n")
+    assert standins.with_fastmath(text.encode("latin-1")).decode() == expected
+
+
+def test_a_kernel_that_does_not_load_is_the_kernel_s_fault(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, text="x = (\n")
+    result = pytester.runpytest_inprocess(*PLAIN, "-k", "zeros")
+    result.stdout.fnmatch_lines(
+        ["kernels.py, while it was loaded: the kernel raised SyntaxError: '(' was never closed"]
+    )
+
+
 def test_only_floating_point_numbers_get_coarser() -> None:
     state = toys_state = (np.arange(3), "name", [np.array([0.1, 1e9], np.float32)])
     coarse = standins.coarser(toys_state)
