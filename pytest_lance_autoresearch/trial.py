@@ -199,7 +199,10 @@ class Trial:
 
     def _state(self, case: Case) -> Any:
         if case.id not in self._states:
-            self._states[case.id] = check.make_state(self.target, case, seeds.PUBLISHED_SEED)
+            state = check.make_state(self.target, case, seeds.PUBLISHED_SEED)
+            if case == cases.smallest(self.target, self.cases)[0]:
+                check.refuse_other_states(self.target, case, state)
+            self._states[case.id] = state
         return self._states[case.id]
 
     def _oracle(self, case: Case) -> check.Oracle:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 import pytest_lance_autoresearch.cases as cases_module
@@ -199,3 +200,34 @@ def test_a_cost_fraction_is_a_fraction_and_its_source(share: Any) -> None:
         f"target.COST_FRACTION is {share!r}; expected (fraction from 0 to 1, its source)"
     ]
     assert not list(cases_module._share_faults((0.35, "a profile")))
+
+
+# Operations
+
+
+@pytest.mark.parametrize(
+    ("ops", "number"), [(3, 3), (2.5, 2.5), (np.int64(3), 3), (np.uint8(3), 3), (np.float32(2.5), 2.5)]
+)
+def test_any_real_number_is_a_number_of_operations(ops: Any, number: float) -> None:
+    loaded = target(ops=lambda _: ops)
+    found = cases_module.ops_per_call(loaded, cases(loaded)[0])
+    assert found == number
+    assert type(found) is type(number)
+
+
+@pytest.mark.parametrize(
+    "ops", [0, -1, None, "3", True, np.bool_(True), np.int64(0), np.float64("nan"), np.inf, np.ones(1), 3j]
+)
+def test_anything_else_is_none(ops: Any) -> None:
+    loaded = target(ops=lambda _: ops)
+    with pytest.raises(TargetError) as raised:
+        cases_module.ops_per_call(loaded, cases(loaded)[0])
+    assert str(raised.value) == (
+        f"target 'demo': target.ops returned {ops!r} for 2x3; expected a positive number of operations per call"
+    )
+
+
+def test_the_smallest_shape_has_the_fewest_operations() -> None:
+    loaded = target(ops=lambda shape: shape.columns)
+    assert {case.shape_id for case in cases_module.smallest(loaded, cases(loaded))} == {"50x1"}
+    assert len(cases_module.smallest(loaded, cases(loaded))) == 5

@@ -90,6 +90,30 @@ def test_it_is_a_run_of_its_own(pytester: pytest.Pytester, other: str) -> None:
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (
+            toys.INPUTS.replace(
+                "rng.random(shape.rows", "(np.random if distribution == 'large' else rng).random(shape.rows"
+            ),
+            "make_state gave another state for the same rng on 64x32-large",
+        ),
+        (
+            toys.INPUTS + "\n\ndef make_hidden_state(*_):\n    return State(np.random.rand(9))\n",
+            "make_hidden_state gave another state for the same rng on 64x32-uniform",
+        ),
+    ],
+)
+def test_a_state_of_the_smallest_shape_that_cannot_be_made_again_is_found(
+    pytester: pytest.Pytester, inputs: str, said: str
+) -> None:
+    toys.write(pytester.path, inputs=inputs)
+    result = pytester.runpytest_inprocess(*PLAIN, "-k", "zeros")
+    rest = "expected every random number to come from its argument rng"
+    result.stdout.fnmatch_lines([f"target 'toy': inputs.{said}; {rest}"])
+
+
 def test_without_names_it_tries_every_target(pytester: pytest.Pytester) -> None:
     toys.write(pytester.path, "one")
     toys.write(pytester.path, "_pattern")
