@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,15 +52,15 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def timing_lock(on_wait: Callable[[], None]) -> Iterator[None]:
-    """Held while one trial measures; a second trial of this user on this machine waits, after `on_wait()`."""
+def timing_lock(waiting: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[None]:
+    """Held while one trial measures; a second trial of this user on this machine waits, inside `waiting()`."""
     path = Path(tempfile.gettempdir()) / f"pytest-lance-autoresearch-{os.getuid()}.lock"
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with waiting():
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

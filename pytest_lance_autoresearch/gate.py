@@ -35,6 +35,10 @@ class Gate:
     row: log.Row | None = None
     baseline: Source | None = None
     invalid: str = ""
+    unlogged: str = ""
+    """Why there can be no verdict, and no row about it either."""
+    note: str = ""
+    """What a reader of a first baseline should know."""
     newest: int | None = None
     """The trial that was the target's baseline when the gate was opened, even where it is not judged against."""
 
@@ -46,11 +50,20 @@ class Gate:
         return report.identical_reason(self.row.trial, self.baseline.sha256, same_bytes=same_bytes)
 
 
-def open_gate(target: Target, root: Path, log_path: Path, *, rebaseline: bool) -> Gate:
-    """Find the baseline of a target; LogError when the log cannot be read."""
-    row = log.baseline(log.read(log_path), target.name)
+def open_gate(
+    target: Target, root: Path, log_path: Path, *, rebaseline: bool = False, require_baseline: bool = False
+) -> Gate:
+    """Find the baseline of a target."""
+    try:
+        rows = log.read(log_path)
+    except LogError as error:
+        return Gate(root, log_path, unlogged=report.log_unreadable(str(error)))
+    row = log.baseline(rows, target.name)
+    if row is None and require_baseline:
+        return Gate(root, log_path, unlogged=report.baseline_missing(log_path, target.name))
     if row is None or rebaseline:
-        return Gate(root, log_path, newest=row.trial if row else None)
+        note = report.renamed(_other_names(rows, target)) if row is None else ""
+        return Gate(root, log_path, note=note, newest=row.trial if row else None)
     if row.harness != target.fingerprint:
         changed = _changed_files(row.harness, target.fingerprint)
         return Gate(root, log_path, row, invalid=report.harness_changed(changed, row.trial), newest=row.trial)
@@ -58,6 +71,13 @@ def open_gate(target: Target, root: Path, log_path: Path, *, rebaseline: bool) -
     if text is None:
         return Gate(root, log_path, row, invalid=report.baseline_lost(row.trial, row.kernel), newest=row.trial)
     return Gate(root, log_path, row, load.make_source(text, target.layout.kernel_path), newest=row.trial)
+
+
+def _other_names(rows: Sequence[log.Row], target: Target) -> tuple[str, ...]:
+    """The targets of the log whose files are this one's: it was renamed, or copied."""
+    if any(row.target == target.name for row in rows):
+        return ()
+    return tuple(sorted({row.target for row in rows if row.harness == target.fingerprint}))
 
 
 def write(gate: Gate, target: Target, outcome: Outcome, evidence: dict[str, Any], description: str) -> Outcome:

@@ -1,7 +1,8 @@
 """The pytest plugin: hooks only.
 
-Owns when things happen in a session. What happens is `session`'s and `collect`'s. Importing this module costs
-next to nothing, and in a project without targets nothing else of the package is imported but those two.
+Owns when things happen in a session. What happens is `session`'s and `collect`'s, where it happens is `root`'s.
+Importing this module costs next to nothing, and in a project without targets nothing else of the package is
+imported but those three.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import sys
 from collections.abc import Generator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lance_autoresearch import collect, options
+from pytest_lance_autoresearch import collect, options, root
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect, TargetError
 from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 from pytest_lance_autoresearch.session import Suite
@@ -26,14 +27,21 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Progress
 
 SUITE = pytest.StashKey[Suite]()
-EXPLAINED = pytest.StashKey[bool]()
-"""Set on an item whose failure its trial knows."""
+EXPLAINED = pytest.StashKey[str]()
+"""The phase of an item, 'call' or 'teardown', whose failure its trial knows."""
+_SHARES = "autoresearch_shares"
+"""Where xdist's workers put what they tell."""
 _ERASE = "\x1b[K"
 """Erases from the cursor to the end of the line."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options.declare(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
+    return root.restarted(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,12 +52,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(live_line, "autoresearch-live-line")
     suite = Suite(
         chosen,
-        _root(config),
-        benchmarks=config.pluginmanager.hasplugin("benchmark") and not config.getoption("codspeed", False),
+        root.of(config),
+        benchmarks=_has_benchmarks(config, chosen),
         distributed=_is_distributed(config),
         watch=live_line,
     )
     config.stash[SUITE] = suite
+    config.pluginmanager.register(FailureCount(suite), "autoresearch-failure-count")
     given = config.args_source is pytest.Config.ArgsSource.ARGS
     if chosen.selects and not given:
         config.args = [str(layout.directory) for layout in suite.selected]
@@ -76,8 +85,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each verdict comes right after the last item that it rests on, in whatever order the items are."""
+    config.stash[SUITE].own_items = frozenset(item.nodeid for item in items if collect.kernel_module(item))
     gates = {collect.kernel_module(item): item for item in items if collect.is_gate(item)}
     if not gates:
         return
@@ -97,8 +107,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         return
     if suite.options.gate and suite.distributed:
         raise pytest.UsageError("--keep-gate: timing needs one process; add -n0")
-    if suite.options.gate and not suite.benchmarks:
-        raise pytest.UsageError("--keep-gate: needs pytest-benchmark; remove -p no:benchmark")
+    if suite.options.gate and config.getoption("benchmark_only", False):
+        raise pytest.UsageError("--keep-gate: --benchmark-only leaves the correctness items out; remove it")
     if suite.options.gate and (fault := suite.unwritable()):
         raise pytest.UsageError(f"--keep-gate: {fault}")
     if not suite.distributed:
@@ -114,11 +124,27 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     except AutoresearchError as fault:
         sentence = _sentence(pyfuncitem, fault)
-    pyfuncitem.stash[EXPLAINED] = True
+    pyfuncitem.stash[EXPLAINED] = "call"
     pytest.fail(sentence, pytrace=False)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """The row of a trial is written when its gate's item has been taken down, and nothing around it can fail."""
+    result = yield
+    module = collect.kernel_module(item)
+    if module is None or not collect.is_gate(item):
+        return result
+    try:
+        item.config.stash[SUITE].log(module.layout.name, item)
+        return result
+    except AutoresearchError as fault:
+        sentence = str(fault)
+    item.stash[EXPLAINED] = "teardown"
+    pytest.fail(sentence, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -127,8 +153,7 @@ def pytest_runtest_makereport(
     if not report.failed or call.excinfo is None:
         return report
     module = collect.kernel_module(item)
-    is_explained = collect.is_gate(item) or (report.when == "call" and item.stash.get(EXPLAINED, False))
-    if module is not None and not is_explained:
+    if module is not None and item.stash.get(EXPLAINED, "") != report.when:
         cause = call.excinfo.exconly(tryshort=True).splitlines()[0]
         item.config.stash[SUITE].fail(module.layout.name, f"{item.name} failed in its {report.when}: {cause}")
     return report
@@ -150,24 +175,44 @@ def pytest_sessionfinish(
 ) -> Generator[None, object, object]:
     """Conclude the trials, set the exit status, and print the blocks after everything else."""
     suite = session.config.stash.get(SUITE, None)
-    if suite is None or hasattr(session.config, "workerinput") or session.config.option.collectonly:
+    if suite is None or session.config.option.collectonly:
+        return (yield)
+    if hasattr(session.config, "workerinput"):
+        session.config.workeroutput[_SHARES] = suite.told()  # type: ignore[attr-defined]  # made by xdist
         return (yield)
     broken_off = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    outcomes, faults = suite.outcomes(broken_off=broken_off)
+    outcomes, faults = suite.outcomes(session.testsfailed, broken_off=broken_off)
     if suite.options.gate and not broken_off:
         _set_status(session, suite, outcomes)
     try:
         return (yield)
     finally:
-        if outcomes or faults:
-            _print_end(session.config, outcomes, faults)
+        _print_end(session.config, outcomes, faults)
         suite.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """An xdist worker has ended; one that crashed told nothing."""
+    node.config.stash[SUITE].shares += getattr(node, "workeroutput", {}).get(_SHARES, [])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     suite = config.stash.get(SUITE, None)
     if suite is not None:
         suite.close()
+
+
+class FailureCount:
+    """Counts the failures that the session counts too, of targets' items only."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._suite = suite
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not hasattr(report, "wasxfail") and report.nodeid in self._suite.own_items:
+            self._suite.own_failures += 1
 
 
 class LiveLine:
@@ -199,28 +244,37 @@ class LiveLine:
             self._is_shown = False
 
     def _on_terminal(self) -> bool:
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        reporter = _reporter(self._config)
         return reporter is not None and reporter.isatty and os.environ.get("TERM") != "dumb"
 
     def _write(self, text: str) -> None:
         """To the terminal itself: the terminal writer would count it as progress."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture else nullcontext():
-            self._config.get_terminal_writer().flush()
+            if _reporter(self._config) is not None:
+                self._config.get_terminal_writer().flush()
             sys.stdout.write(text)
             sys.stdout.flush()
 
 
-def _root(config: pytest.Config) -> Path:
-    """Where the targets are looked for: the ini file's folder, else what was named, else where pytest was started.
+def _reporter(config: pytest.Config) -> Any:
+    """pytest's own voice; None under `-p no:terminal`."""
+    return config.pluginmanager.getplugin("terminalreporter")
 
-    Without an ini file pytest takes the value of an option such as `--baseline FILE` for a path to be tested
-    and moves its rootdir there, so that is not asked.
+
+def _has_benchmarks(config: pytest.Config, chosen: options.Options) -> bool:
+    """Whether speed items are rows of pytest-benchmark.
+
+    Not where pytest-codspeed takes its place, and not where `--benchmark-skip` would take items away that were
+    asked for.
     """
-    if config.inipath is not None:
-        return config.inipath.parent
-    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.getoption("rootdir", None)
-    return config.rootpath if named else config.invocation_params.dir
+    plugins = config.pluginmanager
+    is_there = any(plugins.hasplugin(name) for name in ("benchmark", "pytest_benchmark.plugin"))
+    is_replaced = config.getoption("codspeed", False) or (
+        "CODSPEED_ENV" in os.environ and any(map(plugins.hasplugin, ("codspeed", "pytest_codspeed.plugin")))
+    )
+    is_skipped = chosen.selects and config.getoption("benchmark_skip", False)
+    return is_there and not is_replaced and not is_skipped
 
 
 def _is_distributed(config: pytest.Config) -> bool:
@@ -269,13 +323,13 @@ def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) 
 def _print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str]) -> None:
     from pytest_lance_autoresearch import report
 
-    reporter = config.pluginmanager.getplugin("terminalreporter")
+    reporter = _reporter(config)
     write = reporter.write_line if reporter else lambda line, **_: print(line, file=sys.stdout)  # noqa: T201
     for outcome in outcomes:
         for line in report.block(outcome):
             write(line, **_colour(line))
     path = config.stash[SUITE].options.json
-    if path is not None and outcomes:
+    if path is not None:
         faults += _write_json(path, [report.as_json(outcome) for outcome in outcomes])
     for fault in faults:
         write(f"ERROR: {fault}", red=True)

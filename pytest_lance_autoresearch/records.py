@@ -278,6 +278,11 @@ class Outcome:
             raise ValueError("a kernel that failed has no time")
 
     @property
+    def is_passed(self) -> bool:
+        """Whether its gate is: a keep, or a first baseline."""
+        return self.status is not None and self.exit_code == 0
+
+    @property
     def exit_code(self) -> int:
         """0 for a keep or a first baseline, or without a gate; 1 for a wrong kernel; 10 to 13 as documented."""
         if self.judgement is not None and self.judgement.cause is Cause.BUDGET:

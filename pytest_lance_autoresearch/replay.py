@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -168,6 +169,12 @@ def _product(claims: Sequence[Interval]) -> Interval:
     return stats.LogEstimate(point - half, point, point + half).ratio()
 
 
+@contextmanager
+def _waiting(watch: Callable[[str], None]) -> Iterator[None]:
+    watch("waiting while another trial on this machine measures")
+    yield
+
+
 def _measure(
     target: load.Target, baseline: Source, pairs: int, root: Path, watch: Callable[[str], None]
 ) -> Interval:
@@ -178,7 +185,7 @@ def _measure(
     comparison = Comparison(target, baseline, rules, workbench, lambda *_: None)
     timed = [case for case in cases.cases(target) if case.timed]
     try:
-        with environment.timing_lock(partial(watch, "waiting while another trial on this machine measures")):
+        with environment.timing_lock(partial(_waiting, watch)):
             for case in timed:
                 comparison.measure_case(case, check.make_state(target, case, seeds.PUBLISHED_SEED), seed)
             for _ in range(pairs - 1):

@@ -6,7 +6,9 @@ Owns every sentence about a verdict, the block at the end of a run, and its JSON
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pytest_lance_autoresearch import wording
@@ -189,6 +191,32 @@ def partial_reason(done: int, items: int) -> str:
     return f"no verdict: {done} of {items} items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
 
 
+def log_unreadable(fault: str) -> str:
+    return f"no verdict: {fault}; nothing was logged"
+
+
+def baseline_missing(log: Path, target: str) -> str:
+    return (
+        f"no verdict: {log} holds no baseline of target '{target}', and --autoresearch-require-baseline asks "
+        f"for one; record it without that option, or name the log that has it with --baseline; nothing was logged"
+    )
+
+
+def renamed(names: Sequence[str]) -> str:
+    """What a first baseline says where the log knows the target's files under other names; '' otherwise."""
+    if not names:
+        return ""
+    listed = ", ".join(f"'{name}'" for name in names)
+    return (
+        f"the log holds trials of the same files as target {listed}; this baseline begins a history of its own, "
+        f"and what was kept there is not compared with it"
+    )
+
+
+def waited(seconds: float) -> str:
+    return f"waited {seconds:.0f} s while another trial on this machine measured; that counts against no budget"
+
+
 BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"
 
 
@@ -204,6 +232,9 @@ def share_note(share: tuple[float, str], speedup: Interval) -> str:
 
 NOT_CONFINED = "this system does not confine a kernel's process; what that leaves open is in docs/threat-model.md"
 NO_GATE = "no verdict without a gate; add --keep-gate"
+IN_PROCESS = "no verdict: the kernel ran in pytest's own process, without being timed"
+PARALLEL = "no verdict: the items ran in parallel, untimed; add -n0 for times"
+RED_SESSION = "a test outside the targets failed; a session that fails records no keep and no baseline"
 
 
 def calibrated(found: Calibration) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lance_autoresearch import collect, discover
+from pytest_lance_autoresearch import collect, discover, report
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError, SelectionError, TargetError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_lance_autoresearch.load import Target
     from pytest_lance_autoresearch.options import Options
+    from pytest_lance_autoresearch.parallel import Share
     from pytest_lance_autoresearch.records import Case, Layout, Outcome, Progress
     from pytest_lance_autoresearch.selftest import Selftest
     from pytest_lance_autoresearch.trial import Trial
@@ -81,6 +82,12 @@ class Suite:
         self.collected: set[str] = set()
         """Names of the targets that gave at least one item."""
         self.closed_gates = 0
+        self.own_failures = 0
+        """Failures of targets' items; what the session counts beyond these failed elsewhere."""
+        self.own_items: frozenset[str] = frozenset()
+        """Ids of the targets' items."""
+        self.shares: list[Share] = []
+        """What xdist's workers told of the targets."""
         self._targets: dict[str, tuple[Target, tuple[Case, ...]]] = {}
         self._trials: dict[str, Trial] = {}
         self._selftests: dict[str, Selftest] = {}
@@ -96,7 +103,7 @@ class Suite:
     def unwritable(self) -> str:
         """Why a judged trial could not be logged, found out before anything is measured; '' when it could.
 
-        Takes the room that it will need on the disk.
+        Takes the room that it will need on the disk, unless it may be that nothing at all is to be written.
         """
         logs = (
             [self.options.baseline.parent] if self.options.baseline else [one.directory for one in self.selected]
@@ -106,7 +113,7 @@ class Suite:
                 return f"{folder}: there is no such folder; a judged trial leaves its row there"
             if not os.access(folder, os.W_OK):
                 return f"{folder}: cannot be written; a judged trial leaves its row or its archive there"
-        return self.hold_room()
+        return "" if self.options.require_baseline else self.hold_room()
 
     def hold_room(self) -> str:
         """Take room on the disk for the end of a trial; why there is none, '' when there is."""
@@ -134,6 +141,7 @@ class Suite:
                 brief=not options.selects,
                 in_process=options.in_process,
                 rebaseline=options.rebaseline,
+                require_baseline=options.require_baseline,
                 calibrate=options.calibrate,
                 seed=options.seed,
                 timeout_s=options.timeout_s,
@@ -147,6 +155,11 @@ class Suite:
         """An item of the target failed, and neither its kernel nor the target is to blame."""
         if name in self._trials:
             self._trials[name].failures.append(ItemFailed(f"{what}; that is no fault of the kernel"))
+
+    def _fail_if_red(self, trial: Trial, failed: int) -> None:
+        """What failed outside the targets takes every trial's keep; `failed` counts the session's failures."""
+        if failed > self.own_failures:
+            trial.failures.append(ItemFailed(report.RED_SESSION))
 
     # What the items run.
 
@@ -173,11 +186,14 @@ class Suite:
             self.clock.replay(benchmark, durations_s)
 
     def _cannot_time(self, benchmark: Any) -> bool:
-        return self.distributed or self.options.in_process or (benchmark is not None and not benchmark.enabled)
+        """A run of selected targets times them itself, whatever `--benchmark-disable` says of benchmarks."""
+        if self.distributed or self.options.in_process:
+            return True
+        return not self.options.selects and benchmark is not None and not benchmark.enabled
 
     def _timed(self, trial: Trial, case: Case, benchmark: Any) -> list[float]:
         """Seconds per call of each window, and the row's further columns."""
-        from pytest_lance_autoresearch import aggregate, report
+        from pytest_lance_autoresearch import aggregate
 
         times = trial.measure_case(case)
         if benchmark is not None:
@@ -206,28 +222,68 @@ class Suite:
             raise TargetError(f"target '{name}': {stand_in} is {finding}")
 
     def gate(self, name: str, item: pytest.Item) -> None:
-        """Pass for a keep or a first baseline; otherwise fail with the reason."""
-        later = item.session.items[item.session.items.index(item) + 1 :]
+        """Pass for a keep or a first baseline; otherwise fail with the reason. Logs nothing yet."""
         module = collect.kernel_module(item)
-        if any(collect.kernel_module(other) is module for other in later):
+        if any(collect.kernel_module(other) is module for other in _later(item)):
             pytest.skip("it runs before other items of its target; the end of the session decides")
-        outcome = self.trial(name).conclude()
-        self.hold_room()  # for the next target's
-        if outcome.status is None or outcome.exit_code != 0:
+        trial = self.trial(name)
+        self._fail_if_red(trial, item.session.testsfailed)
+        self._pass_gate(trial.conclude())
+
+    def log(self, name: str, item: pytest.Item) -> None:
+        """Write the row, after all that belongs to the gate's item went well.
+
+        Left to the end of the session while tests outside the targets are to come: these may fail. Raises where a
+        gate that was passed is closed after all.
+        """
+        trial = self.trial(name)
+        if trial.outcome is None or any(collect.kernel_module(other) is None for other in _later(item)):
+            return
+        was_passed = trial.outcome.is_passed
+        try:
+            outcome = trial.log()
+        except LogError:
+            self.closed_gates += 1
+            raise
+        if outcome.trial is not None:
+            self.hold_room()  # for the next target's
+        if was_passed:
+            self._pass_gate(outcome)
+
+    def _pass_gate(self, outcome: Outcome) -> None:
+        if not outcome.is_passed:
             self.closed_gates += 1
             raise GateClosed(outcome.reason)
 
     # The end.
 
-    def outcomes(self, *, broken_off: bool) -> tuple[list[Outcome], list[str]]:
-        """Every trial's outcome, and the faults of those that could not be concluded (their log, mostly)."""
+    def outcomes(self, failed: int, *, broken_off: bool) -> tuple[list[Outcome], list[str]]:
+        """Every trial's outcome, and the faults of those that could not be concluded (their log, mostly).
+
+        `failed` is how many failures the session counts.
+        """
+        if not self.options.selects:
+            return [], []
+        if self.shares:
+            from pytest_lance_autoresearch import parallel
+
+            return parallel.outcomes(self.shares), []
         outcomes, faults = [], []
-        for trial in self._trials.values() if self.options.selects else ():
+        for trial in self._trials.values():
+            self._fail_if_red(trial, failed)
             try:
-                outcomes.append(trial.abandon() if broken_off else trial.conclude())
+                outcomes.append(trial.abandon() if broken_off else trial.log())
             except AutoresearchError as fault:
                 faults.append(str(fault))
         return outcomes, faults
+
+    def told(self) -> list[Share]:
+        """What this process, one of xdist's workers, has to tell of its trials."""
+        if not (self.options.selects and self._trials):
+            return []
+        from pytest_lance_autoresearch import parallel
+
+        return [parallel.share(trial) for trial in self._trials.values()]
 
     def close(self) -> None:
         for trial in self._trials.values():
@@ -259,6 +315,10 @@ class Suite:
                 f"--keep-gate: there is no target below {self.root}; expected targets/<name>/kernels.py"
             )
         return judged
+
+
+def _later(item: pytest.Item) -> list[pytest.Item]:
+    return item.session.items[item.session.items.index(item) + 1 :]
 
 
 def _raise(failure: AutoresearchError) -> None:

@@ -6,7 +6,6 @@ plain Python call, and can travel to another machine whole.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,8 @@ from pytest_lance_autoresearch import (
     seeds,
 )
 from pytest_lance_autoresearch.comparison import Comparison
-from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, LogError
+from pytest_lance_autoresearch.log import KEPT
 from pytest_lance_autoresearch.records import (
     Case,
     CaseTimes,
@@ -40,6 +40,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Status,
 )
+from pytest_lance_autoresearch.stopwatch import Stopwatch
 from pytest_lance_autoresearch.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Settings:
     """A plain test run: speed items run once, briefly, without placing or locking."""
     in_process: bool = False
     rebaseline: bool = False
+    require_baseline: bool = False
     calibrate: bool = False
     seed: int | None = None
     timeout_s: float = 60.0
@@ -89,8 +91,9 @@ class Trial:
         self.settings = settings
         self.failures: list[AutoresearchError] = []
         self.outcome: Outcome | None = None
+        self._unwritten: LogError | None = None
         self._watch = watch
-        self._started_s = time.monotonic()
+        self._stopwatch = Stopwatch()
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
         self._states: dict[str, Any] = {}
@@ -103,7 +106,6 @@ class Trial:
             checks_bounds=not settings.brief,
         )
         self._comparison: Comparison | None = None
-        self._has_waited = False
         self._gate = self._open_gate() if settings.gate else None
         self._calibration = archive.find_calibration(settings.root, environment.host(), target.name)
 
@@ -118,11 +120,15 @@ class Trial:
         properties = {("properties", "")} if self.target.has_properties else set()
         return frozenset(checks | speeds | properties)
 
+    def count_untimed(self) -> int:
+        """How many items are done in a run that times nothing, where a speed item is one verified call."""
+        return sum(kind != "speed" for kind, _ in self._done)
+
     def nothing_to_measure(self) -> str:
         """Why no item need run under this gate: no verdict is possible, or it is clear already; '' otherwise."""
         if self._gate is None:
             return ""
-        return self._gate.invalid or self._gate.identical(self.target.kernel)
+        return self._gate.unlogged or self._gate.invalid or self._gate.identical(self.target.kernel)
 
     def check_case(self, case: Case) -> None:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
@@ -163,13 +169,36 @@ class Trial:
             self._calibration = found
 
     def conclude(self) -> Outcome:
-        """Judge and log the trial, or say why there is no verdict; a second call returns the first's outcome."""
+        """Judge the trial, or say why there is no verdict; a second call returns the first's outcome."""
         if self.outcome is None:
             try:
-                self.outcome = self._judged(self._gate) if self._gate else self._unjudged(self._why_no_verdict())
+                with self._stopwatch.running():
+                    self.outcome = (
+                        self._verdict(self._gate) if self._gate else self._unjudged(self._why_no_verdict())
+                    )
             finally:
                 self.close()
         return self.outcome
+
+    def log(self) -> Outcome:
+        """Write the row of a judged trial, once; what failed since the verdict takes a keep or a baseline back.
+
+        A row that could not be written is not tried again: what was said to be lost does not appear later.
+        """
+        outcome = self.conclude()
+        if self._gate is None or outcome.status is None or outcome.trial is not None:
+            return outcome
+        if self._unwritten is not None:
+            raise self._unwritten
+        if self.failures and outcome.status in KEPT:
+            outcome = self._failed(self._first_failure())
+        try:
+            written = gate.write(self._gate, self.target, outcome, self._evidence(), self.settings.description)
+        except LogError as fault:
+            self._unwritten = fault
+            raise
+        self.outcome = written
+        return written
 
     def abandon(self) -> Outcome:
         """End without a verdict and without a row."""
@@ -220,7 +249,7 @@ class Trial:
     def _recorded(self, item: Item) -> Iterator[None]:
         """Note that the item is done, or what went wrong; processes out of step are not used again."""
         try:
-            with environment.one_thread():
+            with environment.one_thread(), self._stopwatch.running():
                 yield
         except AutoresearchError as failure:
             if isinstance(failure, KernelFailure) and item[0] in ("speed", "untimed", "calibration"):
@@ -249,13 +278,15 @@ class Trial:
         if self.settings.brief:
             yield
             return
-        with environment.timing_lock(self._say_that_it_waits):
+        with environment.timing_lock(self._waiting):
             yield
 
-    def _say_that_it_waits(self) -> None:
-        if not self._has_waited:
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if not self._stopwatch.waited_s:
             self._show("waiting while another trial on this machine measures", 0, 0)
-        self._has_waited = True
+        with self._stopwatch.waiting():
+            yield
 
     def _alone(self, case: Case) -> CaseTimes:
         brief = self.settings.brief
@@ -281,28 +312,31 @@ class Trial:
         return self._comparison.measure_case(case, self._state(case), self._seed)
 
     def _show(self, what: str, done: int, total: int, speedup: Interval | None = None) -> None:
-        self._watch(Progress(self.target.name, what, done, total, speedup, self._seconds()))
+        self._watch(Progress(self.target.name, what, done, total, speedup, self.seconds()))
 
     def _is_over_budget(self) -> bool:
-        return self._seconds() >= self.settings.rules.max_seconds
+        return self.seconds() >= self.settings.rules.max_seconds
 
-    def _seconds(self) -> float:
-        return time.monotonic() - self._started_s
+    def seconds(self) -> float:
+        """Of work on this trial, up to now."""
+        return self._stopwatch.seconds()
 
     # The end.
 
     def _open_gate(self) -> gate.Gate:
         path = self.settings.log or self.target.layout.directory / "results.tsv"
-        return gate.open_gate(self.target, self.settings.root, path, rebaseline=self.settings.rebaseline)
-
-    def _judged(self, opened: gate.Gate) -> Outcome:
-        """The end of a trial under a gate; a row is written for every end but a partial run."""
-        outcome = self._verdict(opened)
-        if outcome.status is None:
-            return outcome
-        return gate.write(opened, self.target, outcome, self._evidence(), self.settings.description)
+        return gate.open_gate(
+            self.target,
+            self.settings.root,
+            path,
+            rebaseline=self.settings.rebaseline,
+            require_baseline=self.settings.require_baseline,
+        )
 
     def _verdict(self, opened: gate.Gate) -> Outcome:
+        """The end of a trial under a gate; every one but a partial run has a status, and so a row."""
+        if opened.unlogged:
+            return self._ended(None, opened.unlogged)
         if opened.invalid:
             return self._ended(Status.INVALID, f"invalid: {opened.invalid}")
         if identical := opened.identical(self.target.kernel):
@@ -314,7 +348,9 @@ class Trial:
             return self._unjudged(report.partial_reason(len(self._done & self.expected()), len(self.expected())))
         if opened.baseline is None:
             figures = self._figures_alone()
-            return replace(self._ended(Status.BASELINE, report.baseline_reason(figures)), figures=figures)
+            ended = self._ended(Status.BASELINE, report.baseline_reason(figures))
+            notes = tuple(filter(None, [*ended.notes, opened.note]))
+            return replace(ended, figures=figures, notes=notes)
         try:
             return self._compared_verdict()
         except AutoresearchError as failure:
@@ -325,7 +361,7 @@ class Trial:
         comparison = self._comparison
         assert comparison is not None, "every speed item is done, and each measures in the comparison"
         with self._timing():
-            judgement = comparison.decide(self._timed, self._seconds, self._seed)
+            judgement = comparison.decide(self._timed, self.seconds, self._seed)
         figures = comparison.candidate_figures()
         reason = report.judged_reason(judgement, figures, self._rules)
         ended = self._ended(Status(judgement.kind), reason)
@@ -343,7 +379,12 @@ class Trial:
     def _confinement_note(self) -> str:
         return "" if self._workbench.is_confined else report.NOT_CONFINED
 
+    def _waiting_note(self) -> str:
+        return report.waited(self._stopwatch.waited_s) if self._stopwatch.waited_s else ""
+
     def _why_no_verdict(self) -> str:
+        if self.settings.in_process:
+            return report.IN_PROCESS
         if not self.settings.calibrate:
             return report.NO_GATE
         if self._calibration is None or ("calibration", "") not in self._done:
@@ -351,8 +392,7 @@ class Trial:
         return report.calibrated(self._calibration)
 
     def _failed(self, failure: AutoresearchError) -> Outcome:
-        status = failure.status if isinstance(failure, KernelFailure) else Status.INVALID
-        return self._ended(status, f"{status}: {report.headline(failure)}")
+        return self._ended(status_of(failure), failed_reason(failure))
 
     def _unjudged(self, reason: str) -> Outcome:
         """Figures only for a kernel whose every item passed: a wrong one has no time."""
@@ -360,7 +400,7 @@ class Trial:
         is_alone = bool(self._times) and self._comparison is None
         figures = self._figures_alone() if complete and is_alone else None
         if self.failures:
-            reason = self._failed(self._first_failure()).reason
+            reason = failed_reason(self._first_failure())
         return replace(self._ended(None, reason), figures=figures)
 
     def _first_failure(self) -> AutoresearchError:
@@ -376,13 +416,13 @@ class Trial:
             correct=len(self._done & self.expected()),
             failed=len(self.failures),
             items=len(self.expected()),
-            seconds=self._seconds(),
+            seconds=self.seconds(),
             status=status,
             reason=reason,
             windows=self._count_windows(),
             baseline_trial=row.trial if row else None,
             gated=self._gate is not None,
-            notes=tuple(filter(None, [environment.missing(), self._confinement_note()])),
+            notes=tuple(filter(None, [environment.missing(), self._confinement_note(), self._waiting_note()])),
         )
 
     def _count_windows(self) -> int:
@@ -404,3 +444,12 @@ class Trial:
             "overhead_ns": comparison.overhead_ns() if comparison else {},
             "pairs": comparison.pairs() if comparison else [],
         }
+
+
+def status_of(failure: AutoresearchError) -> Status:
+    """The end of a trial whose first failure it is."""
+    return failure.status if isinstance(failure, KernelFailure) else Status.INVALID
+
+
+def failed_reason(failure: AutoresearchError) -> str:
+    return f"{status_of(failure)}: {report.headline(failure)}"
