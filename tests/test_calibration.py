@@ -405,7 +405,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
             now.check_case(case)
             if case.timed:
                 now.measure_case(case)
-        return now.conclude()
+        return now.log()
 
     monkeypatch.setattr(trial, "Comparison", Measured)
     first = begun(toys.KERNEL).target
