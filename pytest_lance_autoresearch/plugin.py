@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lance_autoresearch import collect, options, root
+from pytest_lance_autoresearch import collect, interrupt, options, root
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect, TargetError
 from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 from pytest_lance_autoresearch.session import Suite
@@ -31,12 +31,14 @@ EXPLAINED = pytest.StashKey[str]()
 """The phase of an item, 'call' or 'teardown', whose failure its trial knows."""
 _SHARES = "autoresearch_shares"
 """Where xdist's workers put what they tell."""
+_INTERRUPTS = "autoresearch-interrupts"
 _ERASE = "\x1b[K"
 """Erases from the cursor to the end of the line."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     options.declare(parser)
+    pluginmanager.register(Interrupts(), _INTERRUPTS)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -135,6 +137,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     module = collect.kernel_module(item)
     if module is None or not collect.is_gate(item):
         return result
+    interrupt.obey()
     try:
         item.config.stash[SUITE].log(module.layout.name, item)
         return result
@@ -173,7 +176,10 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 def pytest_sessionfinish(
     session: pytest.Session, exitstatus: int | pytest.ExitCode
 ) -> Generator[None, object, object]:
-    """Conclude the trials, set the exit status, and print the blocks after everything else."""
+    """Conclude the trials, set the exit status, and print the blocks after everything else.
+
+    An interrupt that comes in the meantime, or came and was lost, ends the session as any other does.
+    """
     suite = session.config.stash.get(SUITE, None)
     if suite is None or session.config.option.collectonly:
         return (yield)
@@ -181,7 +187,12 @@ def pytest_sessionfinish(
         session.config.workeroutput[_SHARES] = suite.told()  # type: ignore[attr-defined]  # made by xdist
         return (yield)
     broken_off = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    outcomes, faults = suite.outcomes(session.testsfailed, broken_off=broken_off)
+    try:
+        interrupt.obey()
+        outcomes, faults = suite.outcomes(session.testsfailed, broken_off=broken_off)
+    except KeyboardInterrupt:
+        broken_off, session.exitstatus = True, pytest.ExitCode.INTERRUPTED
+        outcomes, faults = suite.outcomes(session.testsfailed, broken_off=True)
     if suite.options.gate and not broken_off:
         _set_status(session, suite, outcomes)
     try:
@@ -201,6 +212,40 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     suite = config.stash.get(SUITE, None)
     if suite is not None:
         suite.close()
+
+
+class Interrupts:
+    """No item of a target begins or ends after an interrupt, and no session that had one ends as if it had not.
+
+    What others' tests do with an interrupt is theirs.
+    """
+
+    def __init__(self) -> None:
+        self._watch = interrupt.Watch()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self) -> Generator[None, object, object]:
+        self._watch.start()
+        try:
+            code = yield
+        finally:
+            self._watch.stop()
+        return pytest.ExitCode.INTERRUPTED if self._watch.came else code
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        if not session.config.stash[SUITE].has_targets:
+            self._watch.stop()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        if collect.kernel_module(item) is not None:
+            interrupt.obey()
+            result = yield
+            interrupt.obey()
+            return result
+        with self._watch.suspended():
+            return (yield)
 
 
 class FailureCount:

@@ -92,6 +92,10 @@ class Suite:
         self._trials: dict[str, Trial] = {}
         self._selftests: dict[str, Selftest] = {}
 
+    @property
+    def has_targets(self) -> bool:
+        return bool(self._layouts)
+
     def layout_of(self, path: Path) -> Layout | None:
         """The target in a directory, wherever it lies."""
         found = next((layout for layout in self._layouts if layout.directory == path), None)

@@ -202,7 +202,7 @@ class Trial:
 
     def abandon(self) -> Outcome:
         """End without a verdict and without a row."""
-        if self.outcome is None:
+        if self.outcome is None or (self.outcome.status is not None and self.outcome.trial is None):
             self.outcome = self._ended(None, report.BROKEN_OFF)
             self.close()
         return self.outcome
