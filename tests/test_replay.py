@@ -24,6 +24,7 @@ from pytest_lance_autoresearch import (
     discover,
     environment,
     gate,
+    git,
     history,
     load,
     log,
@@ -272,6 +273,22 @@ def test_the_archive_may_lie_elsewhere(path: Path, tmp_path: Path, say: Say) -> 
     assert say("audit", lonely, "--root", tmp_path).code == 0
 
 
+@pytest.mark.usefixtures("measured")
+def test_a_log_far_from_its_targets_is_audited_from_where_they_are(
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its archive lies beside it then."""
+    write_row(tmp_path, FIRST)
+    write_row(tmp_path, SECOND, CLAIM)
+    far = tmp_path / "far"
+    far.mkdir()
+    for name in (LOG, archive.FOLDER):
+        (tmp_path / name).rename(far / name)
+    monkeypatch.chdir(tmp_path)
+    assert say("audit", far / LOG).code == 0
+    assert say("replay", far / LOG, 2).code == 0
+
+
 # What there is nothing to replay of
 
 
@@ -319,7 +336,7 @@ def test_a_kernel_that_the_archive_lost(
         file.unlink()
     said = say(verb, path, *([2] if verb == "replay" else []))
     kernel = f"the kernel with sha256 {row.kernel[:12]}"
-    sentence = f"trial 2: {kernel} is not in the archive of {path.parent}, or was changed"
+    sentence = f"trial 2: {kernel} is not in the archive of {path.parent}, or was changed, and is not in git"
     assert refused(said, sentence, measured)
 
 
@@ -335,12 +352,17 @@ def test_a_record_that_was_changed_or_lost(path: Path, measured: Measured, say: 
 
 
 @pytest.mark.parametrize("verb", ["replay", "audit"])
-def test_a_target_that_is_gone(path: Path, measured: Measured, say: Say, verb: str) -> None:
+def test_a_target_that_is_gone(
+    path: Path, measured: Measured, say: Say, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.rmtree(path.parent / "targets/toy")
     toys.write(path.parent, "other")
     said = say(verb, path, *([2] if verb == "replay" else []))
-    sentence = f"there is no target 'toy' in targets/* below {path.parent}; see --targets"
-    assert refused(said, sentence, measured)
+    below = f"{path.parent} or {Path.cwd()}"
+    assert refused(said, f"there is no target 'toy' in targets/* below {below}; see --targets", measured)
+    monkeypatch.chdir(path.parent)
+    said = say(verb, path, *([2] if verb == "replay" else []))
+    assert refused(said, f"there is no target 'toy' in targets/* below {path.parent}; see --targets", measured)
 
 
 def test_a_target_with_a_fault(path: Path, measured: Measured, say: Say) -> None:
@@ -352,7 +374,10 @@ def test_a_target_with_a_fault(path: Path, measured: Measured, say: Say) -> None
 
 
 @pytest.mark.parametrize("stem", ["inputs", "reference", "target"])
-@pytest.mark.parametrize(("commit", "named"), [("0123456789ab", "0123456789ab"), ("", "none was noted")])
+@pytest.mark.parametrize(
+    ("commit", "named"),
+    [("0123456789ab", "0123456789ab"), ("0123456789ab+", "0123456789ab"), ("", "none was noted")],
+)
 def test_a_target_that_was_changed_since_the_row(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -362,7 +387,7 @@ def test_a_target_that_was_changed_since_the_row(
     commit: str,
     named: str,
 ) -> None:
-    monkeypatch.setattr(environment, "commit", lambda _: commit)
+    monkeypatch.setattr(git, "commit", lambda *_: commit)
     write_row(tmp_path, FIRST)
     write_row(tmp_path, SECOND, CLAIM)
     changed = tmp_path / f"targets/toy/{stem}.py"
