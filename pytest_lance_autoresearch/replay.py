@@ -156,10 +156,11 @@ _CLAIMS = (Status.KEEP, Status.DISCARD, Status.INCONCLUSIVE)
 
 
 def _claim(row: log.Row) -> Interval:
-    try:
-        return Interval(float(row.ci_low), float(row.speedup), float(row.ci_high))
-    except ValueError as error:
-        raise LogError(f"trial {row.trial}: its speed-up is no number; the row was changed") from error
+    """The speed-up that the row says, with its interval; LogError where it says none that could be."""
+    claim = Interval(*(float(text or 0) for text in (row.ci_low, row.speedup, row.ci_high)))
+    if not 0 < claim.low <= claim.point <= claim.high:
+        raise LogError(f"trial {row.trial}: its speed-up is no number in its interval; the row was changed")
+    return claim
 
 
 def _product(claims: Sequence[Interval]) -> Interval:
