@@ -1,13 +1,14 @@
 """`python -m pytest_lance_autoresearch VERB LOG`: what a log says, and whether it holds.
 
 Owns the command line of these verbs. Exit codes: 0 all is well, 1 something was found (a fault, a verdict that
-would change, a gain that does not replicate), 2 the log cannot be read or the command is wrong.
+would change, a gain that does not replicate), 2 the log cannot be read, its reader left, or the command is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -118,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
                 "--targets",
                 action="append",
                 metavar="GLOB",
-                help="where the targets are, from the root (targets/*)",
+                help="where the targets are, from the root or the current folder (targets/*)",
             )
         if verb is rejudge:
             for option in ("--min-effect", "--case-limit", "--confidence"):
@@ -152,6 +153,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         found: int = arguments.verb(arguments, log.read(arguments.log))
     except AutoresearchError as error:
         _tell(f"ERROR: {error}")
+        return UNREADABLE
+    except BrokenPipeError:  # as before 'head'; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREADABLE
     return found
 

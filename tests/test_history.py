@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,9 @@ import pytest
 import toys
 from builders import everywhere, figures, no_overhead, outcome, pair, spread
 
-from pytest_lance_autoresearch import archive, discover, gate, history, judge, load, log
+from pytest_lance_autoresearch import archive, discover, gate, history, judge, load, log, replay
 from pytest_lance_autoresearch.__main__ import main
-from pytest_lance_autoresearch.records import PairRecord, Rules, Status
+from pytest_lance_autoresearch.records import Interval, PairRecord, Rules, Status
 
 FASTER, SLOWER = everywhere(spread(0.05)), everywhere(spread(-0.03))
 
@@ -38,13 +40,20 @@ def write_row(root: Path, pairs: list[PairRecord], kernel: str, looks: int = 2) 
     return log.read(opened.log_path)[-1]
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a log of a baseline, a keep and a discard, each with its archive."""
+    root, text = tmp_path_factory.mktemp("recorded"), toys.KERNEL
+    write_row(root, [], text)
+    write_row(root, [pair(FASTER), pair(FASTER)], text + "ONE = 1\n")
+    write_row(root, [pair(SLOWER)], text + "ONE = 1\nTWO = 2\n", looks=1)
+    return root
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A log of a baseline, a keep and a discard, each with its archive."""
-    text = toys.KERNEL
-    write_row(tmp_path, [], text)
-    write_row(tmp_path, [pair(FASTER), pair(FASTER)], text + "ONE = 1\n")
-    write_row(tmp_path, [pair(SLOWER)], text + "ONE = 1\nTWO = 2\n", looks=1)
+def path(recorded: Path, tmp_path: Path) -> Path:
+    """The log of such a project, to be changed."""
+    shutil.copytree(recorded, tmp_path, dirs_exist_ok=True)
     return tmp_path / "targets/toy/results.tsv"
 
 
@@ -212,22 +221,24 @@ SPELT_OUT = r"\x1b[31mred\x1b[0m \x9b2J \x07 \u202e"
 
 def with_escapes(path: Path) -> None:
     """An earlier version wrote a description as it was given; another target's name is no better."""
-    row = log.read(path)[1]
-    changed = replace(row, trial=4, target=ESCAPES, kernel=ESCAPES, record=ESCAPES, description=ESCAPES)
-    path.write_bytes(path.read_bytes() + log._line(changed).encode())
+    for row in log.read(path)[:2]:
+        number = row.trial + 3
+        changed = replace(row, trial=number, target=ESCAPES, kernel=ESCAPES, record=ESCAPES, description=ESCAPES)
+        path.write_bytes(path.read_bytes() + log._line(changed).encode())
 
 
-@pytest.mark.parametrize("verb", [*VERBS[:5], ["replay", "4"]], ids=" ".join)
+@pytest.mark.parametrize("verb", [*VERBS[:5], ["replay", "5"]], ids=" ".join)
 def test_no_escape_of_a_foreign_log_reaches_the_terminal(
-    path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: list[str]
 ) -> None:
+    monkeypatch.setattr(replay, "_measure", lambda *_: Interval(1.04, 1.05, 1.06))
     with_escapes(path)
     run(path, verb)
     said = "".join(capsys.readouterr())
     assert all(line.isprintable() for line in said.split("\n"))
     if "--json" in verb:
         assert json.loads(said)["rows"][3]["description"] == ESCAPES
-    elif verb != ["audit"]:  # which stops at no row that it cannot measure, and keeps of no baseline are none
+    else:
         assert SPELT_OUT in said
 
 
@@ -236,9 +247,15 @@ def test_the_table_stays_a_table_where_escapes_are_spelt_out(
 ) -> None:
     with_escapes(path)
     run(path, ["log"])
-    head, *rows = capsys.readouterr().out.splitlines()[:5]
+    head, *rows = capsys.readouterr().out.splitlines()[:6]
     assert {row[head.index("target") - 2 :][:2] for row in rows} == {"  "}
-    assert [row[head.index("description") :] for row in rows] == ["the first", "an idea", "an idea", SPELT_OUT]
+    assert [row[head.index("description") :] for row in rows] == [
+        "the first",
+        "an idea",
+        "an idea",
+        SPELT_OUT,
+        SPELT_OUT,
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -327,3 +344,12 @@ def test_an_empty_log_is_shown_and_has_no_fault(tmp_path: Path, capsys: pytest.C
         path.write_text(text)
         assert [run(path, verb) for verb in VERBS[:5]] == [0] * 5
         assert "no fault: 0 rows, 0 verdicts computed again from raw windows" in capsys.readouterr().out
+
+
+def test_a_reader_who_leaves_early_sees_no_traceback(path: Path) -> None:
+    command = [sys.executable, "-m", "pytest_lance_autoresearch", "log", str(path)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (2, b"")
