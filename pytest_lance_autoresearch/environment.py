@@ -1,6 +1,6 @@
-"""Facts about this machine and checkout, and the placing of processes on its cores.
+"""Facts about this machine, and the placing of processes on its cores.
 
-Owns what is asked of the operating system and of git. Where a system lacks something, `missing` says so in one
+Owns what is asked of the operating system. Where a system lacks something, `missing` says so in one
 line; nothing here raises for that.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -27,18 +25,6 @@ if TYPE_CHECKING:
 def host() -> str:
     """The machine's name and processor, for the log."""
     return f"{platform.node() or 'unknown'} ({_processor()})"
-
-
-def commit(directory: Path) -> str:
-    """The git commit of the checkout that holds `directory`; '' without git or without a checkout."""
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    command = [git, "-C", str(directory), "rev-parse", "--short=12", "HEAD"]
-    with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-    return ""
 
 
 def versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import archive, environment, load, log, report, wording
+from pytest_lance_autoresearch import archive, environment, git, load, log, report, wording
 from pytest_lance_autoresearch.errors import LogError, Overtaken
 from pytest_lance_autoresearch.records import Status
 
@@ -31,6 +31,7 @@ class Gate:
     """
 
     root: Path
+    """The folder that holds the log's archive."""
     log_path: Path
     row: log.Row | None = None
     baseline: Source | None = None
@@ -53,11 +54,14 @@ class Gate:
 def open_gate(
     target: Target, root: Path, log_path: Path, *, rebaseline: bool = False, require_baseline: bool = False
 ) -> Gate:
-    """Find the baseline of a target."""
+    """Find the baseline of a target; `root` is the session's."""
+    root = archive.home(log_path, root)
     try:
         rows = log.read(log_path)
     except LogError as error:
-        return Gate(root, log_path, unlogged=report.log_unreadable(str(error)))
+        return Gate(root, log_path, unlogged=report.log_unusable(str(error)))
+    if fault := log.unwritable(log_path):
+        return Gate(root, log_path, unlogged=report.log_unusable(fault))
     row = log.baseline(rows, target.name)
     if row is None and require_baseline:
         return Gate(root, log_path, unlogged=report.baseline_missing(log_path, target.name))
@@ -67,9 +71,10 @@ def open_gate(
     if row.harness != target.fingerprint:
         changed = _changed_files(row.harness, target.fingerprint)
         return Gate(root, log_path, row, invalid=report.harness_changed(changed, row.trial), newest=row.trial)
-    text = archive.find_kernel(root, row, target.layout.kernel_path)
+    text = archive.find_kernel(root, row.kernel, target.layout.kernel_path, [row.commit])
     if text is None:
-        return Gate(root, log_path, row, invalid=report.baseline_lost(row.trial, row.kernel), newest=row.trial)
+        lost = report.baseline_lost(row.trial, row.kernel, git.searched(target.layout.directory))
+        return Gate(root, log_path, row, invalid=lost, newest=row.trial)
     return Gate(root, log_path, row, load.make_source(text, target.layout.kernel_path), newest=row.trial)
 
 
@@ -147,7 +152,7 @@ def _row(outcome: Outcome, target: Target, kernel: str, record: str, description
         windows=str(outcome.windows),
         seconds=f"{outcome.seconds:.1f}",
         kernel=kernel,
-        commit=environment.commit(target.layout.directory),
+        commit=git.commit(target.layout.kernel_path, target.kernel.sha256),
         harness=target.fingerprint,
         host=environment.host(),
         description=description or outcome.reason,

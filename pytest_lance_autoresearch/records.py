@@ -27,6 +27,11 @@ class Layout:
     def kernel_path(self) -> Path:
         return self.directory / "kernels.py"
 
+    @property
+    def log_path(self) -> Path:
+        """The log of its trials where no other one is named."""
+        return self.directory / "results.tsv"
+
 
 @dataclass(frozen=True)
 class Source:

@@ -176,10 +176,11 @@ def overtaken(by: str) -> str:
     return f"invalid: {by}; this kernel was compared with the baseline before that; run it again"
 
 
-def baseline_lost(trial: int, sha256: str) -> str:
+def baseline_lost(trial: int, sha256: str, searched: str) -> str:
+    """`searched`: what else was looked through, in the words of `git.searched`."""
     return (
         f"the source of the baseline, trial {trial} (sha256 {sha256[:12]}), is neither in .autoresearch/kernels "
-        f"nor in git; restore it, or record a new baseline with --autoresearch-rebaseline"
+        f"nor in {searched}; restore it, or record a new baseline with --autoresearch-rebaseline"
     )
 
 
@@ -191,7 +192,7 @@ def partial_reason(done: int, items: int) -> str:
     return f"no verdict: {done} of {items} items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
 
 
-def log_unreadable(fault: str) -> str:
+def log_unusable(fault: str) -> str:
     return f"no verdict: {fault}; nothing was logged"
 
 

@@ -112,7 +112,7 @@ class Suite:
         logs = (
             [self.options.baseline.parent] if self.options.baseline else [one.directory for one in self.selected]
         )
-        for folder in (*logs, self.root):
+        for folder in (*logs, *self._homes()):
             if not folder.is_dir():
                 return f"{folder}: there is no such folder; a judged trial leaves its row there"
             if not os.access(folder, os.W_OK):
@@ -124,10 +124,18 @@ class Suite:
         from pytest_lance_autoresearch import archive
 
         try:
-            archive.hold_room(self.root)
+            for home in self._homes():
+                archive.hold_room(home)
         except LogError as error:
             return str(error)
         return ""
+
+    def _homes(self) -> list[Path]:
+        """The folders that hold the archives of the logs."""
+        from pytest_lance_autoresearch import archive
+
+        logs = [self.options.baseline] if self.options.baseline else [one.log_path for one in self.selected]
+        return list(dict.fromkeys(archive.home(path, self.root) for path in logs))
 
     def add(self, target: Target, cases: tuple[Case, ...]) -> None:
         self._targets[target.name] = (target, cases)
@@ -295,7 +303,8 @@ class Suite:
         if self.options.gate:
             from pytest_lance_autoresearch import archive
 
-            archive.give_room_back(self.root)
+            for home in self._homes():
+                archive.give_room_back(home)
         for selftest in self._selftests.values():
             selftest.close()
 

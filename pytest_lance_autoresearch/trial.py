@@ -63,7 +63,7 @@ class Settings:
     root: Path
     gate: bool = False
     log: Path | None = None
-    """None is `results.tsv` in the target's own directory."""
+    """None is the target's own."""
     brief: bool = False
     """A plain test run: speed items run once, briefly, without placing or locking."""
     in_process: bool = False
@@ -107,7 +107,8 @@ class Trial:
         )
         self._comparison: Comparison | None = None
         self._gate = self._open_gate() if settings.gate else None
-        self._calibration = archive.find_calibration(settings.root, environment.host(), target.name)
+        self._home = archive.home(target.layout.log_path, settings.root)
+        self._calibration = archive.find_calibration(self._home, environment.host(), target.name)
 
     # What the items run.
 
@@ -165,7 +166,7 @@ class Trial:
             states = {case: self._state(case) for case in self._timed}
             is_over = self._is_over_budget
             found = calibration.calibrate(self.target, self._workbench, states, self._seed, is_over, self._show)
-            archive.store_calibration(self.settings.root, found)
+            archive.store_calibration(self._home, found)
             self._calibration = found
 
     def conclude(self) -> Outcome:
@@ -324,7 +325,7 @@ class Trial:
     # The end.
 
     def _open_gate(self) -> gate.Gate:
-        path = self.settings.log or self.target.layout.directory / "results.tsv"
+        path = self.settings.log or self.target.layout.log_path
         return gate.open_gate(
             self.target,
             self.settings.root,

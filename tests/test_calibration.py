@@ -337,6 +337,22 @@ def test_the_calibration_of_another_host_is_never_found(tmp_path: Path) -> None:
     assert archive.find_calibration(tmp_path, OTHER_HOST, "toy") == replace(FOUND, host=OTHER_HOST)
 
 
+def test_a_calibration_lies_in_the_archive_of_its_targets_log_wherever_it_is_looked_for(tmp_path: Path) -> None:
+    loaded = load.load(discover.inspect(toys.write(tmp_path)))
+    archive.store_calibration(tmp_path, FOUND)
+    for root in (tmp_path / "targets", tmp_path / "elsewhere"):
+        begun = trial.Trial(loaded, cases_of(loaded), trial.Settings(root))
+        assert begun.conclude().reason == report.NO_GATE
+        assert begun._calibration == FOUND
+        assert not (root / archive.FOLDER).exists()
+
+
+def test_a_calibration_in_an_archive_further_up_is_found_too(tmp_path: Path) -> None:
+    archive.store_calibration(tmp_path, FOUND)
+    archive.store_calibration(tmp_path / "nearer", replace(FOUND, target="other"))
+    assert archive.find_calibration(tmp_path / "nearer", FOUND.host, "toy") == FOUND
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"\xff\xfe", b"{", b"[]", b"3", b"null", b"{}", b'{"target": "toy"}', b'{"unknown": 1}']
 )

@@ -6,15 +6,16 @@ import csv
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+import repositories
 import toys
 
 from pytest_lance_autoresearch import archive, environment, log, trial
+from pytest_lance_autoresearch.__main__ import main
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.stopwatch import Stopwatch
 
@@ -367,14 +368,54 @@ def test_a_lost_baseline_is_an_error_and_git_can_restore_it(judged: pytest.Pytes
     )
 
 
-def test_the_baseline_is_found_in_git_where_the_archive_is_lost(pytester: pytest.Pytester) -> None:
-    toys.write(pytester.path)
-    for command in ("init -q", "add targets", "-c user.name=n -c user.email=e commit -qm first"):
-        subprocess.run(["git", *command.split()], cwd=pytester.path, check=True)
+def test_a_baseline_that_was_committed_after_its_trial_is_found_in_a_clone(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row names the commit before it, or none; a clone has no archive."""
+    repositories.commit(judged.path)
+    whole, shallow = (judged.path.with_name(f"{judged.path.name}-{kind}") for kind in ("whole", "shallow"))
+    for text in (toys.FASTER, toys.SLOWER):
+        toys.write(judged.path, text=text)
+        repositories.commit(judged.path)
+    monkeypatch.chdir(repositories.clone(judged.path, whole))
+    toys.write(whole, text=toys.KERNEL + "# the same code\n")
+    assert "identical to the baseline" in block(judged.runpytest(*GATE))["reason"]
+    monkeypatch.chdir(repositories.clone(judged.path, shallow, "--depth=1"))
+    sha256 = rows(judged.path)[0].kernel
+    assert block(judged.runpytest(*GATE))["reason"] == (
+        f"invalid: the source of the baseline, trial 1 (sha256 {sha256[:12]}), is neither in "
+        f".autoresearch/kernels nor in git (this clone is shallow; fetch the whole history with "
+        f"'git fetch --unshallow', in actions/checkout with 'fetch-depth: 0'); restore it, or record a new "
+        f"baseline with --autoresearch-rebaseline"
+    )
+
+
+def test_the_commit_of_a_row_is_marked_where_its_kernel_is_not_in_it(judged: pytest.Pytester) -> None:
+    """A baseline without a checkout, an edit of the committed kernel, the committed kernel itself."""
+    head = repositories.commit(judged.path)
+    toys.write(judged.path, text=toys.KERNEL + "# the same code\n")
+    assert judged.runpytest(*GATE).ret == 10
+    toys.write(judged.path)
+    assert judged.runpytest(*GATE).ret == 10
+    assert [row.commit for row in rows(judged.path)] == ["", f"{head}+", head]
+
+
+@pytest.mark.parametrize("order", [["top", "package"], ["package", "top"]])
+def test_one_log_has_one_archive_from_the_package_and_from_the_top(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, order: list[str]
+) -> None:
+    package = pytester.path / "package"
+    toys.write(package)
+    (package / "pytest.ini").write_text("[pytest]\n")
+    pytester.makeini("[pytest]\nautoresearch_targets = package/targets/*")
+    first, second = ({"top": pytester.path, "package": package}[name] for name in order)
+    monkeypatch.chdir(first)
     assert pytester.runpytest(*GATE).ret == 0
-    shutil.rmtree(pytester.path / archive.FOLDER)
-    toys.write(pytester.path, text=toys.KERNEL + "# the same code\n")
+    monkeypatch.chdir(second)
     assert "identical to the baseline" in block(pytester.runpytest(*GATE))["reason"]
+    assert list(pytester.path.glob(f"**/{archive.FOLDER}")) == [first / archive.FOLDER]
+    assert not list(first.glob(f"{archive.FOLDER}/spare-*"))
+    assert main(["verify", str(package / "targets/toy/results.tsv")]) == 0
 
 
 def test_one_log_can_serve_all_targets(pytester: pytest.Pytester) -> None:
@@ -502,6 +543,27 @@ def test_a_log_that_cannot_be_read_is_no_verdict_and_one_sentence(judged: pytest
     sentence = f"no verdict: {path}: cannot be read: Is a directory; nothing was logged"
     assert block(result)["reason"] == sentence
     assert json.loads((judged.path / "out.json").read_text())["trials"][0]["reason"] == sentence
+
+
+def test_a_log_that_cannot_be_written_is_found_out_before_anything_is_measured(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to somebody else, and can be read."""
+    toys.write(judged.path, text=toys.FASTER)
+    monkeypatch.setattr(log, "unwritable", lambda path: f"{path}: cannot be written")
+    result = judged.runpytest(*GATE)
+    assert result.ret == 13
+    result.assert_outcomes(failed=1, skipped=toys.ITEMS)
+    path = judged.path / "targets/toy/results.tsv"
+    assert block(result)["reason"] == f"no verdict: {path}: cannot be written; nothing was logged"
+
+
+def test_merge_markers_in_a_log_are_no_verdict(judged: pytest.Pytester) -> None:
+    with (judged.path / "targets/toy/results.tsv").open("a") as rows:
+        rows.write("<<<<<<< HEAD\n")
+    result = judged.runpytest(*GATE)
+    assert result.ret == 13
+    assert "merge markers" in block(result)["reason"]
 
 
 def test_a_row_that_was_not_written_is_not_written_later(

@@ -323,7 +323,7 @@ def test_the_other_sentences() -> None:
         "inputs.py, target.py changed since the baseline, trial 3; speeds before and after such a change cannot "
         "be compared; undo it, or record a new baseline with --autoresearch-rebaseline"
     )
-    assert report.baseline_lost(3, sha256) == (
+    assert report.baseline_lost(3, sha256, "git") == (
         "the source of the baseline, trial 3 (sha256 0123456789ab), is neither in .autoresearch/kernels nor "
         "in git; restore it, or record a new baseline with --autoresearch-rebaseline"
     )
