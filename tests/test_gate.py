@@ -563,7 +563,7 @@ def test_merge_markers_in_a_log_are_no_verdict(judged: pytest.Pytester) -> None:
         rows.write("<<<<<<< HEAD\n")
     result = judged.runpytest(*GATE)
     assert result.ret == 13
-    assert "merge markers" in block(result)["reason"]
+    assert "is a merge marker" in block(result)["reason"]
 
 
 def test_a_row_that_was_not_written_is_not_written_later(
