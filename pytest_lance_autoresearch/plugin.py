@@ -7,11 +7,12 @@ imported but those three.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,13 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     return collect.TargetDirectory.make(parent, path, layout, suite) if layout else None
 
 
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """A fault is told even where the item that shows it was deselected; a run by name is refused later."""
+    suite = config.stash[SUITE]
+    is_refused = suite.options.selects and not config.option.collectonly
+    return [] if is_refused else _unshown_faults(suite, items)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = collect.kernel_module(metafunc.definition)
     if module is not None:
@@ -90,14 +98,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each verdict comes right after the last item that it rests on, in whatever order the items are."""
     config.stash[SUITE].own_items = frozenset(item.nodeid for item in items if collect.kernel_module(item))
-    gates = {collect.kernel_module(item): item for item in items if collect.is_gate(item)}
+    gates: dict[collect.KernelModule | None, list[pytest.Item]] = {}
+    for item in filter(collect.is_gate, items):
+        gates.setdefault(collect.kernel_module(item), []).append(item)
     if not gates:
         return
     ordered: list[pytest.Item] = []
     for item in reversed([item for item in items if not collect.is_gate(item)]):
-        gate = gates.pop(collect.kernel_module(item), None)
-        ordered += [gate, item] if gate else [item]
-    items[:] = [*reversed(ordered), *gates.values()]
+        ordered += [*reversed(gates.pop(collect.kernel_module(item), [])), item]
+    items[:] = [*reversed(ordered), *itertools.chain(*gates.values())]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -232,9 +241,8 @@ class Interrupts:
             self._watch.stop()
         return pytest.ExitCode.INTERRUPTED if self._watch.came else code
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        if not session.config.stash[SUITE].has_targets:
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if not session.config.stash[SUITE].own_items:
             self._watch.stop()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -327,32 +335,60 @@ def _is_distributed(config: pytest.Config) -> bool:
 
 
 def _refuse_missing(session: pytest.Session, suite: Suite) -> None:
-    missing = [layout.name for layout in suite.selected if layout.name not in suite.collected]
+    """Refuse a run in which a target that was asked for would not be heard of."""
+    missing = [layout.name for layout in suite.selected if layout.directory not in suite.collected]
     if missing:
         names = ", ".join(f"'{name}'" for name in missing)
-        raise pytest.UsageError(
-            f"no item of {names} was collected from {' '.join(session.config.args)}; "
-            f"leave the paths away, or add the target's directory to them"
+        paths = " ".join(session.config.args)
+        given = session.config.args_source is pytest.Config.ArgsSource.ARGS
+        advice = (
+            "leave the paths away, or add the target's directory to them"
+            if given
+            else "remove what leaves it out, an option such as --ignore or a conftest.py"
         )
+        raise pytest.UsageError(f"no item of {names} was collected from {paths}; {advice}")
+    if suite.selected and (faults := _unshown_faults(suite, session.items)):
+        raise pytest.UsageError(*faults)
+
+
+def _unshown_faults(suite: Suite, items: Sequence[pytest.Item]) -> list[str]:
+    """The faults of targets whose only item was deselected."""
+    shown = {collect.kernel_module(item) for item in items}
+    return [module.fault for module in suite.collected.values() if module.fault and module not in shown]
 
 
 def _sentence(item: pytest.Item, fault: AutoresearchError) -> str:
     lines = [str(fault)]
-    seed = getattr(fault, "seed", None)
-    if not collect.is_gate(item) and not isinstance(fault, TargetError):
-        again = _command(item)
+    is_of_the_files = isinstance(fault, TargetError) and fault.seed is None
+    if not collect.is_gate(item) and not is_of_the_files:
         if isinstance(fault, KernelIncorrect):
-            lines.append(f"seed: {'published' if seed is None else seed}")
-        lines.append(f"run again: {again}{'' if seed is None else f' --autoresearch-seed={seed}'}")
+            lines.append(f"seed: {'published' if fault.seed is None else fault.seed}")
+        lines.append(f"run again: {_command(item, fault.seed)}")
     return "\n".join(lines)
 
 
-def _command(item: pytest.Item) -> str:
-    """What runs just this item again; a calibration is an item only where it was asked for."""
-    module = collect.kernel_module(item)
-    if module is not None and item.name == collect.CALIBRATION:
-        return f"pytest --autoresearch={module.layout.name} --autoresearch-calibrate"
-    return f"pytest {shlex.quote(item.nodeid)}"
+def _command(item: pytest.Item, seed: int | None) -> str:
+    """What runs just this item again, as it was run, from where pytest was started."""
+    module, config = collect.kernel_module(item), item.config
+    assert module is not None
+    path = os.path.relpath(module.path, config.invocation_params.dir)
+    words = ["pytest", f"{path}::{collect.own_name(item)}"]
+    chosen = config.stash[SUITE].options
+    if chosen.selects:
+        words.append(f"--autoresearch={module.layout.name}")
+    if collect.function_name(item) == collect.CALIBRATION:
+        words.append("--autoresearch-calibrate")
+    if chosen.in_process:
+        words.append("--autoresearch-in-process")
+    values = {
+        "--autoresearch-timeout": [config.getoption("autoresearch_timeout")],
+        "--config-file": [config.option.inifilename],
+        "--rootdir": [config.option.rootdir],
+        "--override-ini": config.option.override_ini or [],
+        "--autoresearch-seed": [seed],
+    }
+    words += [f"{name}={value}" for name, given in values.items() for value in given if value is not None]
+    return shlex.join(words)
 
 
 def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) -> None:
@@ -375,7 +411,8 @@ def _print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str]
             write(line, **_colour(line))
     path = config.stash[SUITE].options.json
     if path is not None:
-        faults += _write_json(path, [report.as_json(outcome) for outcome in outcomes])
+        told = [*config.stash[SUITE].contract_faults(), *faults]
+        faults += _write_json(path, [report.as_json(outcome) for outcome in outcomes], told)
     for fault in faults:
         write(f"ERROR: {fault}", red=True)
 
@@ -388,10 +425,10 @@ def _colour(line: str) -> dict[str, bool]:
     return {"green" if good else "yellow" if value in ("none", "inconclusive") else "red": True, "bold": True}
 
 
-def _write_json(path: Path, blocks: list[dict[str, object]]) -> list[str]:
+def _write_json(path: Path, blocks: list[dict[str, object]], faults: list[str]) -> list[str]:
     """The sentence about why it could not be written, if it could not."""
     try:
-        path.write_text(json.dumps({"trials": blocks}, indent=2, allow_nan=False) + "\n")
+        path.write_text(json.dumps({"trials": blocks, "faults": faults}, indent=2, allow_nan=False) + "\n")
     except OSError as error:
         return [f"--autoresearch-json={path}: cannot be written: {error.strerror}"]
     return []

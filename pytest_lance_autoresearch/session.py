@@ -75,12 +75,14 @@ class Suite:
         self.clock = ReplayClock()
         self.watch = watch
         try:
-            self._layouts = discover.discover(root, options.globs)
+            found = discover.discover(root, options.globs)
             self.selected = self._select()
         except SelectionError as error:
             raise pytest.UsageError(str(error)) from None
-        self.collected: set[str] = set()
-        """Names of the targets that gave at least one item."""
+        self._layouts = {layout.directory.resolve(): layout for layout in (*found, *self.selected)}
+        """The targets that are known so far, by the place where they really lie."""
+        self.collected: dict[Path, collect.KernelModule] = {}
+        """The module of each target that gave one, by the target's directory."""
         self.closed_gates = 0
         self.own_failures = 0
         """Failures of targets' items; what the session counts beyond these failed elsewhere."""
@@ -92,17 +94,17 @@ class Suite:
         self._trials: dict[str, Trial] = {}
         self._selftests: dict[str, Selftest] = {}
 
-    @property
-    def has_targets(self) -> bool:
-        return bool(self._layouts)
-
     def layout_of(self, path: Path) -> Layout | None:
-        """The target in a directory, wherever it lies."""
-        found = next((layout for layout in self._layouts if layout.directory == path), None)
-        return found or discover.recognise(path)
+        """The target in a directory, wherever it lies and by whatever path it is reached."""
+        if not discover.has_code(path):
+            return None
+        place = path.resolve()
+        if place not in self._layouts and (found := discover.recognise(path)):
+            self._layouts[place] = discover.refuse_twins(found, self._layouts.values())
+        return self._layouts.get(place)
 
     def selects(self, layout: Layout) -> bool:
-        return not self.selected or layout.directory in {chosen.directory for chosen in self.selected}
+        return not self.selected or layout in self.selected
 
     def unwritable(self) -> str:
         """Why a judged trial could not be logged, found out before anything is measured; '' when it could.
@@ -297,6 +299,10 @@ class Suite:
 
         return [parallel.share(trial) for trial in self._trials.values()]
 
+    def contract_faults(self) -> list[str]:
+        """What keeps targets from having a trial at all."""
+        return [module.fault for module in self.collected.values() if module.fault]
+
     def close(self) -> None:
         for trial in self._trials.values():
             trial.close()
@@ -317,12 +323,13 @@ class Suite:
 
     def _select(self) -> tuple[Layout, ...]:
         if self.options.names:
-            return discover.select(self._layouts, self.options.names, self.root)
-        if self.options.selftest:
-            return self._layouts
-        if not self.options.gate:
+            return discover.select(self.options.names, self.root, self.options.globs)
+        if not self.options.selects:
             return ()
-        judged = tuple(layout for layout in self._layouts if discover.is_judged_by_default(layout))
+        found = discover.discover(self.root, self.options.globs, discover.UNFINISHED)
+        if self.options.selftest:
+            return found
+        judged = tuple(layout for layout in found if discover.is_judged_by_default(layout))
         if not judged:
             raise pytest.UsageError(
                 f"--keep-gate: there is no target below {self.root}; expected targets/<name>/kernels.py"

@@ -25,7 +25,7 @@ from pytest_lance_autoresearch import (
     seeds,
 )
 from pytest_lance_autoresearch.comparison import Comparison
-from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, LogError
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, LogError, TargetError
 from pytest_lance_autoresearch.log import KEPT
 from pytest_lance_autoresearch.records import (
     Case,
@@ -137,32 +137,38 @@ class Trial:
             feed = self._feed(case, seeds.PUBLISHED_SEED, "check")
             check.refuse_other_randomness(feed)
             check.check_calls(runner, oracle, case.id, feed.draw(check.CALLS_PER_CHECK), "published")
-            if self._checks_secretly:
+            if not self._checks_secretly:
+                return
+            with self._on_secret_inputs():
                 calls = self._feed(case, self._seed, "secret check").draw(check.CALLS_PER_CHECK)
                 check.check_calls(runner, oracle, case.id, calls, "secret", self._seed)
 
     def check_properties(self) -> None:
         """Shapes and values beyond the battery; published examples, or secret ones when judged or seeded."""
         with self._recorded(("properties", "")):
-            seed = self._seed if self._checks_secretly else None
-            check.check_properties(self.target, self._workbench.checker(), seed, PROPERTY_EXAMPLES)
+            runner = self._workbench.checker()
+            if not self._checks_secretly:
+                check.check_properties(self.target, runner, None, PROPERTY_EXAMPLES)
+                return
+            with self._on_secret_inputs():
+                check.check_properties(self.target, runner, self._seed, PROPERTY_EXAMPLES)
 
     def measure_case(self, case: Case) -> CaseTimes:
         """The speed of one case: alone, or under a gate in blocks beside the baseline."""
-        with self._recorded(("speed", case.id)), self._timing():
+        with self._recorded(("speed", case.id)), self._on_secret_inputs(), self._timing():
             times = self._compared(case) if self._gate and self._gate.baseline else self._alone(case)
             self._times[case.id] = times
             return times
 
     def check_speed_once(self, case: Case) -> None:
         """The speed item where timing is impossible: one of its calls runs and is verified."""
-        with self._recorded(("untimed", case.id)), self._bound(case) as (runner, oracle):
+        with self._recorded(("untimed", case.id)), self._on_secret_inputs(), self._bound(case) as (runner, oracle):
             calls = self._feed(case, self._seed, "timed").draw(1)
             check.check_calls(runner, oracle, case.id, calls, "timed", self._seed)
 
     def calibrate(self) -> None:
         """Find out what this host can tell apart, and keep it for the verdicts to come."""
-        with self._recorded(("calibration", "")), self._timing():
+        with self._recorded(("calibration", "")), self._on_secret_inputs(), self._timing():
             states = {case: self._state(case) for case in self._timed}
             is_over = self._is_over_budget
             found = calibration.calibrate(self.target, self._workbench, states, self._seed, is_over, self._show)
@@ -253,8 +259,6 @@ class Trial:
             with environment.one_thread(), self._stopwatch.running():
                 yield
         except AutoresearchError as failure:
-            if isinstance(failure, KernelFailure) and item[0] in ("speed", "untimed", "calibration"):
-                failure.seed = self._seed
             self.failures.append(failure)
             if self._workbench.lost_a_process(failure):
                 self._start_over()
@@ -263,6 +267,15 @@ class Trial:
             self._start_over()
             raise
         self._done.add(item)
+
+    @contextmanager
+    def _on_secret_inputs(self) -> Iterator[None]:
+        """Note the seed with a failure, so that it can be shown again."""
+        try:
+            yield
+        except (KernelFailure, TargetError) as failure:
+            failure.seed = self._seed
+            raise
 
     def _start_over(self) -> None:
         """Give up processes that may be out of step, and with them what they measured."""

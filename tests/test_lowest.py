@@ -17,7 +17,9 @@ def test_the_lower_bounds_are_the_versions_that_are_tested() -> None:
 
 
 def test_the_tests_run_with_the_oldest_pytest() -> None:
-    assert f"pytest>={PROJECT['tool']['pytest']['ini_options']['minversion']}" in PROJECT["project"]["dependencies"]
+    assert (
+        f"pytest>={PROJECT['tool']['pytest']['ini_options']['minversion']}" in PROJECT["project"]["dependencies"]
+    )
 
 
 def test_ci_tests_them() -> None:
