@@ -5,6 +5,7 @@ Owns what the test tree looks like and what each item runs. kernels.py itself is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -108,10 +109,17 @@ class KernelModule(pytest.Module):
 
         return _module(self, 0, {CONTRACT: _marked(test_contract, _MARKER_OF[CONTRACT])})
 
+    def case(self, shape: Any, distribution: Any) -> Case | None:
+        """The case of a shape and a distribution, if it is one of the target's."""
+        return self._case_of.get((shape, distribution))
+
+    @functools.cached_property
+    def _case_of(self) -> dict[tuple[Any, str], Case]:
+        return {(case.shape, case.distribution): case for case in self.kernel_cases}
+
     def _functions(self, target: load.Target) -> dict[str, Callable[..., None]]:
         """The target's tests; the order is the order in which they run."""
-        by_id = {(case.shape, case.distribution): case for case in self.kernel_cases}
-        name, suite = target.name, self.suite
+        by_id, name, suite = self._case_of, target.name, self.suite
 
         def test_correctness(shape: Any, distribution: str) -> None:
             suite.check_case(name, by_id[shape, distribution])
@@ -181,11 +189,16 @@ def function_name(item: pytest.Item) -> str:
 
 def own_name(item: pytest.Item) -> str:
     """The item's name with its case alone: an option of one run, such as --count, may have added to it."""
-    module, callspec = kernel_module(item), getattr(item, "callspec", None)
-    cases = module.kernel_cases if module and callspec else ()
-    chosen = (callspec.params.get("shape"), callspec.params.get("distribution")) if callspec else ()
-    case = next((case for case in cases if (case.shape, case.distribution) == chosen), None)
+    case = case_of(item)
     return f"{function_name(item)}[{case.id}]" if case else function_name(item)
+
+
+def case_of(item: pytest.Item) -> Case | None:
+    """The case that an item of a target is about."""
+    module, callspec = kernel_module(item), getattr(item, "callspec", None)
+    if module is None or callspec is None:
+        return None
+    return module.case(callspec.params.get("shape"), callspec.params.get("distribution"))
 
 
 def _module(node: KernelModule, line: int, functions: dict[str, Callable[..., None]]) -> ModuleType:

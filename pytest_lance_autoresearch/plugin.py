@@ -97,7 +97,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each verdict comes right after the last item that it rests on, in whatever order the items are."""
-    config.stash[SUITE].own_items = frozenset(item.nodeid for item in items if collect.kernel_module(item))
+    config.stash[SUITE].expect(items)
     gates: dict[collect.KernelModule | None, list[pytest.Item]] = {}
     for item in filter(collect.is_gate, items):
         gates.setdefault(collect.kernel_module(item), []).append(item)
@@ -141,8 +141,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """The row of a trial is written when its gate's item has been taken down, and nothing around it can fail."""
-    result = yield
+    """What no later item needs is given back.
+
+    The row of a trial is written when its gate's item has been taken down, and nothing around it can fail any more.
+    """
+    try:
+        result = yield
+    finally:
+        item.config.stash[SUITE].done(item)
     module = collect.kernel_module(item)
     if module is None or not collect.is_gate(item):
         return result

@@ -7,6 +7,7 @@ skip). The trials themselves know nothing of pytest.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from pytest_lance_autoresearch import collect, discover, report
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError, SelectionError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pytest_lance_autoresearch.load import Target
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Case, Layout, Outcome, Progress
     from pytest_lance_autoresearch.selftest import Selftest
     from pytest_lance_autoresearch.trial import Trial
+
+
+MOST_AWAKE = 2
+"""Trials that may hold processes at a time, in whatever order the items come."""
 
 
 class GateClosed(AutoresearchError):
@@ -88,6 +93,10 @@ class Suite:
         """Failures of targets' items; what the session counts beyond these failed elsewhere."""
         self.own_items: frozenset[str] = frozenset()
         """Ids of the targets' items."""
+        self._to_come: Counter[tuple[str, str]] = Counter()
+        """Items that have not ended, by target and case, and by target alone (case '')."""
+        self._awake: list[str] = []
+        """Targets whose trials may hold processes, the latest used last."""
         self.shares: list[Share] = []
         """What xdist's workers told of the targets."""
         self._targets: dict[str, tuple[Target, tuple[Case, ...]]] = {}
@@ -174,6 +183,26 @@ class Suite:
         """What failed outside the targets takes every trial's keep; `failed` counts the session's failures."""
         if failed > self.own_failures:
             trial.failures.append(ItemFailed(report.RED_SESSION))
+
+    def expect(self, items: Sequence[pytest.Item]) -> None:
+        """These are going to run, unless something stops the session."""
+        own = [item for item in items if collect.kernel_module(item)]
+        self.own_items = frozenset(item.nodeid for item in own)
+        self._to_come = Counter(key for item in own for key in _keys(item))
+
+    def done(self, item: pytest.Item) -> None:
+        """An item has ended: give back what none of those to come needs."""
+        for key in _keys(item):
+            self._to_come[key] -= 1
+            if self._to_come[key] <= 0:
+                self._give_back(*key)
+
+    def _give_back(self, name: str, case_id: str) -> None:
+        trial = self._trials.get(name)
+        if trial is not None:
+            trial.forget(case_id) if case_id else trial.rest()
+        if not case_id and name in self._selftests:
+            self._selftests.pop(name).close()
 
     # What the items run.
 
@@ -319,6 +348,10 @@ class Suite:
         reason = trial.nothing_to_measure()
         if reason:
             pytest.skip(reason)
+        self._awake = [*(other for other in self._awake if other != name), name]
+        for other in self._awake[:-MOST_AWAKE]:
+            self._trials[other].rest()
+        self._awake = self._awake[-MOST_AWAKE:]
         return trial
 
     def _select(self) -> tuple[Layout, ...]:
@@ -335,6 +368,15 @@ class Suite:
                 f"--keep-gate: there is no target below {self.root}; expected targets/<name>/kernels.py"
             )
         return judged
+
+
+def _keys(item: pytest.Item) -> list[tuple[str, str]]:
+    """What an item of a target is counted under; nothing for others' items."""
+    module, case = collect.kernel_module(item), collect.case_of(item)
+    if module is None:
+        return []
+    name = module.layout.name
+    return [(name, ""), *([(name, case.id)] if case else [])]
 
 
 def _later(item: pytest.Item) -> list[pytest.Item]:

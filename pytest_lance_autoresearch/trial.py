@@ -218,6 +218,16 @@ class Trial:
         """End every process of the trial; safe at any moment and more than once."""
         self._workbench.clear()
 
+    def forget(self, case_id: str) -> None:
+        """Give the state of a case back; it is made again if it is needed after all."""
+        self._states.pop(case_id, None)
+
+    def rest(self) -> None:
+        """Give states and processes back between items; what was measured stays. A comparison keeps its pair."""
+        self._states.clear()
+        if self._comparison is None:
+            self._workbench.clear()
+
     # States and failures.
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -306,6 +307,91 @@ def test_a_target_s_fault_is_told_even_where_its_item_is_deselected(
     assert "target 'toy': inputs.py does not load: ModuleNotFoundError: No module named 'no_such_module'" in (
         result.stdout.str() + result.stderr.str()
     )
+
+
+WRONG = toys.kernel("return result + (x.size == 129 * 31)")
+CASE = "test_correctness[129x31-normal]"
+
+
+def printed_commands(result: pytest.RunResult) -> list[list[str]]:
+    """What the items say to type, without the word 'pytest'."""
+    said = (line.removeprefix("run again: pytest ") for line in result.outlines if line.startswith("run again: "))
+    return [shlex.split(command) for command in said]
+
+
+@pytest.mark.parametrize(
+    ("folder", "options"),
+    [
+        (".", []),
+        (".", ["--autoresearch=toy"]),
+        ("targets/toy", []),
+        ("targets", ["--autoresearch=toy", "--autoresearch-seed=7"]),
+        (".", ["--autoresearch-in-process"]),
+        (".", ["-c", "ci/pytest.ini", "--rootdir=."]),
+        ("elsewhere", ["../targets", "-c", "../ci/pytest.ini", "--rootdir=.."]),
+        (".", ["-o", "autoresearch_targets=*/toy", "--autoresearch=toy"]),
+    ],
+)
+def test_the_printed_command_runs_that_item_again(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, folder: str, options: list[str]
+) -> None:
+    toys.write(pytester.path, text=WRONG)
+    for name in ("pytest.ini", "ci/pytest.ini"):
+        (pytester.path / name).parent.mkdir(exist_ok=True)
+        (pytester.path / name).write_text("[pytest]\n")
+    (pytester.path / "elsewhere").mkdir()
+    monkeypatch.chdir(pytester.path / folder)
+    result = pytester.runpytest(*PLAIN, *options, "-k", CASE)
+    (command,) = printed_commands(result)
+    again = pytester.runpytest(*PLAIN, *command)
+    again.assert_outcomes(failed=1)
+    assert printed_commands(again) == [command]
+
+
+def test_the_printed_command_leaves_out_what_another_plugin_added_to_the_id(pytester: pytest.Pytester) -> None:
+    """As pytest-repeat does with --count."""
+    toys.write(pytester.path, text=WRONG)
+    pytester.makeconftest(
+        """
+        import pytest
+        def pytest_addoption(parser):
+            parser.addoption("--count", type=int, default=1)
+        @pytest.fixture(autouse=True)
+        def step(request):
+            pass
+        @pytest.hookimpl(trylast=True)
+        def pytest_generate_tests(metafunc):
+            count = metafunc.config.option.count
+            if count > 1:
+                metafunc.fixturenames.append("step")
+                ids = [f"{i}-{count}" for i in range(count)]
+                metafunc.parametrize("step", range(count), indirect=True, ids=ids)
+        """
+    )
+    result = pytester.runpytest(*PLAIN, "--count", "2", "-k", "test_correctness and 129x31-normal")
+    result.assert_outcomes(failed=2)
+    command, same = printed_commands(result)
+    assert command == same == [f"{MODULE}::{CASE}"]
+    pytester.runpytest(*PLAIN, *command).assert_outcomes(failed=1)
+
+
+def test_the_printed_command_of_a_refused_source_is_of_an_item_that_refuses_it(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, text="import os\n" + toys.KERNEL)
+    result = pytester.runpytest(*PLAIN, "--autoresearch=toy", "-x")
+    (command,) = printed_commands(result)
+    again = pytester.runpytest(*PLAIN, *command)
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["kernels.py, line 1: imports 'os'; a kernel may import *"])
+
+
+def test_the_printed_command_of_a_secret_failure_carries_its_seed(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, text=WRONG)
+    result = pytester.runpytest(
+        *PLAIN, "--autoresearch=toy", "--autoresearch-seed=12345", "-k", "speed and 129x31"
+    )
+    commands = printed_commands(result)
+    assert len(commands) == 3
+    assert {command[-1] for command in commands} == {"--autoresearch-seed=12345"}
 
 
 class Recorder:
