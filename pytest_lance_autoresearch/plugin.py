@@ -143,7 +143,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """What no later item needs is given back.
 
-    The row of a trial is written when its gate's item has been taken down, and nothing around it can fail any more.
+    The row of a trial is written when its gate's item has been taken down, and nothing around it can fail.
     """
     try:
         result = yield
