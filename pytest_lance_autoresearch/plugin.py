@@ -241,8 +241,12 @@ class Interrupts:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self) -> Generator[None, object, object]:
         self._watch.start()
+        code: object = pytest.ExitCode.INTERRUPTED
         try:
             code = yield
+        except (Exception, KeyboardInterrupt):
+            if not self._watch.came:
+                raise  # else pytest may have failed to show where the interrupt came, or got another one meanwhile
         finally:
             self._watch.stop()
         return pytest.ExitCode.INTERRUPTED if self._watch.came else code
