@@ -1,7 +1,8 @@
 """Memory and processes of a plain run over all targets, in several orders of their items.
 
-`python benchmarks/memory.py` prints, for each order, the largest sums over pytest and its workers of resident and of
-proportional memory (shared pages counted once), and the most workers alive at a time. Budget: 1.2 GB, 4 workers.
+`python benchmarks/memory.py` prints, for each order, the largest sum over pytest and its workers of their resident
+memory, the same of proportional memory (shared pages counted once), and the most workers alive at a time.
+The budget is 1.2 GB of resident memory and 4 workers.
 """
 
 from __future__ import annotations

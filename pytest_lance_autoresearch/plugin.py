@@ -238,9 +238,13 @@ class Interrupts:
     def __init__(self) -> None:
         self._watch = interrupt.Watch()
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> None:
+        self._watch.start()
+        early_config.add_cleanup(self._watch.stop)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self) -> Generator[None, object, object]:
-        self._watch.start()
         code: object = pytest.ExitCode.INTERRUPTED
         try:
             code = yield

@@ -6,6 +6,7 @@ plain Python call, and can travel to another machine whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Status,
 )
+from pytest_lance_autoresearch.states import States
 from pytest_lance_autoresearch.stopwatch import Stopwatch
 from pytest_lance_autoresearch.workbench import Workbench
 
@@ -50,6 +52,8 @@ WINDOWS_ALONE = 24
 """Windows of each case when one kernel is measured without a baseline."""
 WINDOWS_BRIEF = 2
 """The same in a plain test run, where a speed item is no more than a sign of life."""
+STATES_BRIEF_BYTES = 100_000_000
+"""Most states that a plain test run keeps of one target; a judged trial keeps them all."""
 PROPERTY_EXAMPLES = 100
 
 Item = tuple[str, str]
@@ -96,7 +100,7 @@ class Trial:
         self._stopwatch = Stopwatch()
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
-        self._states: dict[str, Any] = {}
+        self._states = States(target, STATES_BRIEF_BYTES if settings.brief else math.inf)
         self._times: dict[str, CaseTimes] = {}
         self._peak_rss_bytes = 0
         self._workbench = Workbench(
@@ -169,7 +173,7 @@ class Trial:
     def calibrate(self) -> None:
         """Find out what this host can tell apart, and keep it for the verdicts to come."""
         with self._recorded(("calibration", "")), self._on_secret_inputs(), self._timing():
-            states = {case: self._state(case) for case in self._timed}
+            states = {case: self._states.of(case) for case in self._timed}
             is_over = self._is_over_budget
             found = calibration.calibrate(self.target, self._workbench, states, self._seed, is_over, self._show)
             archive.store_calibration(self._home, found)
@@ -220,7 +224,7 @@ class Trial:
 
     def forget(self, case_id: str) -> None:
         """Give the state of a case back; it is made again if it is needed after all."""
-        self._states.pop(case_id, None)
+        self._states.forget(case_id)
 
     def rest(self) -> None:
         """Give states and processes back between items; what was measured stays. A comparison keeps its pair."""
@@ -243,22 +247,17 @@ class Trial:
     def _checks_secretly(self) -> bool:
         return self.settings.gate or self.settings.seed is not None
 
-    def _state(self, case: Case) -> Any:
-        if case.id not in self._states:
-            self._states[case.id] = check.make_state(self.target, case, seeds.PUBLISHED_SEED)
-        return self._states[case.id]
-
     def _oracle(self, case: Case) -> check.Oracle:
-        return check.Oracle(self.target, self._state(case))
+        return check.Oracle(self.target, self._states.of(case))
 
     def _feed(self, case: Case, seed: int, stream: str) -> check.Feed:
-        return check.Feed(self.target, case, self._state(case), seed, stream)
+        return check.Feed(self.target, case, self._states.of(case), seed, stream)
 
     @contextmanager
     def _bound(self, case: Case) -> Iterator[tuple[check.Runner, check.Oracle]]:
         """The kernel where correctness runs, and the oracle, both bound to the case's published state."""
         runner, oracle = self._workbench.checker(), self._oracle(case)
-        runner.bind(case.id, check.pickled(self.target, self._state(case)))
+        runner.bind(case.id, check.pickled(self.target, self._states.of(case)))
         yield runner, oracle
         runner.release(case.id)
 
@@ -315,7 +314,7 @@ class Trial:
     def _alone(self, case: Case) -> CaseTimes:
         brief = self.settings.brief
         process = self._workbench.measured(shared=brief)
-        state = check.pickled(self.target, self._state(case))
+        state = check.pickled(self.target, self._states.of(case))
         feed = self._feed(case, self._seed, "timed")
         null = self._workbench.null()
         with environment.placed([] if brief else [null.pid, process.pid]):
@@ -333,7 +332,7 @@ class Trial:
             self._comparison = Comparison(
                 self.target, self._gate.baseline, self._rules, self._workbench, self._show
             )
-        return self._comparison.measure_case(case, self._state(case), self._seed)
+        return self._comparison.measure_case(case, self._states.of(case), self._seed)
 
     def _show(self, what: str, done: int, total: int, speedup: Interval | None = None) -> None:
         self._watch(Progress(self.target.name, what, done, total, speedup, self.seconds()))

@@ -15,7 +15,6 @@ from pytest_lance_autoresearch import interrupt, log
 
 GATE = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 600.0
-RUNS = 200
 
 
 def test_what_came_and_was_lost_is_raised_at_the_next_look() -> None:
@@ -157,17 +156,30 @@ print(ends)
 
 
 @pytest.mark.slow
-def test_interrupts_at_random_moments_are_never_swallowed(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize(("runs", "options"), [(80, []), (220, ["--autoresearch-in-process"])])
+def test_interrupts_at_random_moments_are_never_swallowed(
+    pytester: pytest.Pytester, runs: int, options: list[str]
+) -> None:
     """A run ends as interrupted, unless it was over before."""
     toys.write(pytester.path)
     script = pytester.path / "many.py"
     script.write_text(MANY)
-    command = [sys.executable, str(script), str(RUNS), "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        str(script),
+        str(runs),
+        *options,
+        "-q",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run(
         command, cwd=pytester.path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     ends = ast.literal_eval(done.stdout.splitlines()[-1])
-    assert len(ends) == RUNS
+    assert len(ends) == runs
     swallowed = [end for end, came in ends if came and end not in (pytest.ExitCode.INTERRUPTED, -signal.SIGINT)]
     assert not swallowed
-    assert sum(came for _, came in ends) > RUNS / 4
+    assert sum(came for _, came in ends) > runs / 4
