@@ -1,7 +1,7 @@
 """The states of a target's cases that were made already.
 
-Owns how many of them are kept: a state with the published seed is the same whenever it is made, so that one which was
-given up is only a matter of time.
+Owns how many of them are kept: a state with the published seed is the same whenever it is made, so that giving one
+up costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class States:
 
     def of(self, case: Case) -> Any:
         """The case's state, made where it is not there."""
-        state, size = self._kept.pop(case.id, None) or self._made(case)
+        state, size = self._kept.pop(case.id) if case.id in self._kept else self._made(case)
         self._kept[case.id] = state, size
         for other in list(self._kept)[:-1]:
             if sum(size for _, size in self._kept.values()) <= self._most_bytes:
