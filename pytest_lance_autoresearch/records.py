@@ -277,6 +277,8 @@ class Outcome:
     log: Path | None = None
     gated: bool = False
     notes: tuple[str, ...] = ()
+    asides: tuple[str, ...] = ()
+    """Notes about the host that this verdict does not turn on: for the JSON only."""
 
     def __post_init__(self) -> None:
         if self.figures is not None and self.failed:

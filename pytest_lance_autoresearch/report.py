@@ -113,7 +113,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "baseline_trial": outcome.baseline_trial,
         "log": str(outcome.log) if outcome.log else None,
         "exit_code": outcome.exit_code,
-        "notes": list(outcome.notes),
+        "notes": [*outcome.notes, *outcome.asides],
     }
 
 
@@ -142,9 +142,9 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
         case Cause.TOO_SMALL:
             return f", faster, but by less than the {effect} that is worth a change"
         case Cause.CASE_REGRESSED:
-            return f", but {_case_change(judgement, figures, rules)}"
+            return f"{_joint(judgement)} {_case_change(judgement, figures, rules)}"
         case Cause.MEMORY:
-            return f", but {_memory_change(judgement, rules)}"
+            return f"{_joint(judgement)} {_memory_change(judgement, rules)}"
         case Cause.CPU_DISAGREES:
             return (
                 f", but its CPU time says {wording.speedup(judgement.cpu_speedup)}; wall and CPU time must agree"
@@ -153,6 +153,12 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
             return f", undecided when the time budget of {rules.max_seconds:g} s ended"
         case _:
             return f", undecided after the last look: {_open_question(judgement, rules)}"
+
+
+def _joint(judgement: Judgement) -> str:
+    """What leads from the overall change to a second one that speaks against the kernel."""
+    assert judgement.speedup is not None
+    return ", but" if judgement.speedup.point > 1 else ", and"
 
 
 def identical_reason(trial: int, sha256: str, *, same_bytes: bool) -> str:

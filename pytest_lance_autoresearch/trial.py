@@ -388,19 +388,22 @@ class Trial:
         figures = comparison.candidate_figures()
         reason = report.judged_reason(judgement, figures, self._rules)
         ended = self._ended(Status(judgement.kind), reason)
+        notes, asides = (*ended.notes, *self._share_note(judgement)), ended.asides
         calibrated = report.calibration_note(self._calibration, self.target.name)
-        notes = (*ended.notes, calibrated, *self._share_note(judgement))
+        if self._calibration is not None or judgement.kind is not Kind.DISCARD:
+            notes += (calibrated,)
+        else:
+            asides += (calibrated,)
         disturbance = aggregate.disturbance(comparison.pairs())
-        return replace(ended, figures=figures, judgement=judgement, disturbance=disturbance, notes=notes)
+        return replace(
+            ended, figures=figures, judgement=judgement, disturbance=disturbance, notes=notes, asides=asides
+        )
 
     def _share_note(self, judgement: Judgement) -> tuple[str, ...]:
         share = getattr(self.target.wiring, "COST_FRACTION", None)
         if share is None or judgement.speedup is None:
             return ()
         return (report.share_note(share, judgement.speedup),)
-
-    def _confinement_note(self) -> str:
-        return "" if self._workbench.is_confined else report.NOT_CONFINED
 
     def _waiting_note(self) -> str:
         return report.waited(self._stopwatch.waited_s) if self._stopwatch.waited_s else ""
@@ -433,6 +436,8 @@ class Trial:
 
     def _ended(self, status: Status | None, reason: str) -> Outcome:
         row = self._gate.row if self._gate else None
+        confinement = () if self._workbench.is_confined else (report.NOT_CONFINED,)
+        makes_baseline = status in KEPT
         return Outcome(
             target=self.target.name,
             unit=self.target.wiring.UNIT,
@@ -445,7 +450,11 @@ class Trial:
             windows=self._count_windows(),
             baseline_trial=row.trial if row else None,
             gated=self._gate is not None,
-            notes=tuple(filter(None, [environment.missing(), self._confinement_note(), self._waiting_note()])),
+            notes=(
+                *filter(None, [environment.missing(), self._waiting_note()]),
+                *(confinement if makes_baseline else ()),
+            ),
+            asides=() if makes_baseline else confinement,
         )
 
     def _count_windows(self) -> int:
