@@ -142,7 +142,7 @@ def record(wanted: int) -> None:
             have = _whole_lines(setting.file)
             if have > number // every or have >= wanted // every:
                 continue
-            with load_on_the_machine(setting.loaded), environment.timing_lock(lambda: None):
+            with load_on_the_machine(setting.loaded), environment.timing_lock():
                 line = recorders[setting.folder].pair(number, setting.injected)
             with setting.file.open("a") as file:
                 file.write(json.dumps(line) + "\n")

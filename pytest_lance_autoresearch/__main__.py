@@ -1,20 +1,22 @@
 """`python -m pytest_lance_autoresearch VERB LOG`: what a log says, and whether it holds.
 
 Owns the command line of these verbs. Exit codes: 0 all is well, 1 something was found (a fault, a verdict that
-would change, a gain that does not replicate), 2 the log cannot be read or the command is wrong.
+would change, a gain that does not replicate), 2 the log cannot be read, its reader left, or the command is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TextIO
 
-from pytest_lance_autoresearch import archive, discover, history, log, log_report, replay
+from pytest_lance_autoresearch import archive, discover, history, log, log_report, replay, wording
 from pytest_lance_autoresearch.errors import AutoresearchError
 
 FOUND, UNREADABLE = 1, 2
@@ -25,17 +27,19 @@ def show_log(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     summaries = history.summaries(rows)
     if arguments.json:
         told = {"targets": list(map(asdict, summaries)), "rows": list(map(asdict, rows))}
-        print(json.dumps(told, indent=2))
+        _say(*json.dumps(told, indent=2).splitlines())
         return 0
-    print("\n".join([*log_report.log_table(rows), "", *map(log_report.summary_line, summaries)]))
+    _say(*log_report.log_table(rows), "", *map(log_report.summary_line, summaries))
     return 0
 
 
 def verify(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """Every row's hashes, its place in the chain, and its verdict computed again from the raw windows."""
-    faults = list(history.faults(rows, arguments.root))
-    measured = sum(history.is_measured(row) for row in rows)
-    print("\n".join([*faults, log_report.verified(len(rows), measured, len(faults))]))
+    checked = list(history.check(rows, arguments.root))
+    faults = [fault for one in checked for fault in one.faults]
+    faults += filter(None, [log.cut_off(arguments.log)])
+    judged_again = sum(one.is_judged_again for one in checked)
+    _say(*faults, log_report.verified(len(rows), judged_again, len(faults)))
     return FOUND if faults else 0
 
 
@@ -45,34 +49,33 @@ def rejudge(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     for row in filter(history.is_measured, rows):
         record = history.record_of(arguments.root, row)
         rules = history.changed(
-            history.rules_of(record),
+            history.rules_of(record, row),
             min_effect=arguments.min_effect,
             case_limit=arguments.case_limit,
             confidence=arguments.confidence,
         )
         judgement = history.judged_again(record, row, rules)
         changes += judgement.kind.value != row.status
-        print(log_report.rejudged(row.trial, row.target, row.status, judgement))
-    print(log_report.rejudged_total(changes))
+        _say(log_report.rejudged(row.trial, row.target, row.status, judgement))
+    _say(log_report.rejudged_total(changes))
     return FOUND if changes else 0
 
 
 def replay_row(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """One trial's kernel against its baseline again, measured now."""
     found = _auditor(arguments, rows).replay(arguments.trial)
-    print(log_report.replayed(found))
+    _say(log_report.replayed(found))
     return 0 if found.replicates else FOUND
 
 
 def audit(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> int:
     """Every keep since the baseline, and all of them together, measured now beside what the log claims."""
-    faults = total = 0
-    for found in _auditor(arguments, rows).audit():
-        print(log_report.replayed(found), flush=True)
-        total += 1
-        faults += not found.replicates
-    print(log_report.audited(total, faults))
-    return FOUND if faults else 0
+    found = []
+    for one in _auditor(arguments, rows).audit():
+        _say(log_report.replayed(one))
+        found.append(one)
+    _say(log_report.audited(found))
+    return 0 if all(one.replicates for one in found) else FOUND
 
 
 def _auditor(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> replay.Auditor:
@@ -80,8 +83,19 @@ def _auditor(arguments: argparse.Namespace, rows: Sequence[log.Row]) -> replay.A
     return replay.Auditor(rows, arguments.root, arguments.pairs, globs, _tell)
 
 
+def _say(*lines: str) -> None:
+    _write(sys.stdout, lines)
+
+
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    _write(sys.stderr, [line])
+
+
+def _write(stream: TextIO, lines: Iterable[str]) -> None:
+    """Write lines as the stream can show them: a foreign log may hold anything, a stream take ASCII only."""
+    text = "\n".join(map(wording.printable, lines))
+    encoding = stream.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
                 "--targets",
                 action="append",
                 metavar="GLOB",
-                help="where the targets are, from the root (targets/*)",
+                help="where the targets are, from the root or the current folder (targets/*)",
             )
         if verb is rejudge:
             for option in ("--min-effect", "--case-limit", "--confidence"):
@@ -138,7 +152,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.root = archive.root_of(arguments.log)
         found: int = arguments.verb(arguments, log.read(arguments.log))
     except AutoresearchError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
+        _tell(f"ERROR: {error}")
+        return UNREADABLE
+    except BrokenPipeError:  # as before 'head'; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREADABLE
     return found
 

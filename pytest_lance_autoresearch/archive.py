@@ -1,7 +1,7 @@
-"""The archive beside the log: every judged kernel's source and every trial's raw windows.
+"""The archive of a log: every judged kernel's source and every trial's raw windows.
 
-Owns `.autoresearch/` at the project's root. Kernels are found by the hash of their bytes, trials by the hash
-of their record, so that a row of the log can be checked and measured again.
+Owns `.autoresearch/`, and in which folder it lies. Kernels are found by the hash of their bytes, trials by the
+hash of their record, so that a row of the log can be checked and measured again.
 """
 
 from __future__ import annotations
@@ -10,24 +10,45 @@ import hashlib
 import json
 import math
 import os
-import re
-import shutil
-import subprocess
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_lance_autoresearch import git
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.records import Calibration
-
-if TYPE_CHECKING:
-    from pytest_lance_autoresearch.log import Row
 
 FOLDER = ".autoresearch"
 SPARE_BYTES = 4 * 2**20
 """Room for a trial's record, its kernel and its row, held while the trial runs."""
+
+
+def home(log_path: Path, root: Path) -> Path:
+    """The folder that holds the archive of a log, from wherever its trials are started.
+
+    The nearest one above the log that holds an archive already; else `root`, the session's, where the log lies
+    below it; else the log's own.
+    """
+    folder = log_path.resolve().parent
+    is_below = folder.is_relative_to(root.resolve())
+    return next(_holders(folder), root if is_below else folder)
+
+
+def root_of(log_path: Path) -> Path:
+    """The folder that holds the archive of a log that has one; LogError where it has none."""
+    found = next(_holders(log_path.resolve().parent), None)
+    if found is None:
+        raise LogError(f"{log_path}: no folder above it holds {FOLDER}; name the one that does with --root")
+    return found
+
+
+def _holders(folder: Path) -> Iterator[Path]:
+    """Of the folder and those above it, each that holds an archive, the nearest first."""
+    resolved = folder.resolve()
+    return (each for each in (resolved, *resolved.parents) if (each / FOLDER).is_dir())
 
 
 def hold_room(root: Path) -> None:
@@ -78,8 +99,9 @@ def store_trial(root: Path, target: str, record: Any) -> str:
 
 
 def trial_path(root: Path, target: str, digest: str) -> Path:
-    """Where the record with that sha256 lies."""
-    return root / FOLDER / "trials" / _trial_name(target, digest)
+    """Where the record with that sha256 lies, or belongs."""
+    name = Path(FOLDER, "trials", _trial_name(target, digest))
+    return next((path for folder in _holders(root) if (path := folder / name).exists()), root / name)
 
 
 def store_calibration(root: Path, calibration: Calibration) -> None:
@@ -91,7 +113,8 @@ def store_calibration(root: Path, calibration: Calibration) -> None:
 def find_calibration(root: Path, host: str, target: str) -> Calibration | None:
     """The host's newest calibration, of the target if it has one; what cannot be read counts as none."""
     found = []
-    for path in (root / FOLDER / "calibrations").glob(f"*-{_host_name(host)}.json"):
+    name = f"{FOLDER}/calibrations/*-{_host_name(host)}.json"
+    for path in (path for folder in _holders(root) for path in folder.glob(name)):
         with suppress(OSError, ValueError, TypeError):
             one = Calibration(**json.loads(path.read_bytes()))
             datetime.fromisoformat(one.time)
@@ -106,40 +129,22 @@ def _host_name(host: str) -> str:
 
 def kernel(root: Path, sha256: str) -> bytes | None:
     """The archived kernel with that sha256; None when it is not there, or was changed."""
-    with suppress(OSError):
-        text = (root / FOLDER / "kernels" / f"{sha256}.py").read_bytes()
-        if hashlib.sha256(text).hexdigest() == sha256:
-            return text
+    for folder in _holders(root):
+        with suppress(OSError, ValueError):
+            text = (folder / FOLDER / "kernels" / f"{sha256}.py").read_bytes()
+            if hashlib.sha256(text).hexdigest() == sha256:
+                return text
     return None
 
 
-def root_of(path: Path) -> Path:
-    """The nearest folder above `path` that holds an archive; LogError without one."""
-    for folder in path.resolve().parents:
-        if (folder / FOLDER).is_dir():
-            return folder
-    raise LogError(f"{path}: no folder above it holds {FOLDER}; name the one that does with --root")
-
-
-def find_kernel(root: Path, row: Row, kernel_path: Path) -> bytes | None:
-    """The bytes of the row's kernel: from the archive, or from the row's git commit; None when both lack it."""
-    return kernel(root, row.kernel) or _from_git(row, kernel_path)
+def find_kernel(root: Path, sha256: str, kernel_path: Path, commits: Iterable[str]) -> bytes | None:
+    """The kernel with that sha256, from the archive or from git, `commits` first; None when both lack it."""
+    archived = kernel(root, sha256)
+    return git.kernel(kernel_path, sha256, commits) if archived is None else archived
 
 
 def _trial_name(target: str, digest: str) -> str:
     return f"{target}-{digest[:16]}.json"
-
-
-def _from_git(row: Row, kernel_path: Path) -> bytes | None:
-    git = shutil.which("git")
-    if git is None or not re.fullmatch("[0-9a-f]+", row.commit):
-        return None
-    command = [git, "-C", str(kernel_path.parent), "show", f"{row.commit}:./{kernel_path.name}"]
-    with suppress(OSError, subprocess.TimeoutExpired):
-        text = subprocess.run(command, capture_output=True, timeout=10, check=False).stdout
-        if hashlib.sha256(text).hexdigest() == row.kernel:
-            return text
-    return None
 
 
 def _store(root: Path, name: str, text: bytes) -> None:

@@ -13,7 +13,7 @@ from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.records import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pytest_lance_autoresearch.load import Target
 
@@ -51,10 +51,11 @@ def ops_per_call(target: Target, case: Case) -> float:
     return int(ops) if isinstance(ops, Integral) else float(ops)
 
 
-def smallest(target: Target, all_cases: Sequence[Case]) -> list[Case]:
+def smallest(target: Target) -> list[Case]:
     """The cases of the shape whose calls are the fewest operations."""
-    shape = min(all_cases, key=lambda case: ops_per_call(target, case)).shape_id
-    return [case for case in all_cases if case.shape_id == shape]
+    found = cases(target)
+    shape = min(found, key=lambda case: ops_per_call(target, case)).shape_id
+    return [case for case in found if case.shape_id == shape]
 
 
 def shape_id(shape: Any) -> str:

@@ -5,6 +5,7 @@ Owns what the test tree looks like and what each item runs. kernels.py itself is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Case, Layout
     from pytest_lance_autoresearch.session import Suite
 
+CONTRACT = "test_contract"
 GATE = "test_keep_gate"
 CALIBRATION = "test_calibration"
 SELFTEST = "test_selftest"
@@ -33,6 +35,7 @@ MARKERS = {
     "autoresearch_selftest": "the target against wrong kernels and honest rewrites",
 }
 _MARKER_OF = {
+    CONTRACT: "autoresearch_correctness",
     "test_correctness": "autoresearch_correctness",
     "test_properties": "autoresearch_correctness",
     "test_speed": "autoresearch_speed",
@@ -57,8 +60,10 @@ class TargetDirectory(pytest.Directory):
     def collect(self) -> Iterable[pytest.Collector]:
         if not self.suite.selects(self.layout):
             return
-        self.suite.collected.add(self.layout.name)
-        yield KernelModule.make(self, self.layout, self.suite)
+        module = KernelModule.make(self, self.layout, self.suite)
+        first = self.suite.collected.setdefault(self.layout.directory, module)
+        if first.path == module.path:  # else a link has led to the same target before
+            yield module
 
 
 class KernelModule(pytest.Module):
@@ -67,12 +72,18 @@ class KernelModule(pytest.Module):
     layout: Layout
     suite: Suite
     kernel_cases: tuple[Case, ...] = ()
+    fault: str = ""
+    """What is wrong with the target, so that it has no other item than test_contract."""
 
     @classmethod
     def make(cls, parent: TargetDirectory, layout: Layout, suite: Suite) -> KernelModule:
-        node: KernelModule = cls.from_parent(parent, path=_shown_path(layout))
+        node: KernelModule = cls.from_parent(parent, path=_shown_path(parent.path))
         node.layout, node.suite = layout, suite
         return node
+
+    def __repr__(self) -> str:
+        """With the fault, since pytest shows this where it does not find the item that was asked for."""
+        return f"<{type(self).__name__} {self.name}{self.fault and f': {self.fault}'}>"
 
     def _getobj(self) -> ModuleType:
         """The synthetic module that pytest looks into, instead of importing the file."""
@@ -80,17 +91,35 @@ class KernelModule(pytest.Module):
             target = load.load(self.layout)
             self.kernel_cases = cases_of(target)
         except AutoresearchError as fault:
-            return _module(self, 0, {"test_contract": _raising(str(fault))})
+            return self._module_at_fault(str(fault))
         except OSError as error:
-            fault_text = f"target '{self.layout.name}': {error.filename} cannot be read: {error.strerror}"
-            return _module(self, 0, {"test_contract": _raising(fault_text)})
+            return self._module_at_fault(
+                f"target '{self.layout.name}': {error.filename} cannot be read: {error.strerror}"
+            )
         self.suite.add(target, self.kernel_cases)
         return _module(self, load.definition_line(target.kernel), self._functions(target))
 
+    def _module_at_fault(self, sentence: str) -> ModuleType:
+        """A module with the one item that shows the fault; it is selected where correctness is."""
+        self.fault = sentence
+        self.extra_keyword_matches.add("test_correctness")
+
+        def test_contract() -> None:
+            raise TargetError(sentence)
+
+        return _module(self, 0, {CONTRACT: _marked(test_contract, _MARKER_OF[CONTRACT])})
+
+    def case(self, shape: Any, distribution: Any) -> Case | None:
+        """The case of a shape and a distribution, if it is one of the target's."""
+        return self._case_of.get((shape, distribution))
+
+    @functools.cached_property
+    def _case_of(self) -> dict[tuple[Any, str], Case]:
+        return {(case.shape, case.distribution): case for case in self.kernel_cases}
+
     def _functions(self, target: load.Target) -> dict[str, Callable[..., None]]:
         """The target's tests; the order is the order in which they run."""
-        by_id = {(case.shape, case.distribution): case for case in self.kernel_cases}
-        name, suite = target.name, self.suite
+        by_id, name, suite = self._case_of, target.name, self.suite
 
         def test_correctness(shape: Any, distribution: str) -> None:
             suite.check_case(name, by_id[shape, distribution])
@@ -150,7 +179,26 @@ def kernel_module(node: pytest.Item | pytest.Collector) -> KernelModule | None:
 
 
 def is_gate(item: pytest.Item) -> bool:
-    return item.name == GATE and kernel_module(item) is not None
+    return function_name(item) == GATE and kernel_module(item) is not None
+
+
+def function_name(item: pytest.Item) -> str:
+    """The item's name without parameters."""
+    return item.name.partition("[")[0]
+
+
+def own_name(item: pytest.Item) -> str:
+    """The item's name with its case alone: an option of one run, such as --count, may have added to it."""
+    case = case_of(item)
+    return f"{function_name(item)}[{case.id}]" if case else function_name(item)
+
+
+def case_of(item: pytest.Item) -> Case | None:
+    """The case that an item of a target is about."""
+    module, callspec = kernel_module(item), getattr(item, "callspec", None)
+    if module is None or callspec is None:
+        return None
+    return module.case(callspec.params.get("shape"), callspec.params.get("distribution"))
 
 
 def _module(node: KernelModule, line: int, functions: dict[str, Callable[..., None]]) -> ModuleType:
@@ -172,14 +220,7 @@ def _marked(function: Callable[..., None], marker: str) -> Callable[..., None]:
     return marked
 
 
-def _raising(sentence: str) -> Callable[[], None]:
-    def test_contract() -> None:
-        raise TargetError(sentence)
-
-    return test_contract
-
-
-def _shown_path(layout: Layout) -> Path:
+def _shown_path(directory: Path) -> Path:
     """kernels.py, or where that is missing the first file of the target that is there."""
-    names = ("kernels.py", *discover.CODE_FILES)
-    return next(layout.directory / name for name in names if (layout.directory / name).is_file())
+    names = (name for name in ("kernels.py", *discover.CODE_FILES) if (directory / name).is_file())
+    return directory / next(names, "kernels.py")

@@ -7,32 +7,43 @@ from __future__ import annotations
 
 import difflib
 import re
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import SelectionError
 from pytest_lance_autoresearch.records import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 FILES = ("inputs.py", "kernels.py", "program.md", "reference.py", "target.py")
 """The files of every target."""
 CODE_FILES = tuple(name for name in FILES if name.endswith(".py"))
+COMPLETE, UNFINISHED, NAMED = len(CODE_FILES), 2, 1
+"""How many of the code files make a directory a target: in every run, in a gate without names, and by its name."""
 DEFAULT_GLOBS = ("targets/*",)
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def discover(root: Path, globs: Sequence[str] = DEFAULT_GLOBS) -> tuple[Layout, ...]:
-    """All targets that the globs find below `root`, by name; a directory with faults is one of them."""
-    found = {path.resolve() for glob in globs for path in _matches(root, glob) if _has_code(path)}
-    layouts = sorted((inspect(path) for path in found), key=lambda layout: layout.name)
-    return tuple(_refuse_twins(layouts))
+def discover(root: Path, globs: Sequence[str] = DEFAULT_GLOBS, least: int = COMPLETE) -> tuple[Layout, ...]:
+    """The directories with `least` code files or more that the globs find below `root`, by name.
+
+    One that is reached by several paths is one target, shown where it lies or else by the first link to it.
+    """
+    layouts = _layouts(_places(root, globs, least)).values()
+    return tuple(sorted(layouts, key=lambda layout: layout.name))
 
 
 def recognise(directory: Path) -> Layout | None:
     """The target in a directory that no glob names, or None: only a complete one is taken for a target."""
-    return inspect(directory) if all((directory / name).is_file() for name in CODE_FILES) else None
+    return inspect(directory) if has_code(directory, COMPLETE) else None
+
+
+def has_code(directory: Path, least: int = NAMED) -> bool:
+    """Whether `least` code files or more are there; what cannot be read has none."""
+    return sum(_is_file(directory / name) for name in CODE_FILES) >= least
 
 
 def inspect(directory: Path) -> Layout:
@@ -40,13 +51,30 @@ def inspect(directory: Path) -> Layout:
     return Layout(directory.name, directory, tuple(_faults(directory)))
 
 
-def select(layouts: Sequence[Layout], names: Iterable[str], root: Path) -> tuple[Layout, ...]:
-    """The targets called `names`, in that order; a wrong name raises SelectionError with the nearest one."""
-    by_name = {layout.name: layout for layout in layouts}
+def refuse_twins(layout: Layout, others: Iterable[Layout]) -> Layout:
+    """The layout, with a fault when another directory holds a target of its name."""
+    places = {str(one.directory) for one in (layout, *others) if one.name == layout.name}
+    if len(places) == 1:
+        return layout
+    fault = f"target '{layout.name}': found in {', '.join(sorted(places))}; expected one directory of that name"
+    return replace(layout, faults=(*layout.faults, fault))
+
+
+def select(names: Iterable[str], root: Path, globs: Sequence[str] = DEFAULT_GLOBS) -> tuple[Layout, ...]:
+    """The targets called `names`, in that order; a wrong name raises SelectionError with the nearest one.
+
+    A link's name is as good as its target's, and whoever gives a name is told what the target lacks.
+    """
+    by_name: dict[str, Layout] = {}
+    for least in (NAMED, COMPLETE):
+        places = _places(root, globs, least)
+        layouts = _layouts(places)
+        by_name |= {path.name: layouts[place] for path, place in places.items()}
     for name in names:
         if name not in by_name:
-            raise SelectionError(_no_such_target(name, sorted(by_name), root))
-    return tuple(by_name[name] for name in dict.fromkeys(names))
+            known = [layout.name for layout in discover(root, globs, UNFINISHED)]
+            raise SelectionError(_no_such_target(name, known, root))
+    return tuple({by_name[name].directory: by_name[name] for name in names}.values())
 
 
 def is_judged_by_default(layout: Layout) -> bool:
@@ -54,17 +82,45 @@ def is_judged_by_default(layout: Layout) -> bool:
     return not layout.name.startswith("_")
 
 
-def _matches(root: Path, glob: str) -> list[Path]:
+def _places(root: Path, globs: Iterable[str], least: int) -> dict[Path, Path]:
+    """The directories that the globs find, as they are seen from `root`, each with the place where it lies.
+
+    Those that are reached through a link below the root come last.
+    """
+    top = root.resolve()
+    found = {path: path.resolve() for glob in globs for path in _matches(top, glob) if has_code(path, least)}
+    ordered = sorted(found.items(), key=lambda item: (item[0] != item[1], item[0]))
+    return {root / path.relative_to(top) if path.is_relative_to(top) else path: place for path, place in ordered}
+
+
+def _matches(top: Path, glob: str) -> list[Path]:
+    """What the pattern finds; a directory that cannot be read holds nothing."""
+    found: list[Path] = []
     try:
-        return list(root.glob(glob))
+        with suppress(OSError):
+            for path in top.glob(glob):
+                found.append(path.resolve() if ".." in path.parts else path)
     except (NotImplementedError, ValueError):
         raise SelectionError(
             f"autoresearch_targets: '{glob}' is no pattern below the root; expected one such as targets/*"
         ) from None
+    return found
 
 
-def _has_code(directory: Path) -> bool:
-    return directory.is_dir() and any((directory / name).is_file() for name in CODE_FILES)
+def _layouts(places: Mapping[Path, Path]) -> dict[Path, Layout]:
+    """By the place where they lie, each as its first path shows it."""
+    shown: dict[Path, Path] = {}
+    for path, place in places.items():
+        shown.setdefault(place, path)
+    layouts = {place: inspect(path) for place, path in shown.items()}
+    return {place: refuse_twins(layout, layouts.values()) for place, layout in layouts.items()}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _faults(directory: Path) -> Iterable[str]:
@@ -74,7 +130,7 @@ def _faults(directory: Path) -> Iterable[str]:
             f"target '{name}': the directory's name has characters that test ids cannot carry; "
             f"expected only letters, digits, '_' and '-'"
         )
-    missing = [file for file in FILES if not (directory / file).is_file()]
+    missing = [file for file in FILES if not _is_file(directory / file)]
     if missing:
         yield f"target '{name}': missing {', '.join(missing)}; expected {', '.join(FILES)}"
     extra = sorted(path.name for path in directory.glob("*.py") if path.name not in CODE_FILES)
@@ -83,17 +139,6 @@ def _faults(directory: Path) -> Iterable[str]:
             f"target '{name}': unexpected {', '.join(extra)}; a target's Python files are exactly "
             f"{', '.join(CODE_FILES)}, so that nothing else can change what is measured"
         )
-
-
-def _refuse_twins(layouts: Sequence[Layout]) -> Iterable[Layout]:
-    for layout in layouts:
-        twins = [other for other in layouts if other.name == layout.name and other is not layout]
-        if not twins:
-            yield layout
-            continue
-        places = ", ".join(sorted(str(twin.directory) for twin in [layout, *twins]))
-        fault = f"target '{layout.name}': found in {places}; expected one directory of that name"
-        yield Layout(layout.name, layout.directory, (*layout.faults, fault))
 
 
 def _no_such_target(name: str, known: Sequence[str], root: Path) -> str:

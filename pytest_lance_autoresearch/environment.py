@@ -1,6 +1,6 @@
-"""Facts about this machine and checkout, and the placing of processes on its cores.
+"""Facts about this machine, and the placing of processes on its cores.
 
-Owns what is asked of the operating system and of git. Where a system lacks something, `missing` says so in one
+Owns what is asked of the operating system. Where a system lacks something, `missing` says so in one
 line; nothing here raises for that.
 """
 
@@ -9,11 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,18 +27,6 @@ def host() -> str:
     return f"{platform.node() or 'unknown'} ({_processor()})"
 
 
-def commit(directory: Path) -> str:
-    """The git commit of the checkout that holds `directory`; '' without git or without a checkout."""
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    command = [git, "-C", str(directory), "rev-parse", "--short=12", "HEAD"]
-    with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-    return ""
-
-
 def versions() -> dict[str, str]:
     """What a measurement depends on besides the target's files."""
     packages = ("pytest-lance-autoresearch", "numpy", "numba", "llvmlite")
@@ -52,15 +38,15 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def timing_lock(on_wait: Callable[[], None]) -> Iterator[None]:
-    """Held while one trial measures; a second trial of this user on this machine waits, after `on_wait()`."""
+def timing_lock(waiting: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[None]:
+    """Held while one trial measures; a second trial of this user on this machine waits, inside `waiting()`."""
     path = Path(tempfile.gettempdir()) / f"pytest-lance-autoresearch-{os.getuid()}.lock"
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with waiting():
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -10,7 +10,12 @@ from pytest_lance_autoresearch.records import Status
 
 
 class AutoresearchError(Exception):
-    """A fault with a sentence for the user; never a bug of the plugin itself."""
+    """A fault with a sentence for the user; never a bug of the plugin itself.
+
+    `seed` is the secret seed of the inputs that showed it; None for published inputs, and where none play a part.
+    """
+
+    seed: int | None = None
 
 
 class SelectionError(AutoresearchError):
@@ -36,7 +41,7 @@ class MemoryLacking(AutoresearchError):
 class KernelFailure(AutoresearchError):
     """The kernel did something that no correct kernel does.
 
-    `status` is the trial's end in the log; `seed` is the secret seed that showed it, None for published inputs.
+    `status` is the trial's end in the log.
     """
 
     status = Status.INCORRECT

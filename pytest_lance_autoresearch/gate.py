@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import archive, environment, load, log, report, wording
+from pytest_lance_autoresearch import archive, environment, git, load, log, report, wording
 from pytest_lance_autoresearch.errors import LogError, Overtaken
 from pytest_lance_autoresearch.records import Status
 
@@ -31,10 +31,15 @@ class Gate:
     """
 
     root: Path
+    """The folder that holds the log's archive."""
     log_path: Path
     row: log.Row | None = None
     baseline: Source | None = None
     invalid: str = ""
+    unlogged: str = ""
+    """Why there can be no verdict, and no row about it either."""
+    note: str = ""
+    """What a reader of a first baseline should know."""
     newest: int | None = None
     """The trial that was the target's baseline when the gate was opened, even where it is not judged against."""
 
@@ -46,18 +51,38 @@ class Gate:
         return report.identical_reason(self.row.trial, self.baseline.sha256, same_bytes=same_bytes)
 
 
-def open_gate(target: Target, root: Path, log_path: Path, *, rebaseline: bool) -> Gate:
-    """Find the baseline of a target; LogError when the log cannot be read."""
-    row = log.baseline(log.read(log_path), target.name)
+def open_gate(
+    target: Target, root: Path, log_path: Path, *, rebaseline: bool = False, require_baseline: bool = False
+) -> Gate:
+    """Find the baseline of a target; `root` is the session's."""
+    root = archive.home(log_path, root)
+    try:
+        rows = log.read(log_path)
+    except LogError as error:
+        return Gate(root, log_path, unlogged=report.log_unusable(str(error)))
+    if fault := log.unwritable(log_path):
+        return Gate(root, log_path, unlogged=report.log_unusable(fault))
+    row = log.baseline(rows, target.name)
+    if row is None and require_baseline:
+        return Gate(root, log_path, unlogged=report.baseline_missing(log_path, target.name))
     if row is None or rebaseline:
-        return Gate(root, log_path, newest=row.trial if row else None)
+        note = report.renamed(_other_names(rows, target)) if row is None else ""
+        return Gate(root, log_path, note=note, newest=row.trial if row else None)
     if row.harness != target.fingerprint:
         changed = _changed_files(row.harness, target.fingerprint)
         return Gate(root, log_path, row, invalid=report.harness_changed(changed, row.trial), newest=row.trial)
-    text = archive.find_kernel(root, row, target.layout.kernel_path)
+    text = archive.find_kernel(root, row.kernel, target.layout.kernel_path, [row.commit])
     if text is None:
-        return Gate(root, log_path, row, invalid=report.baseline_lost(row.trial, row.kernel), newest=row.trial)
+        lost = report.baseline_lost(row.trial, row.kernel, git.searched(target.layout.directory))
+        return Gate(root, log_path, row, invalid=lost, newest=row.trial)
     return Gate(root, log_path, row, load.make_source(text, target.layout.kernel_path), newest=row.trial)
+
+
+def _other_names(rows: Sequence[log.Row], target: Target) -> tuple[str, ...]:
+    """The targets of the log whose files are this one's: it was renamed, or copied."""
+    if any(row.target == target.name for row in rows):
+        return ()
+    return tuple(sorted({row.target for row in rows if row.harness == target.fingerprint}))
 
 
 def write(gate: Gate, target: Target, outcome: Outcome, evidence: dict[str, Any], description: str) -> Outcome:
@@ -127,7 +152,7 @@ def _row(outcome: Outcome, target: Target, kernel: str, record: str, description
         windows=str(outcome.windows),
         seconds=f"{outcome.seconds:.1f}",
         kernel=kernel,
-        commit=environment.commit(target.layout.directory),
+        commit=git.commit(target.layout.kernel_path, target.kernel.sha256),
         harness=target.fingerprint,
         host=environment.host(),
         description=description or outcome.reason,

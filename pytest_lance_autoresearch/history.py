@@ -42,21 +42,33 @@ def summaries(rows: Sequence[log.Row]) -> list[Summary]:
     return [_summary(target, [row for row in rows if row.target == target]) for target in targets]
 
 
-def faults(rows: Sequence[log.Row], root: Path) -> Iterator[str]:
-    """Every way in which the log and its archive do not hold together, one sentence each."""
+@dataclass(frozen=True)
+class Checked:
+    """What the check of one row found."""
+
+    faults: tuple[str, ...]
+    """Every way in which the row and its archive do not hold together, one sentence each."""
+    is_judged_again: bool
+    """Whether its verdict was computed again from raw windows."""
+
+
+def check(rows: Sequence[log.Row], root: Path) -> Iterator[Checked]:
+    """Whether each row follows from the one before it, and is what the archive says."""
     for before, row in zip((None, *rows), rows, strict=False):
-        yield from _chain_faults(before, row)
+        faults, is_judged_again = list(_chain_faults(before, row)), False
         if archive.kernel(root, row.kernel) is None:
-            yield f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
+            faults.append(
+                f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
+            )
         try:
             record = record_of(root, row)
+            faults += _record_faults(row, record)
+            if is_measured(row):
+                faults += _verdict_faults(row, judged_again(record, row, rules_of(record, row)))
+                is_judged_again = True
         except LogError as fault:
-            yield str(fault)
-            continue
-        try:
-            yield from _record_faults(row, record)
-        except LogError as fault:
-            yield f"trial {row.trial}: {fault}"
+            faults.append(str(fault))
+        yield Checked(tuple(faults), is_judged_again)
 
 
 def record_of(root: Path, row: log.Row) -> dict[str, Any]:
@@ -66,6 +78,8 @@ def record_of(root: Path, row: log.Row) -> dict[str, Any]:
         text = path.read_bytes()
     except OSError as error:
         raise LogError(f"trial {row.trial}: its record {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in a foreign row
+        raise LogError(f"trial {row.trial}: its record {path} cannot be read: {error}") from error
     if hashlib.sha256(text).hexdigest() != row.record:
         raise LogError(f"trial {row.trial}: its record {path} was changed; its sha256 is not the row's")
     found: dict[str, Any] = json.loads(text)
@@ -77,12 +91,12 @@ def is_measured(row: log.Row) -> bool:
     return row.speedup != ""
 
 
-def rules_of(record: dict[str, Any]) -> Rules:
+def rules_of(record: dict[str, Any], row: log.Row) -> Rules:
     """The thresholds that the trial was judged by; LogError when another version had others."""
     if set(record["rules"]) != {field.name for field in fields(Rules)}:
         raise LogError(
-            f"a trial of target '{record['target']}' was judged by another version of this plugin, with other "
-            f"thresholds; use that version ({record['versions'].get('pytest-lance-autoresearch', 'unknown')})"
+            f"trial {row.trial} was judged by another version of this plugin, with other thresholds; "
+            f"use that version ({record['versions'].get('pytest-lance-autoresearch', 'unknown')})"
         )
     return Rules(**record["rules"])
 
@@ -93,13 +107,17 @@ def judged_again(record: dict[str, Any], row: log.Row, rules: Rules) -> Judgemen
     Only the windows that were measured can be judged: under stricter rules the result may be that more would
     have been needed.
     """
+    if not record["pairs"]:
+        raise LogError(
+            f"trial {row.trial}: says speedup {row.speedup}, its record holds no windows of a baseline beside it"
+        )
     evidence = judge.Evidence(
         [_pair(pair) for pair in record["pairs"]],
         record["overhead_ns"],
         record["baseline_code_size"],
         record["candidate_code_size"],
         record["looks"],
-        float(row.seconds) if row.status == Status.INCONCLUSIVE else 0.0,
+        float(row.seconds or 0) if row.status == Status.INCONCLUSIVE else 0.0,
     )
     return judge.look(evidence, rules)
 
@@ -122,9 +140,11 @@ def _summary(target: str, rows: Sequence[log.Row]) -> Summary:
     keeps = [row for row in rows if row.status == Status.KEEP]
     claimed = 1.0
     for row in rows[last_baseline + 1 :]:
-        claimed *= float(row.speedup) if row.status == Status.KEEP else 1.0
+        claimed *= float(row.speedup or 1) if row.status == Status.KEEP else 1.0
     widths = [
-        (float(row.ci_high) - float(row.ci_low)) / 2 / float(row.speedup) for row in rows if is_measured(row)
+        (float(row.ci_high) - float(row.ci_low)) / 2 / float(row.speedup)
+        for row in rows
+        if is_measured(row) and float(row.speedup) > 0
     ]
     return Summary(
         target,
@@ -150,9 +170,9 @@ def _chain_faults(before: log.Row | None, row: log.Row) -> Iterator[str]:
 def _record_faults(row: log.Row, record: dict[str, Any]) -> Iterator[str]:
     if (record["status"], record["candidate"], record["harness"]) != (row.status, row.kernel, row.harness):
         yield f"trial {row.trial}: status, kernel or harness of the row is not that of its record"
-    if not is_measured(row):
-        return
-    judgement = judged_again(record, row, rules_of(record))
+
+
+def _verdict_faults(row: log.Row, judgement: Judgement) -> Iterator[str]:
     assert judgement.speedup is not None
     if judgement.kind.value != row.status:
         yield f"trial {row.trial}: says '{row.status}', its windows say '{judgement.kind}' ({judgement.cause})"

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.records import Judgement, Kind
-from pytest_lance_autoresearch.wording import change, many, speedup, time, times
+from pytest_lance_autoresearch.wording import change, many, printable, speedup, time, times
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.history import Summary
     from pytest_lance_autoresearch.log import Row
     from pytest_lance_autoresearch.replay import Replayed
 
-DESCRIPTION_WIDTH = 60
+CELL_WIDTH = 60
 
 
 def log_table(rows: Sequence[Row]) -> list[str]:
@@ -30,12 +30,17 @@ def log_table(rows: Sequence[Row]) -> list[str]:
             row.status,
             change(float(row.speedup)) if row.speedup else "",
             f"{time(float(row.geomean_ns))}/{row.unit}" if row.geomean_ns else "",
-            row.description if len(row.description) <= DESCRIPTION_WIDTH else f"{row.description[:57]}...",
+            row.description,
         )
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in (head, *body)]
+    lines = [head, *(tuple(map(_short, map(printable, line))) for line in body)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
+def _short(cell: str) -> str:
+    return cell if len(cell) <= CELL_WIDTH else f"{cell[: CELL_WIDTH - 3]}..."
 
 
 def summary_line(summary: Summary) -> str:
@@ -49,10 +54,10 @@ def summary_line(summary: Summary) -> str:
     )
 
 
-def verified(rows: int, measured: int, faults: int) -> str:
+def verified(rows: int, judged_again: int, faults: int) -> str:
     """The end of a check of a log."""
     found = "no fault" if faults == 0 else many(faults, "fault")
-    return f"{found}: {many(rows, 'row')}, {many(measured, 'verdict')} computed again from raw windows"
+    return f"{found}: {many(rows, 'row')}, {many(judged_again, 'verdict')} computed again from raw windows"
 
 
 def rejudged(trial: int, target: str, status: str, judgement: Judgement) -> str:
@@ -71,11 +76,19 @@ def replayed(found: Replayed) -> str:
     return f"{claimed}, measured {times(found.measured)}: {word}"
 
 
-def audited(total: int, faults: int) -> str:
-    if total == 0:
+def audited(found: Sequence[Replayed]) -> str:
+    """The end of an audit; a claim that could not be measured is neither replicated nor refuted."""
+    if not found:
         return "nothing was kept since the baseline; there is nothing to measure again"
-    found = "all replicate" if faults == 0 else f"{faults} {'does' if faults == 1 else 'do'} not replicate"
-    return f"{found}: {many(total, 'claim')} measured again"
+    measured = [one.replicates for one in found if one.measured is not None]
+    refuted, missed = measured.count(False), len(found) - len(measured)
+    if refuted:
+        end = f"{refuted} {'does' if refuted == 1 else 'do'} not replicate"
+    elif missed:
+        end = "all that were measured replicate" if measured else "nothing could be measured"
+    else:
+        end = "all replicate"
+    return f"{end}: {many(len(measured), 'claim')} measured again{f', {missed} could not be' if missed else ''}"
 
 
 def rejudged_total(changes: int) -> str:

@@ -97,6 +97,7 @@ _VALUED = (
 _SWITCHES = (
     _Option("in-process", "run the kernel in pytest's own process, for a debugger: correctness only"),
     _Option("rebaseline", "record the present kernel and target files as a new baseline"),
+    _Option("require-baseline", "with the gate: without a baseline there is no verdict, and none is recorded"),
     _Option("selftest", "find out whether the targets catch wrong kernels and accept honest rewrites"),
     _Option("calibrate", "find out what this host can tell apart: the kernel against itself, and slowed down"),
 )
@@ -117,6 +118,7 @@ class Options:
     timeout_s: float
     in_process: bool
     rebaseline: bool
+    require_baseline: bool
     calibrate: bool
     selftest: bool
     rules: Rules
@@ -134,7 +136,8 @@ class Options:
         names = [name.strip() for text in config.getoption("autoresearch") or () for name in text.split(",")]
         baseline = config.getoption("autoresearch_baseline")
         gate = config.getoption("autoresearch_keep_gate")
-        _refuse_contradictions(gate, baseline, switches, names=bool(names))
+        json = config.getoption("autoresearch_json")
+        _refuse_contradictions(gate, baseline, json, switches, names=bool(names))
         return cls(
             names=tuple(name for name in names if name),
             gate=gate,
@@ -146,6 +149,7 @@ class Options:
             timeout_s=values["timeout"],
             in_process=switches["in-process"],
             rebaseline=switches["rebaseline"],
+            require_baseline=switches["require-baseline"],
             calibrate=switches["calibrate"],
             selftest=switches["selftest"],
             rules=Rules(
@@ -205,7 +209,9 @@ def _switch(config: pytest.Config, option: _Option) -> bool:
     return bool(config.getoption(option.ini) or config.getini(option.ini))
 
 
-def _refuse_contradictions(gate: bool, baseline: str | None, switches: dict[str, bool], *, names: bool) -> None:
+def _refuse_contradictions(
+    gate: bool, baseline: str | None, json: str | None, switches: dict[str, bool], *, names: bool
+) -> None:
     if switches["calibrate"] and (gate or not names):
         raise pytest.UsageError(
             "--autoresearch-calibrate is a run of its own; "
@@ -218,10 +224,18 @@ def _refuse_contradictions(gate: bool, baseline: str | None, switches: dict[str,
         )
     if switches["calibrate"] and switches["in-process"]:
         raise pytest.UsageError("--autoresearch-calibrate measures, --autoresearch-in-process cannot; remove one")
+    if json and (switches["selftest"] or not (names or gate)):
+        raise pytest.UsageError(
+            "--autoresearch-json writes what trials came to; name their targets with --autoresearch=NAME"
+        )
     if baseline and not gate:
         raise pytest.UsageError("--baseline names the log of a verdict; add --keep-gate")
     if switches["rebaseline"] and not gate:
         raise pytest.UsageError("--autoresearch-rebaseline records a row in the log; add --keep-gate")
+    if switches["rebaseline"] and switches["require-baseline"]:
+        raise pytest.UsageError(
+            "--autoresearch-rebaseline records a baseline, --autoresearch-require-baseline forbids it; remove one"
+        )
     if switches["in-process"] and gate:
         raise pytest.UsageError(
             "--autoresearch-in-process is for debugging and never gives a verdict; remove --keep-gate"

@@ -1,23 +1,25 @@
 """The pytest plugin: hooks only.
 
-Owns when things happen in a session. What happens is `session`'s and `collect`'s. Importing this module costs
-next to nothing, and in a project without targets nothing else of the package is imported but those two.
+Owns when things happen in a session. What happens is `session`'s and `collect`'s, where it happens is `root`'s.
+Importing this module costs next to nothing, and in a project without targets nothing else of the package is
+imported but those three.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lance_autoresearch import collect, options
+from pytest_lance_autoresearch import collect, interrupt, options, root
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect, TargetError
 from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 from pytest_lance_autoresearch.session import Suite
@@ -26,14 +28,23 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Progress
 
 SUITE = pytest.StashKey[Suite]()
-EXPLAINED = pytest.StashKey[bool]()
-"""Set on an item whose failure its trial knows."""
+EXPLAINED = pytest.StashKey[str]()
+"""The phase of an item, 'call' or 'teardown', whose failure its trial knows."""
+_SHARES = "autoresearch_shares"
+"""Where xdist's workers put what they tell."""
+_INTERRUPTS = "autoresearch-interrupts"
 _ERASE = "\x1b[K"
 """Erases from the cursor to the end of the line."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     options.declare(parser)
+    pluginmanager.register(Interrupts(), _INTERRUPTS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
+    return root.restarted(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,12 +55,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(live_line, "autoresearch-live-line")
     suite = Suite(
         chosen,
-        _root(config),
-        benchmarks=config.pluginmanager.hasplugin("benchmark") and not config.getoption("codspeed", False),
+        root.of(config),
+        benchmarks=_has_benchmarks(config, chosen),
         distributed=_is_distributed(config),
         watch=live_line,
     )
     config.stash[SUITE] = suite
+    config.pluginmanager.register(FailureCount(suite), "autoresearch-failure-count")
     given = config.args_source is pytest.Config.ArgsSource.ARGS
     if chosen.selects and not given:
         config.args = [str(layout.directory) for layout in suite.selected]
@@ -69,6 +81,13 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     return collect.TargetDirectory.make(parent, path, layout, suite) if layout else None
 
 
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """A fault is told even where the item that shows it was deselected; a run by name is refused later."""
+    suite = config.stash[SUITE]
+    is_refused = suite.options.selects and not config.option.collectonly
+    return [] if is_refused else _unshown_faults(suite, items)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = collect.kernel_module(metafunc.definition)
     if module is not None:
@@ -76,16 +95,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each verdict comes right after the last item that it rests on, in whatever order the items are."""
-    gates = {collect.kernel_module(item): item for item in items if collect.is_gate(item)}
+    config.stash[SUITE].expect(items)
+    gates: dict[collect.KernelModule | None, list[pytest.Item]] = {}
+    for item in filter(collect.is_gate, items):
+        gates.setdefault(collect.kernel_module(item), []).append(item)
     if not gates:
         return
     ordered: list[pytest.Item] = []
     for item in reversed([item for item in items if not collect.is_gate(item)]):
-        gate = gates.pop(collect.kernel_module(item), None)
-        ordered += [gate, item] if gate else [item]
-    items[:] = [*reversed(ordered), *gates.values()]
+        ordered += [*reversed(gates.pop(collect.kernel_module(item), [])), item]
+    items[:] = [*reversed(ordered), *itertools.chain(*gates.values())]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -97,8 +118,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         return
     if suite.options.gate and suite.distributed:
         raise pytest.UsageError("--keep-gate: timing needs one process; add -n0")
-    if suite.options.gate and not suite.benchmarks:
-        raise pytest.UsageError("--keep-gate: needs pytest-benchmark; remove -p no:benchmark")
+    if suite.options.gate and config.getoption("benchmark_only", False):
+        raise pytest.UsageError("--keep-gate: --benchmark-only leaves the correctness items out; remove it")
     if suite.options.gate and (fault := suite.unwritable()):
         raise pytest.UsageError(f"--keep-gate: {fault}")
     if not suite.distributed:
@@ -114,11 +135,34 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     except AutoresearchError as fault:
         sentence = _sentence(pyfuncitem, fault)
-    pyfuncitem.stash[EXPLAINED] = True
+    pyfuncitem.stash[EXPLAINED] = "call"
     pytest.fail(sentence, pytrace=False)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """What no later item needs is given back.
+
+    The row of a trial is written when its gate's item has been taken down, and nothing around it can fail.
+    """
+    try:
+        result = yield
+    finally:
+        item.config.stash[SUITE].done(item)
+    module = collect.kernel_module(item)
+    if module is None or not collect.is_gate(item):
+        return result
+    interrupt.obey()
+    try:
+        item.config.stash[SUITE].log(module.layout.name, item)
+        return result
+    except AutoresearchError as fault:
+        sentence = str(fault)
+    item.stash[EXPLAINED] = "teardown"
+    pytest.fail(sentence, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -127,8 +171,7 @@ def pytest_runtest_makereport(
     if not report.failed or call.excinfo is None:
         return report
     module = collect.kernel_module(item)
-    is_explained = collect.is_gate(item) or (report.when == "call" and item.stash.get(EXPLAINED, False))
-    if module is not None and not is_explained:
+    if module is not None and item.stash.get(EXPLAINED, "") != report.when:
         cause = call.excinfo.exconly(tryshort=True).splitlines()[0]
         item.config.stash[SUITE].fail(module.layout.name, f"{item.name} failed in its {report.when}: {cause}")
     return report
@@ -148,26 +191,95 @@ def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -
 def pytest_sessionfinish(
     session: pytest.Session, exitstatus: int | pytest.ExitCode
 ) -> Generator[None, object, object]:
-    """Conclude the trials, set the exit status, and print the blocks after everything else."""
+    """Conclude the trials, set the exit status, and print the blocks after everything else.
+
+    An interrupt that comes in the meantime, or came and was lost, ends the session as any other does.
+    """
     suite = session.config.stash.get(SUITE, None)
-    if suite is None or hasattr(session.config, "workerinput") or session.config.option.collectonly:
+    if suite is None or session.config.option.collectonly:
+        return (yield)
+    if hasattr(session.config, "workerinput"):
+        session.config.workeroutput[_SHARES] = suite.told()  # type: ignore[attr-defined]  # made by xdist
         return (yield)
     broken_off = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    outcomes, faults = suite.outcomes(broken_off=broken_off)
+    try:
+        interrupt.obey()
+        outcomes, faults = suite.outcomes(session.testsfailed, broken_off=broken_off)
+    except KeyboardInterrupt:
+        broken_off, session.exitstatus = True, pytest.ExitCode.INTERRUPTED
+        outcomes, faults = suite.outcomes(session.testsfailed, broken_off=True)
     if suite.options.gate and not broken_off:
         _set_status(session, suite, outcomes)
     try:
         return (yield)
     finally:
-        if outcomes or faults:
-            _print_end(session.config, outcomes, faults)
+        _print_end(session.config, outcomes, faults)
         suite.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """An xdist worker has ended; one that crashed told nothing."""
+    node.config.stash[SUITE].shares += getattr(node, "workeroutput", {}).get(_SHARES, [])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     suite = config.stash.get(SUITE, None)
     if suite is not None:
         suite.close()
+
+
+class Interrupts:
+    """No item of a target begins or ends after an interrupt, and no session that had one ends as if it had not.
+
+    What others' tests do with an interrupt is theirs.
+    """
+
+    def __init__(self) -> None:
+        self._watch = interrupt.Watch()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> None:
+        self._watch.start()
+        early_config.add_cleanup(self._watch.stop)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self) -> Generator[None, object, object]:
+        code: object = pytest.ExitCode.INTERRUPTED
+        try:
+            code = yield
+        except (Exception, KeyboardInterrupt):
+            if not self._watch.came:
+                raise  # else pytest may have failed to show where the interrupt came, or got another one meanwhile
+        finally:
+            self._watch.stop()
+        return pytest.ExitCode.INTERRUPTED if self._watch.came else code
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if not session.config.stash[SUITE].own_items:
+            self._watch.stop()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        if collect.kernel_module(item) is not None:
+            interrupt.obey()
+            result = yield
+            interrupt.obey()
+            return result
+        with self._watch.suspended():
+            return (yield)
+
+
+class FailureCount:
+    """Counts the failures that the session counts too, of targets' items only."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._suite = suite
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not hasattr(report, "wasxfail") and report.nodeid in self._suite.own_items:
+            self._suite.own_failures += 1
 
 
 class LiveLine:
@@ -199,28 +311,37 @@ class LiveLine:
             self._is_shown = False
 
     def _on_terminal(self) -> bool:
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        reporter = _reporter(self._config)
         return reporter is not None and reporter.isatty and os.environ.get("TERM") != "dumb"
 
     def _write(self, text: str) -> None:
         """To the terminal itself: the terminal writer would count it as progress."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture else nullcontext():
-            self._config.get_terminal_writer().flush()
+            if _reporter(self._config) is not None:
+                self._config.get_terminal_writer().flush()
             sys.stdout.write(text)
             sys.stdout.flush()
 
 
-def _root(config: pytest.Config) -> Path:
-    """Where the targets are looked for: the ini file's folder, else what was named, else where pytest was started.
+def _reporter(config: pytest.Config) -> Any:
+    """pytest's own voice; None under `-p no:terminal`."""
+    return config.pluginmanager.getplugin("terminalreporter")
 
-    Without an ini file pytest takes the value of an option such as `--baseline FILE` for a path to be tested
-    and moves its rootdir there, so that is not asked.
+
+def _has_benchmarks(config: pytest.Config, chosen: options.Options) -> bool:
+    """Whether speed items are rows of pytest-benchmark.
+
+    Not where pytest-codspeed takes its place, and not where `--benchmark-skip` would take items away that were
+    asked for.
     """
-    if config.inipath is not None:
-        return config.inipath.parent
-    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.getoption("rootdir", None)
-    return config.rootpath if named else config.invocation_params.dir
+    plugins = config.pluginmanager
+    is_there = any(plugins.hasplugin(name) for name in ("benchmark", "pytest_benchmark.plugin"))
+    is_replaced = config.getoption("codspeed", False) or (
+        "CODSPEED_ENV" in os.environ and any(map(plugins.hasplugin, ("codspeed", "pytest_codspeed.plugin")))
+    )
+    is_skipped = chosen.selects and config.getoption("benchmark_skip", False)
+    return is_there and not is_replaced and not is_skipped
 
 
 def _is_distributed(config: pytest.Config) -> bool:
@@ -228,32 +349,60 @@ def _is_distributed(config: pytest.Config) -> bool:
 
 
 def _refuse_missing(session: pytest.Session, suite: Suite) -> None:
-    missing = [layout.name for layout in suite.selected if layout.name not in suite.collected]
+    """Refuse a run in which a target that was asked for would not be heard of."""
+    missing = [layout.name for layout in suite.selected if layout.directory not in suite.collected]
     if missing:
         names = ", ".join(f"'{name}'" for name in missing)
-        raise pytest.UsageError(
-            f"no item of {names} was collected from {' '.join(session.config.args)}; "
-            f"leave the paths away, or add the target's directory to them"
+        paths = " ".join(session.config.args)
+        given = session.config.args_source is pytest.Config.ArgsSource.ARGS
+        advice = (
+            "leave the paths away, or add the target's directory to them"
+            if given
+            else "remove what leaves it out, an option such as --ignore or a conftest.py"
         )
+        raise pytest.UsageError(f"no item of {names} was collected from {paths}; {advice}")
+    if suite.selected and (faults := _unshown_faults(suite, session.items)):
+        raise pytest.UsageError(*faults)
+
+
+def _unshown_faults(suite: Suite, items: Sequence[pytest.Item]) -> list[str]:
+    """The faults of targets whose only item was deselected."""
+    shown = {collect.kernel_module(item) for item in items}
+    return [module.fault for module in suite.collected.values() if module.fault and module not in shown]
 
 
 def _sentence(item: pytest.Item, fault: AutoresearchError) -> str:
     lines = [str(fault)]
-    seed = getattr(fault, "seed", None)
-    if not collect.is_gate(item) and not isinstance(fault, TargetError):
-        again = _command(item)
+    is_of_the_files = isinstance(fault, TargetError) and fault.seed is None
+    if not collect.is_gate(item) and not is_of_the_files:
         if isinstance(fault, KernelIncorrect):
-            lines.append(f"seed: {'published' if seed is None else seed}")
-        lines.append(f"run again: {again}{'' if seed is None else f' --autoresearch-seed={seed}'}")
+            lines.append(f"seed: {'published' if fault.seed is None else fault.seed}")
+        lines.append(f"run again: {_command(item, fault.seed)}")
     return "\n".join(lines)
 
 
-def _command(item: pytest.Item) -> str:
-    """What runs just this item again; a calibration is an item only where it was asked for."""
-    module = collect.kernel_module(item)
-    if module is not None and item.name == collect.CALIBRATION:
-        return f"pytest --autoresearch={module.layout.name} --autoresearch-calibrate"
-    return f"pytest {shlex.quote(item.nodeid)}"
+def _command(item: pytest.Item, seed: int | None) -> str:
+    """What runs just this item again, as it was run, from where pytest was started."""
+    module, config = collect.kernel_module(item), item.config
+    assert module is not None
+    path = os.path.relpath(module.path, config.invocation_params.dir)
+    words = ["pytest", f"{path}::{collect.own_name(item)}"]
+    chosen = config.stash[SUITE].options
+    if chosen.selects:
+        words.append(f"--autoresearch={module.layout.name}")
+    if collect.function_name(item) == collect.CALIBRATION:
+        words.append("--autoresearch-calibrate")
+    if chosen.in_process:
+        words.append("--autoresearch-in-process")
+    values = {
+        "--autoresearch-timeout": [config.getoption("autoresearch_timeout")],
+        "--config-file": [config.option.inifilename],
+        "--rootdir": [config.option.rootdir],
+        "--override-ini": config.option.override_ini or [],
+        "--autoresearch-seed": [seed],
+    }
+    words += [f"{name}={value}" for name, given in values.items() for value in given if value is not None]
+    return shlex.join(words)
 
 
 def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) -> None:
@@ -269,14 +418,15 @@ def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) 
 def _print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str]) -> None:
     from pytest_lance_autoresearch import report
 
-    reporter = config.pluginmanager.getplugin("terminalreporter")
+    reporter = _reporter(config)
     write = reporter.write_line if reporter else lambda line, **_: print(line, file=sys.stdout)  # noqa: T201
     for outcome in outcomes:
         for line in report.block(outcome):
             write(line, **_colour(line))
     path = config.stash[SUITE].options.json
-    if path is not None and outcomes:
-        faults += _write_json(path, [report.as_json(outcome) for outcome in outcomes])
+    if path is not None:
+        told = [*config.stash[SUITE].contract_faults(), *faults]
+        faults += _write_json(path, [report.as_json(outcome) for outcome in outcomes], told)
     for fault in faults:
         write(f"ERROR: {fault}", red=True)
 
@@ -289,10 +439,10 @@ def _colour(line: str) -> dict[str, bool]:
     return {"green" if good else "yellow" if value in ("none", "inconclusive") else "red": True, "bold": True}
 
 
-def _write_json(path: Path, blocks: list[dict[str, object]]) -> list[str]:
+def _write_json(path: Path, blocks: list[dict[str, object]], faults: list[str]) -> list[str]:
     """The sentence about why it could not be written, if it could not."""
     try:
-        path.write_text(json.dumps({"trials": blocks}, indent=2, allow_nan=False) + "\n")
+        path.write_text(json.dumps({"trials": blocks, "faults": faults}, indent=2, allow_nan=False) + "\n")
     except OSError as error:
         return [f"--autoresearch-json={path}: cannot be written: {error.strerror}"]
     return []

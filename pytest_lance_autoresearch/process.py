@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from pytest_lance_autoresearch import sandbox, wire, worker
+from pytest_lance_autoresearch import interrupt, sandbox, wire, worker
 from pytest_lance_autoresearch.cpu import CpuAccount
 from pytest_lance_autoresearch.disturbance import Disturbance
 from pytest_lance_autoresearch.errors import (
@@ -134,6 +134,7 @@ class KernelProcess:
         `result_bytes` is the room that a correct result needs at least. The answers stay readable through
         `answer` until the next window. KernelFailure when it raises, ends, hangs, or works outside the window.
         """
+        interrupt.obey()
         plan, packed = wire.plan_window(key, list(calls), result_bytes)
         self._arena.grow(plan.memory_bytes)
         for call in plan.calls:

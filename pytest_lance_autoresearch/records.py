@@ -27,6 +27,11 @@ class Layout:
     def kernel_path(self) -> Path:
         return self.directory / "kernels.py"
 
+    @property
+    def log_path(self) -> Path:
+        """The log of its trials where no other one is named."""
+        return self.directory / "results.tsv"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -272,10 +277,17 @@ class Outcome:
     log: Path | None = None
     gated: bool = False
     notes: tuple[str, ...] = ()
+    asides: tuple[str, ...] = ()
+    """Notes about the host that this verdict does not turn on: for the JSON only."""
 
     def __post_init__(self) -> None:
         if self.figures is not None and self.failed:
             raise ValueError("a kernel that failed has no time")
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether its gate is: a keep, or a first baseline."""
+        return self.status is not None and self.exit_code == 0
 
     @property
     def exit_code(self) -> int:

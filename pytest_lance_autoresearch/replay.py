@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from pytest_lance_autoresearch import (
     check,
     discover,
     environment,
+    git,
     history,
     load,
     log,
@@ -67,7 +69,7 @@ class Auditor:
     root: Path
     pairs: int
     globs: tuple[str, ...]
-    """Where the targets are, from the root."""
+    """Where the targets are, from the root or else from the current folder: a log may lie far from its targets."""
     watch: Callable[[str], None]
 
     def replay(self, number: int) -> Replayed:
@@ -124,29 +126,29 @@ class Auditor:
         return Replayed(what, claimed, measured, is_gain=is_gain)
 
     def _target(self, row: log.Row) -> load.Target:
-        layouts = discover.discover(self.root, self.globs)
+        folders = tuple(dict.fromkeys((self.root.resolve(), Path.cwd())))
+        layouts = (layout for folder in folders for layout in discover.discover(folder, self.globs))
         layout = next((layout for layout in layouts if layout.name == row.target), None)
         if layout is None:
-            where = " or ".join(self.globs)
-            raise LogError(f"there is no target '{row.target}' in {where} below {self.root}; see --targets")
+            globs, where = " or ".join(self.globs), " or ".join(map(str, folders))
+            raise LogError(f"there is no target '{row.target}' in {globs} below {where}; see --targets")
         target = load.load(layout)
         if target.fingerprint != row.harness:
             raise LogError(
                 f"target '{row.target}': its files changed since trial {row.trial}; check out the commit of that "
-                f"row ({row.commit or 'none was noted'}) and run this again"
+                f"row ({row.commit.removesuffix(git.UNCOMMITTED) or 'none was noted'}) and run this again"
             )
         return target
 
     def _source(self, sha256: str, row: log.Row, target: load.Target) -> Source:
-        """A kernel of the log, from the archive or from the commit of a row that names it."""
+        """A kernel of the log, from the archive or from git."""
         path = target.layout.kernel_path
-        named = [one for one in self.rows if one.kernel == sha256]
-        texts = (archive.find_kernel(self.root, one, path) for one in named)
-        text = next((text for text in texts if text is not None), None)
+        commits = [one.commit for one in self.rows if one.kernel == sha256]
+        text = archive.find_kernel(self.root, sha256, path, commits)
         if text is None:
             raise LogError(
                 f"trial {row.trial}: the kernel with sha256 {sha256[:12]} is not in the archive of {self.root}, "
-                f"or was changed"
+                f"or was changed, and is not in {git.searched(path.parent)}"
             )
         return load.make_source(text, path)
 
@@ -155,10 +157,11 @@ _CLAIMS = (Status.KEEP, Status.DISCARD, Status.INCONCLUSIVE)
 
 
 def _claim(row: log.Row) -> Interval:
-    try:
-        return Interval(float(row.ci_low), float(row.speedup), float(row.ci_high))
-    except ValueError as error:
-        raise LogError(f"trial {row.trial}: its speed-up is no number; the row was changed") from error
+    """The speed-up that the row says, with its interval; LogError where it says none that could be."""
+    claim = Interval(*(float(text or 0) for text in (row.ci_low, row.speedup, row.ci_high)))
+    if not 0 < claim.low <= claim.point <= claim.high:
+        raise LogError(f"trial {row.trial}: its speed-up is no number in its interval; the row was changed")
+    return claim
 
 
 def _product(claims: Sequence[Interval]) -> Interval:
@@ -168,17 +171,24 @@ def _product(claims: Sequence[Interval]) -> Interval:
     return stats.LogEstimate(point - half, point, point + half).ratio()
 
 
+@contextmanager
+def _waiting(watch: Callable[[str], None]) -> Iterator[None]:
+    watch("waiting while another trial on this machine measures")
+    yield
+
+
 def _measure(
     target: load.Target, baseline: Source, pairs: int, root: Path, watch: Callable[[str], None]
 ) -> Interval:
     """The overall speed-up over fresh pairs of processes, at published sizes first, then at hidden ones."""
-    known = archive.find_calibration(root, environment.host(), target.name)
+    home = archive.home(target.layout.log_path, root)
+    known = archive.find_calibration(home, environment.host(), target.name)
     rules, seed = calibration.widened(Rules(), known, target.name), seeds.secret_seed()
     workbench = Workbench(target, TIMEOUT_S, in_process=False)
     comparison = Comparison(target, baseline, rules, workbench, lambda *_: None)
     timed = [case for case in cases.cases(target) if case.timed]
     try:
-        with environment.timing_lock(partial(watch, "waiting while another trial on this machine measures")):
+        with environment.timing_lock(partial(_waiting, watch)):
             for case in timed:
                 comparison.measure_case(case, check.make_state(target, case, seeds.PUBLISHED_SEED), seed)
             for _ in range(pairs - 1):

@@ -6,7 +6,9 @@ Owns every sentence about a verdict, the block at the end of a run, and its JSON
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pytest_lance_autoresearch import wording
@@ -111,7 +113,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "baseline_trial": outcome.baseline_trial,
         "log": str(outcome.log) if outcome.log else None,
         "exit_code": outcome.exit_code,
-        "notes": list(outcome.notes),
+        "notes": [*outcome.notes, *outcome.asides],
     }
 
 
@@ -140,9 +142,9 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
         case Cause.TOO_SMALL:
             return f", faster, but by less than the {effect} that is worth a change"
         case Cause.CASE_REGRESSED:
-            return f", but {_case_change(judgement, figures, rules)}"
+            return f"{_joint(judgement)} {_case_change(judgement, figures, rules)}"
         case Cause.MEMORY:
-            return f", but {_memory_change(judgement, rules)}"
+            return f"{_joint(judgement)} {_memory_change(judgement, rules)}"
         case Cause.CPU_DISAGREES:
             return (
                 f", but its CPU time says {wording.speedup(judgement.cpu_speedup)}; wall and CPU time must agree"
@@ -151,6 +153,12 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
             return f", undecided when the time budget of {rules.max_seconds:g} s ended"
         case _:
             return f", undecided after the last look: {_open_question(judgement, rules)}"
+
+
+def _joint(judgement: Judgement) -> str:
+    """What leads from the overall change to a second one that speaks against the kernel."""
+    assert judgement.speedup is not None
+    return ", but" if judgement.speedup.point > 1 else ", and"
 
 
 def identical_reason(trial: int, sha256: str, *, same_bytes: bool) -> str:
@@ -174,10 +182,11 @@ def overtaken(by: str) -> str:
     return f"invalid: {by}; this kernel was compared with the baseline before that; run it again"
 
 
-def baseline_lost(trial: int, sha256: str) -> str:
+def baseline_lost(trial: int, sha256: str, searched: str) -> str:
+    """`searched`: what else was looked through, in the words of `git.searched`."""
     return (
         f"the source of the baseline, trial {trial} (sha256 {sha256[:12]}), is neither in .autoresearch/kernels "
-        f"nor in git; restore it, or record a new baseline with --autoresearch-rebaseline"
+        f"nor in {searched}; restore it, or record a new baseline with --autoresearch-rebaseline"
     )
 
 
@@ -187,6 +196,32 @@ def baseline_reason(figures: Figures) -> str:
 
 def partial_reason(done: int, items: int) -> str:
     return f"no verdict: {done} of {items} items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
+
+
+def log_unusable(fault: str) -> str:
+    return f"no verdict: {fault}; nothing was logged"
+
+
+def baseline_missing(log: Path, target: str) -> str:
+    return (
+        f"no verdict: {log} holds no baseline of target '{target}', and --autoresearch-require-baseline asks "
+        f"for one; record it without that option, or name the log that has it with --baseline; nothing was logged"
+    )
+
+
+def renamed(names: Sequence[str]) -> str:
+    """What a first baseline says where the log knows the target's files under other names; '' otherwise."""
+    if not names:
+        return ""
+    listed = ", ".join(f"'{name}'" for name in names)
+    return (
+        f"the log holds trials of the same files as target {listed}; this baseline begins a history of its own, "
+        f"and what was kept there is not compared with it"
+    )
+
+
+def waited(seconds: float) -> str:
+    return f"waited {seconds:.0f} s while another trial on this machine measured; that counts against no budget"
 
 
 BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"
@@ -204,6 +239,9 @@ def share_note(share: tuple[float, str], speedup: Interval) -> str:
 
 NOT_CONFINED = "this system does not confine a kernel's process; what that leaves open is in docs/threat-model.md"
 NO_GATE = "no verdict without a gate; add --keep-gate"
+IN_PROCESS = "no verdict: the kernel ran in pytest's own process, without being timed"
+PARALLEL = "no verdict: the items ran in parallel, untimed; add -n0 for times"
+RED_SESSION = "a test outside the targets failed; a session that fails records no keep and no baseline"
 
 
 def calibrated(found: Calibration) -> str:

@@ -131,7 +131,7 @@ class Selftest:
 
     def _refuse_other_states(self, case: Case, state: Any) -> None:
         """Every distribution's state is made twice on the smallest shape, and one hidden state."""
-        smallest = cases.smallest(self._target, self._cases)
+        smallest = cases.smallest(self._target)
         if case in smallest:
             check.refuse_other_states(self._target, case, state)
         if case == smallest[0]:

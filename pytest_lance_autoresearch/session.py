@@ -7,22 +7,28 @@ skip). The trials themselves know nothing of pytest.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lance_autoresearch import collect, discover
+from pytest_lance_autoresearch import collect, discover, report
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError, SelectionError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pytest_lance_autoresearch.load import Target
     from pytest_lance_autoresearch.options import Options
+    from pytest_lance_autoresearch.parallel import Share
     from pytest_lance_autoresearch.records import Case, Layout, Outcome, Progress
     from pytest_lance_autoresearch.selftest import Selftest
     from pytest_lance_autoresearch.trial import Trial
+
+
+MOST_AWAKE = 2
+"""Trials that may hold processes at a time, in whatever order the items come."""
 
 
 class GateClosed(AutoresearchError):
@@ -74,49 +80,73 @@ class Suite:
         self.clock = ReplayClock()
         self.watch = watch
         try:
-            self._layouts = discover.discover(root, options.globs)
+            found = discover.discover(root, options.globs)
             self.selected = self._select()
         except SelectionError as error:
             raise pytest.UsageError(str(error)) from None
-        self.collected: set[str] = set()
-        """Names of the targets that gave at least one item."""
+        self._layouts = {layout.directory.resolve(): layout for layout in (*found, *self.selected)}
+        """The targets that are known so far, by the place where they really lie."""
+        self.collected: dict[Path, collect.KernelModule] = {}
+        """The module of each target that gave one, by the target's directory."""
         self.closed_gates = 0
+        self.own_failures = 0
+        """Failures of targets' items; what the session counts beyond these failed elsewhere."""
+        self.own_items: frozenset[str] = frozenset()
+        """Ids of the targets' items."""
+        self._to_come: Counter[tuple[str, str]] = Counter()
+        """Items that have not ended, by target and case, and by target alone (case '')."""
+        self._awake: list[str] = []
+        """Targets whose trials may hold processes, the latest used last."""
+        self.shares: list[Share] = []
+        """What xdist's workers told of the targets."""
         self._targets: dict[str, tuple[Target, tuple[Case, ...]]] = {}
         self._trials: dict[str, Trial] = {}
         self._selftests: dict[str, Selftest] = {}
 
     def layout_of(self, path: Path) -> Layout | None:
-        """The target in a directory, wherever it lies."""
-        found = next((layout for layout in self._layouts if layout.directory == path), None)
-        return found or discover.recognise(path)
+        """The target in a directory, wherever it lies and by whatever path it is reached."""
+        if not discover.has_code(path):
+            return None
+        place = path.resolve()
+        if place not in self._layouts and (found := discover.recognise(path)):
+            self._layouts[place] = discover.refuse_twins(found, self._layouts.values())
+        return self._layouts.get(place)
 
     def selects(self, layout: Layout) -> bool:
-        return not self.selected or layout.directory in {chosen.directory for chosen in self.selected}
+        return not self.selected or layout in self.selected
 
     def unwritable(self) -> str:
         """Why a judged trial could not be logged, found out before anything is measured; '' when it could.
 
-        Takes the room that it will need on the disk.
+        Takes the room that it will need on the disk, unless it may be that nothing at all is to be written.
         """
         logs = (
             [self.options.baseline.parent] if self.options.baseline else [one.directory for one in self.selected]
         )
-        for folder in (*logs, self.root):
+        for folder in (*logs, *self._homes()):
             if not folder.is_dir():
                 return f"{folder}: there is no such folder; a judged trial leaves its row there"
             if not os.access(folder, os.W_OK):
                 return f"{folder}: cannot be written; a judged trial leaves its row or its archive there"
-        return self.hold_room()
+        return "" if self.options.require_baseline else self.hold_room()
 
     def hold_room(self) -> str:
         """Take room on the disk for the end of a trial; why there is none, '' when there is."""
         from pytest_lance_autoresearch import archive
 
         try:
-            archive.hold_room(self.root)
+            for home in self._homes():
+                archive.hold_room(home)
         except LogError as error:
             return str(error)
         return ""
+
+    def _homes(self) -> list[Path]:
+        """The folders that hold the archives of the logs."""
+        from pytest_lance_autoresearch import archive
+
+        logs = [self.options.baseline] if self.options.baseline else [one.log_path for one in self.selected]
+        return list(dict.fromkeys(archive.home(path, self.root) for path in logs))
 
     def add(self, target: Target, cases: tuple[Case, ...]) -> None:
         self._targets[target.name] = (target, cases)
@@ -134,6 +164,7 @@ class Suite:
                 brief=not options.selects,
                 in_process=options.in_process,
                 rebaseline=options.rebaseline,
+                require_baseline=options.require_baseline,
                 calibrate=options.calibrate,
                 seed=options.seed,
                 timeout_s=options.timeout_s,
@@ -147,6 +178,31 @@ class Suite:
         """An item of the target failed, and neither its kernel nor the target is to blame."""
         if name in self._trials:
             self._trials[name].failures.append(ItemFailed(f"{what}; that is no fault of the kernel"))
+
+    def _fail_if_red(self, trial: Trial, failed: int) -> None:
+        """What failed outside the targets takes every trial's keep; `failed` counts the session's failures."""
+        if failed > self.own_failures:
+            trial.failures.append(ItemFailed(report.RED_SESSION))
+
+    def expect(self, items: Sequence[pytest.Item]) -> None:
+        """These are going to run, unless something stops the session."""
+        own = [item for item in items if collect.kernel_module(item)]
+        self.own_items = frozenset(item.nodeid for item in own)
+        self._to_come = Counter(key for item in own for key in _keys(item))
+
+    def done(self, item: pytest.Item) -> None:
+        """An item has ended: give back what none of those to come needs."""
+        for key in _keys(item):
+            self._to_come[key] -= 1
+            if self._to_come[key] <= 0:
+                self._give_back(*key)
+
+    def _give_back(self, name: str, case_id: str) -> None:
+        trial = self._trials.get(name)
+        if trial is not None:
+            trial.forget(case_id) if case_id else trial.rest()
+        if not case_id and name in self._selftests:
+            self._selftests.pop(name).close()
 
     # What the items run.
 
@@ -173,11 +229,14 @@ class Suite:
             self.clock.replay(benchmark, durations_s)
 
     def _cannot_time(self, benchmark: Any) -> bool:
-        return self.distributed or self.options.in_process or (benchmark is not None and not benchmark.enabled)
+        """A run of selected targets times them itself, whatever `--benchmark-disable` says of benchmarks."""
+        if self.distributed or self.options.in_process:
+            return True
+        return not self.options.selects and benchmark is not None and not benchmark.enabled
 
     def _timed(self, trial: Trial, case: Case, benchmark: Any) -> list[float]:
         """Seconds per call of each window, and the row's further columns."""
-        from pytest_lance_autoresearch import aggregate, report
+        from pytest_lance_autoresearch import aggregate
 
         times = trial.measure_case(case)
         if benchmark is not None:
@@ -206,28 +265,72 @@ class Suite:
             raise TargetError(f"target '{name}': {stand_in} is {finding}")
 
     def gate(self, name: str, item: pytest.Item) -> None:
-        """Pass for a keep or a first baseline; otherwise fail with the reason."""
-        later = item.session.items[item.session.items.index(item) + 1 :]
+        """Pass for a keep or a first baseline; otherwise fail with the reason. Logs nothing yet."""
         module = collect.kernel_module(item)
-        if any(collect.kernel_module(other) is module for other in later):
+        if any(collect.kernel_module(other) is module for other in _later(item)):
             pytest.skip("it runs before other items of its target; the end of the session decides")
-        outcome = self.trial(name).conclude()
-        self.hold_room()  # for the next target's
-        if outcome.status is None or outcome.exit_code != 0:
+        trial = self.trial(name)
+        self._fail_if_red(trial, item.session.testsfailed)
+        self._pass_gate(trial.conclude())
+
+    def log(self, name: str, item: pytest.Item) -> None:
+        """Write the row, after all that belongs to the gate's item went well.
+
+        Left to the end of the session while tests outside the targets are to come: these may fail. Raises where a
+        gate that was passed is closed after all.
+        """
+        trial = self.trial(name)
+        if trial.outcome is None or any(collect.kernel_module(other) is None for other in _later(item)):
+            return
+        was_passed = trial.outcome.is_passed
+        try:
+            outcome = trial.log()
+        except LogError:
+            self.closed_gates += 1
+            raise
+        if outcome.trial is not None:
+            self.hold_room()  # for the next target's
+        if was_passed:
+            self._pass_gate(outcome)
+
+    def _pass_gate(self, outcome: Outcome) -> None:
+        if not outcome.is_passed:
             self.closed_gates += 1
             raise GateClosed(outcome.reason)
 
     # The end.
 
-    def outcomes(self, *, broken_off: bool) -> tuple[list[Outcome], list[str]]:
-        """Every trial's outcome, and the faults of those that could not be concluded (their log, mostly)."""
+    def outcomes(self, failed: int, *, broken_off: bool) -> tuple[list[Outcome], list[str]]:
+        """Every trial's outcome, and the faults of those that could not be concluded (their log, mostly).
+
+        `failed` is how many failures the session counts.
+        """
+        if not self.options.selects:
+            return [], []
+        if self.shares:
+            from pytest_lance_autoresearch import parallel
+
+            return parallel.outcomes(self.shares), []
         outcomes, faults = [], []
-        for trial in self._trials.values() if self.options.selects else ():
+        for trial in self._trials.values():
+            self._fail_if_red(trial, failed)
             try:
-                outcomes.append(trial.abandon() if broken_off else trial.conclude())
+                outcomes.append(trial.abandon() if broken_off else trial.log())
             except AutoresearchError as fault:
                 faults.append(str(fault))
         return outcomes, faults
+
+    def told(self) -> list[Share]:
+        """What this process, one of xdist's workers, has to tell of its trials."""
+        if not (self.options.selects and self._trials):
+            return []
+        from pytest_lance_autoresearch import parallel
+
+        return [parallel.share(trial) for trial in self._trials.values()]
+
+    def contract_faults(self) -> list[str]:
+        """What keeps targets from having a trial at all."""
+        return [module.fault for module in self.collected.values() if module.fault]
 
     def close(self) -> None:
         for trial in self._trials.values():
@@ -235,7 +338,8 @@ class Suite:
         if self.options.gate:
             from pytest_lance_autoresearch import archive
 
-            archive.give_room_back(self.root)
+            for home in self._homes():
+                archive.give_room_back(home)
         for selftest in self._selftests.values():
             selftest.close()
 
@@ -244,21 +348,39 @@ class Suite:
         reason = trial.nothing_to_measure()
         if reason:
             pytest.skip(reason)
+        self._awake = [*(other for other in self._awake if other != name), name]
+        for other in self._awake[:-MOST_AWAKE]:
+            self._trials[other].rest()
+        self._awake = self._awake[-MOST_AWAKE:]
         return trial
 
     def _select(self) -> tuple[Layout, ...]:
         if self.options.names:
-            return discover.select(self._layouts, self.options.names, self.root)
-        if self.options.selftest:
-            return self._layouts
-        if not self.options.gate:
+            return discover.select(self.options.names, self.root, self.options.globs)
+        if not self.options.selects:
             return ()
-        judged = tuple(layout for layout in self._layouts if discover.is_judged_by_default(layout))
+        found = discover.discover(self.root, self.options.globs, discover.UNFINISHED)
+        if self.options.selftest:
+            return found
+        judged = tuple(layout for layout in found if discover.is_judged_by_default(layout))
         if not judged:
             raise pytest.UsageError(
                 f"--keep-gate: there is no target below {self.root}; expected targets/<name>/kernels.py"
             )
         return judged
+
+
+def _keys(item: pytest.Item) -> list[tuple[str, str]]:
+    """What an item of a target is counted under; nothing for others' items."""
+    module, case = collect.kernel_module(item), collect.case_of(item)
+    if module is None:
+        return []
+    name = module.layout.name
+    return [(name, ""), *([(name, case.id)] if case else [])]
+
+
+def _later(item: pytest.Item) -> list[pytest.Item]:
+    return item.session.items[item.session.items.index(item) + 1 :]
 
 
 def _raise(failure: AutoresearchError) -> None:

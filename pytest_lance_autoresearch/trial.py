@@ -6,7 +6,7 @@ plain Python call, and can travel to another machine whole.
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,8 @@ from pytest_lance_autoresearch import (
     seeds,
 )
 from pytest_lance_autoresearch.comparison import Comparison
-from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, LogError, TargetError
+from pytest_lance_autoresearch.log import KEPT
 from pytest_lance_autoresearch.records import (
     Case,
     CaseTimes,
@@ -40,6 +41,8 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Status,
 )
+from pytest_lance_autoresearch.states import States
+from pytest_lance_autoresearch.stopwatch import Stopwatch
 from pytest_lance_autoresearch.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ WINDOWS_ALONE = 24
 """Windows of each case when one kernel is measured without a baseline."""
 WINDOWS_BRIEF = 2
 """The same in a plain test run, where a speed item is no more than a sign of life."""
+STATES_BRIEF_BYTES = 100_000_000
+"""Most states that a plain test run keeps of one target; a judged trial keeps them all."""
 PROPERTY_EXAMPLES = 100
 
 Item = tuple[str, str]
@@ -62,11 +67,12 @@ class Settings:
     root: Path
     gate: bool = False
     log: Path | None = None
-    """None is `results.tsv` in the target's own directory."""
+    """None is the target's own."""
     brief: bool = False
     """A plain test run: speed items run once, briefly, without placing or locking."""
     in_process: bool = False
     rebaseline: bool = False
+    require_baseline: bool = False
     calibrate: bool = False
     seed: int | None = None
     timeout_s: float = 60.0
@@ -89,11 +95,12 @@ class Trial:
         self.settings = settings
         self.failures: list[AutoresearchError] = []
         self.outcome: Outcome | None = None
+        self._unwritten: LogError | None = None
         self._watch = watch
-        self._started_s = time.monotonic()
+        self._stopwatch = Stopwatch()
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
-        self._states: dict[str, Any] = {}
+        self._states = States(target, STATES_BRIEF_BYTES if settings.brief else math.inf)
         self._times: dict[str, CaseTimes] = {}
         self._peak_rss_bytes = 0
         self._workbench = Workbench(
@@ -103,9 +110,9 @@ class Trial:
             checks_bounds=not settings.brief,
         )
         self._comparison: Comparison | None = None
-        self._has_waited = False
         self._gate = self._open_gate() if settings.gate else None
-        self._calibration = archive.find_calibration(settings.root, environment.host(), target.name)
+        self._home = archive.home(target.layout.log_path, settings.root)
+        self._calibration = archive.find_calibration(self._home, environment.host(), target.name)
 
     # What the items run.
 
@@ -118,11 +125,15 @@ class Trial:
         properties = {("properties", "")} if self.target.has_properties else set()
         return frozenset(checks | speeds | properties)
 
+    def count_untimed(self) -> int:
+        """How many items are done in a run that times nothing, where a speed item is one verified call."""
+        return sum(kind != "speed" for kind, _ in self._done)
+
     def nothing_to_measure(self) -> str:
         """Why no item need run under this gate: no verdict is possible, or it is clear already; '' otherwise."""
         if self._gate is None:
             return ""
-        return self._gate.invalid or self._gate.identical(self.target.kernel)
+        return self._gate.unlogged or self._gate.invalid or self._gate.identical(self.target.kernel)
 
     def check_case(self, case: Case) -> None:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
@@ -130,50 +141,79 @@ class Trial:
             feed = self._feed(case, seeds.PUBLISHED_SEED, "check")
             check.refuse_other_randomness(feed)
             check.check_calls(runner, oracle, case.id, feed.draw(check.CALLS_PER_CHECK), "published")
-            if self._checks_secretly:
+            if not self._checks_secretly:
+                return
+            with self._on_secret_inputs():
                 calls = self._feed(case, self._seed, "secret check").draw(check.CALLS_PER_CHECK)
                 check.check_calls(runner, oracle, case.id, calls, "secret", self._seed)
 
     def check_properties(self) -> None:
         """Shapes and values beyond the battery; published examples, or secret ones when judged or seeded."""
         with self._recorded(("properties", "")):
-            seed = self._seed if self._checks_secretly else None
-            check.check_properties(self.target, self._workbench.checker(), seed, PROPERTY_EXAMPLES)
+            runner = self._workbench.checker()
+            if not self._checks_secretly:
+                check.check_properties(self.target, runner, None, PROPERTY_EXAMPLES)
+                return
+            with self._on_secret_inputs():
+                check.check_properties(self.target, runner, self._seed, PROPERTY_EXAMPLES)
 
     def measure_case(self, case: Case) -> CaseTimes:
         """The speed of one case: alone, or under a gate in blocks beside the baseline."""
-        with self._recorded(("speed", case.id)), self._timing():
+        with self._recorded(("speed", case.id)), self._on_secret_inputs(), self._timing():
             times = self._compared(case) if self._gate and self._gate.baseline else self._alone(case)
             self._times[case.id] = times
             return times
 
     def check_speed_once(self, case: Case) -> None:
         """The speed item where timing is impossible: one of its calls runs and is verified."""
-        with self._recorded(("untimed", case.id)), self._bound(case) as (runner, oracle):
+        with self._recorded(("untimed", case.id)), self._on_secret_inputs(), self._bound(case) as (runner, oracle):
             calls = self._feed(case, self._seed, "timed").draw(1)
             check.check_calls(runner, oracle, case.id, calls, "timed", self._seed)
 
     def calibrate(self) -> None:
         """Find out what this host can tell apart, and keep it for the verdicts to come."""
-        with self._recorded(("calibration", "")), self._timing():
-            states = {case: self._state(case) for case in self._timed}
+        with self._recorded(("calibration", "")), self._on_secret_inputs(), self._timing():
+            states = {case: self._states.of(case) for case in self._timed}
             is_over = self._is_over_budget
             found = calibration.calibrate(self.target, self._workbench, states, self._seed, is_over, self._show)
-            archive.store_calibration(self.settings.root, found)
+            archive.store_calibration(self._home, found)
             self._calibration = found
 
     def conclude(self) -> Outcome:
-        """Judge and log the trial, or say why there is no verdict; a second call returns the first's outcome."""
+        """Judge the trial, or say why there is no verdict; a second call returns the first's outcome."""
         if self.outcome is None:
             try:
-                self.outcome = self._judged(self._gate) if self._gate else self._unjudged(self._why_no_verdict())
+                with self._stopwatch.running():
+                    self.outcome = (
+                        self._verdict(self._gate) if self._gate else self._unjudged(self._why_no_verdict())
+                    )
             finally:
                 self.close()
         return self.outcome
 
+    def log(self) -> Outcome:
+        """Write the row of a judged trial, once; what failed since the verdict takes a keep or a baseline back.
+
+        A row that could not be written is not tried again: what was said to be lost does not appear later.
+        """
+        outcome = self.conclude()
+        if self._gate is None or outcome.status is None or outcome.trial is not None:
+            return outcome
+        if self._unwritten is not None:
+            raise self._unwritten
+        if self.failures and outcome.status in KEPT:
+            outcome = self._failed(self._first_failure())
+        try:
+            written = gate.write(self._gate, self.target, outcome, self._evidence(), self.settings.description)
+        except LogError as fault:
+            self._unwritten = fault
+            raise
+        self.outcome = written
+        return written
+
     def abandon(self) -> Outcome:
         """End without a verdict and without a row."""
-        if self.outcome is None:
+        if self.outcome is None or (self.outcome.status is not None and self.outcome.trial is None):
             self.outcome = self._ended(None, report.BROKEN_OFF)
             self.close()
         return self.outcome
@@ -181,6 +221,16 @@ class Trial:
     def close(self) -> None:
         """End every process of the trial; safe at any moment and more than once."""
         self._workbench.clear()
+
+    def forget(self, case_id: str) -> None:
+        """Give the state of a case back; it is made again if it is needed after all."""
+        self._states.forget(case_id)
+
+    def rest(self) -> None:
+        """Give states and processes back between items; what was measured stays. A comparison keeps its pair."""
+        self._states.clear()
+        if self._comparison is None:
+            self._workbench.clear()
 
     # States and failures.
 
@@ -197,25 +247,17 @@ class Trial:
     def _checks_secretly(self) -> bool:
         return self.settings.gate or self.settings.seed is not None
 
-    def _state(self, case: Case) -> Any:
-        if case.id not in self._states:
-            state = check.make_state(self.target, case, seeds.PUBLISHED_SEED)
-            if case == cases.smallest(self.target, self.cases)[0]:
-                check.refuse_other_states(self.target, case, state)
-            self._states[case.id] = state
-        return self._states[case.id]
-
     def _oracle(self, case: Case) -> check.Oracle:
-        return check.Oracle(self.target, self._state(case))
+        return check.Oracle(self.target, self._states.of(case))
 
     def _feed(self, case: Case, seed: int, stream: str) -> check.Feed:
-        return check.Feed(self.target, case, self._state(case), seed, stream)
+        return check.Feed(self.target, case, self._states.of(case), seed, stream)
 
     @contextmanager
     def _bound(self, case: Case) -> Iterator[tuple[check.Runner, check.Oracle]]:
         """The kernel where correctness runs, and the oracle, both bound to the case's published state."""
         runner, oracle = self._workbench.checker(), self._oracle(case)
-        runner.bind(case.id, check.pickled(self.target, self._state(case)))
+        runner.bind(case.id, check.pickled(self.target, self._states.of(case)))
         yield runner, oracle
         runner.release(case.id)
 
@@ -223,11 +265,9 @@ class Trial:
     def _recorded(self, item: Item) -> Iterator[None]:
         """Note that the item is done, or what went wrong; processes out of step are not used again."""
         try:
-            with environment.one_thread():
+            with environment.one_thread(), self._stopwatch.running():
                 yield
         except AutoresearchError as failure:
-            if isinstance(failure, KernelFailure) and item[0] in ("speed", "untimed", "calibration"):
-                failure.seed = self._seed
             self.failures.append(failure)
             if self._workbench.lost_a_process(failure):
                 self._start_over()
@@ -236,6 +276,15 @@ class Trial:
             self._start_over()
             raise
         self._done.add(item)
+
+    @contextmanager
+    def _on_secret_inputs(self) -> Iterator[None]:
+        """Note the seed with a failure, so that it can be shown again."""
+        try:
+            yield
+        except (KernelFailure, TargetError) as failure:
+            failure.seed = self._seed
+            raise
 
     def _start_over(self) -> None:
         """Give up processes that may be out of step, and with them what they measured."""
@@ -252,18 +301,20 @@ class Trial:
         if self.settings.brief:
             yield
             return
-        with environment.timing_lock(self._say_that_it_waits):
+        with environment.timing_lock(self._waiting):
             yield
 
-    def _say_that_it_waits(self) -> None:
-        if not self._has_waited:
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if not self._stopwatch.waited_s:
             self._show("waiting while another trial on this machine measures", 0, 0)
-        self._has_waited = True
+        with self._stopwatch.waiting():
+            yield
 
     def _alone(self, case: Case) -> CaseTimes:
         brief = self.settings.brief
         process = self._workbench.measured(shared=brief)
-        state = check.pickled(self.target, self._state(case))
+        state = check.pickled(self.target, self._states.of(case))
         feed = self._feed(case, self._seed, "timed")
         null = self._workbench.null()
         with environment.placed([] if brief else [null.pid, process.pid]):
@@ -281,31 +332,34 @@ class Trial:
             self._comparison = Comparison(
                 self.target, self._gate.baseline, self._rules, self._workbench, self._show
             )
-        return self._comparison.measure_case(case, self._state(case), self._seed)
+        return self._comparison.measure_case(case, self._states.of(case), self._seed)
 
     def _show(self, what: str, done: int, total: int, speedup: Interval | None = None) -> None:
-        self._watch(Progress(self.target.name, what, done, total, speedup, self._seconds()))
+        self._watch(Progress(self.target.name, what, done, total, speedup, self.seconds()))
 
     def _is_over_budget(self) -> bool:
-        return self._seconds() >= self.settings.rules.max_seconds
+        return self.seconds() >= self.settings.rules.max_seconds
 
-    def _seconds(self) -> float:
-        return time.monotonic() - self._started_s
+    def seconds(self) -> float:
+        """Of work on this trial, up to now."""
+        return self._stopwatch.seconds()
 
     # The end.
 
     def _open_gate(self) -> gate.Gate:
-        path = self.settings.log or self.target.layout.directory / "results.tsv"
-        return gate.open_gate(self.target, self.settings.root, path, rebaseline=self.settings.rebaseline)
-
-    def _judged(self, opened: gate.Gate) -> Outcome:
-        """The end of a trial under a gate; a row is written for every end but a partial run."""
-        outcome = self._verdict(opened)
-        if outcome.status is None:
-            return outcome
-        return gate.write(opened, self.target, outcome, self._evidence(), self.settings.description)
+        path = self.settings.log or self.target.layout.log_path
+        return gate.open_gate(
+            self.target,
+            self.settings.root,
+            path,
+            rebaseline=self.settings.rebaseline,
+            require_baseline=self.settings.require_baseline,
+        )
 
     def _verdict(self, opened: gate.Gate) -> Outcome:
+        """The end of a trial under a gate; every one but a partial run has a status, and so a row."""
+        if opened.unlogged:
+            return self._ended(None, opened.unlogged)
         if opened.invalid:
             return self._ended(Status.INVALID, f"invalid: {opened.invalid}")
         if identical := opened.identical(self.target.kernel):
@@ -317,7 +371,9 @@ class Trial:
             return self._unjudged(report.partial_reason(len(self._done & self.expected()), len(self.expected())))
         if opened.baseline is None:
             figures = self._figures_alone()
-            return replace(self._ended(Status.BASELINE, report.baseline_reason(figures)), figures=figures)
+            ended = self._ended(Status.BASELINE, report.baseline_reason(figures))
+            notes = tuple(filter(None, [*ended.notes, opened.note]))
+            return replace(ended, figures=figures, notes=notes)
         try:
             return self._compared_verdict()
         except AutoresearchError as failure:
@@ -328,14 +384,20 @@ class Trial:
         comparison = self._comparison
         assert comparison is not None, "every speed item is done, and each measures in the comparison"
         with self._timing():
-            judgement = comparison.decide(self._timed, self._seconds, self._seed)
+            judgement = comparison.decide(self._timed, self.seconds, self._seed)
         figures = comparison.candidate_figures()
         reason = report.judged_reason(judgement, figures, self._rules)
         ended = self._ended(Status(judgement.kind), reason)
+        notes, asides = (*ended.notes, *self._share_note(judgement)), ended.asides
         calibrated = report.calibration_note(self._calibration, self.target.name)
-        notes = (*ended.notes, calibrated, *self._share_note(judgement))
+        if self._calibration is not None or judgement.kind is not Kind.DISCARD:
+            notes += (calibrated,)
+        else:
+            asides += (calibrated,)
         disturbance = aggregate.disturbance(comparison.pairs())
-        return replace(ended, figures=figures, judgement=judgement, disturbance=disturbance, notes=notes)
+        return replace(
+            ended, figures=figures, judgement=judgement, disturbance=disturbance, notes=notes, asides=asides
+        )
 
     def _share_note(self, judgement: Judgement) -> tuple[str, ...]:
         share = getattr(self.target.wiring, "COST_FRACTION", None)
@@ -343,10 +405,12 @@ class Trial:
             return ()
         return (report.share_note(share, judgement.speedup),)
 
-    def _confinement_note(self) -> str:
-        return "" if self._workbench.is_confined else report.NOT_CONFINED
+    def _waiting_note(self) -> str:
+        return report.waited(self._stopwatch.waited_s) if self._stopwatch.waited_s else ""
 
     def _why_no_verdict(self) -> str:
+        if self.settings.in_process:
+            return report.IN_PROCESS
         if not self.settings.calibrate:
             return report.NO_GATE
         if self._calibration is None or ("calibration", "") not in self._done:
@@ -354,8 +418,7 @@ class Trial:
         return report.calibrated(self._calibration)
 
     def _failed(self, failure: AutoresearchError) -> Outcome:
-        status = failure.status if isinstance(failure, KernelFailure) else Status.INVALID
-        return self._ended(status, f"{status}: {report.headline(failure)}")
+        return self._ended(status_of(failure), failed_reason(failure))
 
     def _unjudged(self, reason: str) -> Outcome:
         """Figures only for a kernel whose every item passed: a wrong one has no time."""
@@ -363,7 +426,7 @@ class Trial:
         is_alone = bool(self._times) and self._comparison is None
         figures = self._figures_alone() if complete and is_alone else None
         if self.failures:
-            reason = self._failed(self._first_failure()).reason
+            reason = failed_reason(self._first_failure())
         return replace(self._ended(None, reason), figures=figures)
 
     def _first_failure(self) -> AutoresearchError:
@@ -373,19 +436,25 @@ class Trial:
 
     def _ended(self, status: Status | None, reason: str) -> Outcome:
         row = self._gate.row if self._gate else None
+        confinement = () if self._workbench.is_confined else (report.NOT_CONFINED,)
+        makes_baseline = status in KEPT
         return Outcome(
             target=self.target.name,
             unit=self.target.wiring.UNIT,
             correct=len(self._done & self.expected()),
             failed=len(self.failures),
             items=len(self.expected()),
-            seconds=self._seconds(),
+            seconds=self.seconds(),
             status=status,
             reason=reason,
             windows=self._count_windows(),
             baseline_trial=row.trial if row else None,
             gated=self._gate is not None,
-            notes=tuple(filter(None, [environment.missing(), self._confinement_note()])),
+            notes=(
+                *filter(None, [environment.missing(), self._waiting_note()]),
+                *(confinement if makes_baseline else ()),
+            ),
+            asides=() if makes_baseline else confinement,
         )
 
     def _count_windows(self) -> int:
@@ -407,3 +476,12 @@ class Trial:
             "overhead_ns": comparison.overhead_ns() if comparison else {},
             "pairs": comparison.pairs() if comparison else [],
         }
+
+
+def status_of(failure: AutoresearchError) -> Status:
+    """The end of a trial whose first failure it is."""
+    return failure.status if isinstance(failure, KernelFailure) else Status.INVALID
+
+
+def failed_reason(failure: AutoresearchError) -> str:
+    return f"{status_of(failure)}: {report.headline(failure)}"

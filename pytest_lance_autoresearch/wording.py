@@ -1,4 +1,4 @@
-"""How numbers are written: times, ratios, changes, counts.
+"""How numbers are written: times, ratios, changes, counts; and how a foreign text is.
 
 Owns the rounding and the units. Percentages are changes of time.
 """
@@ -69,6 +69,11 @@ def _three(value: float) -> str:
     """Three significant digits at least, never an exponent."""
     digits = 3 if value <= 0 else max(0, 2 - math.floor(math.log10(value)))
     return f"{value:.{min(digits, 6)}f}"
+
+
+def printable(text: str) -> str:
+    """The text with all that a terminal would obey or could not show spelt out: controls, marks of direction."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def many(count: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""A kernel is found again by the hash of its bytes, or not at all."""
+"""A log has one archive; a kernel is found there again by the hash of its bytes, or not at all."""
 
 from __future__ import annotations
 
@@ -7,53 +7,21 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import repositories
 
 from pytest_lance_autoresearch import archive
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.log import Row
 from pytest_lance_autoresearch.records import Block, PairRecord, Rules, Status, Window
 
 KERNEL = b"def double(values):\n    return values + values\n"
 SHA256 = hashlib.sha256(KERNEL).hexdigest()
-ROW = Row(trial=3, target="demo", status="keep", kernel=SHA256)
 NOWHERE = Path("targets/demo/kernels.py")
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-
-
-def git(directory: Path, *arguments: str) -> str:
-    """Run git without any settings but these."""
-    settings = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]
-    environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    command = ["git", *settings, *arguments]
-    return subprocess.run(
-        command, cwd=directory, env=environment, check=True, capture_output=True, text=True
-    ).stdout
-
-
-@pytest.fixture
-def kernel_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """kernels.py in a git repository with `KERNEL` committed and something else in the working tree."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    path = tmp_path / "repository" / "targets" / "demo" / "kernels.py"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(KERNEL)
-    git(tmp_path / "repository", "init")
-    git(tmp_path / "repository", "add", ".")
-    git(tmp_path / "repository", "commit", "-m", "A kernel")
-    path.write_bytes(b"edited\n")
-    return path
-
-
-def commit_row(kernel_path: Path, sha256: str = SHA256) -> Row:
-    commit = git(kernel_path.parent, "rev-parse", "--short=12", "HEAD").strip()
-    return Row(trial=3, target="demo", status="keep", kernel=sha256, commit=commit)
 
 
 # Kernels
@@ -62,68 +30,47 @@ def commit_row(kernel_path: Path, sha256: str = SHA256) -> Row:
 def test_a_kernel_is_found_by_its_hash(tmp_path: Path) -> None:
     assert archive.store_kernel(tmp_path, KERNEL) == SHA256
     assert (tmp_path / ".autoresearch" / "kernels" / f"{SHA256}.py").read_bytes() == KERNEL
-    assert archive.find_kernel(tmp_path, ROW, NOWHERE) == KERNEL
+    assert archive.kernel(tmp_path, SHA256) == KERNEL
 
 
 def test_a_kernel_that_was_never_stored_is_not_found(tmp_path: Path) -> None:
-    assert archive.find_kernel(tmp_path, ROW, NOWHERE) is None
+    assert archive.kernel(tmp_path, SHA256) is None
     archive.store_kernel(tmp_path, b"another\n")
-    assert archive.find_kernel(tmp_path, ROW, NOWHERE) is None
+    assert archive.kernel(tmp_path, SHA256) is None
 
 
 def test_line_ends_and_other_bytes_survive(tmp_path: Path) -> None:
     text = b"x = 1\r\n\xff\x00"
-    row = Row(kernel=archive.store_kernel(tmp_path, text))
-    assert archive.find_kernel(tmp_path, row, NOWHERE) == text
+    assert archive.kernel(tmp_path, archive.store_kernel(tmp_path, text)) == text
 
 
 def test_a_changed_archive_file_is_not_used_and_is_mended_by_the_next_store(tmp_path: Path) -> None:
     archive.store_kernel(tmp_path, KERNEL)
     stored = tmp_path / ".autoresearch" / "kernels" / f"{SHA256}.py"
     stored.write_bytes(KERNEL + b"# faster\n")
-    assert archive.find_kernel(tmp_path, ROW, NOWHERE) is None
+    assert archive.kernel(tmp_path, SHA256) is None
     archive.store_kernel(tmp_path, KERNEL)
-    assert archive.find_kernel(tmp_path, ROW, NOWHERE) == KERNEL
+    assert archive.kernel(tmp_path, SHA256) == KERNEL
 
 
 @needs_git
-def test_git_gives_the_committed_kernel_when_the_archive_lacks_it(tmp_path: Path, kernel_path: Path) -> None:
-    assert archive.find_kernel(tmp_path, commit_row(kernel_path), kernel_path) == KERNEL
-
-
-@needs_git
-def test_git_gives_it_when_the_archives_file_is_changed(tmp_path: Path, kernel_path: Path) -> None:
+def test_git_gives_the_kernel_that_the_archive_lacks_or_has_changed(tmp_path: Path) -> None:
+    kernel_path = tmp_path / "repository/kernels.py"
+    kernel_path.parent.mkdir()
+    kernel_path.write_bytes(KERNEL)
+    repositories.commit(kernel_path.parent)
+    assert archive.find_kernel(tmp_path, SHA256, kernel_path, []) == KERNEL
     archive.store_kernel(tmp_path, KERNEL)
     (tmp_path / ".autoresearch" / "kernels" / f"{SHA256}.py").write_bytes(b"changed\n")
-    assert archive.find_kernel(tmp_path, commit_row(kernel_path), kernel_path) == KERNEL
-
-
-@needs_git
-def test_a_commit_with_another_kernel_is_not_used(tmp_path: Path, kernel_path: Path) -> None:
-    row = commit_row(kernel_path, hashlib.sha256(b"edited\n").hexdigest())
-    assert archive.find_kernel(tmp_path, row, kernel_path) is None
-
-
-@needs_git
-@pytest.mark.parametrize("commit", ["", "0123456789ab", "no such branch"])
-def test_a_commit_that_is_not_there_finds_nothing(tmp_path: Path, kernel_path: Path, commit: str) -> None:
-    assert archive.find_kernel(tmp_path, Row(kernel=SHA256, commit=commit), kernel_path) is None
-
-
-@needs_git
-def test_a_commit_is_never_an_option_of_git(tmp_path: Path, kernel_path: Path) -> None:
-    (tmp_path / "kept:.").mkdir()
-    written = tmp_path / "kept:." / "kernels.py"
-    archive.find_kernel(tmp_path, Row(kernel=SHA256, commit=f"--output={tmp_path}/kept"), kernel_path)
-    assert not written.exists()
+    assert archive.find_kernel(tmp_path, SHA256, kernel_path, []) == KERNEL
 
 
 def test_without_git_the_archive_alone_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    row = Row(kernel=SHA256, commit="0123456789ab")
-    assert archive.find_kernel(tmp_path, row, NOWHERE) is None
+    commits = ["0123456789ab"]
+    assert archive.find_kernel(tmp_path, SHA256, NOWHERE, commits) is None
     archive.store_kernel(tmp_path, KERNEL)
-    assert archive.find_kernel(tmp_path, row, NOWHERE) == KERNEL
+    assert archive.find_kernel(tmp_path, SHA256, NOWHERE, commits) == KERNEL
 
 
 # Trials
@@ -149,6 +96,71 @@ def test_a_trials_record_is_stored_as_json_under_its_own_hash(tmp_path: Path) ->
 def test_a_record_with_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         archive.store_trial(tmp_path, "demo", {"speedup": float("nan")})
+
+
+# Which folder it lies in
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """The log of a target in a package below a project's top; neither has an archive."""
+    path = tmp_path / "top/package/targets/demo/results.tsv"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_a_first_archive_lies_at_the_sessions_root_where_the_log_is_below_it(tmp_path: Path, kept: Path) -> None:
+    assert archive.home(kept, tmp_path / "top") == tmp_path / "top"
+    assert archive.home(kept, tmp_path / "top/package") == tmp_path / "top/package"
+
+
+@pytest.mark.parametrize("root", ["top/package/targets/other", "elsewhere"])
+def test_a_first_archive_lies_beside_a_log_outside_the_sessions_root(
+    tmp_path: Path, kept: Path, root: str
+) -> None:
+    assert archive.home(kept, tmp_path / root) == kept.parent
+
+
+@pytest.mark.parametrize(("first", "second"), [("top", "top/package"), ("top/package", "top")])
+def test_one_log_has_one_archive_wherever_its_trials_are_started(
+    tmp_path: Path, kept: Path, first: str, second: str
+) -> None:
+    archive.store_kernel(archive.home(kept, tmp_path / first), KERNEL)
+    for root in (first, second, "elsewhere"):
+        assert archive.home(kept, tmp_path / root) == tmp_path / first
+    assert archive.root_of(kept) == tmp_path / first
+
+
+def test_a_log_behind_a_link_has_its_archive_where_it_is_itself(tmp_path: Path, kept: Path) -> None:
+    kept.touch()
+    link = tmp_path / "results.tsv"
+    link.symlink_to(kept)
+    assert archive.home(link, tmp_path / "top/package") == tmp_path / "top/package"
+    (tmp_path / "root").symlink_to(tmp_path / "top/package")
+    assert archive.home(kept, tmp_path / "root") == tmp_path / "root"
+
+
+def test_a_log_without_an_archive_is_said_to_have_none(tmp_path: Path, kept: Path) -> None:
+    (tmp_path / "top/package/targets/other/.autoresearch").mkdir(parents=True)
+    with pytest.raises(LogError) as raised:
+        archive.root_of(kept)
+    assert str(raised.value) == (
+        f"{kept}: no folder above it holds .autoresearch; name the one that does with --root"
+    )
+
+
+def test_what_an_earlier_version_stored_further_up_is_still_found(tmp_path: Path, kept: Path) -> None:
+    """It wrote to the session's root, so that one log could have two archives."""
+    top, package = tmp_path / "top", tmp_path / "top/package"
+    archive.store_kernel(top, KERNEL)
+    digest = archive.store_trial(top, "demo", {})
+    archive.store_kernel(package, b"another\n")
+    assert archive.home(kept, top) == package
+    assert archive.kernel(package, SHA256) == KERNEL
+    assert archive.trial_path(package, "demo", digest).read_bytes() == b"{}"
+    assert archive.trial_path(package, "demo", "0" * 64) == (
+        package / ".autoresearch/trials/demo-0000000000000000.json"
+    )
 
 
 # The folder
@@ -192,7 +204,7 @@ def test_a_full_disk_leaves_no_half_a_kernel(tmp_path: Path, monkeypatch: pytest
     assert str(raised.value).endswith(
         f"{SHA256}.py: cannot be written: No space left on device; nothing was logged"
     )
-    assert archive.find_kernel(tmp_path, ROW, NOWHERE) is None
+    assert archive.kernel(tmp_path, SHA256) is None
 
 
 def test_a_full_disk_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -337,6 +337,22 @@ def test_the_calibration_of_another_host_is_never_found(tmp_path: Path) -> None:
     assert archive.find_calibration(tmp_path, OTHER_HOST, "toy") == replace(FOUND, host=OTHER_HOST)
 
 
+def test_a_calibration_lies_in_the_archive_of_its_targets_log_wherever_it_is_looked_for(tmp_path: Path) -> None:
+    loaded = load.load(discover.inspect(toys.write(tmp_path)))
+    archive.store_calibration(tmp_path, FOUND)
+    for root in (tmp_path / "targets", tmp_path / "elsewhere"):
+        begun = trial.Trial(loaded, cases_of(loaded), trial.Settings(root))
+        assert begun.conclude().reason == report.NO_GATE
+        assert begun._calibration == FOUND
+        assert not (root / archive.FOLDER).exists()
+
+
+def test_a_calibration_in_an_archive_further_up_is_found_too(tmp_path: Path) -> None:
+    archive.store_calibration(tmp_path, FOUND)
+    archive.store_calibration(tmp_path / "nearer", replace(FOUND, target="other"))
+    assert archive.find_calibration(tmp_path / "nearer", FOUND.host, "toy") == FOUND
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"\xff\xfe", b"{", b"[]", b"3", b"null", b"{}", b'{"target": "toy"}', b'{"unknown": 1}']
 )
@@ -365,6 +381,7 @@ class Measured:
     """Stands for a comparison that measured something; keeps the rules that it was given."""
 
     looks = 1
+    kind = Kind.DISCARD
     rules: Rules
 
     def __init__(
@@ -376,7 +393,7 @@ class Measured:
         return CaseTimes(case.id, 1.0, 0.0, ())
 
     def decide(self, _timed: object, _seconds: object, _seed: int) -> Judgement:
-        return Judgement(Kind.DISCARD, Cause.SLOWER, SPEEDUP)
+        return Judgement(self.kind, Cause.SLOWER, SPEEDUP)
 
     def candidate_figures(self) -> Figures:
         return figures()
@@ -405,7 +422,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
             now.check_case(case)
             if case.timed:
                 now.measure_case(case)
-        return now.conclude()
+        return now.log()
 
     monkeypatch.setattr(trial, "Comparison", Measured)
     first = begun(toys.KERNEL).target
@@ -430,12 +447,22 @@ def test_a_verdict_quotes_another_target_s_calibration_under_that_target_s_name(
     assert judged().notes[-1].startswith("this host tells +-0.6 % on other in 12 s;")
 
 
-def test_a_verdict_without_a_calibration_says_how_to_get_one(tmp_path: Path, judged: Judged) -> None:
+def test_a_verdict_without_a_calibration_says_how_to_get_one(
+    tmp_path: Path, judged: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the JSON always, in the block where it may be why there is no decision, or what a keep rests on."""
     archive.store_calibration(tmp_path, replace(FOUND, host=OTHER_HOST))
-    assert judged().notes[-1] == (
+    how = (
         "this host is not calibrated; pytest --autoresearch=toy --autoresearch-calibrate finds out what it can "
         "tell apart"
     )
+    discarded = judged()
+    assert (how in discarded.notes, how in discarded.asides) == (False, True)
+    assert how in report.as_json(discarded)["notes"]
+    assert not any(how in line for line in report.block(discarded))
+    monkeypatch.setattr(Measured, "kind", Kind.INCONCLUSIVE)
+    undecided = judged()
+    assert (how in undecided.notes, how in undecided.asides) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -229,5 +229,4 @@ def test_anything_else_is_none(ops: Any) -> None:
 
 def test_the_smallest_shape_has_the_fewest_operations() -> None:
     loaded = target(ops=lambda shape: shape.columns)
-    assert {case.shape_id for case in cases_module.smallest(loaded, cases(loaded))} == {"50x1"}
-    assert len(cases_module.smallest(loaded, cases(loaded))) == 5
+    assert cases_module.smallest(loaded) == list(cases(loaded)[-5:])

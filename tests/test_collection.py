@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -187,7 +188,7 @@ def test_paths_without_the_named_target_are_refused(project: pytest.Pytester) ->
 
 def test_a_target_at_fault_is_one_failing_item_and_the_others_run(project: pytest.Pytester) -> None:
     broken = toys.write(project.path, name="broken")
-    (broken / "reference.py").unlink()
+    (broken / "program.md").unlink()
     toys.write(project.path, name="bad-ids", inputs=toys.INPUTS.replace('"sparse"', '"spa.rse"'))
     result = project.runpytest(*PLAIN, "-k", "contract or (correctness and 64x32)")
     result.assert_outcomes(failed=2, passed=5, deselected=19)
@@ -195,7 +196,7 @@ def test_a_target_at_fault_is_one_failing_item_and_the_others_run(project: pytes
         [
             "target 'bad-ids': the distribution 'spa.rse' cannot be part of a test id; expected only letters, "
             "digits and '_+=-' (a dot breaks re-running one case in an IDE)",
-            "target 'broken': missing reference.py; expected inputs.py, kernels.py, program.md, reference.py, "
+            "target 'broken': missing program.md; expected inputs.py, kernels.py, program.md, reference.py, "
             "target.py",
         ]
     )
@@ -206,6 +207,191 @@ def test_an_extra_python_file_in_a_target_is_refused_by_name(project: pytest.Pyt
     result = project.runpytest(*PLAIN)
     result.stdout.fnmatch_lines(["target 'toy': unexpected conftest.py; a target's Python files are exactly *"])
     result.assert_outcomes(failed=1)
+
+
+FOREIGN = {
+    "targets/web/target.py": "HOST = 'localhost'\n",
+    "targets/web/test_web.py": "def test_web():\n    pass\n",
+    "targets/half/kernels.py": "def kernel():\n    pass\n",
+    "targets/half/inputs.py": "",
+    "targets/half/test_half.py": "def test_half():\n    pass\n",
+    "targets/README": "",
+}
+
+
+def write_foreign(project: pytest.Pytester) -> None:
+    for name, text in FOREIGN.items():
+        path = project.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (project.path / "targets/dangling").symlink_to("nowhere")
+
+
+def test_a_project_that_has_a_folder_of_targets_of_its_own_is_left_as_it_was(pytester: pytest.Pytester) -> None:
+    write_foreign(pytester)
+    with_us = collected(pytester.runpytest(*PLAIN, "--collect-only", "-q"))
+    without = collected(
+        pytester.runpytest_subprocess(*PLAIN, "--collect-only", "-q", "-p", "no:lance-autoresearch")
+    )
+    assert with_us == without == ["targets/half/test_half.py::test_half", "targets/web/test_web.py::test_web"]
+
+
+def test_what_looks_like_an_unfinished_target_is_told_so_by_a_gate(pytester: pytest.Pytester) -> None:
+    write_foreign(pytester)
+    result = pytester.runpytest(*PLAIN, "--keep-gate", "--autoresearch-json=out.json")
+    result.assert_outcomes(failed=1)
+    sentence = (
+        "target 'half': missing program.md, reference.py, target.py; expected inputs.py, kernels.py, program.md, "
+        "reference.py, target.py"
+    )
+    result.stdout.fnmatch_lines([sentence])
+    told = json.loads((pytester.path / "out.json").read_text())
+    assert told == {"trials": [], "faults": [sentence]}
+
+
+def test_a_folder_that_was_asked_for_by_name_is_told_what_it_lacks(pytester: pytest.Pytester) -> None:
+    write_foreign(pytester)
+    result = pytester.runpytest(*PLAIN, "--autoresearch=web")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["target 'web': missing inputs.py, kernels.py, program.md, reference.py; expected *"]
+    )
+
+
+@pytest.mark.parametrize("linked", ["targets/toy", "targets", "."])
+def test_a_target_behind_a_link_runs_by_name_and_by_every_path(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, linked: str
+) -> None:
+    toys.write(pytester.path / "real")
+    (pytester.path / "real/pytest.ini").write_text("[pytest]\n")
+    root = pytester.path / "root"
+    if linked == ".":
+        root.symlink_to("real", target_is_directory=True)
+    else:
+        root.mkdir()
+        (root / "pytest.ini").write_text("[pytest]\n")
+        (root / linked).parent.mkdir(exist_ok=True)
+        (root / linked).symlink_to(pytester.path / "real" / linked, target_is_directory=True)
+    monkeypatch.chdir(root)
+    case = "test_correctness[64x32-normal]"
+    for arguments in (
+        ["--autoresearch=toy", "-k", case],
+        ["--autoresearch=toy", "targets/toy", "-k", case],
+        ["targets/toy", "-k", case],
+        [f"targets/toy/kernels.py::{case}"],
+        [f"{pytester.path}/real/targets/toy/kernels.py::{case}", f"--rootdir={root}"],
+    ):
+        result = pytester.runpytest(*PLAIN, *arguments)
+        assert result.parseoutcomes()["passed"] == 1, arguments
+
+
+def test_a_kernel_may_be_a_link_to_where_it_lives(pytester: pytest.Pytester) -> None:
+    folder = toys.write(pytester.path)
+    home = pytester.path / "src/lib/_kernels.py"
+    home.parent.mkdir(parents=True)
+    (folder / "kernels.py").rename(home)
+    (folder / "kernels.py").symlink_to("../../src/lib/_kernels.py")
+    assert pytester.runpytest(*PLAIN, "--autoresearch=toy", "--keep-gate").ret == 0
+    (archived,) = (pytester.path / ".autoresearch/kernels").iterdir()
+    assert archived.read_bytes() == home.read_bytes()
+
+
+@pytest.mark.parametrize("options", [["-k", "correctness"], ["-k", "no_such"], ["-m", "no_such"]])
+@pytest.mark.parametrize("selection", [[], ["--autoresearch=toy"]])
+def test_a_target_s_fault_is_told_even_where_its_item_is_deselected(
+    pytester: pytest.Pytester, options: list[str], selection: list[str]
+) -> None:
+    toys.write(pytester.path, inputs="import no_such_module\n")
+    result = pytester.runpytest(*PLAIN, *options, *selection)
+    assert result.ret != 0
+    assert "target 'toy': inputs.py does not load: ModuleNotFoundError: No module named 'no_such_module'" in (
+        result.stdout.str() + result.stderr.str()
+    )
+
+
+WRONG = toys.kernel("return result + (x.size == 129 * 31)")
+CASE = "test_correctness[129x31-normal]"
+
+
+def printed_commands(result: pytest.RunResult) -> list[list[str]]:
+    """What the items say to type, without the word 'pytest'."""
+    said = (line.removeprefix("run again: pytest ") for line in result.outlines if line.startswith("run again: "))
+    return [shlex.split(command) for command in said]
+
+
+@pytest.mark.parametrize(
+    ("folder", "options"),
+    [
+        (".", []),
+        (".", ["--autoresearch=toy"]),
+        ("targets/toy", []),
+        ("targets", ["--autoresearch=toy", "--autoresearch-seed=7"]),
+        (".", ["--autoresearch-in-process"]),
+        (".", ["-c", "ci/pytest.ini", "--rootdir=."]),
+        ("elsewhere", ["../targets", "-c", "../ci/pytest.ini", "--rootdir=.."]),
+        (".", ["-o", "autoresearch_targets=*/toy", "--autoresearch=toy"]),
+    ],
+)
+def test_the_printed_command_runs_that_item_again(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, folder: str, options: list[str]
+) -> None:
+    toys.write(pytester.path, text=WRONG)
+    for name in ("pytest.ini", "ci/pytest.ini"):
+        (pytester.path / name).parent.mkdir(exist_ok=True)
+        (pytester.path / name).write_text("[pytest]\n")
+    (pytester.path / "elsewhere").mkdir()
+    monkeypatch.chdir(pytester.path / folder)
+    result = pytester.runpytest(*PLAIN, *options, "-k", CASE)
+    (command,) = printed_commands(result)
+    again = pytester.runpytest(*PLAIN, *command)
+    again.assert_outcomes(failed=1)
+    assert printed_commands(again) == [command]
+
+
+def test_the_printed_command_leaves_out_what_another_plugin_added_to_the_id(pytester: pytest.Pytester) -> None:
+    """As pytest-repeat does with --count."""
+    toys.write(pytester.path, text=WRONG)
+    pytester.makeconftest(
+        """
+        import pytest
+        def pytest_addoption(parser):
+            parser.addoption("--count", type=int, default=1)
+        @pytest.fixture(autouse=True)
+        def step(request):
+            pass
+        @pytest.hookimpl(trylast=True)
+        def pytest_generate_tests(metafunc):
+            count = metafunc.config.option.count
+            if count > 1:
+                metafunc.fixturenames.append("step")
+                ids = [f"{i}-{count}" for i in range(count)]
+                metafunc.parametrize("step", range(count), indirect=True, ids=ids)
+        """
+    )
+    result = pytester.runpytest(*PLAIN, "--count", "2", "-k", "test_correctness and 129x31-normal")
+    result.assert_outcomes(failed=2)
+    command, same = printed_commands(result)
+    assert command == same == [f"{MODULE}::{CASE}"]
+    pytester.runpytest(*PLAIN, *command).assert_outcomes(failed=1)
+
+
+def test_the_printed_command_of_a_refused_source_is_of_an_item_that_refuses_it(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, text="import os\n" + toys.KERNEL)
+    result = pytester.runpytest(*PLAIN, "--autoresearch=toy", "-x")
+    (command,) = printed_commands(result)
+    again = pytester.runpytest(*PLAIN, *command)
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["kernels.py, line 1: imports 'os'; a kernel may import *"])
+
+
+def test_the_printed_command_of_a_secret_failure_carries_its_seed(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, text=WRONG)
+    result = pytester.runpytest(
+        *PLAIN, "--autoresearch=toy", "--autoresearch-seed=12345", "-k", "speed and 129x31"
+    )
+    commands = printed_commands(result)
+    assert len(commands) == 3
+    assert {command[-1] for command in commands} == {"--autoresearch-seed=12345"}
 
 
 class Recorder:

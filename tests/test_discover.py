@@ -50,9 +50,9 @@ def test_only_directories_with_code_of_a_target_count(tmp_path: Path) -> None:
 
 
 def test_a_directory_with_a_fault_is_found_with_it(tmp_path: Path) -> None:
-    write_target(tmp_path / "targets" / "demo", {"reference.py": None})
+    write_target(tmp_path / "targets" / "demo", {"program.md": None})
     (found,) = discover.discover(tmp_path)
-    assert found.faults == (f"target 'demo': missing reference.py; {EXPECTED}",)
+    assert found.faults == (f"target 'demo': missing program.md; {EXPECTED}",)
 
 
 def test_globs_say_where_to_look_and_find_a_target_once(tmp_path: Path) -> None:
@@ -144,17 +144,74 @@ def test_two_targets_of_one_name_are_both_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def layouts(tmp_path: Path) -> tuple[Layout, ...]:
-    return tuple(Layout(name, tmp_path / name) for name in ("_template", "decode-fsst", "pq-l2", "topk-merge"))
+def project(tmp_path: Path) -> Path:
+    """A folder with four targets and what is none."""
+    for name in ("_template", "decode-fsst", "pq-l2", "topk-merge"):
+        write_target(tmp_path / "targets" / name)
+    foreign = tmp_path / "targets" / "web"
+    foreign.mkdir()
+    for name in ("target.py", "test_web.py"):
+        (foreign / name).touch()
+    write_target(tmp_path / "targets" / "half", {"inputs.py": None, "reference.py": None})
+    (tmp_path / "targets" / "dangling").symlink_to("nowhere")
+    (tmp_path / "targets" / "file").touch()
+    return tmp_path
 
 
-def test_targets_come_in_the_order_they_were_asked_for_and_once(
-    layouts: tuple[Layout, ...], tmp_path: Path
-) -> None:
-    assert names(discover.select(layouts, ["topk-merge", "pq-l2", "topk-merge"], tmp_path)) == [
-        "topk-merge",
+def test_only_complete_directories_are_targets_in_every_run(project: Path) -> None:
+    assert names(discover.discover(project)) == ["_template", "decode-fsst", "pq-l2", "topk-merge"]
+
+
+def test_a_gate_without_names_sees_the_unfinished_ones_too_and_nothing_foreign(project: Path) -> None:
+    found = discover.discover(project, least=discover.UNFINISHED)
+    assert names(found) == ["_template", "decode-fsst", "half", "pq-l2", "topk-merge"]
+    assert found[2].faults == (f"target 'half': missing inputs.py, reference.py; {EXPECTED}",)
+
+
+def test_whoever_gives_a_name_is_told_what_its_directory_lacks(project: Path) -> None:
+    (found,) = discover.select(["web"], project)
+    assert found.faults[0] == f"target 'web': missing inputs.py, kernels.py, program.md, reference.py; {EXPECTED}"
+
+
+def test_what_cannot_be_read_is_no_target(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_file = Path.is_file
+
+    def refused(path: Path) -> bool:
+        if path.parent.name == "web":
+            raise PermissionError(13, "Permission denied")
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert names(discover.discover(project, least=discover.NAMED)) == [
+        "_template",
+        "decode-fsst",
+        "half",
         "pq-l2",
+        "topk-merge",
     ]
+
+
+def test_a_link_s_name_is_as_good_as_its_target_s(project: Path) -> None:
+    (project / "targets" / "again").symlink_to("pq-l2", target_is_directory=True)
+    assert names(discover.select(["again", "pq-l2"], project)) == ["pq-l2"]
+    assert names(discover.discover(project)) == ["_template", "decode-fsst", "pq-l2", "topk-merge"]
+
+
+def test_a_link_to_a_target_elsewhere_is_shown_where_the_glob_finds_it(project: Path, tmp_path: Path) -> None:
+    real = write_target(tmp_path / "elsewhere" / "real")
+    (project / "targets" / "mine").symlink_to(real, target_is_directory=True)
+    (found,) = discover.select(["mine"], project)
+    assert found == Layout("mine", project / "targets" / "mine")
+
+
+def test_the_root_may_be_a_link(project: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(project, target_is_directory=True)
+    assert discover.discover(link)[2] == Layout("pq-l2", link / "targets" / "pq-l2")
+
+
+def test_targets_come_in_the_order_they_were_asked_for_and_once(project: Path) -> None:
+    assert names(discover.select(["topk-merge", "pq-l2", "topk-merge"], project)) == ["topk-merge", "pq-l2"]
 
 
 @pytest.mark.parametrize(
@@ -163,25 +220,23 @@ def test_targets_come_in_the_order_they_were_asked_for_and_once(
         ("pq-12", "no target 'pq-12'; did you mean 'pq-l2'?"),
         ("topk_merge", "no target 'topk_merge'; did you mean 'topk-merge'?"),
         ("fsst", "no target 'fsst'; did you mean 'decode-fsst'?"),
-        ("zzz", "no target 'zzz'; expected one of _template, decode-fsst, pq-l2, topk-merge"),
+        ("zzz", "no target 'zzz'; expected one of _template, decode-fsst, half, pq-l2, topk-merge"),
     ],
 )
-def test_a_wrong_name_gets_the_nearest_one(
-    layouts: tuple[Layout, ...], tmp_path: Path, name: str, sentence: str
-) -> None:
+def test_a_wrong_name_gets_the_nearest_one(project: Path, name: str, sentence: str) -> None:
     with pytest.raises(SelectionError) as raised:
-        discover.select(layouts, ["pq-l2", name], tmp_path)
+        discover.select(["pq-l2", name], project)
     assert str(raised.value) == sentence
 
 
 def test_a_name_where_there_is_no_target_at_all(tmp_path: Path) -> None:
     with pytest.raises(SelectionError) as raised:
-        discover.select((), ["pq-l2"], tmp_path)
+        discover.select(["pq-l2"], tmp_path)
     assert str(raised.value) == (
         f"no target 'pq-l2': there is no target below {tmp_path}; expected targets/<name>/kernels.py"
     )
 
 
-def test_a_leading_underscore_keeps_a_target_out_of_a_gate_without_names(layouts: tuple[Layout, ...]) -> None:
-    judged = [layout.name for layout in layouts if discover.is_judged_by_default(layout)]
+def test_a_leading_underscore_keeps_a_target_out_of_a_gate_without_names(project: Path) -> None:
+    judged = [layout.name for layout in discover.discover(project) if discover.is_judged_by_default(layout)]
     assert judged == ["decode-fsst", "pq-l2", "topk-merge"]

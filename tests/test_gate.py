@@ -6,13 +6,18 @@ import csv
 import json
 import os
 import shutil
-import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+import repositories
 import toys
 
-from pytest_lance_autoresearch import archive, log
+from pytest_lance_autoresearch import archive, environment, log, trial
+from pytest_lance_autoresearch.__main__ import main
+from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.stopwatch import Stopwatch
 
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--benchmark-columns=median")
 GATE = (*PLAIN, "--autoresearch=toy", "--keep-gate")
@@ -160,7 +165,48 @@ def test_a_wrong_first_kernel_is_no_baseline(pytester: pytest.Pytester) -> None:
     assert log.baseline(rows(pytester.path), "toy") is None
 
 
-@pytest.mark.parametrize("part", [["-k", "not 64x32"], ["--benchmark-skip"], ["--benchmark-disable"]])
+@pytest.mark.parametrize("options", [["--benchmark-skip"], ["--benchmark-disable"], ["-p", "no:benchmark"]])
+def test_options_about_benchmarks_leave_a_gate_its_times(pytester: pytest.Pytester, options: list[str]) -> None:
+    toys.write(pytester.path)
+    arguments = [argument for argument in GATE if "benchmark" not in argument]
+    assert pytester.runpytest_subprocess(*arguments, *options).ret == 0
+    (row,) = rows(pytester.path)
+    assert row.status == "baseline"
+    assert float(row.geomean_ns) > 0
+
+
+def test_a_plain_run_leaves_benchmarks_out_where_it_is_told_to(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    result = pytester.runpytest(*PLAIN, "--benchmark-skip")
+    result.assert_outcomes(passed=len(toys.CASES), skipped=len(toys.TIMED))
+
+
+def test_a_gate_where_codspeed_takes_the_place_of_benchmarks(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest-codspeed, switched on from outside, replaces the fixture by one that replays no clock."""
+    monkeypatch.setenv("CODSPEED_ENV", "1")
+    toys.write(pytester.path)
+    pytester.makepyfile(
+        codspeed="""
+        import pytest
+        @pytest.fixture
+        def benchmark():
+            raise AssertionError("an instrument of its own")
+        """
+    )
+    pytester.syspathinsert()
+    assert pytester.runpytest(*GATE, "-p", "codspeed").ret == 0
+
+
+def test_a_gate_without_pytest_s_terminal(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    result = pytester.runpytest(*(option for option in GATE if option != "-q"), "-p", "no:terminal")
+    assert result.ret == 0
+    assert block(result)["verdict"] == "baseline"
+
+
+@pytest.mark.parametrize("part", [["-k", "not 64x32"]])
 def test_a_partial_run_never_gives_a_verdict(judged: pytest.Pytester, part: list[str]) -> None:
     toys.write(judged.path, text=toys.FASTER)
     result = judged.runpytest(*GATE, *part)
@@ -192,6 +238,89 @@ def test_what_fails_around_an_item_leaves_no_keep_behind(judged: pytest.Pytester
     )
     assert block(result)["reason"] == f"invalid: {sentence}"
     assert [row.status for row in rows(judged.path)] == ["baseline", "invalid"]
+
+
+@pytest.mark.parametrize("when", ["setup", "call", "teardown"])
+def test_what_fails_around_the_gate_itself_leaves_no_keep_behind(judged: pytest.Pytester, when: str) -> None:
+    """Before, in (as a time limit of another plugin does) or after it: red is red, and nothing is measured on."""
+    toys.write(judged.path, text=toys.FASTER)
+    judged.makeconftest(
+        f"""
+        import pytest
+        from pytest_lance_autoresearch.comparison import Comparison
+        from pytest_lance_autoresearch.records import Cause, Judgement, Kind
+        def decide(*_):
+            {"pytest.fail('Timeout >3.0s')" if when == "call" else "pass"}
+            return Judgement(Kind.DISCARD, Cause.SLOWER)
+        @pytest.fixture(autouse=True)
+        def around(request):
+            concerned = request.node.name == "test_keep_gate"
+            if concerned and {when == "call"}:
+                Comparison.decide = decide
+            assert not (concerned and {when == "setup"}), "no room"
+            yield
+            assert not (concerned and {when == "teardown"}), "no room"
+        """
+    )
+    result = judged.runpytest_subprocess(*GATE)
+    assert result.ret == 1
+    cause = "Failed: Timeout >3.0s" if when == "call" else "AssertionError: no room"
+    assert block(result)["reason"] == (
+        f"invalid: test_keep_gate failed in its {when}: {cause}; that is no fault of the kernel"
+    )
+    assert [row.status for row in rows(judged.path)] == ["baseline", "invalid"]
+
+
+@pytest.mark.parametrize("name", ["test_before.py", "zz/test_after.py"])
+def test_a_session_that_fails_elsewhere_records_no_baseline(pytester: pytest.Pytester, name: str) -> None:
+    toys.write(pytester.path)
+    path = pytester.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("def test_other():\n    assert False\n")
+    result = pytester.runpytest(*GATE, *sorted([name, "targets"]))
+    assert result.ret == 1
+    assert block(result)["reason"] == (
+        "invalid: a test outside the targets failed; a session that fails records no keep and no baseline"
+    )
+    assert [row.status for row in rows(pytester.path)] == ["invalid"]
+
+
+def test_a_session_that_passes_elsewhere_records_its_baseline(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    (pytester.path / "zz").mkdir()
+    (pytester.path / "zz/test_after.py").write_text("def test_other():\n    pass\n")
+    assert pytester.runpytest(*GATE, "targets", "zz").ret == 0
+    assert [row.status for row in rows(pytester.path)] == ["baseline"]
+
+
+def test_a_required_baseline_that_is_not_there_is_no_verdict_and_writes_nothing(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    before = sorted(pytester.path.rglob("*"))
+    result = pytester.runpytest(*GATE, "--autoresearch-require-baseline")
+    assert result.ret == 13
+    path = pytester.path / "targets/toy/results.tsv"
+    assert block(result)["reason"] == (
+        f"no verdict: {path} holds no baseline of target 'toy', and --autoresearch-require-baseline asks for one; "
+        f"record it without that option, or name the log that has it with --baseline; nothing was logged"
+    )
+    (pytester.path / ".benchmarks").rmdir()  # pytest-benchmark's
+    assert sorted(pytester.path.rglob("*")) == before
+
+
+def test_a_required_baseline_that_is_there_is_used(judged: pytest.Pytester) -> None:
+    judged.makeini("[pytest]\nautoresearch_require_baseline = true")
+    assert judged.runpytest(*GATE).ret == 10
+    assert [row.status for row in rows(judged.path)] == ["baseline", "discard"]
+
+
+def test_a_copied_target_says_that_its_history_begins_anew(judged: pytest.Pytester) -> None:
+    shutil.copytree(judged.path / "targets/toy", judged.path / "targets/copy")
+    result = judged.runpytest(*PLAIN, "--autoresearch=copy", "--keep-gate")
+    assert block(result)["verdict"] == "baseline"
+    assert (
+        "note: the log holds trials of the same files as target 'toy'; this baseline begins a history of its own, "
+        "and what was kept there is not compared with it" in result.outlines
+    )
 
 
 def test_a_deselected_gate_item_does_not_pass_silently(judged: pytest.Pytester) -> None:
@@ -239,14 +368,54 @@ def test_a_lost_baseline_is_an_error_and_git_can_restore_it(judged: pytest.Pytes
     )
 
 
-def test_the_baseline_is_found_in_git_where_the_archive_is_lost(pytester: pytest.Pytester) -> None:
-    toys.write(pytester.path)
-    for command in ("init -q", "add targets", "-c user.name=n -c user.email=e commit -qm first"):
-        subprocess.run(["git", *command.split()], cwd=pytester.path, check=True)
+def test_a_baseline_that_was_committed_after_its_trial_is_found_in_a_clone(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row names the commit before it, or none; a clone has no archive."""
+    repositories.commit(judged.path)
+    whole, shallow = (judged.path.with_name(f"{judged.path.name}-{kind}") for kind in ("whole", "shallow"))
+    for text in (toys.FASTER, toys.SLOWER):
+        toys.write(judged.path, text=text)
+        repositories.commit(judged.path)
+    monkeypatch.chdir(repositories.clone(judged.path, whole))
+    toys.write(whole, text=toys.KERNEL + "# the same code\n")
+    assert "identical to the baseline" in block(judged.runpytest(*GATE))["reason"]
+    monkeypatch.chdir(repositories.clone(judged.path, shallow, "--depth=1"))
+    sha256 = rows(judged.path)[0].kernel
+    assert block(judged.runpytest(*GATE))["reason"] == (
+        f"invalid: the source of the baseline, trial 1 (sha256 {sha256[:12]}), is neither in "
+        f".autoresearch/kernels nor in git (this clone is shallow; fetch the whole history with "
+        f"'git fetch --unshallow', in actions/checkout with 'fetch-depth: 0'); restore it, or record a new "
+        f"baseline with --autoresearch-rebaseline"
+    )
+
+
+def test_the_commit_of_a_row_is_marked_where_its_kernel_is_not_in_it(judged: pytest.Pytester) -> None:
+    """A baseline without a checkout, an edit of the committed kernel, the committed kernel itself."""
+    head = repositories.commit(judged.path)
+    toys.write(judged.path, text=toys.KERNEL + "# the same code\n")
+    assert judged.runpytest(*GATE).ret == 10
+    toys.write(judged.path)
+    assert judged.runpytest(*GATE).ret == 10
+    assert [row.commit for row in rows(judged.path)] == ["", f"{head}+", head]
+
+
+@pytest.mark.parametrize("order", [["top", "package"], ["package", "top"]])
+def test_one_log_has_one_archive_from_the_package_and_from_the_top(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, order: list[str]
+) -> None:
+    package = pytester.path / "package"
+    toys.write(package)
+    (package / "pytest.ini").write_text("[pytest]\n")
+    pytester.makeini("[pytest]\nautoresearch_targets = package/targets/*")
+    first, second = ({"top": pytester.path, "package": package}[name] for name in order)
+    monkeypatch.chdir(first)
     assert pytester.runpytest(*GATE).ret == 0
-    shutil.rmtree(pytester.path / archive.FOLDER)
-    toys.write(pytester.path, text=toys.KERNEL + "# the same code\n")
+    monkeypatch.chdir(second)
     assert "identical to the baseline" in block(pytester.runpytest(*GATE))["reason"]
+    assert list(pytester.path.glob(f"**/{archive.FOLDER}")) == [first / archive.FOLDER]
+    assert not list(first.glob(f"{archive.FOLDER}/spare-*"))
+    assert main(["verify", str(package / "targets/toy/results.tsv")]) == 0
 
 
 def test_one_log_can_serve_all_targets(pytester: pytest.Pytester) -> None:
@@ -268,7 +437,11 @@ def test_one_log_can_serve_all_targets(pytester: pytest.Pytester) -> None:
     ("options", "sentence"),
     [
         (["-n", "2"], "--keep-gate: timing needs one process; add -n0"),
-        (["-p", "no:benchmark"], "--keep-gate: needs pytest-benchmark; remove -p no:benchmark"),
+        (["--benchmark-only"], "--keep-gate: --benchmark-only leaves the correctness items out; remove it"),
+        (
+            ["--autoresearch-rebaseline", "--autoresearch-require-baseline"],
+            "--autoresearch-rebaseline records a baseline, --autoresearch-require-baseline forbids it; remove one",
+        ),
         (
             ["--autoresearch-in-process"],
             "--autoresearch-in-process is for debugging and never gives a verdict; remove --keep-gate",
@@ -288,7 +461,7 @@ def test_what_a_gate_cannot_do_is_refused(judged: pytest.Pytester, options: list
 
 def test_discovery_is_not_refused_where_running_is(judged: pytest.Pytester) -> None:
     arguments = [argument for argument in GATE if "benchmark" not in argument]
-    assert judged.runpytest_subprocess(*arguments, "-p", "no:benchmark", "--collect-only").ret == 0
+    assert judged.runpytest_subprocess(*arguments, "-n", "2", "--collect-only").ret == 0
 
 
 @pytest.mark.parametrize("option", ["--baseline=x.tsv", "--autoresearch-rebaseline"])
@@ -304,6 +477,39 @@ def test_a_gate_without_any_target_is_refused(pytester: pytest.Pytester) -> None
     result.stderr.fnmatch_lines(
         ["ERROR: --keep-gate: there is no target below *; expected targets/<name>/kernels.py"]
     )
+
+
+def test_waiting_for_another_trial_uses_up_no_budget(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another trial measures for 40 s before each of this one's timed items; else the clock stands still."""
+    now_s = 0.0
+
+    @contextmanager
+    def lock(waiting: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+        nonlocal now_s
+        with waiting():
+            now_s += 40
+        yield
+
+    monkeypatch.setattr(environment, "timing_lock", lock)
+    monkeypatch.setattr(trial, "Stopwatch", lambda: Stopwatch(lambda: now_s))
+    toys.write(pytester.path)
+    result = pytester.runpytest(*GATE, "--autoresearch-max-seconds=30")
+    assert (block(result)["verdict"], block(result)["total_seconds"]) == ("baseline", "0.0")
+    assert (
+        f"note: waited {40 * len(toys.TIMED)} s while another trial on this machine measured; that counts against "
+        "no budget" in result.outlines
+    )
+    assert result.stdout.str().count("waiting while another trial on this machine measures") == 1
+
+
+def test_json_of_a_run_without_trials_is_refused(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path)
+    result = pytester.runpytest(*PLAIN, "--autoresearch-json=out.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    sentence = "--autoresearch-json writes what trials came to; name their targets with --autoresearch=NAME"
+    assert f"ERROR: {sentence}" in result.errlines
 
 
 def test_settings_come_from_the_ini_file_too(judged: pytest.Pytester) -> None:
@@ -328,12 +534,56 @@ def test_an_interrupted_trial_leaves_no_row_and_no_process(judged: pytest.Pytest
     assert len(rows(judged.path)) == 1
 
 
-def test_a_log_that_cannot_be_written_is_one_sentence_with_the_verdict(judged: pytest.Pytester) -> None:
+def test_a_log_that_cannot_be_read_is_no_verdict_and_one_sentence(judged: pytest.Pytester) -> None:
     path = judged.path / "results.d"
     path.mkdir()
-    result = judged.runpytest(*GATE, "--baseline", "results.d")
-    assert result.ret != 0
-    assert any(f"{path}: cannot be read" in line for line in result.outlines)
+    result = judged.runpytest(*GATE, "--baseline", "results.d", "--autoresearch-json=out.json")
+    assert result.ret == 13
+    result.assert_outcomes(failed=1, skipped=toys.ITEMS)
+    sentence = f"no verdict: {path}: cannot be read: Is a directory; nothing was logged"
+    assert block(result)["reason"] == sentence
+    assert json.loads((judged.path / "out.json").read_text())["trials"][0]["reason"] == sentence
+
+
+def test_a_log_that_cannot_be_written_is_found_out_before_anything_is_measured(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to somebody else, and can be read."""
+    toys.write(judged.path, text=toys.FASTER)
+    monkeypatch.setattr(log, "unwritable", lambda path: f"{path}: cannot be written")
+    result = judged.runpytest(*GATE)
+    assert result.ret == 13
+    result.assert_outcomes(failed=1, skipped=toys.ITEMS)
+    path = judged.path / "targets/toy/results.tsv"
+    assert block(result)["reason"] == f"no verdict: {path}: cannot be written; nothing was logged"
+
+
+def test_merge_markers_in_a_log_are_no_verdict(judged: pytest.Pytester) -> None:
+    with (judged.path / "targets/toy/results.tsv").open("a") as rows:
+        rows.write("<<<<<<< HEAD\n")
+    result = judged.runpytest(*GATE)
+    assert result.ret == 13
+    assert "is a merge marker" in block(result)["reason"]
+
+
+def test_a_row_that_was_not_written_is_not_written_later(
+    judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when the verdict is there, and no more when the session ends."""
+    calls: list[log.Row] = []
+
+    def full(path: Path, row: log.Row, _refuse: object) -> log.Row:
+        calls.append(row)
+        raise LogError(f"{path}: no room")
+
+    monkeypatch.setattr(log, "append", full)
+    result = judged.runpytest(*GATE)
+    assert result.ret == 13
+    assert len(calls) == 1
+    assert len(rows(judged.path)) == 1
+    assert any(
+        line.startswith(f"ERROR: {judged.path}/targets/toy/results.tsv: no room") for line in result.outlines
+    )
 
 
 def test_a_log_in_a_folder_that_is_not_there_is_refused_before_anything_runs(judged: pytest.Pytester) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +15,9 @@ import pytest
 import toys
 from builders import everywhere, figures, no_overhead, outcome, pair, spread
 
-from pytest_lance_autoresearch import archive, discover, gate, history, judge, load, log
+from pytest_lance_autoresearch import archive, discover, gate, history, judge, load, log, replay
 from pytest_lance_autoresearch.__main__ import main
-from pytest_lance_autoresearch.records import PairRecord, Rules, Status
+from pytest_lance_autoresearch.records import Interval, PairRecord, Rules, Status
 
 FASTER, SLOWER = everywhere(spread(0.05)), everywhere(spread(-0.03))
 
@@ -35,13 +40,20 @@ def write_row(root: Path, pairs: list[PairRecord], kernel: str, looks: int = 2) 
     return log.read(opened.log_path)[-1]
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a log of a baseline, a keep and a discard, each with its archive."""
+    root, text = tmp_path_factory.mktemp("recorded"), toys.KERNEL
+    write_row(root, [], text)
+    write_row(root, [pair(FASTER), pair(FASTER)], text + "ONE = 1\n")
+    write_row(root, [pair(SLOWER)], text + "ONE = 1\nTWO = 2\n", looks=1)
+    return root
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A log of a baseline, a keep and a discard, each with its archive."""
-    text = toys.KERNEL
-    write_row(tmp_path, [], text)
-    write_row(tmp_path, [pair(FASTER), pair(FASTER)], text + "ONE = 1\n")
-    write_row(tmp_path, [pair(SLOWER)], text + "ONE = 1\nTWO = 2\n", looks=1)
+def path(recorded: Path, tmp_path: Path) -> Path:
+    """The log of such a project, to be changed."""
+    shutil.copytree(recorded, tmp_path, dirs_exist_ok=True)
     return tmp_path / "targets/toy/results.tsv"
 
 
@@ -53,7 +65,8 @@ def edited(path: Path, old: str, new: str, line: int) -> None:
 
 
 def found(path: Path) -> list[str]:
-    return list(history.faults(log.read(path), archive.root_of(path)))
+    """Every fault of the log."""
+    return [fault for one in history.check(log.read(path), archive.root_of(path)) for fault in one.faults]
 
 
 def test_a_summary_counts_what_was_kept_and_what_was_tried_since(path: Path) -> None:
@@ -168,3 +181,175 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().err == (
         f"ERROR: {lonely}: no folder above it holds .autoresearch; name the one that does with --root\n"
     )
+
+
+# A log that something else wrote in, and a reader's terminal
+
+VERBS = [["log"], ["log", "--json"], ["verify"], ["rejudge"], ["audit"], ["replay", "2"]]
+
+
+def run(path: Path, verb: list[str]) -> int:
+    name, *rest = verb
+    return main([name, str(path), *rest])
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_a_number_that_a_spreadsheet_changed_is_one_sentence(
+    path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
+) -> None:
+    speedup = log.read(path)[1].speedup
+    edited(path, speedup, "1,05127", 3)
+    assert run(path, verb) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"ERROR: {path}: line 4, column 'speedup': '1,05127' is no number; expected one such as 1.105, or "
+        f"nothing; another program changed the file, take it back from git or from a copy\n",
+    )
+
+
+@pytest.mark.parametrize("verb", VERBS[:4], ids=" ".join)
+def test_other_line_ends_change_nothing(path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]) -> None:
+    code, said = run(path, verb), capsys.readouterr()
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert (run(path, verb), capsys.readouterr()) == (code, said)
+    assert code == 0
+
+
+ESCAPES = "\x1b[31mred\x1b[0m \x9b2J \x07 \u202e"
+SPELT_OUT = r"\x1b[31mred\x1b[0m \x9b2J \x07 \u202e"
+
+
+def with_escapes(path: Path) -> None:
+    """An earlier version wrote a description as it was given; another target's name is no better."""
+    for row in log.read(path)[:2]:
+        number = row.trial + 3
+        changed = replace(row, trial=number, target=ESCAPES, kernel=ESCAPES, record=ESCAPES, description=ESCAPES)
+        path.write_bytes(path.read_bytes() + log._line(changed).encode())
+
+
+@pytest.mark.parametrize("verb", [*VERBS[:5], ["replay", "5"]], ids=" ".join)
+def test_no_escape_of_a_foreign_log_reaches_the_terminal(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: list[str]
+) -> None:
+    monkeypatch.setattr(replay, "_measure", lambda *_: Interval(1.04, 1.05, 1.06))
+    with_escapes(path)
+    run(path, verb)
+    said = "".join(capsys.readouterr())
+    assert all(line.isprintable() for line in said.split("\n"))
+    if "--json" in verb:
+        assert json.loads(said)["rows"][3]["description"] == ESCAPES
+    else:
+        assert SPELT_OUT in said
+
+
+def test_the_table_stays_a_table_where_escapes_are_spelt_out(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_escapes(path)
+    run(path, ["log"])
+    head, *rows = capsys.readouterr().out.splitlines()[:6]
+    assert {row[head.index("target") - 2 :][:2] for row in rows} == {"  "}
+    assert [row[head.index("description") :] for row in rows] == [
+        "the first",
+        "an idea",
+        "an idea",
+        SPELT_OUT,
+        SPELT_OUT,
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("verb", VERBS[:4], ids=" ".join)
+def test_a_terminal_without_the_letters_is_no_reason_to_fail(
+    path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, verb: list[str]
+) -> None:
+    edited(path, "an idea", "µ-kernel 🚀", 3)
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", shown)
+    assert run(path, verb) in (0, 1)
+    shown.seek(0)
+    if verb == ["log"]:
+        letters = {"ascii": r"\xb5-kernel \U0001f680", "latin-1": r"µ-kernel \U0001f680", "utf-8": "µ-kernel 🚀"}
+        assert letters[encoding] in shown.read()
+
+
+def test_a_name_that_is_no_text_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["log", str(tmp_path / os.fsdecode(b"logs-\xff"))]) == 2
+    assert capsys.readouterr().err == f"ERROR: {tmp_path}/logs-\\udcff: there is no such log\n"
+
+
+def test_a_field_with_a_nul_names_no_file(path: Path) -> None:
+    row = log.read(path)[1]
+    changed = replace(row, trial=4, target="a\0b", kernel="a\0b")
+    path.write_bytes(path.read_bytes() + log._line(changed).encode())
+    assert [fault.partition("/")[0] for fault in found(path)] == [
+        "trial 4: does not follow from the row before it; one of the two was changed",
+        "trial 4: its kernel (sha256 a\0b) is not in the archive, or was changed",
+        "trial 4: its record ",
+    ]
+
+
+# What a check counts
+
+
+def test_a_verdict_whose_record_is_missing_was_not_computed_again(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = archive.trial_path(archive.root_of(path), "toy", log.read(path)[1].record)
+    record.unlink()
+    assert main(["verify", str(path)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"trial 2: its record {record} cannot be read: No such file or directory",
+        "1 fault: 3 rows, 1 verdict computed again from raw windows",
+    ]
+
+
+def test_a_row_that_was_cut_off_is_a_fault(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with path.open("a") as file:
+        file.write("4\t2026")
+    assert main(["verify", str(path)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"{path}: line 6 was cut off after 6 bytes, as by a crash; the trial that wrote it has no row, and the "
+        f"next one moves what is left to 'results.tsv.torn'",
+        "1 fault: 3 rows, 2 verdicts computed again from raw windows",
+    ]
+
+
+def test_a_row_that_stands_there_twice_is_a_fault(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[-1])
+    assert found(path) == ["trial 3: stands where trial 4 should; a row is missing or out of order"]
+
+
+def test_a_speed_up_without_windows_is_a_fault(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number that somebody wrote into a row that measured nothing beside a baseline."""
+    edited(path, "\tbaseline\t\t\t\t", "\tbaseline\t1.5\t1.4\t1.6\t", 2)
+    sentence = "trial 1: says speedup 1.5, its record holds no windows of a baseline beside it"
+    assert found(path)[0] == sentence
+    assert main(["rejudge", str(path)]) == 2
+    assert capsys.readouterr().err == f"ERROR: {sentence}\n"
+
+
+@pytest.mark.parametrize("speedup", ["0.00000", ""])
+def test_a_summary_needs_no_speed_up_of_every_row(path: Path, speedup: str) -> None:
+    baseline, keep, discard = log.read(path)
+    number = replace(keep, speedup=speedup, ci_low=speedup, ci_high=speedup)
+    (summary,) = history.summaries([baseline, number, discard])
+    assert summary.noise is not None
+
+
+def test_an_empty_log_is_shown_and_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "results.tsv"
+    (tmp_path / archive.FOLDER).mkdir()
+    for text in ("", log._header()):
+        path.write_text(text)
+        assert [run(path, verb) for verb in VERBS[:5]] == [0] * 5
+        assert "no fault: 0 rows, 0 verdicts computed again from raw windows" in capsys.readouterr().out
+
+
+def test_a_reader_who_leaves_early_sees_no_traceback(path: Path) -> None:
+    command = [sys.executable, "-m", "pytest_lance_autoresearch", "log", str(path)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (2, b"")

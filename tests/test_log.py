@@ -27,7 +27,21 @@ COLUMNS = [
     *("geomean_ns", "unit", "peak_rss_mb", "windows", "seconds", "kernel", "commit", "harness", "host"),
     *("description", "record", "previous"),
 ]
-KEEP = Row(target="demo", status="keep", speedup="1.04000", description="unroll by four")
+HEADER = f"{TITLE}\n" + "\t".join(COLUMNS) + "\n"
+CR_ONLY = r"\rtrial\ttime\ttarget\tstatus\tspeedup\tc"
+"""What is shown of the columns where carriage returns are the only line ends."""
+TAKE_BACK = "another program changed the file, take it back from git or from a copy"
+KEEP_ONE_SIDE = (
+    "keep the rows of one side whole, each follows from the one before it (git checkout --ours or --theirs)"
+)
+KEEP = Row(
+    target="demo",
+    status="keep",
+    speedup="1.04000",
+    ci_low="1.03000",
+    ci_high="1.05000",
+    description="unroll by four",
+)
 CRASH = Row(target="demo", status="crash", description="µ-kernel")
 
 
@@ -64,7 +78,11 @@ def test_the_header_carries_the_schema_and_the_columns(path: Path) -> None:
     title, columns, row = path.read_text(encoding="utf-8").splitlines()
     assert title == TITLE
     assert columns.split("\t") == COLUMNS
-    assert row.split("\t") == ["1", "", "demo", "keep", "1.04000", *[""] * 13, "unroll by four", "", ""]
+    assert row.split("\t") == [
+        *("1", "", "demo", "keep", "1.04000", "1.03000", "1.05000"),
+        *[""] * 11,
+        *("unroll by four", "", ""),
+    ]
 
 
 def test_rows_are_numbered_and_read_back_as_they_were_returned(path: Path) -> None:
@@ -95,16 +113,44 @@ def test_tabs_and_line_ends_in_a_description_are_flattened(path: Path) -> None:
 
 
 @quick
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=3))
-def test_any_text_is_one_field_of_one_row(texts: list[str]) -> None:
-    text = log._header() + "".join(log._line(replace(KEEP, trial=7, description=text)) for text in texts)
-    rows = log._parse(Path("results.tsv"), text.encode())
-    assert [row.description for row in rows] == [" ".join(text.split()) for text in texts]
+@given(st.lists(st.text(), min_size=1, max_size=3))
+def test_any_text_is_one_field_of_one_row_that_can_be_shown(texts: list[str]) -> None:
+    rows = [log._clean(replace(KEEP, trial=7, description=text)) for text in texts]
+    read = log._parse(Path("results.tsv"), (log._header() + "".join(map(log._line, rows))).encode())
+    assert list(read) == rows
+    assert all(row.description.isprintable() for row in rows)
+    for row, text in zip(rows, texts, strict=True):
+        if " ".join(text.split()).isprintable():
+            assert row.description == " ".join(text.split())
 
 
-def test_a_description_with_undecodable_bytes_is_logged(path: Path) -> None:
-    log.append(path, replace(KEEP, description=os.fsdecode(b"\xff faster")))
-    assert log.read(path)[0].description.endswith(" faster")
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (os.fsdecode(b"\xff faster"), "\\udcff faster"),  # from a terminal in another encoding
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("\x1b]0;a title\x07", "\\x1b]0;a title\\x07"),
+        ("\x9b2J\x00\x7f", "\\x9b2J\\x00\\x7f"),
+        ("right\u202etfel", "right\\u202etfel"),
+        ("a tail of \\x1b", "a tail of \\x1b"),
+        ("µ, 8 % schneller 🚀", "µ, 8 % schneller 🚀"),
+    ],
+)
+def test_what_a_terminal_would_obey_or_cannot_show_is_spelt_out(path: Path, given: str, written: str) -> None:
+    row = log.append(path, replace(KEEP, description=given, host=given))
+    assert (row.description, row.host) == (written, written)
+    assert log.read(path) == (row,)
+
+
+def test_a_row_of_before_that_still_follows_from_the_one_before_it(path: Path) -> None:
+    """Earlier versions wrote control characters; the chain is over what is in the file."""
+    first = log.append(path, KEEP)
+    path.write_bytes(path.read_bytes().replace(b"by four", b"by \x1b[31mfour"))
+    (changed,) = log.read(path)
+    line = path.read_bytes().splitlines(keepends=True)[2]
+    second = log.append(path, KEEP)
+    assert second.previous == hashlib.sha256(line).hexdigest()[:16] == log.digest(changed) != log.digest(first)
+    assert log.read(path) == (changed, second)
 
 
 def test_four_processes_write_forty_whole_rows_with_numbers_of_their_own(path: Path) -> None:
@@ -163,7 +209,124 @@ def test_a_header_cut_off_after_its_first_line_is_written_again(path: Path) -> N
     assert log.read(path) == (row,)
 
 
+@pytest.mark.parametrize(
+    ("cut", "number", "left"),
+    [("2\t2025-11-15", 4, "12 bytes"), ("2", 4, "1 byte"), ("2\t\r", 4, "3 bytes")],
+)
+def test_a_row_that_was_cut_off_is_told(path: Path, cut: str, number: int, left: str) -> None:
+    log.append(path, KEEP)
+    assert log.cut_off(path) == ""
+    path.write_bytes(path.read_bytes() + cut.encode())
+    assert log.cut_off(path) == (
+        f"{path}: line {number} was cut off after {left}, as by a crash; the trial that wrote it has no row, and "
+        f"the next one moves what is left to 'results.tsv.torn'"
+    )
+    log.append(path, KEEP)
+    assert log.cut_off(path) == ""
+
+
+@pytest.mark.parametrize(("text", "number"), [("# pytest", 1), (f"{TITLE}\n", 2), (f"{TITLE}\ntrial\tti", 2)])
+def test_a_header_that_was_cut_off_is_told(path: Path, text: str, number: int) -> None:
+    path.write_text(text)
+    assert log.read(path) == ()
+    assert log.cut_off(path).startswith(f"{path}: line {number} was cut off after ")
+
+
+def test_a_log_that_is_not_there_or_empty_was_not_cut_off(path: Path) -> None:
+    assert log.cut_off(path) == ""
+    path.touch()
+    assert (log.cut_off(path), log.read(path)) == ("", ())
+
+
+# Line ends that git or an editor converted
+
+
+def as_crlf(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+
+
+def test_a_log_with_other_line_ends_is_the_same_log(path: Path) -> None:
+    rows = tuple(log.append(path, row) for row in (KEEP, CRASH, KEEP))
+    as_crlf(path)
+    assert log.read(path) == rows
+    assert all(row.previous == log.digest(before) for before, row in pairwise(log.read(path)))
+
+
+def test_a_row_ends_as_the_lines_before_it_do(path: Path) -> None:
+    rows = [log.append(path, KEEP)]
+    as_crlf(path)
+    before = path.read_bytes()
+    rows.append(log.append(path, CRASH))
+    assert path.read_bytes().startswith(before)
+    assert path.read_bytes().count(b"\n") == path.read_bytes().count(b"\r\n") == 4
+    assert log.read(path) == tuple(rows)
+    path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n"))
+    assert log.read(path) == tuple(rows)
+    assert rows[1].previous == log.digest(rows[0])
+
+
+@pytest.mark.parametrize("cut", [b"2\tke", b"2\tke\r"])
+def test_a_row_cut_off_in_a_log_with_other_line_ends_is_set_aside(path: Path, cut: bytes) -> None:
+    first = log.append(path, KEEP)
+    as_crlf(path)
+    path.write_bytes(path.read_bytes() + cut)
+    second = log.append(path, CRASH)
+    assert log.read(path) == (first, second)
+    assert path.with_name("results.tsv.torn").read_bytes() == cut + b"\n"
+
+
+def test_a_header_cut_off_before_its_other_line_end_is_written_again(path: Path) -> None:
+    path.write_bytes(f"{TITLE}\r\ntrial\ttime\r".encode())
+    row = log.append(path, KEEP)
+    assert log.read(path) == (row,)
+
+
 # What cannot be written
+
+
+def test_a_row_that_could_not_be_read_back_is_not_written(path: Path) -> None:
+    first = log.append(path, KEEP)
+    with pytest.raises(LogError) as raised:
+        log.append(path, replace(KEEP, ci_high="inf"))
+    assert str(raised.value).startswith(f"{path}: line 4, column 'ci_high': 'inf' is no number; ")
+    assert log.read(path) == (first,)
+
+
+def test_a_log_that_can_be_appended_to_is_found_so_and_not_touched(path: Path) -> None:
+    assert log.unwritable(path) == ""
+    assert not path.exists()
+    log.append(path, KEEP)
+    before = path.read_bytes()
+    assert log.unwritable(path) == ""
+    assert path.read_bytes() == before
+
+
+def test_a_log_that_cannot_be_appended_to_is_found_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of another user, in a folder of one's own."""
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    log.append(path, KEEP)
+    monkeypatch.setattr(os, "open", refuse)
+    sentence = f"{path}: cannot be written: Permission denied; a judged trial appends its row there"
+    assert log.unwritable(path) == sentence
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_log_without_write_permission_is_found_so(path: Path) -> None:
+    log.append(path, KEEP)
+    path.chmod(0o400)
+    assert "cannot be written: Permission denied" in log.unwritable(path)
+
+
+def test_what_is_no_file_cannot_be_appended_to(path: Path, tmp_path: Path) -> None:
+    assert log.unwritable(tmp_path) == (
+        f"{tmp_path}: cannot be written: Is a directory; a judged trial appends its row there"
+    )
+    os.mkfifo(path)
+    for other in (path, Path(os.devnull)):
+        assert log.unwritable(other) == f"{other}: is no file; a judged trial appends its row there"
 
 
 @pytest.mark.parametrize("room", [0, 10, 300])
@@ -240,15 +403,94 @@ def test_a_directory_without_write_permission_is_said_so(tmp_path: Path) -> None
             f"{TITLE}\n" + "\t".join(COLUMNS) + "\n1\tnow\n",
             "line 3 has 2 fields; expected 21, as line 2 names",
         ),
+        (HEADER + "nothing\n", "line 3 has 1 field; expected 21, as line 2 names"),
+        (HEADER + "\x00" * 500 + "\n", "line 3 has 1 field; expected 21, as line 2 names"),
+        (HEADER + "\n", "line 3 is empty; expected a row; take the line out"),
+        (
+            HEADER.replace("1\n", "1" + "\t" * 20 + "\n", 1),
+            f"line 1 is '{TITLE}" + r"\t" * 20 + f"'; expected '{TITLE}' and nothing else; {TAKE_BACK}",
+        ),
+        (
+            HEADER.replace("1\n", "1,,,\n", 1),
+            f"line 1 is '{TITLE},,,'; expected '{TITLE}' and nothing else; {TAKE_BACK}",
+        ),
+        (
+            "\ufeff" + HEADER,
+            rf"line 1 is '\ufeff{TITLE}'; expected '{TITLE}' and nothing else; {TAKE_BACK}",
+        ),
+        (
+            HEADER.replace("\n", "\r"),
+            f"line 1 is '{TITLE}{CR_ONLY}...'; expected '{TITLE}' and nothing else; {TAKE_BACK}",
+        ),
+        (HEADER.replace("\n", " \n"), f"line 1 is '{TITLE} '; expected '{TITLE}' and nothing else; {TAKE_BACK}"),
+        (f"{TITLE}\nnotes", "line 2 does not name the columns of schema 1"),
+        (f"{TITLE} and notes", f"line 1 is '{TITLE} and notes'; expected '{TITLE}' and nothing else; {TAKE_BACK}"),
+        (
+            f"{HEADER}<<<<<<< HEAD\n1\tnow\n=======\n1\tthen\n>>>>>>> main\n",
+            f"line 3 is a merge marker, '<<<<<<< HEAD'; {KEEP_ONE_SIDE}",
+        ),
+        (
+            f"<<<<<<< HEAD\n{HEADER}=======\n{HEADER}>>>>>>> main\n",
+            f"line 1 is a merge marker, '<<<<<<< HEAD'; {KEEP_ONE_SIDE}",
+        ),
+        (f"{HEADER}>>>>>>> a\x1b[2Jb\n", rf"line 3 is a merge marker, '>>>>>>> a\x1b[2Jb'; {KEEP_ONE_SIDE}"),
+        (
+            "<<<<<<< HEAD\nof my notes\n",
+            f"line 1 is not '{TITLE}'; expected a log written by this plugin",
+        ),
     ],
 )
 def test_another_file_is_refused_and_left_alone(path: Path, text: str, sentence: str) -> None:
-    path.write_text(text)
+    path.write_bytes(text.encode())
     for use in (lambda: log.read(path), lambda: log.append(path, KEEP)):
         with pytest.raises(LogError) as raised:
             use()
         assert str(raised.value) == f"{path}: {sentence}"
-    assert path.read_text() == text
+    assert path.read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "1,105") for name in ("speedup", "ci_low", "ci_high", "worst_speedup")),
+        *((name, "1.105,5") for name in ("geomean_ns", "peak_rss_mb", "windows", "seconds")),
+        *(
+            ("speedup", value)
+            for value in ("nan", "inf", "-", "-1.0", "1e3", "1_0", ".5", "1.", "\u0661", "9" * 400)
+        ),
+    ],
+)
+def test_a_field_that_is_no_number_is_one_sentence_with_its_line_and_column(
+    path: Path, name: str, value: str
+) -> None:
+    log.append(path, CRASH)
+    row = log._line(replace(KEEP, trial=2, **{name: value}))
+    path.write_bytes(path.read_bytes() + row.encode())
+    with pytest.raises(LogError) as raised:
+        log.read(path)
+    shown = value if len(value) < 80 else "9" * 80 + "..."
+    assert str(raised.value) == (
+        f"{path}: line 4, column '{name}': '{shown}' is no number; expected one such as 1.105, or nothing; "
+        f"{TAKE_BACK}"
+    )
+
+
+@pytest.mark.parametrize("missing", ["speedup", "ci_low", "ci_high"])
+def test_a_speed_up_comes_with_its_interval(path: Path, missing: str) -> None:
+    row = log._line(replace(KEEP, trial=1, **{missing: ""}))
+    path.write_text(HEADER + row)
+    with pytest.raises(LogError) as raised:
+        log.read(path)
+    assert str(raised.value) == (
+        f"{path}: line 3 has a part of 'speedup', 'ci_low' and 'ci_high' only; {TAKE_BACK}"
+    )
+
+
+def test_a_row_that_is_no_text_is_refused(path: Path) -> None:
+    path.write_bytes(HEADER.encode() + b"1\t\xff\n")
+    with pytest.raises(LogError) as raised:
+        log.read(path)
+    assert str(raised.value) == f"{path}: line 3 is no UTF-8 text; expected a row of this log"
 
 
 def test_a_file_that_is_no_text_is_refused(path: Path) -> None:

@@ -165,7 +165,7 @@ def lines_of(stream: IO[str], into: list[str]) -> threading.Thread:
 
 
 def test_a_second_trial_waits_while_the_first_measures_and_says_so(judged: pytest.Pytester) -> None:
-    with environment.timing_lock(lambda: None), trial(judged) as run:
+    with environment.timing_lock(), trial(judged) as run:
         said: list[str] = []
         assert run.stdout is not None
         reader = lines_of(run.stdout, said)

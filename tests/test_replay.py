@@ -24,6 +24,7 @@ from pytest_lance_autoresearch import (
     discover,
     environment,
     gate,
+    git,
     history,
     load,
     log,
@@ -272,6 +273,22 @@ def test_the_archive_may_lie_elsewhere(path: Path, tmp_path: Path, say: Say) -> 
     assert say("audit", lonely, "--root", tmp_path).code == 0
 
 
+@pytest.mark.usefixtures("measured")
+def test_a_log_far_from_its_targets_is_audited_from_where_they_are(
+    tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its archive lies beside it then."""
+    write_row(tmp_path, FIRST)
+    write_row(tmp_path, SECOND, CLAIM)
+    far = tmp_path / "far"
+    far.mkdir()
+    for name in (LOG, archive.FOLDER):
+        (tmp_path / name).rename(far / name)
+    monkeypatch.chdir(tmp_path)
+    assert say("audit", far / LOG).code == 0
+    assert say("replay", far / LOG, 2).code == 0
+
+
 # What there is nothing to replay of
 
 
@@ -319,7 +336,7 @@ def test_a_kernel_that_the_archive_lost(
         file.unlink()
     said = say(verb, path, *([2] if verb == "replay" else []))
     kernel = f"the kernel with sha256 {row.kernel[:12]}"
-    sentence = f"trial 2: {kernel} is not in the archive of {path.parent}, or was changed"
+    sentence = f"trial 2: {kernel} is not in the archive of {path.parent}, or was changed, and is not in git"
     assert refused(said, sentence, measured)
 
 
@@ -335,12 +352,17 @@ def test_a_record_that_was_changed_or_lost(path: Path, measured: Measured, say: 
 
 
 @pytest.mark.parametrize("verb", ["replay", "audit"])
-def test_a_target_that_is_gone(path: Path, measured: Measured, say: Say, verb: str) -> None:
+def test_a_target_that_is_gone(
+    path: Path, measured: Measured, say: Say, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.rmtree(path.parent / "targets/toy")
     toys.write(path.parent, "other")
     said = say(verb, path, *([2] if verb == "replay" else []))
-    sentence = f"there is no target 'toy' in targets/* below {path.parent}; see --targets"
-    assert refused(said, sentence, measured)
+    below = f"{path.parent} or {Path.cwd()}"
+    assert refused(said, f"there is no target 'toy' in targets/* below {below}; see --targets", measured)
+    monkeypatch.chdir(path.parent)
+    said = say(verb, path, *([2] if verb == "replay" else []))
+    assert refused(said, f"there is no target 'toy' in targets/* below {path.parent}; see --targets", measured)
 
 
 def test_a_target_with_a_fault(path: Path, measured: Measured, say: Say) -> None:
@@ -352,7 +374,10 @@ def test_a_target_with_a_fault(path: Path, measured: Measured, say: Say) -> None
 
 
 @pytest.mark.parametrize("stem", ["inputs", "reference", "target"])
-@pytest.mark.parametrize(("commit", "named"), [("0123456789ab", "0123456789ab"), ("", "none was noted")])
+@pytest.mark.parametrize(
+    ("commit", "named"),
+    [("0123456789ab", "0123456789ab"), ("0123456789ab+", "0123456789ab"), ("", "none was noted")],
+)
 def test_a_target_that_was_changed_since_the_row(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -362,7 +387,7 @@ def test_a_target_that_was_changed_since_the_row(
     commit: str,
     named: str,
 ) -> None:
-    monkeypatch.setattr(environment, "commit", lambda _: commit)
+    monkeypatch.setattr(git, "commit", lambda *_: commit)
     write_row(tmp_path, FIRST)
     write_row(tmp_path, SECOND, CLAIM)
     changed = tmp_path / f"targets/toy/{stem}.py"
@@ -407,6 +432,13 @@ def test_a_wrong_command_measures_nothing(
     assert ended.value.code == 2
     assert sentence in capsys.readouterr().err
     assert not measured.asked
+
+
+@pytest.mark.parametrize("claim", [Interval(0.0, 0.0, 0.0), Interval(1.3, 1.2, 1.1), Interval(0.0, 1.2, 1.3)])
+def test_a_claim_that_no_measurement_could_give(path: Path, measured: Measured, say: Say, claim: Interval) -> None:
+    write_row(path.parent, THIRD, claim)
+    sentence = "trial 3: its speed-up is no number in its interval; the row was changed"
+    assert refused(say("replay", path, 3), sentence, measured)
 
 
 # Audit
@@ -551,7 +583,7 @@ def test_a_fault_of_the_log_ends_no_audit(path: Path, measured: Measured, say: S
     assert said.code == 1
     assert said.out[0] == "trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates"
     assert "could not be measured again: trial 3: the kernel with sha256 " in said.out[1]
-    assert said.out[-1] == "2 do not replicate: 3 claims measured again"
+    assert said.out[-1] == "all that were measured replicate: 1 claim measured again, 2 could not be"
     assert measured.asked == [(SECOND, FIRST)]
 
 
@@ -579,7 +611,9 @@ def test_a_kernel_that_fails_now_is_a_fault_and_the_others_are_measured(
         "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: 64x32-uniform: its process ended"
     )
     assert [line.rsplit(": ", 1)[1] for line in said.out[1:3]] == ["replicates", "replicates"]
-    assert said.out[3] == "1 does not replicate: 3 claims measured again"
+    assert said.out[3] == "all that were measured replicate: 2 claims measured again, 1 could not be"
+    measured.of[THIRD, FIRST] = LOSS
+    assert say("audit", path).out[3] == "1 does not replicate: 2 claims measured again, 1 could not be"
 
 
 @pytest.fixture
@@ -642,7 +676,7 @@ def test_a_baseline_that_fails_now_is_said_to_be_the_one(
     assert said.out == [
         "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: the baseline kernel failed: "
         "64x32-uniform: the kernel's process ended (exit code 3) instead of answering",
-        "1 does not replicate: 1 claim measured again",
+        "nothing could be measured: 0 claims measured again, 1 could not be",
     ]
     assert sorted(text for text, _ in started) == sorted([SECOND, CRASHES, ""])
     assert not any(alive(started))
@@ -845,7 +879,7 @@ def test_measuring_again_writes_nothing(path: Path, measured: Measured, say: Say
 def test_the_rules_of_a_record_are_those_it_was_judged_by(tmp_path: Path) -> None:
     rules = Rules(min_effect=0.02, confidence=0.9, blocks=24)
     row = write_row(tmp_path, FIRST, rules=rules)
-    assert history.rules_of(history.record_of(tmp_path, row)) == rules
+    assert history.rules_of(history.record_of(tmp_path, row), row) == rules
 
 
 @pytest.mark.parametrize(
@@ -863,30 +897,30 @@ def test_the_thresholds_of_another_version_are_not_guessed_but_its_rows_can_be_m
     monkeypatch.setattr(environment, "versions", lambda: versions)
     row = write_row(path.parent, THIRD, CLAIM, rules={"min_effect": 0.01, "first_blocks": 16})
     sentence = (
-        f"a trial of target 'toy' was judged by another version of this plugin, with other thresholds; "
-        f"use that version ({named})"
+        f"trial 3 was judged by another version of this plugin, with other thresholds; use that version ({named})"
     )
     with pytest.raises(LogError, match=re.escape(sentence)):
-        history.rules_of(history.record_of(path.parent, row))
+        history.rules_of(history.record_of(path.parent, row), row)
     assert say("replay", path, 3).code == 0
     assert measured.asked == [(THIRD, SECOND)]
 
 
 def test_a_log_of_another_version_cannot_be_judged_again(tmp_path: Path, say: Say) -> None:
-    sentence = "a trial of target 'toy' was judged by another version of this plugin, "
+    sentence = "trial 2 was judged by another version of this plugin, with other thresholds; use that version ("
     write_row(tmp_path, FIRST)
     write_row(tmp_path, SECOND, CLAIM, rules={"first_blocks": 16})
     rejudged, verified = say("rejudge", tmp_path / LOG), say("verify", tmp_path / LOG)
     assert (rejudged.code, verified.code) == (2, 1)
     assert rejudged.err[0].startswith(f"ERROR: {sentence}")
-    assert verified.out[0].startswith(f"trial 2: {sentence}")
+    assert verified.out[0].startswith(sentence)
+    assert verified.out[1] == "1 fault: 2 rows, 0 verdicts computed again from raw windows"
 
 
 def test_a_threshold_that_another_version_did_not_have_is_not_guessed(tmp_path: Path) -> None:
     rules = {key: value for key, value in asdict(Rules()).items() if key != "process_sd"}
     row = write_row(tmp_path, FIRST, rules=rules)
     with pytest.raises(LogError, match="was judged by another version of this plugin"):
-        history.rules_of(history.record_of(tmp_path, row))
+        history.rules_of(history.record_of(tmp_path, row), row)
 
 
 # Real kernels

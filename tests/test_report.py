@@ -247,6 +247,18 @@ def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
         ),
         (
             Kind.DISCARD,
+            Cause.CASE_REGRESSED,
+            0.95,
+            "discard: geomean 0.950 -> 1.00 us/query (+5.3 %), and 50x1-flat 1.14 -> 1.25 us (+9.9 %, limit +5 %)",
+        ),
+        (
+            Kind.DISCARD,
+            Cause.MEMORY,
+            0.999,
+            "discard: geomean 0.999 -> 1.00 us/query (+0.1 %), and peak RSS 200.0 -> 300.0 MB (limit 232.0 MB)",
+        ),
+        (
+            Kind.DISCARD,
             Cause.MEMORY,
             1.04,
             "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but peak RSS 200.0 -> 300.0 MB (limit 232.0 MB)",
@@ -323,7 +335,7 @@ def test_the_other_sentences() -> None:
         "inputs.py, target.py changed since the baseline, trial 3; speeds before and after such a change cannot "
         "be compared; undo it, or record a new baseline with --autoresearch-rebaseline"
     )
-    assert report.baseline_lost(3, sha256) == (
+    assert report.baseline_lost(3, sha256, "git") == (
         "the source of the baseline, trial 3 (sha256 0123456789ab), is neither in .autoresearch/kernels nor "
         "in git; restore it, or record a new baseline with --autoresearch-rebaseline"
     )

@@ -151,7 +151,11 @@ def test_a_trial_says_when_its_kernel_was_not_confined(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toys.write(pytester.path)
-    command = ("-q", "-p", "no:randomly", "--autoresearch=toy", "-k", "correctness and uniform")
-    assert "does not confine" not in str(pytester.runpytest(*command).stdout)
+    """In the block where a kernel becomes the baseline, and in every JSON."""
+    run = ("-q", "-p", "no:randomly", "--autoresearch=toy", "--autoresearch-json=out.json")
+    gate = (*run, "--keep-gate", "--autoresearch-rebaseline")
+    assert "does not confine" not in str(pytester.runpytest(*gate).stdout)
     monkeypatch.setattr(process, "CONFINED", False)
-    pytester.runpytest(*command).stdout.fnmatch_lines([f"note: {report.NOT_CONFINED}"])
+    pytester.runpytest(*gate).stdout.fnmatch_lines([f"note: {report.NOT_CONFINED}"])
+    assert "does not confine" not in str(pytester.runpytest(*run, "-k", "correctness and uniform").stdout)
+    assert report.NOT_CONFINED in (pytester.path / "out.json").read_text()

@@ -127,7 +127,7 @@ def outputs(state: State, indices: NDArray[Any], rng: np.random.Generator) -> tu
     noise = rng.integers(1, 256)
     if state.fixed:
         return (np.full((len(indices), state.data.shape[1]), noise, np.uint8),)
-    total = np.diff(state.offsets).take(indices).sum(dtype=np.int64)
+    total = np.diff(state.offsets).take(indices.astype(np.intp, copy=False)).sum(dtype=np.int64)
     return (
         np.full(len(indices) + 1, -noise, state.offsets.dtype),
         np.full(total + SLACK, noise, np.uint8),
