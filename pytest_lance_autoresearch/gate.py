@@ -130,7 +130,7 @@ def _refuse_overtaken(gate: Gate, row: log.Row, rows: Sequence[log.Row]) -> None
     """Another trial's keep since the gate was opened makes this one's a comparison with the wrong kernel."""
     newest = log.baseline(rows, row.target)
     if row.status in log.KEPT and newest is not None and newest.trial != gate.newest:
-        raise Overtaken(f"trial {newest.trial} was kept meanwhile")
+        raise Overtaken(f"trial {newest.trial} became the baseline meanwhile")
 
 
 def _row(outcome: Outcome, target: Target, kernel: str, record: str, description: str) -> log.Row:

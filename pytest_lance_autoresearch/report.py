@@ -128,13 +128,13 @@ def judged_reason(judgement: Judgement, figures: Figures, rules: Rules) -> str:
 
 
 def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
-    band, effect = wording.percent(rules.noise_band), wording.percent(rules.min_effect)
+    effect = wording.percent(rules.min_effect)
     match judgement.cause:
         case Cause.FASTER:
             return f", no case slower than {wording.percent(rules.case_limit)}, confirmed in fresh processes"
         case Cause.SIMPLER:
             sizes = f"{judgement.baseline_code_size} -> {judgement.candidate_code_size} AST nodes"
-            return f", equal within +-{band}, and the code is smaller ({sizes})"
+            return f", {_similar(judgement, rules)}, and the code is smaller ({sizes})"
         case Cause.SLOWER:
             return ", slower"
         case Cause.WITHIN_NOISE:
@@ -146,19 +146,26 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
         case Cause.MEMORY:
             return f"{_joint(judgement)} {_memory_change(judgement, rules)}"
         case Cause.CPU_DISAGREES:
-            return (
-                f", but its CPU time says {wording.speedup(judgement.cpu_speedup)}; wall and CPU time must agree"
-            )
+            says = wording.speedup(judgement.cpu_speedup)
+            return f"{_joint(judgement, says)} its CPU time says {says}; wall and CPU time must agree"
         case Cause.BUDGET:
             return f", undecided when the time budget of {rules.max_seconds:g} s ended"
         case _:
             return f", undecided after the last look: {_open_question(judgement, rules)}"
 
 
-def _joint(judgement: Judgement) -> str:
-    """What leads from the overall change to a second one that speaks against the kernel."""
+def _joint(judgement: Judgement, second: str = "") -> str:
+    """What leads from the overall change to a second one, for the worse unless it has the sign of a gain."""
     assert judgement.speedup is not None
-    return ", but" if judgement.speedup.point > 1 else ", and"
+    is_gain = "-" in (wording.change(judgement.speedup.point)[0], second[:1])
+    return ", but" if is_gain else ", and"
+
+
+def _similar(judgement: Judgement, rules: Rules) -> str:
+    """How far a kernel that is kept for its smaller code is known to be from the baseline's speed."""
+    assert judgement.speedup is not None
+    is_within = judgement.speedup.high < 1 + rules.noise_band
+    return f"{'equal within +-' if is_within else 'not slower than '}{wording.percent(rules.noise_band)}"
 
 
 def identical_reason(trial: int, sha256: str, *, same_bytes: bool) -> str:
@@ -179,7 +186,7 @@ def harness_changed(files: str, trial: int) -> str:
 
 
 def overtaken(by: str) -> str:
-    return f"invalid: {by}; this kernel was compared with the baseline before that; run it again"
+    return f"invalid: {by}; this kernel was not compared with it; run it again"
 
 
 def baseline_lost(trial: int, sha256: str, searched: str) -> str:
@@ -190,8 +197,12 @@ def baseline_lost(trial: int, sha256: str, searched: str) -> str:
     )
 
 
-def baseline_reason(figures: Figures) -> str:
-    return f"baseline: first kernel of this log, geomean {wording.time(figures.geomean_ns_per_op)}/{figures.unit}"
+def baseline_reason(figures: Figures, replaced: int | None = None) -> str:
+    """`replaced`: the trial whose kernel was the baseline before."""
+    what = (
+        "first kernel of this target in the log" if replaced is None else f"recorded in place of trial {replaced}"
+    )
+    return f"baseline: {what}, geomean {wording.time(figures.geomean_ns_per_op)}/{figures.unit}"
 
 
 def partial_reason(done: int, items: int) -> str:
@@ -302,13 +313,17 @@ def _case_change(judgement: Judgement, figures: Figures, rules: Rules) -> str:
     ratio = judgement.cases[case].point
     after = figures.ns_per_op[case]
     times, limit = wording.time_pair(after * ratio, after), wording.percent(rules.case_limit)
-    return f"{case} {times} ({wording.change(ratio)}, limit +{limit})"
+    digits = wording.digits_apart((1 / ratio - 1) * 100, rules.case_limit * 100)
+    return f"{case} {times} ({wording.change(ratio, digits)}, limit +{limit})"
 
 
 def _memory_change(judgement: Judgement, rules: Rules) -> str:
-    before, after = judgement.baseline_peak_rss_bytes, judgement.candidate_peak_rss_bytes
-    limit = before + min(rules.memory_bytes, rules.memory_fraction * before)
-    return f"peak RSS {before / wording.MB:.1f} -> {after / wording.MB:.1f} MB (limit {limit / wording.MB:.1f} MB)"
+    before, after = (
+        peak / wording.MB for peak in (judgement.baseline_peak_rss_bytes, judgement.candidate_peak_rss_bytes)
+    )
+    limit = before + min(rules.memory_bytes / wording.MB, rules.memory_fraction * before)
+    digits = wording.digits_apart(after, limit)
+    return f"peak RSS {before:.{digits}f} -> {after:.{digits}f} MB (limit {limit:.{digits}f} MB)"
 
 
 def _open_question(judgement: Judgement, rules: Rules) -> str:
@@ -317,8 +332,11 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
     low = judgement.cases[case].low
     if low > 1 / (1 + rules.case_limit):
         return f"the interval of the overall change is {_range(judgement.speedup)}"
-    worst = "by any amount" if low <= 0 else f"by {(1 / low - 1) * 100:.1f} %"
-    return f"{case} may be slower {worst} (limit +{wording.percent(rules.case_limit)})"
+    limit = f"limit +{wording.percent(rules.case_limit)}"
+    if low <= 0:
+        return f"{case} may be slower by any amount ({limit})"
+    worst = (1 / low - 1) * 100
+    return f"{case} may be slower by {worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} % ({limit})"
 
 
 def _range(value: Interval | None) -> str:

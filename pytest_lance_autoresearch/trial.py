@@ -371,7 +371,7 @@ class Trial:
             return self._unjudged(report.partial_reason(len(self._done & self.expected()), len(self.expected())))
         if opened.baseline is None:
             figures = self._figures_alone()
-            ended = self._ended(Status.BASELINE, report.baseline_reason(figures))
+            ended = self._ended(Status.BASELINE, report.baseline_reason(figures, opened.newest))
             notes = tuple(filter(None, [*ended.notes, opened.note]))
             return replace(ended, figures=figures, notes=notes)
         try:

@@ -33,10 +33,15 @@ def speedup(value: Interval | None) -> str:
     return f"{change(value.point)} [{change(value.high)}, {change(value.low)}]"
 
 
-def change(ratio: float) -> str:
+def change(ratio: float, digits: int = 1) -> str:
     """The change of time that a speed-up means: 1.25 is '-20.0 %'."""
-    rounded = round((1 / ratio - 1) * 100, 1) if ratio else math.inf
-    return f"{rounded + 0.0:+.1f} %"
+    rounded = round((1 / ratio - 1) * 100, digits) if ratio else math.inf
+    return f"{rounded + 0.0:+.{digits}f} %"
+
+
+def digits_apart(value: float, limit: float) -> int:
+    """The least number of decimals, 1 to 6, that shows on which side of a limit a value is."""
+    return next((digits for digits in range(1, 6) if round(value, digits) != round(limit, digits)), 6)
 
 
 def percent(fraction: float) -> str:

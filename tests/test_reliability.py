@@ -196,8 +196,8 @@ def test_a_keep_over_a_baseline_that_was_replaced_meanwhile_is_none(
     result.stdout.fnmatch_lines(
         [
             "verdict: invalid",
-            "reason: invalid: trial 2 was kept meanwhile; this kernel was compared with the baseline before "
-            "that; run it again",
+            "reason: invalid: trial 2 became the baseline meanwhile; this kernel was not compared with it; "
+            "run it again",
         ]
     )
     assert result.ret == 13

@@ -221,8 +221,8 @@ def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
         (
             Kind.KEEP,
             Cause.SIMPLER,
-            1.002,
-            "keep (simpler): geomean 1.00 -> 1.00 us/query (-0.2 %), equal within +-1 %, and the code is smaller "
+            0.998,
+            "keep (simpler): geomean 0.998 -> 1.00 us/query (+0.2 %), equal within +-1 %, and the code is smaller "
             "(120 -> 90 AST nodes)",
         ),
         (Kind.DISCARD, Cause.SLOWER, 0.95, "discard: geomean 0.950 -> 1.00 us/query (+5.3 %), slower"),
@@ -289,6 +289,53 @@ def test_the_reason_of_each_measured_verdict(kind: Kind, cause: Cause, point: fl
     assert report.judged_reason(judgement(kind, cause, point), figures(), Rules()) == sentence
 
 
+def reason_of(cause: Cause, point: float = 1.04, rules: Rules | None = None, **changed: object) -> str:
+    kind = Kind.KEEP if cause is Cause.SIMPLER else Kind.DISCARD
+    return report.judged_reason(replace(judgement(kind, cause, point), **changed), figures(), rules or Rules())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cause", [Cause.CASE_REGRESSED, Cause.MEMORY, Cause.CPU_DISAGREES])
+@pytest.mark.parametrize(
+    ("point", "joint"),
+    [(1.04, ", but "), (1.001, ", but "), (1.0001, ", and "), (1.0, ", and "), (0.96, ", and ")],
+)
+def test_what_is_worse_as_well_is_no_contrast(cause: Cause, point: float, joint: str) -> None:
+    found = reason_of(cause, point, cpu_speedup=Interval(0.97, 0.98, 0.99))
+    assert [word for word in (", but ", ", and ") if word in found] == [joint]
+
+
+def test_a_gain_in_cpu_time_alone_is_a_contrast() -> None:
+    found = reason_of(Cause.CPU_DISAGREES, 0.998, cpu_speedup=Interval(0.98, 1.005, 1.02))
+    assert found == (
+        "discard: geomean 0.998 -> 1.00 us/query (+0.2 %), but its CPU time says -0.5 % [-2.0 %, +2.0 %]; "
+        "wall and CPU time must agree"
+    )
+
+
+def test_smaller_code_that_is_faster_than_the_band_is_not_called_equal() -> None:
+    """Where a change must be worth more than the band, this one is kept for its code."""
+    found = reason_of(Cause.SIMPLER, 1.03, Rules(min_effect=0.05))
+    assert found == (
+        "keep (simpler): geomean 1.03 -> 1.00 us/query (-2.9 %), not slower than 1 %, and the code is smaller "
+        "(120 -> 90 AST nodes)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shown"), [(1 / 1.0504, "+5.04 %, limit +5 %"), (1 / 1.05004, "+5.004 %, limit +5 %")]
+)
+def test_a_case_just_beyond_its_limit_is_seen_to_be(ratio: float, shown: str) -> None:
+    cases = {**CASE_SPEEDUPS, "50x1-flat": Interval(ratio, ratio, ratio)}
+    assert f"({shown})" in reason_of(Cause.CASE_REGRESSED, cases=cases)
+    open_end = reason_of(Cause.UNDECIDED, cases=cases)
+    assert open_end.endswith(f"may be slower by {shown.removeprefix('+').replace(', limit', ' (limit')})")
+
+
+def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
+    found = reason_of(Cause.MEMORY, candidate_peak_rss_bytes=232 * MB + MB // 100)
+    assert found.endswith("peak RSS 200.00 -> 232.01 MB (limit 232.00 MB)")
+
+
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
@@ -339,7 +386,13 @@ def test_the_other_sentences() -> None:
         "the source of the baseline, trial 3 (sha256 0123456789ab), is neither in .autoresearch/kernels nor "
         "in git; restore it, or record a new baseline with --autoresearch-rebaseline"
     )
-    assert report.baseline_reason(figures()) == "baseline: first kernel of this log, geomean 1.00 us/query"
+    assert report.baseline_reason(figures()) == (
+        "baseline: first kernel of this target in the log, geomean 1.00 us/query"
+    )
+    assert report.baseline_reason(figures(), 3) == "baseline: recorded in place of trial 3, geomean 1.00 us/query"
+    assert report.overtaken("trial 5 became the baseline meanwhile") == (
+        "invalid: trial 5 became the baseline meanwhile; this kernel was not compared with it; run it again"
+    )
     assert report.partial_reason(3, 24) == (
         "no verdict: 3 of 24 items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
     )
@@ -380,7 +433,7 @@ def test_a_benchmark_row_says_what_its_seconds_are_of() -> None:
 def geomean_text(ns: float) -> str:
     """The time as a sentence shows it."""
     whole = report.baseline_reason(Figures("value", {"a": ns}, ns, "a", "a", 0))
-    return whole.removeprefix("baseline: first kernel of this log, geomean ").removesuffix("/value")
+    return whole.removeprefix("baseline: first kernel of this target in the log, geomean ").removesuffix("/value")
 
 
 @pytest.mark.parametrize(
