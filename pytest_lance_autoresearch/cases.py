@@ -5,6 +5,7 @@ Owns which names a target's modules must have, what its case ids may look like, 
 
 from __future__ import annotations
 
+import numbers
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +42,13 @@ def cases(target: Target) -> tuple[Case, ...]:
 def ops_per_call(target: Target, case: Case) -> float:
     """How many operations one call of the case is; TargetError unless it is a positive number."""
     ops = target.wiring.ops(case.shape)
-    if not isinstance(ops, int | float) or not 0 < ops < float("inf"):
+    is_number = isinstance(ops, numbers.Real) and not isinstance(ops, bool)
+    if not is_number or not 0 < float(ops) < float("inf"):
         raise TargetError(
             f"target '{target.name}': target.ops returned {ops!r} for {case.shape_id}; "
             f"expected a positive number of operations per call"
         )
-    return ops
+    return float(ops)
 
 
 def shape_id(shape: Any) -> str:
@@ -62,6 +64,9 @@ def _faults(target: Target) -> Iterator[str]:
     if not isinstance(unit, str) or not unit.isidentifier():
         yield f"target.UNIT is {unit!r}; expected one word such as 'query', it becomes part of a key"
     yield from _share_faults(getattr(target.wiring, "COST_FRACTION", None))
+    exact = getattr(target.wiring, "BIT_EXACT", False)
+    if not isinstance(exact, bool):
+        yield f"target.BIT_EXACT is {exact!r}; expected True where every bit of a result is the contract"
 
 
 def _share_faults(share: Any) -> Iterator[str]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 import pytest_lance_autoresearch.cases as cases_module
-from pytest_lance_autoresearch.cases import cases, shape_id
+from pytest_lance_autoresearch.cases import cases, ops_per_call, shape_id
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.load import Target, make_source
 from pytest_lance_autoresearch.records import Layout
@@ -29,7 +30,7 @@ INPUTS: dict[str, Any] = {
     "make_state": lambda *_: None,
     "make_call": lambda *_: (),
 }
-WIRING: dict[str, Any] = {"UNIT": "value", "bind": lambda *_: None, "ops": lambda _: 1}
+WIRING: dict[str, Any] = {"UNIT": "value", "bind": lambda *_: None, "ops": lambda _: 1, "BIT_EXACT": False}
 ABSENT = object()
 
 
@@ -191,6 +192,26 @@ def test_two_cases_never_have_one_id() -> None:
     except TargetError:
         return
     assert len({case.id for case in found}) == len(found)
+
+
+@pytest.mark.parametrize("ops", [2, 2.0, np.int64(2), np.uint8(2), np.float32(2)])
+def test_any_number_of_operations_is_one(ops: Any) -> None:
+    found = ops_per_call(target(ops=lambda _: ops), cases(target())[0])
+    assert (found, type(found)) == (2.0, float)
+
+
+@pytest.mark.parametrize("ops", [0, -1, True, float("nan"), float("inf"), "2", None, np.int64(0), np.array([2])])
+def test_anything_else_is_a_fault_of_the_target(ops: Any) -> None:
+    with pytest.raises(TargetError) as raised:
+        ops_per_call(target(ops=lambda _: ops), cases(target())[0])
+    assert f"target.ops returned {ops!r} for 2x3; expected a positive number" in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_bit_exact_is_true_or_false(value: Any) -> None:
+    assert fault(BIT_EXACT=value) == (
+        f"target 'demo': target.BIT_EXACT is {value!r}; expected True where every bit of a result is the contract"
+    )
 
 
 @pytest.mark.parametrize("share", [0.35, (35, "percent"), (0.35,), (0.35, 1), (1.5, "too much")])
