@@ -5,8 +5,8 @@ Owns which names a target's modules must have, what its case ids may look like, 
 
 from __future__ import annotations
 
-import numbers
 import re
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.errors import TargetError
@@ -40,15 +40,22 @@ def cases(target: Target) -> tuple[Case, ...]:
 
 
 def ops_per_call(target: Target, case: Case) -> float:
-    """How many operations one call of the case is; TargetError unless it is a positive number."""
+    """How many operations one call of the case is; TargetError unless it is a positive number of any type."""
     ops = target.wiring.ops(case.shape)
-    is_number = isinstance(ops, numbers.Real) and not isinstance(ops, bool)
-    if not is_number or not 0 < float(ops) < float("inf"):
+    is_number = isinstance(ops, Real) and not isinstance(ops, bool)
+    if not is_number or not 0 < ops < float("inf"):
         raise TargetError(
             f"target '{target.name}': target.ops returned {ops!r} for {case.shape_id}; "
             f"expected a positive number of operations per call"
         )
-    return float(ops)
+    return int(ops) if isinstance(ops, Integral) else float(ops)
+
+
+def smallest(target: Target) -> list[Case]:
+    """The cases of the shape whose calls are the fewest operations."""
+    found = cases(target)
+    shape = min(found, key=lambda case: ops_per_call(target, case)).shape_id
+    return [case for case in found if case.shape_id == shape]
 
 
 def shape_id(shape: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 CALLS_PER_CHECK = 3
 """Calls of each case in the correctness battery, per seed."""
+_PROPERTIES = "properties"
+"""Stands for a case where there is none."""
 
 
 class Runner(Protocol):
@@ -67,10 +70,15 @@ class Oracle:
 def compare_answer(
     target: Target, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None
 ) -> None:
-    """Compare one answer with the oracle's; KernelIncorrect with `where` and the difference."""
+    """Compare one answer with the oracle's; KernelIncorrect with `where` and the difference.
+
+    What a kernel answers may overflow in `check`: the user's filters for warnings do not decide about a kernel.
+    """
     check = getattr(target.wiring, "check", None) or _exact
     try:
-        said = check(actual, expected, call)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            said = check(actual, expected, call)
     except AssertionError as difference:
         raise KernelIncorrect(f"{where}: {str(difference) or 'target.check failed'}", seed) from None
     except Exception as error:
@@ -150,6 +158,17 @@ def pickled(target: Target, state: Any) -> bytes:
         ) from error
 
 
+def refuse_other_states(target: Target, case: Case, state: Any, *, hidden: str = "") -> None:
+    """Make a published state, just made, once more: one drawn from anything but its `rng` cannot be replayed."""
+    again = make_state(target, case, seeds.PUBLISHED_SEED, hidden=hidden)
+    if pickled(target, state) != pickled(target, again):
+        maker = "make_hidden_state" if hidden and hasattr(target.inputs, "make_hidden_state") else "make_state"
+        raise TargetError(
+            f"target '{target.name}': inputs.{maker} gave another state for the same rng on {case.id}; "
+            f"expected every random number to come from its argument rng"
+        )
+
+
 def refuse_other_randomness(feed: Feed) -> None:
     """Draw the feed's first call twice: a generator that uses anything but its `rng` cannot be replayed."""
     first, again = (replace(feed, drawn=0).draw(1)[0] for _ in range(2))
@@ -185,31 +204,16 @@ def _bits(answer: Any) -> list[bytes]:
 def check_properties(target: Target, runner: Runner, seed: int | None, examples: int) -> None:
     """Let Hypothesis look for a state and a call outside the battery on which the kernel is wrong.
 
-    `seed` None means the published examples. Raises the failure of the smallest example found.
+    `seed` None means the published examples. Raises the failure of the smallest example found, which names it.
     """
     import hypothesis
 
     with _blaming(target, "target.py"), load.importable({"inputs": target.inputs}):
         strategy = target.wiring.properties()
+    probe = _Probe(target, runner, seed)
 
     def holds(example: tuple[Any, Call]) -> None:
-        if not (isinstance(example, tuple) and len(example) == 2 and isinstance(example[1], tuple)):
-            raise TargetError(
-                f"target '{target.name}': target.properties drew a {type(example).__name__}; "
-                f"expected pairs (state, call), the call a tuple of arguments"
-            )
-        state, call = example
-        where = f"properties, on {_describe(state)} and the call {_describe(call)}"
-        oracle = Oracle(target, state)
-        try:
-            runner.bind("properties", pickled(target, state))
-            runner.run("properties", [call], oracle.result_bytes([call]))
-            answer = runner.answer(0)
-        except KernelRaised:
-            raise
-        except KernelFailure as failure:
-            raise _ProcessEnded(failure, where) from None
-        oracle.verify(answer, call, where, seed)
+        probe.holds(example)
 
     settings = hypothesis.settings(
         max_examples=examples,
@@ -227,14 +231,63 @@ def check_properties(target: Target, runner: Runner, seed: int | None, examples:
     try:
         test()
     except _ProcessEnded as ended:
-        raise type(ended.failure)(f"{ended.where}: {ended.failure}", seed) from None
+        raise ended.failure from None
+    except Exception as error:
+        if error is probe.failure:
+            raise
+        if isinstance(error, hypothesis.errors.Flaky) and isinstance(probe.failure, KernelFailure):
+            raise type(probe.failure)(f"{probe.failure}; it was not seen a second time", seed) from None
+        with _blaming(target, "target.py"):
+            raise
+
+
+@dataclass
+class _Probe:
+    """Tries one example after the other, and remembers what the last bad one raised."""
+
+    target: Target
+    runner: Runner
+    seed: int | None
+    failure: Exception | None = None
+
+    def holds(self, example: tuple[Any, Call]) -> None:
+        if not (isinstance(example, tuple) and len(example) == 2 and isinstance(example[1], tuple)):
+            raise TargetError(
+                f"target '{self.target.name}': target.properties drew a {type(example).__name__}; "
+                f"expected pairs (state, call), the call a tuple of arguments"
+            )
+        try:
+            self._verify(*example)
+        except Exception as failure:
+            self.failure = failure
+            raise
+
+    def _verify(self, state: Any, call: Call) -> None:
+        """Every failure is raised with the example, a KernelFailure with the seed too."""
+        shown = f"on {_describe(state)} and the call {_describe(call)}"
+        where = f"{_PROPERTIES}, {shown}"
+        try:
+            oracle = Oracle(self.target, state)
+            self.runner.bind(_PROPERTIES, pickled(self.target, state))
+            self.runner.run(_PROPERTIES, [call], oracle.result_bytes([call]))
+            oracle.verify(self.runner.answer(0), call, where, self.seed)
+        except KernelIncorrect:
+            raise
+        except KernelFailure as failure:
+            named = type(failure)(f"{where}{str(failure).removeprefix(_PROPERTIES)}", self.seed)
+            raise (named if isinstance(failure, KernelRaised) else _ProcessEnded(named)) from None
+        except TargetError as fault:
+            raise TargetError(f"{fault}; {shown}") from fault
+        except Exception as error:  # the kernel's own, when it runs in this process
+            error.add_note(where)
+            raise
 
 
 class _ProcessEnded(BaseException):
     """Takes a failure that cannot be repeated past Hypothesis, which would try to shrink its example."""
 
-    def __init__(self, failure: KernelFailure, where: str) -> None:
-        self.failure, self.where = failure, where
+    def __init__(self, failure: KernelFailure) -> None:
+        self.failure = failure
 
 
 def _describe(value: Any) -> str:

@@ -2,18 +2,23 @@
 
 Owns how two results are compared and how a difference is described. Each helper returns None or raises
 `Mismatch` (an AssertionError) whose text names how many values differ, the first and the worst of them, both
-values and the limit. Every test is written `ok = error <= limit`, so that NaN never passes.
+values and the limit. Every test is written `ok = error <= limit`, so that NaN never passes. What overflows or is
+no number on the way is an answer, not a warning: nothing depends on the user's filters.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+_quietly = np.errstate(all="ignore")
 UNIT_SCALE_LIMIT = 1e-4
 """Default limit of `max_abs_err`: fit for values near 1, and for nothing else."""
 
@@ -22,6 +27,7 @@ class Mismatch(AssertionError):
     """A kernel's result is not the oracle's."""
 
 
+@_quietly
 def exact(actual: Any, expected: Any, what: str = "result") -> None:
     """Require the same structure, dtype, shape and bits.
 
@@ -57,6 +63,7 @@ def exact(actual: Any, expected: Any, what: str = "result") -> None:
         )
 
 
+@_quietly
 def max_abs_err(
     actual: Any,
     expected: ArrayLike,
@@ -74,10 +81,11 @@ def max_abs_err(
     expected : array of the same shape
         The oracle's values, best in float64.
     limit : float or array that broadcasts to the shape
-        The largest allowed absolute error; for integers beyond 2**53 use `exact`. A bound that the oracle
-        computes from the terms it summed, `c * 2**-24 * n_terms * sum(|terms|)` for float32 (Higham, Accuracy
-        and Stability of Numerical Algorithms, section 4.2), accepts every order of summation and refuses half
-        precision; the default 1e-4 fits values near 1 only.
+        The largest allowed absolute error. Integers of any size and sign are compared without rounding. For
+        floating point, a bound that the oracle computes from the terms it summed,
+        `c * 2**-24 * n_terms * sum(|terms|)` for float32 (Higham, Accuracy and Stability of Numerical Algorithms,
+        section 4.2), accepts every order of summation and refuses half precision; the default 1e-4 fits values
+        near 1 only.
     dtype : dtype, optional
         The dtype that `actual` must have; by default that of `expected`.
     what : str
@@ -92,7 +100,9 @@ def max_abs_err(
     _same_form(actual, np.dtype(dtype) if dtype is not None else wanted.dtype, wanted.shape, what)
     limits = np.broadcast_to(np.asarray(limit, dtype=np.float64), wanted.shape)
     error = _error(actual, wanted)
-    wrong = ~(error <= limits)
+    wrong = np.asarray(~(error <= limits))
+    for index, exact_error in _beyond_float64(actual, wanted):
+        error[index], wrong[index] = exact_error, not exact_error <= _item(limit, limits, index)
     if not wrong.any():
         return
     worst = _first(_badness(error, limits))
@@ -110,6 +120,7 @@ def max_abs_err(
     raise Mismatch(f"{what}: {_count(wrong)} values {head}; {places}")
 
 
+@_quietly
 def top_k(
     ids: Any,
     distances: Any,
@@ -145,7 +156,8 @@ def top_k(
     Mismatch
         Naming the first rank that is wrong. Equal ids are never required: any order inside a tie is right.
     """
-    every = np.asarray(oracle, dtype=np.float64)
+    every = np.asarray(oracle)
+    every = every if _is_whole(every) else _real(every)
     limits = np.broadcast_to(np.asarray(limit, dtype=np.float64), every.shape)
     size = min(k, every.size)
     values = f"{what} {'scores' if largest else 'distances'}"
@@ -159,10 +171,11 @@ def top_k(
 
 
 def _right_ranks(
-    actual: NDArray[Any], every: NDArray[np.float64], limits: NDArray[np.float64], what: str, *, largest: bool
+    actual: NDArray[Any], every: NDArray[Any], limits: NDArray[np.float64], what: str, *, largest: bool
 ) -> None:
     """The r-th value lies between the r-th of the best lower and the r-th of the best upper bounds of all rows."""
-    low, high = (_best(bound, actual.size, largest=largest) for bound in (every - limits, every + limits))
+    bounds = (every - limits, every + limits) if limits.any() else (every, every)  # integers stay integers
+    low, high = (_best(bound, actual.size, largest=largest) for bound in bounds)
     right = ((low <= actual) & (actual <= high)) | (np.isnan(low) & np.isnan(actual))
     if not right.all():
         first = _first(~right)
@@ -172,11 +185,16 @@ def _right_ranks(
         )
 
 
-def _best(values: NDArray[np.float64], size: int, *, largest: bool) -> NDArray[np.float64]:
+def _best(values: NDArray[Any], size: int, *, largest: bool) -> NDArray[Any]:
     """The `size` smallest values, ascending, or the largest, descending; NaN ranks last."""
-    keys = -values if largest else values
+    keys = _reversed(values) if largest else values
     best = np.sort(np.partition(keys, size - 1)[:size] if 0 < size < keys.size else keys)[:size]
-    return -best if largest else best
+    return _reversed(best) if largest else best
+
+
+def _reversed(values: NDArray[Any]) -> NDArray[Any]:
+    """Values in the opposite order; the inverse of itself. No integer has a complement that overflows."""
+    return ~values if _is_whole(values) else -values
 
 
 def _in_order(actual: NDArray[Any], what: str, *, descends: bool) -> None:
@@ -191,7 +209,7 @@ def _in_order(actual: NDArray[Any], what: str, *, descends: bool) -> None:
 
 
 def _valid_ids(ids: NDArray[Any], n: int, what: str) -> None:
-    outside = (ids < 0) | (ids >= n)
+    outside = ~((ids >= 0) & (ids < n))
     if outside.any():
         first = _first(outside)
         raise Mismatch(
@@ -218,16 +236,45 @@ def _same_form(actual: Any, dtype: np.dtype[Any], shape: tuple[int, ...], what: 
 
 def _error(actual: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
     """|actual - wanted| in float64: 0 where both are the same NaN or infinity, NaN where only one is."""
-    one, other = np.asarray(actual, np.float64), np.asarray(wanted, np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        error = np.where(np.isfinite(one) & np.isfinite(other), np.abs(one - other), np.nan)
+    one, other = _real(actual), _real(wanted)
+    error = np.where(np.isfinite(one) & np.isfinite(other), np.abs(one - other), np.nan)
     return np.where((np.isnan(one) & np.isnan(other)) | (one == other), 0.0, error)
+
+
+def _beyond_float64(actual: NDArray[Any], wanted: NDArray[Any]) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Where an integer is compared and float64 might not hold the difference: the index, and the exact error."""
+    if not (_is_whole(actual) or _is_whole(wanted)):
+        return
+    one, other = _real(actual), _real(wanted)
+    large = np.isfinite(one) & np.isfinite(other) & (np.maximum(np.abs(one), np.abs(other)) > 2**52)
+    number: Callable[[Any], Any] = Fraction
+    if _is_whole(actual) and _is_whole(wanted):
+        large, number = large & (actual != wanted), int
+    for index in map(tuple, np.argwhere(large)):
+        yield index, abs(number(actual[index].item()) - number(wanted[index].item()))
+
+
+def _real(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The values in float64, which would leave out imaginary parts without a word."""
+    if values.dtype.kind == "c":
+        raise TypeError("complex numbers are compared by their real and imaginary parts, one after the other")
+    return np.asarray(values, np.float64)
+
+
+def _is_whole(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "iu"
+
+
+def _item(limit: ArrayLike, limits: NDArray[np.float64], index: tuple[int, ...]) -> Any:
+    """The limit of one value as a number of Python: an integer as it was given, all others in float64."""
+    given = np.asarray(limit)
+    is_exact = given.dtype.kind in "iuO"  # O: a number that fits no other dtype
+    return (np.broadcast_to(given, limits.shape) if is_exact else limits)[index].item()
 
 
 def _badness(error: NDArray[np.float64], limits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Error in limits; NaN, which argmax takes for the largest, stays."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(error == 0, 0.0, error / limits)
+    return np.where(error == 0, 0.0, error / limits)
 
 
 def _bits(array: NDArray[Any]) -> NDArray[Any]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import io
 import linecache
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +80,7 @@ def read_source(path: Path) -> Source:
 def make_source(text: bytes, path: Path) -> Source:
     """A kernel from its bytes; a syntax error is no fault here, it shows when the kernel is loaded."""
     digest = hashlib.sha256(text).hexdigest()
-    tree = _parsed(text)
+    tree = _parsed_if_possible(text)
     if tree is None:
         return Source(text, path, digest, digest, len(text))
     parts = [_described(node) for node in ast.walk(_without_docstrings(tree))]
@@ -115,7 +117,7 @@ def execute_source(name: str, text: bytes, filename: str) -> ModuleType:
     """Compile and run `text` as the module `name`; tracebacks and debuggers find it as `filename`."""
     module = ModuleType(name)
     module.__file__ = filename
-    lines = text.decode("utf-8", "replace").splitlines(keepends=True)
+    lines = io.StringIO(text.decode("utf-8", "replace"), newline=None).readlines()  # a form feed ends no line
     linecache.cache[filename] = (len(text), None, lines, filename)
     previous = sys.modules.get(name)
     sys.modules[name] = module
@@ -146,7 +148,7 @@ def importable(modules: dict[str, ModuleType]) -> Iterator[None]:
 
 def definition_line(source: Source) -> int:
     """The zero-based line of the kernel's first public class or function, for IDEs; 0 if there is none."""
-    tree = _parsed(source.text)
+    tree = _parsed_if_possible(source.text)
     body = tree.body if tree else []
     kinds = (ast.ClassDef, ast.FunctionDef)
     public = [node for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
@@ -154,11 +156,26 @@ def definition_line(source: Source) -> int:
     return (classes or public)[0].lineno - 1 if public else 0
 
 
-def _parsed(text: bytes) -> ast.Module | None:
-    """The syntax tree, or None for what Python cannot parse."""
+def parsed(text: bytes) -> ast.Module:
+    """The syntax tree of a kernel; SyntaxError for what is no Python, RecursionError for what is nested too deep.
+
+    Whatever filters the user has set for warnings, they are not about kernels: under `error` a source that runs
+    would be none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text)
+        except MemoryError as error:  # Python's word for a parser that ran out of its stack
+            raise RecursionError("the parser's stack is too small") from error
+        except ValueError as error:  # before Python 3.11.4, the word for a null byte
+            raise SyntaxError(str(error)) from error
+
+
+def _parsed_if_possible(text: bytes) -> ast.Module | None:
     try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return parsed(text)
+    except (SyntaxError, RecursionError):
         return None
 
 
@@ -171,6 +188,8 @@ def _described(node: ast.AST) -> str:
 def _described_field(value: object) -> str:
     if isinstance(value, list):
         return str([_described_field(item) for item in value])
+    if type(value) is int:
+        return hex(value)  # Python writes no decimal number of more than 4300 digits
     return "node" if isinstance(value, ast.AST) else repr(value)
 
 

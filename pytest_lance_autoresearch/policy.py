@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from pytest_lance_autoresearch import load
+
 MODULES = (
     "__future__",
     "collections",
@@ -116,19 +118,24 @@ MAX_BYTES = 64 * 1024
 MAX_TEXT = 4096
 MAX_ENTRIES = 1024
 """Longest string and largest literal table; larger ones are data, not code."""
+SHOWN = 80
+"""Characters of a name that a sentence shows."""
 
 
 def violation(text: bytes) -> str:
     """The first thing in the source that a kernel may not contain, as one sentence; '' when there is none.
 
-    A source that is no Python shows its error when it is loaded, so that is no violation.
+    A source that is no Python shows its error when it is loaded, so that is no violation. One that only the
+    reader cannot take in is: it might run.
     """
     if len(text) > MAX_BYTES:
         return f"kernels.py: {len(text)} bytes; expected {MAX_BYTES} at most"
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
+        tree = load.parsed(text)
+    except SyntaxError:
         return ""
+    except RecursionError:
+        return "kernels.py: an expression or a chain of branches is nested too deep to be read; split it"
     found = sorted(_Reader(tree).violations())
     return f"kernels.py, line {found[0][0]}: {found[0][1]}" if found else ""
 
@@ -150,15 +157,16 @@ class _Reader:
         match node:
             case ast.Import(names=names):
                 yield from _about_modules([alias.name for alias in names])
-            case ast.ImportFrom(module=module, names=names):
-                yield from _about_modules([f"{module}.{alias.name}" for alias in names])
+            case ast.ImportFrom(names=names):
+                yield from _about_modules([_full_name(node, alias) for alias in names])
             case ast.Name(id=name, ctx=ast.Load()):
                 yield from _about_name(name)
             case ast.Attribute():
                 yield from self._about_attribute(node)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 if _is_special(name) and name not in SPECIAL_METHODS:
-                    yield f"defines '{name}'; a kernel's class may define {', '.join(sorted(SPECIAL_METHODS))}"
+                    may = ", ".join(sorted(SPECIAL_METHODS))
+                    yield f"defines {_quoted(name)}; a kernel's class may define {may}"
             case ast.ClassDef(bases=bases):
                 yield from self._about_bases(bases)
             case ast.keyword(arg="parallel", value=value) if not _is_false(value):
@@ -171,7 +179,7 @@ class _Reader:
     def _about_attribute(self, node: ast.Attribute) -> Iterator[str]:
         path = self._path(node)
         if path and not isinstance(node.ctx, ast.Load):
-            yield f"changes '{path}'; modules stay as they are"
+            yield f"changes {_quoted(path)}; modules stay as they are"
         elif path and (forbidden := _forbidden_part(path)):
             yield f"uses '{forbidden}'; a kernel reaches no files, threads or foreign memory"
         elif node.attr in ATTRIBUTES:
@@ -179,13 +187,13 @@ class _Reader:
         elif node.attr == "base" and not _is_self(node.value):
             yield "uses '.base'; a kernel sees the arguments of its own call only"
         elif _is_special(node.attr) and node.attr not in SPECIAL_METHODS | SPECIAL_NAMES:
-            yield f"uses '.{node.attr}'; a kernel needs no such attribute"
+            yield f"uses {_quoted(f'.{node.attr}')}; a kernel needs no such attribute"
 
     def _about_bases(self, bases: list[ast.expr]) -> Iterator[str]:
         for base in bases:
             path = self._path(base)
             if path.startswith("numpy."):
-                yield f"derives a class from '{path}'; results are plain arrays"
+                yield f"derives a class from {_quoted(path)}; results are plain arrays"
 
     def _path(self, node: ast.expr) -> str:
         """The dotted name of something imported, such as numpy.lib.stride_tricks; '' for anything else."""
@@ -206,7 +214,15 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
                 first = alias.name.split(".")[0]
                 yield (alias.asname, alias.name) if alias.asname else (first, first)
         if isinstance(node, ast.ImportFrom):
-            yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+            yield from ((alias.asname or alias.name, _full_name(node, alias)) for alias in node.names)
+
+
+def _full_name(node: ast.ImportFrom, alias: ast.alias) -> str:
+    """What is imported, as one would write it without `from`; of a star, the module."""
+    module = "." * node.level + (node.module or "")
+    if alias.name == "*":
+        return module
+    return f"{module}.{alias.name}" if node.module else f"{module}{alias.name}"
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
@@ -219,7 +235,7 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
 def _about_modules(names: list[str]) -> Iterator[str]:
     for name in names:
         if name.split(".")[0] not in MODULES:
-            yield f"imports '{name.removesuffix('.*')}'; a kernel may import {', '.join(MODULES[1:])}"
+            yield f"imports {_quoted(name)}; a kernel may import {', '.join(MODULES[1:])}"
         elif forbidden := _forbidden_part(name):
             yield f"imports '{forbidden}'; a kernel reaches no files, threads or foreign memory"
 
@@ -228,19 +244,23 @@ def _about_name(name: str) -> Iterator[str]:
     if name in BUILTINS:
         yield f"uses '{name}'; a kernel runs no code but its own"
     elif _is_special(name) and name not in SPECIAL_NAMES:
-        yield f"uses '{name}'; a kernel needs no such name"
+        yield f"uses {_quoted(name)}; a kernel needs no such name"
 
 
 def _about_text(value: str | bytes) -> Iterator[str]:
     if len(value) > MAX_TEXT:
         yield f"a string of {len(value)} characters; expected {MAX_TEXT} at most"
     elif isinstance(value, str) and _is_special(value) and value not in SPECIAL_NAMES | SPECIAL_METHODS:
-        yield f"names '{value}' in a string; a kernel needs no such attribute"
+        yield f"names {_quoted(value)} in a string; a kernel needs no such attribute"
 
 
 def _about_table(entries: int) -> Iterator[str]:
     if entries > MAX_ENTRIES:
         yield f"a literal of {entries} entries; expected {MAX_ENTRIES} at most"
+
+
+def _quoted(name: str) -> str:
+    return repr(name if len(name) <= SHOWN else f"{name[:SHOWN]}...")
 
 
 def _forbidden_part(path: str) -> str:

@@ -118,17 +118,28 @@ class Selftest:
 
     def _sample(self, case: Case) -> Sample:
         state = check.make_state(self._target, case, seeds.PUBLISHED_SEED)
+        self._refuse_other_states(case, state)
         calls = check.Feed(self._target, case, state, seeds.PUBLISHED_SEED, "check").draw(check.CALLS_PER_CHECK)
         oracle = check.Oracle(self._target, state)
         expected = [_copied(oracle.expected(call)) for call in calls]
         room = oracle.result_bytes(calls)
-        answers = {kind: self._answers(kind, case, state, calls, room) for kind in (KERNEL, FASTMATH)}
-        if isinstance(answers[KERNEL], KernelFailure):
-            raise answers[KERNEL]
+        right = self._answers(KERNEL, case, state, calls, room)
+        if isinstance(right, KernelFailure):
+            raise right
+        answers = {KERNEL: right, FASTMATH: self._answers(FASTMATH, case, state, calls, room)}
         coarse = coarser((state, *calls))
         if any(new is not old for new, old in zip(coarse, (state, *calls), strict=True)):
             answers[FLOAT16] = self._answers(FLOAT16, case, coarse[0], coarse[1:], room)
         return Sample(case, calls, expected, answers)
+
+    def _refuse_other_states(self, case: Case, state: Any) -> None:
+        """Every distribution's state is made twice on the smallest shape, and one hidden state."""
+        smallest = cases.smallest(self._target)
+        if case in smallest:
+            check.refuse_other_states(self._target, case, state)
+        if case == smallest[0]:
+            hidden = check.make_state(self._target, case, seeds.PUBLISHED_SEED, hidden="self-test")
+            check.refuse_other_states(self._target, case, hidden, hidden="self-test")
 
     def _answers(self, kind: str, case: Case, state: Any, calls: Sequence[Call], room: int) -> Answers:
         try:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import decode_source
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pytest_lance_autoresearch import seeds
+from pytest_lance_autoresearch import load, seeds
 from pytest_lance_autoresearch.errors import KernelFailure
 
 if TYPE_CHECKING:
@@ -187,18 +189,32 @@ def coarser(value: Any) -> Any:
 
 
 def with_fastmath(text: bytes) -> bytes:
-    """The kernel's source with fastmath in every njit decorator: the compiler may sum in any order."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            node.decorator_list = [_faster(decorator) for decorator in node.decorator_list]
-    return ast.unparse(tree).encode()
+    """The source of a kernel that runs, with fastmath in every njit decorator: the compiler may sum in any order.
+
+    Nothing else of it is touched: `ast.unparse` cannot write a long expression.
+    """
+    source = b"# coding: utf-8\n" + decode_source(text).encode()
+    starts = [0, *accumulate(len(line) + 1 for line in source.split(b"\n"))]
+    decorators = [found for node in ast.walk(load.parsed(source)) for found in _compiling(node)]
+    for decorator in sorted(decorators, key=lambda node: node.lineno, reverse=True):
+        begin = starts[decorator.lineno - 1] + decorator.col_offset
+        end = starts[(decorator.end_lineno or 0) - 1] + (decorator.end_col_offset or 0)
+        source = source[:begin] + ast.unparse(_faster(decorator)).encode() + source[end:]
+    return source
 
 
-def _faster(decorator: ast.expr) -> ast.expr:
-    name = decorator.func if isinstance(decorator, ast.Call) else decorator
-    if getattr(name, "id", getattr(name, "attr", "")) not in ("njit", "jit"):
-        return decorator
-    call = decorator if isinstance(decorator, ast.Call) else ast.Call(name, [], [])
+def _compiling(node: ast.AST) -> list[ast.expr]:
+    """The decorators of a function that have numba compile it."""
+    found = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+    names = [one.func if isinstance(one, ast.Call) else one for one in found]
+    return [
+        one
+        for one, name in zip(found, names, strict=True)
+        if getattr(name, "id", getattr(name, "attr", "")) in ("njit", "jit")
+    ]
+
+
+def _faster(decorator: ast.expr) -> ast.Call:
+    call = decorator if isinstance(decorator, ast.Call) else ast.Call(decorator, [], [])
     kept = [keyword for keyword in call.keywords if keyword.arg != "fastmath"]
-    return ast.Call(name, call.args, [*kept, ast.keyword("fastmath", ast.Constant(True))])
+    return ast.Call(call.func, call.args, [*kept, ast.keyword("fastmath", ast.Constant(True))])

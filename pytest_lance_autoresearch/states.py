@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import check, seeds
+from pytest_lance_autoresearch import cases, check, seeds
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.load import Target
@@ -44,5 +44,7 @@ class States:
     def _made(self, case: Case) -> tuple[Any, int]:
         """The state, and about how many bytes it has: those that a kernel's process is sent."""
         state = check.make_state(self._target, case, seeds.PUBLISHED_SEED)
+        if case == cases.smallest(self._target)[0]:
+            check.refuse_other_states(self._target, case, state)
         is_limited = self._most_bytes < math.inf
         return state, len(check.pickled(self._target, state)) if is_limited else 0

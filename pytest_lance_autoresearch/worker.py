@@ -29,6 +29,8 @@ from pytest_lance_autoresearch import load, sandbox, wire
 from pytest_lance_autoresearch.handicap import handicapped
 
 LENGTH = struct.Struct("<q")
+SHOWN = 200
+"""Characters of a line of source that a message shows."""
 
 
 class KernelHost:
@@ -142,14 +144,21 @@ def describe(error: BaseException) -> str:
         return str(error)
     head = f"raised {type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, SyntaxError):
-        return f"raised {type(error).__name__}: {error.msg}\n  line {error.lineno}: {(error.text or '').strip()}"
+        place = f"\n  line {error.lineno}: {_shown(error.text)}" if error.lineno and error.text else ""
+        return f"raised {type(error).__name__}: {error.msg}{place}"
     here = str(Path(__file__).parent)
     frames = [
-        f"  line {frame.lineno} of {Path(frame.filename).name}, in {frame.name}: {frame.line}"
+        f"  line {frame.lineno} of {Path(frame.filename).name}, in {frame.name}: {_shown(frame.line)}"
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((here, sys.prefix, sys.base_prefix))
     ]
     return "\n".join([head, *frames])
+
+
+def _shown(line: str | None) -> str:
+    """A line of source, without its end where it is very long."""
+    text = (line or "").strip()
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pytest_lance_autoresearch.cases as cases_module
-from pytest_lance_autoresearch.cases import cases, ops_per_call, shape_id
+from pytest_lance_autoresearch.cases import cases, shape_id
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.load import Target, make_source
 from pytest_lance_autoresearch.records import Layout
@@ -194,19 +194,6 @@ def test_two_cases_never_have_one_id() -> None:
     assert len({case.id for case in found}) == len(found)
 
 
-@pytest.mark.parametrize("ops", [2, 2.0, np.int64(2), np.uint8(2), np.float32(2)])
-def test_any_number_of_operations_is_one(ops: Any) -> None:
-    found = ops_per_call(target(ops=lambda _: ops), cases(target())[0])
-    assert (found, type(found)) == (2.0, float)
-
-
-@pytest.mark.parametrize("ops", [0, -1, True, float("nan"), float("inf"), "2", None, np.int64(0), np.array([2])])
-def test_anything_else_is_a_fault_of_the_target(ops: Any) -> None:
-    with pytest.raises(TargetError) as raised:
-        ops_per_call(target(ops=lambda _: ops), cases(target())[0])
-    assert f"target.ops returned {ops!r} for 2x3; expected a positive number" in str(raised.value)
-
-
 @pytest.mark.parametrize("value", [1, "yes", None])
 def test_bit_exact_is_true_or_false(value: Any) -> None:
     assert fault(BIT_EXACT=value) == (
@@ -220,3 +207,33 @@ def test_a_cost_fraction_is_a_fraction_and_its_source(share: Any) -> None:
         f"target.COST_FRACTION is {share!r}; expected (fraction from 0 to 1, its source)"
     ]
     assert not list(cases_module._share_faults((0.35, "a profile")))
+
+
+# Operations
+
+
+@pytest.mark.parametrize(
+    ("ops", "number"), [(3, 3), (2.5, 2.5), (np.int64(3), 3), (np.uint8(3), 3), (np.float32(2.5), 2.5)]
+)
+def test_any_real_number_is_a_number_of_operations(ops: Any, number: float) -> None:
+    loaded = target(ops=lambda _: ops)
+    found = cases_module.ops_per_call(loaded, cases(loaded)[0])
+    assert found == number
+    assert type(found) is type(number)
+
+
+@pytest.mark.parametrize(
+    "ops", [0, -1, None, "3", True, np.bool_(True), np.int64(0), np.float64("nan"), np.inf, np.ones(1), 3j]
+)
+def test_anything_else_is_none(ops: Any) -> None:
+    loaded = target(ops=lambda _: ops)
+    with pytest.raises(TargetError) as raised:
+        cases_module.ops_per_call(loaded, cases(loaded)[0])
+    assert str(raised.value) == (
+        f"target 'demo': target.ops returned {ops!r} for 2x3; expected a positive number of operations per call"
+    )
+
+
+def test_the_smallest_shape_has_the_fewest_operations() -> None:
+    loaded = target(ops=lambda shape: shape.columns)
+    assert cases_module.smallest(loaded) == list(cases(loaded)[-5:])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import quick
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_lance_autoresearch.compare import Mismatch, exact, max_abs_err, top_k
@@ -234,6 +234,134 @@ def test_max_abs_err_compares_arrays_without_dimensions() -> None:
 def test_infinities_are_equal_whatever_the_limit() -> None:
     with pytest.raises(Mismatch):
         max_abs_err(np.array([3.0]), np.array([np.inf]), np.inf)
+
+
+# Numbers that float64 rounds
+
+
+def whole(draw: st.DrawFn, dtype: Any) -> int:
+    """Any integer of the dtype, mostly near a power of two or an end of its range."""
+    least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    near = st.sampled_from([0, 2**31, 2**52, 2**53, 2**62, 2**63, -(2**53), least, most])
+    return min(most, max(least, draw(near | st.integers(least, most)) + draw(st.integers(-3, 3))))
+
+
+@st.composite
+def whole_numbers(draw: st.DrawFn) -> tuple[Any, Any, int | float]:
+    kinds: st.SearchStrategy[Any] = st.sampled_from([np.int64, np.uint64, np.int32, np.uint32, np.int8])
+    kinds_of = draw(kinds), draw(kinds)
+    actual = whole(draw, kinds_of[0])
+    least, most = int(np.iinfo(kinds_of[1]).min), int(np.iinfo(kinds_of[1]).max)
+    close = min(most, max(least, actual + draw(st.integers(-3, 3))))
+    expected = draw(st.just(close) | st.just(whole(draw, kinds_of[1])))
+    limit = draw(st.sampled_from([0, 1, abs(actual - expected), abs(actual - expected) - 1, 0.5, 2.0**63, np.nan]))
+    return np.array([actual], kinds_of[0]), np.array([expected], kinds_of[1]), limit
+
+
+@given(whole_numbers())
+@settings(quick, max_examples=500)
+def test_integers_are_compared_as_python_compares_them(numbers: tuple[Any, Any, int | float]) -> None:
+    actual, expected, limit = numbers
+    apart = abs(int(actual[0]) - int(expected[0]))
+    if apart <= limit:
+        max_abs_err(actual, expected, limit, dtype=actual.dtype)
+    else:
+        with pytest.raises(Mismatch):
+            max_abs_err(actual, expected, limit, dtype=actual.dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kernel", "reference"),
+    [(np.int64, 2**62 + 1, 2**62), (np.uint64, 2**64 - 1, 2**64 - 2), (np.int64, -(2**63), -(2**63) + 1)],
+)
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_one_is_no_error_to_overlook(dtype: Any, kernel: int, reference: int, shape: tuple[int, ...]) -> None:
+    with pytest.raises(Mismatch) as raised:
+        max_abs_err(np.full(shape, kernel, dtype), np.full(shape, reference, dtype), 0)
+    assert str(raised.value) == (
+        f"result: 1 of 1 values differ by more than 0; first and worst at {[0][: len(shape)]}: "
+        f"kernel {kernel}, reference {reference} (error 1, limit 0)"
+    )
+    max_abs_err(np.full(shape, kernel, dtype), np.full(shape, reference, dtype), 1)
+
+
+def test_integers_of_any_sign_are_compared_with_each_other() -> None:
+    max_abs_err(np.array([2**63 - 1]), np.array([2**63 - 1], np.uint64), 0, dtype=np.int64)
+    with pytest.raises(Mismatch, match=r"\(error 1\.84e\+19, limit 0\)$"):
+        max_abs_err(np.array([-1]), np.array([2**64 - 1], np.uint64), 0, dtype=np.int64)
+
+
+def test_integers_are_compared_with_an_oracle_in_float64_as_it_is() -> None:
+    max_abs_err(np.array([2**62]), np.array([2.0**62]), 0, dtype=np.int64)
+    with pytest.raises(Mismatch, match=r"\(error 1, limit 0\)$"):
+        max_abs_err(np.array([2**62 + 1]), np.array([2.0**62]), 0, dtype=np.int64)
+    with pytest.raises(Mismatch, match=r"\(error nan, limit inf\)$"):
+        max_abs_err(np.array([2**62]), np.array([np.inf]), np.inf, dtype=np.int64)
+
+
+def test_the_nearest_rows_are_found_among_integers_that_float64_does_not_tell_apart() -> None:
+    oracle = np.array([2**62 + 1, 2**62, 2**62 + 2])
+    for dtype, sign in ((np.int64, 1), (np.int64, -1), (np.uint64, 1)):
+        values = (sign * oracle).astype(dtype)
+        chosen = ids(1, 0)
+        top_k(chosen, values[chosen], values, 2, 0, dtype=dtype, largest=sign < 0)
+        wrong = ids(0, 2)
+        with pytest.raises(Mismatch, match=r"2 of 2 ranks are wrong"):
+            top_k(wrong, values[wrong], values, 2, 0, dtype=dtype, largest=sign < 0)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.int32])
+def test_the_largest_integers_come_first(kind: Any) -> None:
+    most, least = np.iinfo(kind).max, np.iinfo(kind).min
+    scores = np.array([least, most, 0], kind)
+    top_k(ids(1, 2), np.array([most, 0], kind), scores, 2, 0, dtype=kind, largest=True)
+
+
+# Whatever the filters: every test here runs with warnings as errors
+
+SIGNALLING = np.array([0x7FA00000], np.uint32).view(F4)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reference", "limit", "said"),
+    [
+        (np.array([3e38], F4), np.array([-1.7e308]), 1.0, "error 1.7e+308, limit 1"),
+        (np.array([1.7e308]), np.array([-1.7e308]), 1.0, "error inf, limit 1"),
+        (np.array([1e300]), np.array([0.0]), 1e-300, "error 1e+300, limit 1e-300"),
+        (np.array([65504], np.float16), np.array([-65504.0]), 5e-324, "error 1.31e+05, limit 4.94e-324"),
+        (np.array([np.inf]), np.array([-np.inf]), np.inf, "error nan, limit inf"),
+        (SIGNALLING, np.array([1.0]), 1.0, "error nan, limit 1"),
+        (np.array([1.0]), SIGNALLING, 0.0, "error nan, limit 0"),
+        (np.array([1.0]), np.array([3.0]), 0.0, "error 2, limit 0"),
+    ],
+)
+def test_what_overflows_is_a_difference_and_no_warning(
+    kernel: Any, reference: Any, limit: float, said: str
+) -> None:
+    with np.errstate(all="raise"), pytest.raises(Mismatch) as raised:
+        max_abs_err(kernel, reference, limit, dtype=kernel.dtype)
+    assert str(raised.value).endswith(f"({said})")
+
+
+def test_the_bounds_of_a_rank_may_overflow() -> None:
+    with np.errstate(all="raise"):
+        oracle = np.array([-1.7e308, 1.7e308, np.inf, -np.inf, np.nan])
+        top_k(ids(3, 0, 1), np.array([-np.inf, -1.7e308, 1.7e308]), oracle, 3, 1e308, dtype=np.float64)
+        exact(SIGNALLING, SIGNALLING.copy())
+        with pytest.raises(Mismatch, match="kernel nan, reference 1 "):
+            top_k(ids(1), SIGNALLING, np.array([2.0, 1.0]), 1, np.inf)
+
+
+def test_an_id_that_is_no_number_is_no_row() -> None:
+    with pytest.raises(Mismatch, match=r"^top-k ids: 1 of 1 are no row; first at \[0\]: nan, expected 0 to 4$"):
+        top_k(np.array([np.nan]), f4(1), ORACLE, 1, 0.25, id_dtype=np.float64)
+
+
+def test_no_imaginary_part_is_left_out() -> None:
+    with pytest.raises(TypeError, match="complex numbers are compared by their real and imaginary parts"):
+        max_abs_err(np.array([1.0]), np.array([1 + 9j]), dtype=np.float64)
+    with pytest.raises(TypeError, match="complex numbers are compared by their real and imaginary parts"):
+        top_k(ids(0), f4(1), np.array([1 + 9j]), 1, 0.0)
 
 
 reals = st.floats(-1e3, 1e3, width=32)

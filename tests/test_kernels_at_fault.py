@@ -7,6 +7,8 @@ import re
 import pytest
 import toys
 
+from pytest_lance_autoresearch import load, worker
+
 ONE = "targets/toy/kernels.py::test_correctness[64x32-uniform]"
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch-timeout=2")
 RUN_AGAIN = f"run again: pytest '{ONE}'"
@@ -83,6 +85,32 @@ def test_a_syntax_error(pytester: pytest.Pytester) -> None:
         "  line 2: y = (",
         RUN_AGAIN,
     ]
+
+
+def described(text: bytes) -> str:
+    """What a worker says of a source that does not load."""
+    try:
+        load.execute_source("demo", text, "kernels.py")
+    except Exception as error:
+        return worker.describe(error)
+    raise AssertionError("it loaded")
+
+
+def test_a_very_long_line_is_not_shown_whole() -> None:
+    assert described(b"(" * 65_536) == f"raised SyntaxError: too many nested parentheses\n  line 1: {'(' * 200}..."
+    last = described(b"x = 1;" * 9000 + b"1 / 0").splitlines()[-1]
+    assert last == f"  line 1 of kernels.py, in <module>: {('x = 1;' * 40)[:200]}..."
+
+
+def test_a_fault_of_the_whole_source_has_no_line() -> None:
+    assert described(b"# coding: no-such\n") == "raised SyntaxError: unknown encoding: no-such"
+    assert described(b"x = " + b"-" * 100_000 + b"1").startswith("raised ")
+
+
+def test_a_source_that_is_nested_too_deep_ends_no_session(pytester: pytest.Pytester) -> None:
+    said = failure(pytester, f"x = {'+'.join('1' * 4000)}\n")
+    assert said[0].startswith("kernels.py, while it was loaded: the kernel raised RecursionError: ")
+    assert said[1:] == [RUN_AGAIN]
 
 
 def test_a_missing_name(pytester: pytest.Pytester) -> None:

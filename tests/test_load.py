@@ -212,6 +212,12 @@ def test_a_traceback_shows_the_line_of_the_file(tmp_path: Path) -> None:
     assert inspect.getsource(target.reference.double) == SOURCES["reference.py"]
 
 
+def test_a_form_feed_ends_no_line() -> None:
+    with pytest.raises(ZeroDivisionError) as raised:
+        load.execute_source("formed", b"\x0c\nlimit = '\x0c'\r\n1 / 0  # here\n", "formed.py")
+    assert traceback.extract_tb(raised.tb)[-1].line == "1 / 0  # here"
+
+
 # The kernel's source
 
 
@@ -238,6 +244,18 @@ def test_a_long_unrolled_kernel_loads() -> None:
 
 def test_a_kernel_too_deep_for_the_parser_is_no_fault_of_the_target() -> None:
     assert source("x = " + "-" * 100_000 + "1\n").code_size > 100_000
+
+
+def test_a_number_longer_than_python_writes_in_decimals_is_code() -> None:
+    long = f"x = 0x{'f' * 5000}\n"
+    assert source(long).code_sha256 not in (source(long).sha256, source(long.replace("ff", "fe", 1)).code_sha256)
+    assert source("x = 1\n").code_sha256 != source("x = True\n").code_sha256
+
+
+def test_a_warning_about_a_kernel_leaves_it_code() -> None:
+    """Here warnings are errors, as they may be in any project."""
+    assert source("x = '\\d'\n").code_sha256 == source("x = '\\d'  # a comment\n").code_sha256
+    assert load.definition_line(source("x = '\\d'\ndef f(): ...\n")) == 1
 
 
 CODE = '''\

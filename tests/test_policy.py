@@ -102,7 +102,11 @@ MAY = ", ".join(policy.MODULES[1:])
         ("import numpy as np, sys", 1, f"imports 'sys'; a kernel may import {MAY}"),
         ("\n\ndef f():\n    import threading", 4, f"imports 'threading'; a kernel may import {MAY}"),
         ("from ctypes import *", 1, f"imports 'ctypes'; a kernel may import {MAY}"),
-        ("from . import reference", 1, f"imports 'None.reference'; a kernel may import {MAY}"),
+        ("from . import config", 1, f"imports '.config'; a kernel may import {MAY}"),
+        ("from .. import config as c", 1, f"imports '..config'; a kernel may import {MAY}"),
+        ("from .numpy import load", 1, f"imports '.numpy.load'; a kernel may import {MAY}"),
+        ("from . import *", 1, f"imports '.'; a kernel may import {MAY}"),
+        (f"import {'a' * 100}", 1, f"imports '{'a' * 80}...'; a kernel may import {MAY}"),
         ("import numpy.ctypeslib", 1, f"imports 'numpy.ctypeslib'; {NO_FILES}"),
         ("from numba.core import cgutils", 1, f"imports 'numba.core'; {NO_FILES}"),
         ("from numba.extending import intrinsic", 1, f"imports 'numba.extending.intrinsic'; {NO_FILES}"),
@@ -164,6 +168,66 @@ def test_a_huge_file_is_refused() -> None:
         policy.violation(text) == f"kernels.py: {policy.MAX_BYTES + 1} bytes; expected {policy.MAX_BYTES} at most"
     )
     assert policy.violation(text[1:]) == ""
+
+
+NESTED = {
+    "a sum": "x = " + "+".join("1" * 30_000),
+    "attributes": "import numpy as np\nx = np" + ".a" * 30_000,
+    "calls": "x = f" + "()" * 30_000,
+    "signs": "x = " + "-" * 60_000 + "1",
+    "powers": "x = " + "**".join("1" * 20_000),
+    "functions": "x = " + "lambda: " * 8000 + "1",
+    "branches": "if 1: pass\n" + "elif 1: pass\n" * 5000,
+}
+
+
+@pytest.mark.parametrize("text", NESTED.values(), ids=NESTED)
+def test_what_is_nested_too_deep_to_be_read_is_refused(text: str) -> None:
+    assert policy.violation(text.encode()) == (
+        "kernels.py: an expression or a chain of branches is nested too deep to be read; split it"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"(" * policy.MAX_BYTES,
+        b"x = 1\0",
+        b"x = '\xff'",
+        b"# coding: no-such\n",
+        b"# coding: rot13\n",
+        b"# coding: utf-16\nx = 1\n",
+        b"x = '\xed\xa0\x80'",
+        b"x = " + b"9" * 5000,
+        b"if 1:\n\tx = 1\n        y = 2\n",
+    ],
+    ids=["parentheses", "null", "no UTF-8", "no coding", "no text", "UTF-16", "surrogate", "digits", "tabs"],
+)
+def test_what_python_cannot_read_is_left_to_the_loading(text: bytes) -> None:
+    assert policy.violation(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"# coding: latin-1\nx = '\xff'\nimport os",
+        b"\xef\xbb\xbfx = 1\n\nimport os",
+        b"x = 0x" + b"f" * 50_000 + b"\n\nimport os",
+        b"x = 1; " * 9000 + b"\n\nimport os",
+        b"\x0cx = 1\n\x0c\nimport os",
+        b"x = '\\ud800'\n\nimport os",
+    ],
+    ids=["coding", "mark", "digits", "long line", "form feed", "surrogate"],
+)
+def test_every_source_that_runs_is_read(text: bytes) -> None:
+    assert policy.violation(text) == f"kernels.py, line 3: imports 'os'; a kernel may import {MAY}"
+
+
+@pytest.mark.parametrize("text", ["'\\d'", "1 is 1", "1if 1 else 2", "1()"])
+def test_a_warning_about_a_kernel_is_nobodys_fault(text: str) -> None:
+    """Here warnings are errors, as they may be in any project; in the kernel's own process they are not."""
+    said = policy.violation(f"x = {text}\nimport os".encode())
+    assert said == f"kernels.py, line 2: imports 'os'; a kernel may import {MAY}"
 
 
 def test_the_first_of_several_is_named() -> None:

@@ -117,6 +117,30 @@ def test_it_is_a_run_of_its_own(pytester: pytest.Pytester, other: str) -> None:
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (
+            toys.INPUTS.replace(
+                "rng.random(shape.rows", "(np.random if distribution == 'large' else rng).random(shape.rows"
+            ),
+            "make_state gave another state for the same rng on 64x32-large",
+        ),
+        (
+            toys.INPUTS + "\n\ndef make_hidden_state(*_):\n    return State(np.random.rand(9))\n",
+            "make_hidden_state gave another state for the same rng on 64x32-uniform",
+        ),
+    ],
+)
+def test_a_state_of_the_smallest_shape_that_cannot_be_made_again_is_found(
+    pytester: pytest.Pytester, inputs: str, said: str
+) -> None:
+    toys.write(pytester.path, inputs=inputs)
+    result = pytester.runpytest_inprocess(*PLAIN, "-k", "zeros")
+    rest = "expected every random number to come from its argument rng"
+    result.stdout.fnmatch_lines([f"target 'toy': inputs.{said}; {rest}"])
+
+
 def test_without_names_it_tries_every_target(pytester: pytest.Pytester) -> None:
     toys.write(pytester.path, "one")
     toys.write(pytester.path, "_pattern")
@@ -132,6 +156,22 @@ def test_fastmath_reaches_every_form_of_the_decorator() -> None:
     assert faster.count("fastmath=True") == 3
     assert "inline='always', fastmath=True" in faster
     assert "@other\n" in faster
+
+
+def test_fastmath_leaves_everything_else_as_it_is() -> None:
+    long = " + ".join(["v[0]"] * 900)
+    text = f"# coding: latin-1\r\nN = '\xe9', 0x{'f' * 5000}  # \xe9\r\nclass A:\r\n    @njit(\r\n    )\r\n"
+    text += f"    def f(v): return {long}\r\n"
+    expected = "# coding: utf-8\n" + text.replace("(\r\n    )", "(fastmath=True)").replace("\r\n", "\n")
+    assert standins.with_fastmath(text.encode("latin-1")).decode() == expected
+
+
+def test_a_kernel_that_does_not_load_is_the_kernel_s_fault(pytester: pytest.Pytester) -> None:
+    toys.write(pytester.path, text="x = (\n")
+    result = pytester.runpytest_inprocess(*PLAIN, "-k", "zeros")
+    result.stdout.fnmatch_lines(
+        ["kernels.py, while it was loaded: the kernel raised SyntaxError: '(' was never closed"]
+    )
 
 
 def test_only_floating_point_numbers_get_coarser() -> None:
