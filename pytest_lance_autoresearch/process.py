@@ -135,15 +135,16 @@ class KernelProcess:
         `answer` until the next window. KernelFailure when it raises, ends, hangs, or works outside the window.
         """
         plan, packed = wire.plan_window(key, list(calls), result_bytes)
-        self._arena.grow(plan.memory_bytes)
+        if self._arena.grow(plan.memory_bytes):
+            self._order(f"{key}, while its memory was made larger", "remap", plan.memory_bytes)
         for call in plan.calls:
             wire.clear_result(self._arena, call)
         self._plan, self._sent = None, list(calls)
         self._doing = key
-        self._send("run", plan)
+        order_bytes = self._send("prepare", plan)
         self._await(wire.READY)
         self._refuse_threads(key)
-        self._cpu.opens(key, len(plan.calls))
+        self._cpu.opens(key, len(plan.calls), order_bytes)
         self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
         start = time.perf_counter_ns()
         self._disturbance.begin()
@@ -224,7 +225,8 @@ class KernelProcess:
         self._await(wire.DONE)
         self._cpu.skip()
 
-    def _send(self, *order: Any) -> None:
+    def _send(self, *order: Any) -> int:
+        """Returns how many bytes the order is."""
         data = pickle.dumps(order, protocol=5)
         view = memoryview(worker.LENGTH.pack(len(data)) + data)
         try:
@@ -232,6 +234,7 @@ class KernelProcess:
                 view = view[os.write(self._order_fd, view) :]
         except BrokenPipeError:
             raise self._ended() from None
+        return len(data)
 
     def _await(self, expected: bytes) -> None:
         deadline_s = time.monotonic() + self._timeout_s + GRACE_S

@@ -127,11 +127,13 @@ class Arena:
     def size(self) -> int:
         return int(self.bytes.size)
 
-    def grow(self, size: int) -> None:
-        """Make room for `size` bytes; what lies in the memory stays."""
-        if size > self.size:
-            _take(self.fd, size)
-            self.remap(size)
+    def grow(self, size: int) -> bool:
+        """Make room for `size` bytes, and say whether that took more memory; what lies in it stays."""
+        if size <= self.size:
+            return False
+        _take(self.fd, size)
+        self.remap(size)
+        return True
 
     def remap(self, size: int) -> None:
         """Map the file anew at its present size; older views keep the old mapping alive."""

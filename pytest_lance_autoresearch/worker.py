@@ -15,6 +15,7 @@ import signal
 import struct
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +41,18 @@ class KernelHost:
         self._wiring: Any = None
         self._bound: dict[str, Any] = {}
         self._buffers: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+        self._window: Any = None
+
+    def obey(self, order: bytes) -> bytes:
+        """Carry out one order and return its answer.
+
+        What the order held, and what it replaced, is given back before it is answered: the CPU time that this
+        takes is then the order's, and not found beside the next window.
+        """
+        self._window = None
+        verb, *arguments = pickle.loads(order)
+        getattr(self, verb)(*arguments)
+        return wire.READY if verb == "prepare" else wire.DONE
 
     def load(self, target: str, files: dict[str, tuple[bytes, str]]) -> None:
         """Execute inputs.py and target.py, then kernels.py, from the bytes that the parent read."""
@@ -67,12 +80,18 @@ class KernelHost:
         del self._bound[key]
         self._buffers = {name: buffer for name, buffer in self._buffers.items() if name[0] != key}
 
-    def prepare(self, plan: wire.WindowPlan) -> Any:
+    def remap(self, size: int) -> None:
+        """Follow the parent, who made the shared memory larger."""
+        self._arena.remap(size)
+
+    def prepare(self, plan: wire.WindowPlan) -> None:
         """Everything that a window needs besides the argument bytes, made before the clock starts."""
-        if plan.memory_bytes > self._arena.size:
-            self._arena.remap(plan.memory_bytes)
-        calls = [self._prepare_call(plan.key, call) for call in plan.calls]
-        return self._bound[plan.key], calls
+        self._window = self._bound[plan.key], [self._prepare_call(plan.key, call) for call in plan.calls]
+
+    def run(self) -> bytes:
+        """The window that was prepared; it is given back with the next order, when the clock has stopped."""
+        run_calls(*self._window)
+        return wire.DONE
 
     def _prepare_call(self, key: str, plan: wire.CallPlan) -> Any:
         copies, arguments = [], []
@@ -114,26 +133,24 @@ def serve(arena: wire.Arena, orders: BinaryIO, answer_fd: int, timeout_s: float)
     """Take orders until the parent closes its end of the pipe."""
     host = KernelHost(arena)
     os.write(answer_fd, wire.READY)
-    while True:
-        head = orders.read(LENGTH.size)
-        if len(head) < LENGTH.size:
-            return
-        verb, *arguments = pickle.loads(orders.read(*LENGTH.unpack(head)))
+    while len(head := orders.read(LENGTH.size)) == LENGTH.size:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
-        try:
-            if verb == "run":
-                function, calls = host.prepare(*arguments)
-                os.write(answer_fd, wire.READY)
-                if orders.read(1) != wire.GO:
-                    return
-                run_calls(function, calls)
-            else:
-                getattr(host, verb)(*arguments)
-            os.write(answer_fd, wire.DONE)
-        except BaseException as error:
-            arena.write_text(describe(error))
-            os.write(answer_fd, wire.FAILED)
+        answer = attempt(arena, lambda size: host.obey(orders.read(size)), *LENGTH.unpack(head))
+        os.write(answer_fd, answer)
+        if answer == wire.READY:
+            if orders.read(1) != wire.GO:
+                return
+            os.write(answer_fd, attempt(arena, host.run))
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def attempt(arena: wire.Arena, action: Callable[..., bytes], *arguments: Any) -> bytes:
+    """The answer of `action`, or FAILED, with what was raised in the memory."""
+    try:
+        return action(*arguments)
+    except BaseException as error:
+        arena.write_text(describe(error))
+        return wire.FAILED
 
 
 def describe(error: BaseException) -> str:
