@@ -5,12 +5,7 @@ Owns the oracle of a case, the comparison with it, and the drawing of fresh call
 
 from __future__ import annotations
 
-import pickle
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,6 +15,7 @@ from pytest_lance_autoresearch.errors import KernelFailure, KernelIncorrect, Ker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from pytest_lance_autoresearch.load import Target
     from pytest_lance_autoresearch.records import Call, Case, Window
@@ -139,15 +135,8 @@ def make_state(target: Target, case: Case, seed: int, *, hidden: str = "") -> An
 
 
 def pickled(target: Target, state: Any) -> bytes:
-    """The state as it is sent to a kernel's process; its classes are found by the name of the target's module."""
-    try:
-        with load.importable({load.module_name(target.name, "inputs"): target.inputs}):
-            return pickle.dumps(state, protocol=5)
-    except Exception as error:
-        raise TargetError(
-            f"target '{target.name}': inputs.make_state returned what cannot be sent to another process: {error}; "
-            f"expected arrays, numbers and tuples of them, or a class at the top of inputs.py"
-        ) from error
+    """The state as it is sent to a kernel's process."""
+    return load.pickled(target, state, "inputs.make_state")
 
 
 def refuse_other_randomness(feed: Feed) -> None:
@@ -251,19 +240,5 @@ def _describe(value: Any) -> str:
     return repr(value)
 
 
-@contextmanager
-def _blaming(target: Target, file: str) -> Iterator[None]:
-    """Turns an exception in a target's own files into a TargetError that names file and line.
-
-    `file` is named when none of the target's files is in the traceback.
-    """
-    try:
-        yield
-    except TargetError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        folder = str(target.layout.directory)
-        own = [frame for frame in frames if str(Path(frame.filename).parent) == folder]
-        where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}," if own else file
-        raise TargetError(f"target '{target.name}': {where} raised {type(error).__name__}: {error}") from error
+def _blaming(target: Target, file: str) -> AbstractContextManager[None]:
+    return load.blaming(target.layout, file)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
 import select
 import signal
+import site
 import subprocess
 import sys
 import tempfile
@@ -22,15 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from pytest_lance_autoresearch import sandbox, wire, worker
+from pytest_lance_autoresearch import load, sandbox, wire, worker
 from pytest_lance_autoresearch.cpu import CpuAccount
 from pytest_lance_autoresearch.disturbance import Disturbance
 from pytest_lance_autoresearch.errors import (
+    AutoresearchError,
     KernelCrashed,
     KernelFailure,
     KernelRaised,
     KernelRefused,
     KernelTimeout,
+    TargetError,
+    TrialInvalid,
 )
 from pytest_lance_autoresearch.records import Call, Source, Window
 
@@ -46,6 +49,10 @@ GRACE_S = 2.0
 LOG_TAIL_BYTES = 1500
 _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
 _KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_ELSEWHERE = (
+    "that was in the kernel's process: it works in an empty folder, without this environment, "
+    "and may start no thread or process"
+)
 _PIPE_BYTES = 2**20
 """As much as Linux grants every user, see pipe(7)."""
 _PROC_STATUS = "/proc/{pid}/status"
@@ -62,7 +69,9 @@ class KernelProcess:
         self._source = source
         self._timeout_s = timeout_s
         self._checks_bounds = checks_bounds
-        self._doing = "kernels.py, while its process started"
+        self._doing = "before a kernel was loaded"
+        self._party: type[AutoresearchError] | None = TrialInvalid
+        """What every failure is until kernels.py is loaded: before, nothing can be the kernel's fault."""
         self._plan: wire.WindowPlan | None = None
         self._sent: list[Call] = []
         self._peak_rss_bytes = 0
@@ -86,7 +95,8 @@ class KernelProcess:
         _widen(self._order_fd)
         self._answer_fd, answer_write = os.pipe()
         fds = (self._arena.fd, order_read, answer_write)
-        arguments = (*fds, self._arena.size, self._timeout_s, "confined" if CONFINED else "free")
+        locks = "confined" if CONFINED else "free"
+        arguments = (*fds, self._arena.size, self._timeout_s, locks, *_importing(self._target.working_directory))
         self._process = subprocess.Popen(
             [sys.executable, "-I", worker.__file__, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -106,11 +116,19 @@ class KernelProcess:
         self._observed = psutil.Process(self._process.pid)
         self._threads = self._observed.num_threads()
         self.is_confined = sandbox.is_confined(self._process.pid)
-        files = {
-            name: (text, str(self._target.layout.directory / name)) for name, text in self._target.files.items()
-        }
-        files["kernels.py"] = (self._source.text, str(folder / "kernels.py"))
-        self._order("kernels.py, while it was loaded", "load", self._target.name, files)
+        self._load_target()
+        self._order(
+            "kernels.py, while it was loaded", "load_kernel", self._source.text, str(folder / "kernels.py")
+        )
+
+    def _load_target(self) -> None:
+        target, name = self._target, f"target '{self._target.name}'"
+        self._party = TargetError
+        loading = f"{name}: inputs.py and target.py, while they were loaded in the kernel's process"
+        self._order(loading, "load_target", target.layout, target.files, target.working_directory)
+        if self._observed.num_threads() > self._threads:
+            raise TargetError(f"{name}: inputs.py or target.py started a thread when it was loaded; {_ELSEWHERE}")
+        self._party = None
 
     @property
     def pid(self) -> int:
@@ -227,7 +245,7 @@ class KernelProcess:
 
     def _send(self, *order: Any) -> int:
         """Returns how many bytes the order is."""
-        data = pickle.dumps(order, protocol=5)
+        data = load.pickled(self._target, order, "inputs.make_call")
         view = memoryview(worker.LENGTH.pack(len(data)) + data)
         try:
             while view:
@@ -246,10 +264,20 @@ class KernelProcess:
         if answer == expected:
             return
         if answer == wire.FAILED:
-            raise KernelRaised(self._named(f"the kernel {self._arena.read_text()}"))
+            raise self._failure(KernelRaised, f"{self._who} {self._arena.read_text()}")
+        if answer == wire.TARGET_FAILED:
+            raise TargetError(f"{self._arena.read_text()}; {_ELSEWHERE}")
         raise self._ended()
 
-    def _ended(self) -> KernelFailure:
+    @property
+    def _who(self) -> str:
+        return "the kernel's process" if self._party else "the kernel"
+
+    def _failure(self, kind: type[KernelFailure], what: str) -> AutoresearchError:
+        """`what`, with the place it happened, as the fault of whoever is at work."""
+        return (self._party or kind)(self._named(what))
+
+    def _ended(self) -> AutoresearchError:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         code = self._process.returncode
@@ -258,13 +286,13 @@ class KernelProcess:
             return self._hung()
         how = "without a word" if code is None else _exit_text(code)
         said = f"\nits last output:\n{tail}" if tail else ""
-        return KernelCrashed(self._named(f"the kernel's process ended ({how}) instead of answering{said}"))
+        return self._failure(KernelCrashed, f"the kernel's process ended ({how}) instead of answering{said}")
 
-    def _hung(self) -> KernelFailure:
+    def _hung(self) -> AutoresearchError:
         tail = self._log_tail()
         where = f"\nit was here:\n{tail}" if tail else ""
-        return KernelTimeout(
-            self._named(f"the kernel did not answer within {self._timeout_s:g} s and was ended{where}")
+        return self._failure(
+            KernelTimeout, f"{self._who} did not answer within {self._timeout_s:g} s and was ended{where}"
         )
 
     def _named(self, what: str) -> str:
@@ -315,6 +343,13 @@ def _environment(folder: Path) -> dict[str, str]:
         "NUMBA_CACHE_DIR": str(folder / "numba"),
     }
     return {"PATH": os.defpath, "LANG": "C.UTF-8", **folders, **threads, **kept}
+
+
+def _importing(working_directory: Path) -> list[str]:
+    """What lets a worker import what this process can: the user's site-packages ('' if unused), and the path."""
+    user_site = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
+    path = [str(working_directory / entry) for entry in sys.path if isinstance(entry, str)]
+    return [user_site if user_site in path else "", *path]
 
 
 def _exit_text(code: int) -> str:

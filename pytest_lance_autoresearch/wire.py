@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 READY, DONE, FAILED, GO = b"r", b"d", b"f", b"g"
+TARGET_FAILED = b"t"
+"""What failed are the target's own files, says the worker: believed, since it never helps a kernel."""
 
 ALIGNMENT = 64
 TEXT_BYTES = 16_384
