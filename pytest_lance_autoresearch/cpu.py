@@ -7,9 +7,9 @@ time, nothing is counted and nothing is refused.
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import suppress
 
+from pytest_lance_autoresearch import clocks
 from pytest_lance_autoresearch.errors import KernelRefused
 
 _TICK_NS = 10_000_000
@@ -35,7 +35,7 @@ class CpuAccount:
         """None where there is no such clock, and for a worker that has ended: the pipe to it will say so."""
         if self._clock is not None:
             with suppress(OSError):
-                return time.clock_gettime_ns(self._clock)
+                return clocks.process_ns(self._clock)
         return None
 
     def skip(self) -> None:

@@ -14,15 +14,15 @@ import site
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from pytest_lance_autoresearch import load, sandbox, wire, worker
+from pytest_lance_autoresearch import clocks, load, sandbox, wire, worker
 from pytest_lance_autoresearch.cpu import CpuAccount
 from pytest_lance_autoresearch.disturbance import Disturbance
 from pytest_lance_autoresearch.errors import (
@@ -164,13 +164,13 @@ class KernelProcess:
         self._refuse_threads(key)
         self._cpu.opens(key, len(plan.calls), order_bytes)
         self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
-        start = time.perf_counter_ns()
+        start = clocks.now_ns()
         self._disturbance.begin()
         os.write(self._order_fd, wire.GO)
         self._disturbance.launched()
         self._await(wire.DONE)
         waited_ns, stolen_ns = self._disturbance.end()
-        wall_ns = time.perf_counter_ns() - start
+        wall_ns = clocks.now_ns() - start
         cpu_ns = self._cpu.closes(key, wall_ns)
         self._refuse_threads(key)
         self._plan = plan
@@ -255,10 +255,10 @@ class KernelProcess:
         return len(data)
 
     def _await(self, expected: bytes) -> None:
-        deadline_s = time.monotonic() + self._timeout_s + GRACE_S
+        deadline_s = clocks.now_s() + self._timeout_s + GRACE_S
         poll = select.poll()
         poll.register(self._answer_fd, select.POLLIN)
-        if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+        if not poll.poll(max(0.0, deadline_s - clocks.now_s()) * 1000):
             raise self._hung()
         answer = os.read(self._answer_fd, 1)
         if answer == expected:
@@ -278,15 +278,20 @@ class KernelProcess:
         return (self._party or kind)(self._named(what))
 
     def _ended(self) -> AutoresearchError:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1.0)
-        code = self._process.returncode
+        code = self._exit_code()
         tail = self._log_tail()
         if code == -signal.SIGALRM:
             return self._hung()
         how = "without a word" if code is None else _exit_text(code)
         said = f"\nits last output:\n{tail}" if tail else ""
         return self._failure(KernelCrashed, f"the kernel's process ended ({how}) instead of answering{said}")
+
+    def _exit_code(self) -> int | None:
+        """None when the process is still there after a second."""
+        deadline_s = clocks.now_s() + 1.0  # Popen.wait would ask a clock that may be frozen
+        while self._process.poll() is None and clocks.now_s() < deadline_s:
+            sleep(0.005)
+        return self._process.returncode
 
     def _hung(self) -> AutoresearchError:
         tail = self._log_tail()

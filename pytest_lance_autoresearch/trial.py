@@ -6,7 +6,6 @@ plain Python call, and can travel to another machine whole.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from pytest_lance_autoresearch import (
     calibration,
     cases,
     check,
+    clocks,
     environment,
     gate,
     measure,
@@ -90,7 +90,7 @@ class Trial:
         self.failures: list[AutoresearchError] = []
         self.outcome: Outcome | None = None
         self._watch = watch
-        self._started_s = time.monotonic()
+        self._started_s = clocks.now_s()
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
         self._states: dict[str, Any] = {}
@@ -287,7 +287,7 @@ class Trial:
         return self._seconds() >= self.settings.rules.max_seconds
 
     def _seconds(self) -> float:
-        return time.monotonic() - self._started_s
+        return clocks.now_s() - self._started_s
 
     # The end.
 

@@ -27,14 +27,14 @@ class Worker:
         with self._clock():
             self.account = cpu.CpuAccount(1)
 
-    def clock_gettime_ns(self, _: int) -> int:
+    def process_ns(self, _: int) -> int:
         return self.used_ns - self.unbooked_ns
 
     @contextmanager
     def _clock(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cpu, "_clock_id", lambda _: 1)
-            patch.setattr(cpu, "time", self)
+            patch.setattr(cpu, "clocks", self)
             yield
 
     def window(
