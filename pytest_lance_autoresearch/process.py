@@ -13,7 +13,6 @@ import signal
 import site
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from pytest_lance_autoresearch import clocks, load, sandbox, wire, worker
+from pytest_lance_autoresearch import clocks, load, sandbox, scratch, wire, worker
 from pytest_lance_autoresearch.cpu import CpuAccount
 from pytest_lance_autoresearch.disturbance import Disturbance
 from pytest_lance_autoresearch.errors import (
@@ -36,6 +35,7 @@ from pytest_lance_autoresearch.errors import (
     TrialInvalid,
 )
 from pytest_lance_autoresearch.records import Call, Source, Window
+from pytest_lance_autoresearch.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,20 +77,17 @@ class KernelProcess:
         self._peak_rss_bytes = 0
         self._is_closed = False
         self._arena = wire.Arena.create(2**22)
-        self._directory = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
-        self._spawn(Path(self._directory.name))
+        self._scratch = Scratch(source.text)
+        self._spawn(self._scratch.path)
         self._disturbance = Disturbance(self._process.pid)
         try:
-            self._introduce(Path(self._directory.name))
+            self._introduce(self._scratch.path)
         except BaseException:
             self.close()
             raise
 
     def _spawn(self, folder: Path) -> None:
-        (folder / "work").mkdir()
-        (folder / "numba").mkdir()
-        (folder / "kernels.py").write_bytes(self._source.text)
-        self._log = (folder / "log").open("w+b")
+        self._log = (folder / scratch.LOG).open("w+b")
         order_read, self._order_fd = os.pipe()
         _widen(self._order_fd)
         self._answer_fd, answer_write = os.pipe()
@@ -102,7 +99,7 @@ class KernelProcess:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            cwd=folder / "work",
+            cwd=folder / scratch.WORK,
             env=_environment(folder) | ({"NUMBA_BOUNDSCHECK": "1"} if self._checks_bounds else {}),
             pass_fds=fds,
             start_new_session=True,
@@ -118,7 +115,7 @@ class KernelProcess:
         self.is_confined = sandbox.is_confined(self._process.pid)
         self._load_target()
         self._order(
-            "kernels.py, while it was loaded", "load_kernel", self._source.text, str(folder / "kernels.py")
+            "kernels.py, while it was loaded", "load_kernel", self._source.text, str(folder / scratch.KERNEL)
         )
 
     def _load_target(self) -> None:
@@ -235,7 +232,7 @@ class KernelProcess:
         self._log.close()
         self._disturbance.close()
         self._arena.close()
-        self._directory.cleanup()
+        self._scratch.close()
 
     def _order(self, doing: str, verb: str, *arguments: Any) -> None:
         self._doing = doing
@@ -303,7 +300,7 @@ class KernelProcess:
     def _named(self, what: str) -> str:
         """`what` with the place it happened, and this machine's folders taken out of it."""
         text = f"{self._doing}: {what}"
-        return text.replace(str(Path(self._directory.name) / "kernels.py"), str(self._source.path))
+        return text.replace(str(self._scratch.path / scratch.KERNEL), str(self._source.path))
 
     def _log_tail(self) -> str:
         """The end of what the kernel printed; shown to a person, never read for its meaning."""
@@ -343,9 +340,9 @@ def _environment(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
     folders = {
-        "TMPDIR": str(folder / "work"),
-        "HOME": str(folder / "work"),
-        "NUMBA_CACHE_DIR": str(folder / "numba"),
+        "TMPDIR": str(folder / scratch.WORK),
+        "HOME": str(folder / scratch.WORK),
+        "NUMBA_CACHE_DIR": str(folder / scratch.CACHE),
     }
     return {"PATH": os.defpath, "LANG": "C.UTF-8", **folders, **threads, **kept}
 
