@@ -113,11 +113,11 @@ def _warm_up(
     runner: KernelProcess, key: str, oracle: Oracle, feed: Feed, probe: list[Call], result_bytes: int
 ) -> float:
     """Nanoseconds per call of a window that is long enough to tell; the first call compiles and is not it."""
-    runner.run(key, probe, result_bytes)
+    oracle.run(runner, key, probe, result_bytes)
     oracle.verify(runner.answer(0), probe[0], f"{key}, warm-up call", feed.seed)
     calls = 1
     while True:
-        times = [runner.run(key, feed.draw(calls), result_bytes).wall_ns for _ in range(_WARM_UP_WINDOWS)]
+        times = [oracle.run(runner, key, feed.draw(calls), result_bytes).wall_ns for _ in range(_WARM_UP_WINDOWS)]
         if min(times) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
             return min(times) / calls
         calls = min(MAX_CALLS, 4 * calls)
@@ -128,7 +128,7 @@ def measure_alone(bench: Bench, runner: KernelProcess, count: int) -> tuple[Wind
     windows = []
     for _ in range(count):
         calls = bench.feed.draw(bench.calls)
-        windows.append(runner.run(bench.key, calls, bench.result_bytes))
+        windows.append(bench.oracle.run(runner, bench.key, calls, bench.result_bytes))
         index = _CHOICE.randrange(len(calls))
         _compare(bench, runner, calls, index, bench.oracle.expected(calls[index]))
     return tuple(windows)
@@ -152,7 +152,7 @@ def measure_block(
         ran: list[Window] = []
         for letter in half:
             with blaming_baseline(is_baseline=letter == "A"):
-                ran.append(sides[letter].run(bench.key, calls, bench.result_bytes))
+                ran.append(bench.oracle.run(sides[letter], bench.key, calls, bench.result_bytes))
         _verify_pair(bench, baseline, candidate, calls, thorough=thorough)
         windows += [sides[letter].with_rest(window) for letter, window in zip(half, ran, strict=True)]
     bench.measuring_s += clocks.now_s() - start_s
@@ -172,7 +172,7 @@ def _bind_anew(bench: Bench, sides: Mapping[str, KernelProcess], letters: str) -
         with blaming_baseline(is_baseline=letter == "A"):
             sides[letter].release(bench.key)
             sides[letter].bind(bench.key, bench.state, bench.handicap.of(letter))
-            sides[letter].run(bench.key, bench.feed.draw(1), bench.result_bytes)
+            bench.oracle.run(sides[letter], bench.key, bench.feed.draw(1), bench.result_bytes)
     bench.binding_s += clocks.now_s() - start_s
 
 

@@ -30,6 +30,7 @@ from pytest_lance_autoresearch.errors import (
     KernelFailure,
     KernelRaised,
     KernelRefused,
+    KernelReturnedMore,
     KernelTimeout,
     TargetError,
     TrialInvalid,
@@ -262,6 +263,8 @@ class KernelProcess:
             return
         if answer == wire.FAILED:
             raise self._failure(KernelRaised, f"{self._who} {self._arena.read_text()}")
+        if answer == wire.NO_ROOM:
+            raise self._failure(KernelReturnedMore, f"{self._who} {self._arena.read_text()}")
         if answer == wire.TARGET_FAILED:
             raise TargetError(f"{self._arena.read_text()}; {_ELSEWHERE}")
         raise self._ended()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 READY, DONE, FAILED, GO = b"r", b"d", b"f", b"g"
 TARGET_FAILED = b"t"
 """What failed are the target's own files, says the worker: believed, since it never helps a kernel."""
+NO_ROOM = b"n"
+"""The kernel returned more than there is room for, says the worker."""
 
 ALIGNMENT = 64
 TEXT_BYTES = 16_384
@@ -49,6 +51,10 @@ _MAX_DIM = 2**40
 
 class ResultError(Exception):
     """A result that is no array or tuple of arrays, or that does not fit; the text says which."""
+
+
+class RoomError(ResultError):
+    """A result that is larger than its room."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +248,7 @@ class ResultSlot:
         if item.ndim > MAX_DIMS:
             raise ResultError(f"returned an array of {item.ndim} dimensions; expected {MAX_DIMS} at most")
         if place + item.nbytes > self._end:
-            raise ResultError(f"returned {item.nbytes} bytes; there is room for {self._end - place}")
+            raise RoomError(f"returned {item.nbytes} bytes; there is room for {self._end - place}")
         return self._arena.view(place, item.dtype, item.shape)
 
 

@@ -192,7 +192,7 @@ def attempt(arena: wire.Arena, action: Callable[..., bytes], *arguments: Any) ->
         return wire.TARGET_FAILED
     except BaseException as error:
         arena.write_text(describe(error))
-        return wire.FAILED
+        return wire.NO_ROOM if isinstance(error, wire.RoomError) else wire.FAILED
 
 
 @contextmanager
