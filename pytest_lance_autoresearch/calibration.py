@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import aggregate, environment, report, stats
+from pytest_lance_autoresearch import aggregate, clocks, environment, report, stats
 from pytest_lance_autoresearch.comparison import Comparison
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.measure import NO_HANDICAP, Handicap
@@ -53,13 +52,13 @@ def measure_run(
     handicap: Callable[[Case], Handicap] = lambda _: NO_HANDICAP,
 ) -> Run:
     """The target's kernel against itself, in one pair of fresh processes."""
-    start_s = time.monotonic()
+    start_s = clocks.now_s()
     comparison = Comparison(target, target.kernel, Rules(), workbench, lambda *_: None, handicap)
     for case, state in states.items():
         comparison.measure_case(case, state, seed)
     comparison.end()
     (pair,) = comparison.pairs()
-    return Run(pair, comparison.overhead_ns(), time.monotonic() - start_s)
+    return Run(pair, comparison.overhead_ns(), clocks.now_s() - start_s)
 
 
 def calibrate(

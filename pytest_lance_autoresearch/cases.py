@@ -71,6 +71,9 @@ def _faults(target: Target) -> Iterator[str]:
     if not isinstance(unit, str) or not unit.isidentifier():
         yield f"target.UNIT is {unit!r}; expected one word such as 'query', it becomes part of a key"
     yield from _share_faults(getattr(target.wiring, "COST_FRACTION", None))
+    exact = getattr(target.wiring, "BIT_EXACT", False)
+    if not isinstance(exact, bool):
+        yield f"target.BIT_EXACT is {exact!r}; expected True where every bit of a result is the contract"
 
 
 def _share_faults(share: Any) -> Iterator[str]:

@@ -5,22 +5,32 @@ Owns the oracle of a case, the comparison with it, and the drawing of fresh call
 
 from __future__ import annotations
 
+import io
 import pickle
-import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import repeat
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from pytest_lance_autoresearch import compare, load, seeds, wire
-from pytest_lance_autoresearch.errors import KernelFailure, KernelIncorrect, KernelRaised, TargetError
+from pytest_lance_autoresearch.errors import (
+    KernelFailure,
+    KernelIncorrect,
+    KernelRaised,
+    KernelReturnedMore,
+    TargetError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from hypothesis.strategies import SearchStrategy
 
     from pytest_lance_autoresearch.load import Target
     from pytest_lance_autoresearch.records import Call, Case, Window
@@ -58,6 +68,30 @@ class Oracle:
         """Room that surely holds a kernel's result of such calls."""
         return 2 * max(_size(self.expected(call)) for call in calls)
 
+    def run(self, runner: Runner, key: str, calls: Sequence[Call], result_bytes: int | None = None) -> Window:
+        """Run the calls as one window, with `result_bytes` of room for each result, or as much as they need."""
+        room = self.result_bytes(calls) if result_bytes is None else result_bytes
+        try:
+            return runner.run(key, calls, room)
+        except KernelReturnedMore as failure:
+            self._refuse_unforeseen(calls, room, failure)
+            raise
+
+    def _refuse_unforeseen(self, calls: Sequence[Call], room: int, failure: KernelReturnedMore) -> None:
+        """TargetError where the reference gave no way to know how much room a right result needs."""
+        results = [self.expected(call) for call in calls]
+        blank = [result for result in results if next(_arrays(result), None) is None]
+        if blank:
+            why = f"and the reference returned a {type(blank[0]).__name__} without any array in it"
+        elif 2 * max(map(_size, results)) > room:
+            why = "twice what the reference returned for other calls, and for these it returned more"
+        else:
+            return
+        raise TargetError(
+            f"target '{self._target.name}': {failure}, {why}; expected the reference to return what a kernel "
+            f"returns, alone or with more beside it, and about as much for every call of a case"
+        ) from failure
+
     def verify(self, actual: Any, call: Call, where: str, seed: int | None = None) -> None:
         """Compare one answer; KernelIncorrect with `where` and the difference."""
         self.compare(actual, self.expected(call), call, where, seed)
@@ -74,7 +108,10 @@ def compare_answer(
 
     What a kernel answers may overflow in `check`: the user's filters for warnings do not decide about a kernel.
     """
-    check = getattr(target.wiring, "check", None) or _exact
+    check = getattr(target.wiring, "check", None)
+    if check is None:
+        _refuse_other_forms(target, expected)
+        check = _exact
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -93,8 +130,54 @@ def compare_answer(
 
 
 def _size(expected: Any) -> int:
-    """Bytes of an oracle's result; it may hold more than the kernel's."""
-    return sum(np.asarray(item).nbytes for item in (expected if isinstance(expected, tuple) else (expected,)))
+    """Bytes of all arrays in an oracle's result; it may hold more than the kernel's."""
+    return sum(array.nbytes for array in _arrays(expected))
+
+
+def _arrays(value: Any, around: tuple[int, ...] = ()) -> Iterator[np.ndarray[Any, Any]]:
+    """The arrays and numbers in an oracle's result, whatever holds them; `around` tells what holds this value."""
+    if id(value) in around or isinstance(value, type | ModuleType):
+        return
+    array = (
+        np.asarray(value)
+        if isinstance(value, bool | int | float | complex) or hasattr(value, "__array__")
+        else None
+    )
+    if array is not None and not array.dtype.hasobject:
+        yield array
+        return
+    for part in _parts(value if array is None else list(array.flat)):
+        yield from _arrays(part, (*around, id(value)))
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What a container holds, or an object has as its state."""
+    if isinstance(value, Mapping):
+        return (*value.keys(), *value.values())
+    if isinstance(value, tuple | list | set | frozenset):
+        return value
+    with suppress(Exception):
+        return (value.__getstate__(),)
+    return ()
+
+
+def _refuse_other_forms(target: Target, expected: Any) -> None:
+    """Without a check, what the reference returns must be what a kernel can return."""
+    is_tuple = isinstance(expected, tuple)
+    others = [item for item in (expected if is_tuple else (expected,)) if not _makes_an_array(item)]
+    if others:
+        what = f"a tuple with a {type(others[0]).__name__} in it" if is_tuple else f"a {type(expected).__name__}"
+        raise TargetError(
+            f"target '{target.name}': the reference returned {what}, and target.py has no function 'check' that "
+            f"compares it; expected an array or a tuple of arrays, as a kernel returns"
+        )
+
+
+def _makes_an_array(item: Any) -> bool:
+    """An array, a number, or a list of numbers."""
+    if isinstance(item, list):
+        return not any(isinstance(part, np.ndarray) for part in item) and all(map(_makes_an_array, item))
+    return isinstance(item, np.ndarray | np.generic | bool | int | float)
 
 
 def _exact(actual: Any, expected: Any, _call: Call) -> None:
@@ -147,15 +230,8 @@ def make_state(target: Target, case: Case, seed: int, *, hidden: str = "") -> An
 
 
 def pickled(target: Target, state: Any) -> bytes:
-    """The state as it is sent to a kernel's process; its classes are found by the name of the target's module."""
-    try:
-        with load.importable({load.module_name(target.name, "inputs"): target.inputs}):
-            return pickle.dumps(state, protocol=5)
-    except Exception as error:
-        raise TargetError(
-            f"target '{target.name}': inputs.make_state returned what cannot be sent to another process: {error}; "
-            f"expected arrays, numbers and tuples of them, or a class at the top of inputs.py"
-        ) from error
+    """The state as it is sent to a kernel's process."""
+    return load.pickled(target, state, "inputs.make_state")
 
 
 def refuse_other_states(target: Target, case: Case, state: Any, *, hidden: str = "") -> None:
@@ -172,22 +248,38 @@ def refuse_other_states(target: Target, case: Case, state: Any, *, hidden: str =
 def refuse_other_randomness(feed: Feed) -> None:
     """Draw the feed's first call twice: a generator that uses anything but its `rng` cannot be replayed."""
     first, again = (replace(feed, drawn=0).draw(1)[0] for _ in range(2))
-    if _drawn(first) != _drawn(again):
+    if len(first) != len(again) or not all(map(_is_same, repeat(feed.target), first, again)):
         raise TargetError(
             f"target '{feed.target.name}': inputs.make_call gave other numbers for the same rng on "
             f"{feed.case.id}; expected every random number to come from its argument rng"
         )
 
 
-def _drawn(call: Call) -> list[bytes]:
-    return [value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode() for value in call]
+def _is_same(target: Target, one: Any, other: Any) -> bool:
+    """Whether two arguments have the same value, whatever they are called and wherever they lie."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.tobytes() == other.tobytes()
+    if len({load.pickled(target, value, "inputs.make_call") for value in (one, other)}) == 1:
+        return True
+    with suppress(Exception):
+        return _pickled_by_value(one) == _pickled_by_value(other)
+    return False
+
+
+def _pickled_by_value(value: Any) -> bytes:
+    """A pickle that does not tell whether two equal parts are one object, as after a cache they may be."""
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream, protocol=5)
+    pickler.fast = True
+    pickler.dump(value)
+    return stream.getvalue()
 
 
 def check_calls(
     runner: Runner, oracle: Oracle, key: str, calls: Sequence[Call], what: str, seed: int | None = None
 ) -> None:
     """Run the calls and the first one again, as one window, and verify every answer."""
-    runner.run(key, [*calls, calls[0]], oracle.result_bytes(calls))
+    oracle.run(runner, key, [*calls, calls[0]], oracle.result_bytes(calls))
     for index, call in enumerate(calls):
         where = f"{key}, {what} call {index + 1} of {len(calls)}"
         oracle.verify(runner.answer(index), call, where, seed)
@@ -212,8 +304,8 @@ def check_properties(target: Target, runner: Runner, seed: int | None, examples:
         strategy = target.wiring.properties()
     probe = _Probe(target, runner, seed)
 
-    def holds(example: tuple[Any, Call]) -> None:
-        probe.holds(example)
+    def holds(drawn: _Drawn) -> None:
+        probe.holds(drawn.example)
 
     settings = hypothesis.settings(
         max_examples=examples,
@@ -225,7 +317,7 @@ def check_properties(target: Target, runner: Runner, seed: int | None, examples:
         verbosity=hypothesis.Verbosity.quiet,
         phases=[p for p in hypothesis.Phase if p is not hypothesis.Phase.explain],
     )
-    test: Callable[[], None] = settings(hypothesis.given(strategy)(holds))  # type: ignore[no-untyped-call]
+    test: Callable[[], None] = settings(hypothesis.given(_drawn(strategy))(holds))
     if seed is not None:
         test = hypothesis.seed(seed)(test)
     try:
@@ -269,7 +361,7 @@ class _Probe:
         try:
             oracle = Oracle(self.target, state)
             self.runner.bind(_PROPERTIES, pickled(self.target, state))
-            self.runner.run(_PROPERTIES, [call], oracle.result_bytes([call]))
+            oracle.run(self.runner, _PROPERTIES, [call])
             oracle.verify(self.runner.answer(0), call, where, self.seed)
         except KernelIncorrect:
             raise
@@ -281,6 +373,23 @@ class _Probe:
         except Exception as error:  # the kernel's own, when it runs in this process
             error.add_note(where)
             raise
+
+
+class _Drawn:
+    """Hides an example from Hypothesis, which would call its __repr__, and that may raise."""
+
+    def __init__(self, example: Any) -> None:
+        self.example = example
+
+
+def _drawn(strategy: SearchStrategy[Any]) -> SearchStrategy[_Drawn]:
+    from hypothesis import strategies
+
+    @strategies.composite
+    def drawn(draw: Callable[[SearchStrategy[Any]], Any]) -> _Drawn:
+        return _Drawn(draw(strategy))
+
+    return drawn()
 
 
 class _ProcessEnded(BaseException):
@@ -301,22 +410,11 @@ def _describe(value: Any) -> str:
         if names:
             parts = [f"{name}={part}" for name, part in zip(names, parts, strict=True)]
         return f"{type(value).__name__ if names else ''}({', '.join(parts)})"
-    return repr(value)
-
-
-@contextmanager
-def _blaming(target: Target, file: str) -> Iterator[None]:
-    """Turns an exception in a target's own files into a TargetError that names file and line.
-
-    `file` is named when none of the target's files is in the traceback.
-    """
     try:
-        yield
-    except TargetError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        folder = str(target.layout.directory)
-        own = [frame for frame in frames if str(Path(frame.filename).parent) == folder]
-        where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}," if own else file
-        raise TargetError(f"target '{target.name}': {where} raised {type(error).__name__}: {error}") from error
+        return repr(value)
+    except Exception:
+        return f"a {type(value).__name__}"
+
+
+def _blaming(target: Target, file: str) -> AbstractContextManager[None]:
+    return load.blaming(target.layout, file)

@@ -7,9 +7,9 @@ time, nothing is counted and nothing is refused.
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import suppress
 
+from pytest_lance_autoresearch import clocks
 from pytest_lance_autoresearch.errors import KernelRefused
 
 _TICK_NS = 10_000_000
@@ -17,7 +17,9 @@ _TICK_NS = 10_000_000
 _AROUND_NS = 20_000_000
 _AROUND_WINDOW_NS = 500_000
 _AROUND_CALL_NS = 20_000
-"""What the worker itself may need around windows: once, to take an order, and to lay out one call."""
+_AROUND_BYTE_NS = 100
+"""What the worker itself may need around windows: once, to take an order, to lay out one call, and to unpack
+one byte of the order and give it back (numbers in a list take up to 10 ns, small objects up to 40)."""
 _MAX_CPU_PER_WALL = 1.15
 
 
@@ -33,21 +35,22 @@ class CpuAccount:
         """None where there is no such clock, and for a worker that has ended: the pipe to it will say so."""
         if self._clock is not None:
             with suppress(OSError):
-                return time.clock_gettime_ns(self._clock)
+                return clocks.process_ns(self._clock)
         return None
 
     def skip(self) -> None:
         """Leave out what was used since the last window: to load and to bind takes what it takes."""
         self._counted_ns = self._now_ns()
 
-    def opens(self, doing: str, calls: int) -> None:
+    def opens(self, doing: str, calls: int, order_bytes: int) -> None:
         """A window is about to open: refuse work around the windows, burned before them or after their answers.
 
         The sum over all windows is judged, because the system books a running process's time late.
+        `order_bytes` is the size of the order that the worker took for this window.
         """
         self._opened_ns = self._now_ns()
         self._count(self._opened_ns)
-        self._allowed_ns += _AROUND_WINDOW_NS + calls * _AROUND_CALL_NS
+        self._allowed_ns += _AROUND_WINDOW_NS + calls * _AROUND_CALL_NS + order_bytes * _AROUND_BYTE_NS
         if self._total_ns > self._allowed_ns:
             raise KernelRefused(
                 f"{doing}: the kernel's process used {self._total_ns / 1e6:.0f} ms of CPU, and its windows "

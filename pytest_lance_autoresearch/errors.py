@@ -59,6 +59,10 @@ class KernelRaised(KernelFailure):
     """It raised an exception, or returned something that is no array."""
 
 
+class KernelReturnedMore(KernelRaised):
+    """It returned more bytes than there is room for."""
+
+
 class KernelCrashed(KernelFailure):
     """Its process ended while it worked."""
 

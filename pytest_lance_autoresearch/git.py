@@ -12,11 +12,12 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from pytest_lance_autoresearch import clocks
 
 UNCOMMITTED = "+"
 """Follows the commit of a checkout in which kernels.py is not the one that was measured."""
@@ -49,9 +50,9 @@ def kernel(kernel_path: Path, sha256: str, commits: Iterable[str]) -> bytes | No
 
     A kernel is often committed only after it was judged, and its folder may have had another name.
     """
-    deadline_s = time.monotonic() + SEARCH_S
+    deadline_s = clocks.now_s() + SEARCH_S
     for names in _versions(kernel_path, commits, deadline_s):
-        contents = _contents(kernel_path.parent, names, deadline_s - time.monotonic())
+        contents = _contents(kernel_path.parent, names, deadline_s - clocks.now_s())
         if (text := _first_match(contents, sha256)) is not None:
             return text
     return None
@@ -74,7 +75,7 @@ def _versions(kernel_path: Path, commits: Iterable[str], deadline_s: float) -> I
     name = kernel_path.name
     yield [f"{commit}:./{name}" for one in commits if re.fullmatch("[0-9a-f]+", commit := one.rstrip(UNCOMMITTED))]
     for where in (f":(literal)./{name}", f":(top,glob)**/{name}"):
-        left_s = deadline_s - time.monotonic()
+        left_s = deadline_s - clocks.now_s()
         found = _git(kernel_path.parent, "log", *_EVERY_COMMIT, *_BLOBS, "--", where, within_s=left_s)
         blobs = re.findall(rb"^:\S+ \S+ \S+ ([0-9a-f]+) [AMT]\t", found.out, re.MULTILINE)
         yield [blob.decode() for blob in dict.fromkeys(blobs)]

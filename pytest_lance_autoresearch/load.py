@@ -12,20 +12,20 @@ import functools
 import hashlib
 import io
 import linecache
+import pickle
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import TargetError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_lance_autoresearch.records import Layout
 
 from pytest_lance_autoresearch.records import Source
@@ -46,6 +46,8 @@ class Target:
     files: dict[str, bytes]
     fingerprint: str
     """'inputs:<digest>,reference:...,target:...', the first 16 hex digits of each file's sha256."""
+    working_directory: Path = field(default_factory=Path.cwd)
+    """Where its files were loaded, for those that open others by a relative path."""
 
     @property
     def name(self) -> str:
@@ -105,6 +107,38 @@ def execute(layout: Layout, stem: str, text: bytes, siblings: dict[str, ModuleTy
         line = _line_in(error, str(path))
         raise TargetError(
             f"target '{layout.name}': {stem}.py does not load: {type(error).__name__}: {what}{line}"
+        ) from error
+
+
+@contextmanager
+def blaming(layout: Layout, file: str) -> Iterator[None]:
+    """Turns an exception in a target's own files into a TargetError that names file and line.
+
+    `file` is named when none of the target's files is in the traceback.
+    """
+    try:
+        yield
+    except TargetError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if Path(frame.filename).parent == layout.directory]
+        where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}," if own else file
+        raise TargetError(f"target '{layout.name}': {where} raised {type(error).__name__}: {error}") from error
+
+
+def pickled(target: Target, value: object, origin: str) -> bytes:
+    """What is sent to a kernel's process; its classes are found by the name of the target's module.
+
+    `origin` is the function of inputs.py that made the value.
+    """
+    try:
+        with importable({module_name(target.name, "inputs"): target.inputs}):
+            return pickle.dumps(value, protocol=5)
+    except Exception as error:
+        raise TargetError(
+            f"target '{target.name}': {origin} returned what cannot be sent to another process: {error}; "
+            f"expected arrays, numbers and tuples of them, or a class at the top of inputs.py"
         ) from error
 
 

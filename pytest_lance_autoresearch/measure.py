@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import random
 import statistics
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import wire
+from pytest_lance_autoresearch import clocks, wire
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
 from pytest_lance_autoresearch.records import Block, Window
 
@@ -114,11 +113,11 @@ def _warm_up(
     runner: KernelProcess, key: str, oracle: Oracle, feed: Feed, probe: list[Call], result_bytes: int
 ) -> float:
     """Nanoseconds per call of a window that is long enough to tell; the first call compiles and is not it."""
-    runner.run(key, probe, result_bytes)
+    oracle.run(runner, key, probe, result_bytes)
     oracle.verify(runner.answer(0), probe[0], f"{key}, warm-up call", feed.seed)
     calls = 1
     while True:
-        times = [runner.run(key, feed.draw(calls), result_bytes).wall_ns for _ in range(_WARM_UP_WINDOWS)]
+        times = [oracle.run(runner, key, feed.draw(calls), result_bytes).wall_ns for _ in range(_WARM_UP_WINDOWS)]
         if min(times) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
             return min(times) / calls
         calls = min(MAX_CALLS, 4 * calls)
@@ -129,7 +128,7 @@ def measure_alone(bench: Bench, runner: KernelProcess, count: int) -> tuple[Wind
     windows = []
     for _ in range(count):
         calls = bench.feed.draw(bench.calls)
-        windows.append(runner.run(bench.key, calls, bench.result_bytes))
+        windows.append(bench.oracle.run(runner, bench.key, calls, bench.result_bytes))
         index = _CHOICE.randrange(len(calls))
         _compare(bench, runner, calls, index, bench.oracle.expected(calls[index]))
     return tuple(windows)
@@ -146,17 +145,17 @@ def measure_block(
     order = _CHOICE.choice(("ABAB", "BABA"))
     sides = {"A": baseline, "B": candidate}
     _bind_anew(bench, sides, order[:2])
-    start_s = time.monotonic()
+    start_s = clocks.now_s()
     windows: list[Window] = []
     for half in (order[:2], order[2:]):
         calls = bench.feed.draw(bench.calls)
         ran: list[Window] = []
         for letter in half:
             with blaming_baseline(is_baseline=letter == "A"):
-                ran.append(sides[letter].run(bench.key, calls, bench.result_bytes))
+                ran.append(bench.oracle.run(sides[letter], bench.key, calls, bench.result_bytes))
         _verify_pair(bench, baseline, candidate, calls, thorough=thorough)
         windows += [sides[letter].with_rest(window) for letter, window in zip(half, ran, strict=True)]
-    bench.measuring_s += time.monotonic() - start_s
+    bench.measuring_s += clocks.now_s() - start_s
     return Block(bench.key, order, (windows[0], windows[1], windows[2], windows[3]))
 
 
@@ -168,13 +167,13 @@ def _bind_anew(bench: Bench, sides: Mapping[str, KernelProcess], letters: str) -
     """
     if bench.binding_s > _BINDING_SHARE * bench.measuring_s:
         return
-    start_s = time.monotonic()
+    start_s = clocks.now_s()
     for letter in letters:
         with blaming_baseline(is_baseline=letter == "A"):
             sides[letter].release(bench.key)
             sides[letter].bind(bench.key, bench.state, bench.handicap.of(letter))
-            sides[letter].run(bench.key, bench.feed.draw(1), bench.result_bytes)
-    bench.binding_s += time.monotonic() - start_s
+            bench.oracle.run(sides[letter], bench.key, bench.feed.draw(1), bench.result_bytes)
+    bench.binding_s += clocks.now_s() - start_s
 
 
 def _call_overhead_ns(

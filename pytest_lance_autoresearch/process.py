@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
 import select
 import signal
+import site
 import subprocess
 import sys
-import tempfile
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from pytest_lance_autoresearch import interrupt, sandbox, wire, worker
+from pytest_lance_autoresearch import clocks, interrupt, load, sandbox, scratch, wire, worker
 from pytest_lance_autoresearch.cpu import CpuAccount
 from pytest_lance_autoresearch.disturbance import Disturbance
 from pytest_lance_autoresearch.errors import (
+    AutoresearchError,
     KernelCrashed,
     KernelFailure,
     KernelRaised,
     KernelRefused,
+    KernelReturnedMore,
     KernelTimeout,
+    TargetError,
+    TrialInvalid,
 )
 from pytest_lance_autoresearch.records import Call, Source, Window
+from pytest_lance_autoresearch.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +50,10 @@ GRACE_S = 2.0
 LOG_TAIL_BYTES = 1500
 _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
 _KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_ELSEWHERE = (
+    "that was in the kernel's process: it works in an empty folder, without this environment, "
+    "and may start no thread or process"
+)
 _PIPE_BYTES = 2**20
 """As much as Linux grants every user, see pipe(7)."""
 _PROC_STATUS = "/proc/{pid}/status"
@@ -62,37 +70,37 @@ class KernelProcess:
         self._source = source
         self._timeout_s = timeout_s
         self._checks_bounds = checks_bounds
-        self._doing = "kernels.py, while its process started"
+        self._doing = "before a kernel was loaded"
+        self._party: type[AutoresearchError] | None = TrialInvalid
+        """What every failure is until kernels.py is loaded: before, nothing can be the kernel's fault."""
         self._plan: wire.WindowPlan | None = None
         self._sent: list[Call] = []
         self._peak_rss_bytes = 0
         self._is_closed = False
         self._arena = wire.Arena.create(2**22)
-        self._directory = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
-        self._spawn(Path(self._directory.name))
+        self._scratch = Scratch(source.text)
+        self._spawn(self._scratch.path)
         self._disturbance = Disturbance(self._process.pid)
         try:
-            self._introduce(Path(self._directory.name))
+            self._introduce(self._scratch.path)
         except BaseException:
             self.close()
             raise
 
     def _spawn(self, folder: Path) -> None:
-        (folder / "work").mkdir()
-        (folder / "numba").mkdir()
-        (folder / "kernels.py").write_bytes(self._source.text)
-        self._log = (folder / "log").open("w+b")
+        self._log = (folder / scratch.LOG).open("w+b")
         order_read, self._order_fd = os.pipe()
         _widen(self._order_fd)
         self._answer_fd, answer_write = os.pipe()
         fds = (self._arena.fd, order_read, answer_write)
-        arguments = (*fds, self._arena.size, self._timeout_s, "confined" if CONFINED else "free")
+        locks = "confined" if CONFINED else "free"
+        arguments = (*fds, self._arena.size, self._timeout_s, locks, *_importing(self._target.working_directory))
         self._process = subprocess.Popen(
             [sys.executable, "-I", worker.__file__, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            cwd=folder / "work",
+            cwd=folder / scratch.WORK,
             env=_environment(folder) | ({"NUMBA_BOUNDSCHECK": "1"} if self._checks_bounds else {}),
             pass_fds=fds,
             start_new_session=True,
@@ -106,11 +114,19 @@ class KernelProcess:
         self._observed = psutil.Process(self._process.pid)
         self._threads = self._observed.num_threads()
         self.is_confined = sandbox.is_confined(self._process.pid)
-        files = {
-            name: (text, str(self._target.layout.directory / name)) for name, text in self._target.files.items()
-        }
-        files["kernels.py"] = (self._source.text, str(folder / "kernels.py"))
-        self._order("kernels.py, while it was loaded", "load", self._target.name, files)
+        self._load_target()
+        self._order(
+            "kernels.py, while it was loaded", "load_kernel", self._source.text, str(folder / scratch.KERNEL)
+        )
+
+    def _load_target(self) -> None:
+        target, name = self._target, f"target '{self._target.name}'"
+        self._party = TargetError
+        loading = f"{name}: inputs.py and target.py, while they were loaded in the kernel's process"
+        self._order(loading, "load_target", target.layout, target.files, target.working_directory)
+        if self._observed.num_threads() > self._threads:
+            raise TargetError(f"{name}: inputs.py or target.py started a thread when it was loaded; {_ELSEWHERE}")
+        self._party = None
 
     @property
     def pid(self) -> int:
@@ -136,23 +152,24 @@ class KernelProcess:
         """
         interrupt.obey()
         plan, packed = wire.plan_window(key, list(calls), result_bytes)
-        self._arena.grow(plan.memory_bytes)
+        if self._arena.grow(plan.memory_bytes):
+            self._order(f"{key}, while its memory was made larger", "remap", plan.memory_bytes)
         for call in plan.calls:
             wire.clear_result(self._arena, call)
         self._plan, self._sent = None, list(calls)
         self._doing = key
-        self._send("run", plan)
+        order_bytes = self._send("prepare", plan)
         self._await(wire.READY)
         self._refuse_threads(key)
-        self._cpu.opens(key, len(plan.calls))
+        self._cpu.opens(key, len(plan.calls), order_bytes)
         self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
-        start = time.perf_counter_ns()
+        start = clocks.now_ns()
         self._disturbance.begin()
         os.write(self._order_fd, wire.GO)
         self._disturbance.launched()
         self._await(wire.DONE)
         waited_ns, stolen_ns = self._disturbance.end()
-        wall_ns = time.perf_counter_ns() - start
+        wall_ns = clocks.now_ns() - start
         cpu_ns = self._cpu.closes(key, wall_ns)
         self._refuse_threads(key)
         self._plan = plan
@@ -217,7 +234,7 @@ class KernelProcess:
         self._log.close()
         self._disturbance.close()
         self._arena.close()
-        self._directory.cleanup()
+        self._scratch.close()
 
     def _order(self, doing: str, verb: str, *arguments: Any) -> None:
         self._doing = doing
@@ -225,50 +242,69 @@ class KernelProcess:
         self._await(wire.DONE)
         self._cpu.skip()
 
-    def _send(self, *order: Any) -> None:
-        data = pickle.dumps(order, protocol=5)
+    def _send(self, *order: Any) -> int:
+        """Returns how many bytes the order is."""
+        data = load.pickled(self._target, order, "inputs.make_call")
         view = memoryview(worker.LENGTH.pack(len(data)) + data)
         try:
             while view:
                 view = view[os.write(self._order_fd, view) :]
         except BrokenPipeError:
             raise self._ended() from None
+        return len(data)
 
     def _await(self, expected: bytes) -> None:
-        deadline_s = time.monotonic() + self._timeout_s + GRACE_S
+        deadline_s = clocks.now_s() + self._timeout_s + GRACE_S
         poll = select.poll()
         poll.register(self._answer_fd, select.POLLIN)
-        if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+        if not poll.poll(max(0.0, deadline_s - clocks.now_s()) * 1000):
             raise self._hung()
         answer = os.read(self._answer_fd, 1)
         if answer == expected:
             return
         if answer == wire.FAILED:
-            raise KernelRaised(self._named(f"the kernel {self._arena.read_text()}"))
+            raise self._failure(KernelRaised, f"{self._who} {self._arena.read_text()}")
+        if answer == wire.NO_ROOM:
+            raise self._failure(KernelReturnedMore, f"{self._who} {self._arena.read_text()}")
+        if answer == wire.TARGET_FAILED:
+            raise TargetError(f"{self._arena.read_text()}; {_ELSEWHERE}")
         raise self._ended()
 
-    def _ended(self) -> KernelFailure:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1.0)
-        code = self._process.returncode
+    @property
+    def _who(self) -> str:
+        return "the kernel's process" if self._party else "the kernel"
+
+    def _failure(self, kind: type[KernelFailure], what: str) -> AutoresearchError:
+        """`what`, with the place it happened, as the fault of whoever is at work."""
+        return (self._party or kind)(self._named(what))
+
+    def _ended(self) -> AutoresearchError:
+        code = self._exit_code()
         tail = self._log_tail()
         if code == -signal.SIGALRM:
             return self._hung()
         how = "without a word" if code is None else _exit_text(code)
         said = f"\nits last output:\n{tail}" if tail else ""
-        return KernelCrashed(self._named(f"the kernel's process ended ({how}) instead of answering{said}"))
+        return self._failure(KernelCrashed, f"the kernel's process ended ({how}) instead of answering{said}")
 
-    def _hung(self) -> KernelFailure:
+    def _exit_code(self) -> int | None:
+        """None when the process is still there after a second."""
+        deadline_s = clocks.now_s() + 1.0  # Popen.wait would ask a clock that may be frozen
+        while self._process.poll() is None and clocks.now_s() < deadline_s:
+            sleep(0.005)
+        return self._process.returncode
+
+    def _hung(self) -> AutoresearchError:
         tail = self._log_tail()
         where = f"\nit was here:\n{tail}" if tail else ""
-        return KernelTimeout(
-            self._named(f"the kernel did not answer within {self._timeout_s:g} s and was ended{where}")
+        return self._failure(
+            KernelTimeout, f"{self._who} did not answer within {self._timeout_s:g} s and was ended{where}"
         )
 
     def _named(self, what: str) -> str:
         """`what` with the place it happened, and this machine's folders taken out of it."""
         text = f"{self._doing}: {what}"
-        return text.replace(str(Path(self._directory.name) / "kernels.py"), str(self._source.path))
+        return text.replace(str(self._scratch.path / scratch.KERNEL), str(self._source.path))
 
     def _log_tail(self) -> str:
         """The end of what the kernel printed; shown to a person, never read for its meaning."""
@@ -308,11 +344,18 @@ def _environment(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
     folders = {
-        "TMPDIR": str(folder / "work"),
-        "HOME": str(folder / "work"),
-        "NUMBA_CACHE_DIR": str(folder / "numba"),
+        "TMPDIR": str(folder / scratch.WORK),
+        "HOME": str(folder / scratch.WORK),
+        "NUMBA_CACHE_DIR": str(folder / scratch.CACHE),
     }
     return {"PATH": os.defpath, "LANG": "C.UTF-8", **folders, **threads, **kept}
+
+
+def _importing(working_directory: Path) -> list[str]:
+    """What lets a worker import what this process can: the user's site-packages ('' if unused), and the path."""
+    user_site = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
+    path = [str(working_directory / entry) for entry in sys.path if isinstance(entry, str)]
+    return [user_site if user_site in path else "", *path]
 
 
 def _exit_text(code: int) -> str:

@@ -6,15 +6,16 @@ between, and waiting for another trial on this machine, use up nobody's budget.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from pytest_lance_autoresearch import clocks
 
 
 class Stopwatch:
     """Counts the seconds spent in `running`, without those spent in `waiting`; both may be nested."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = clocks.now_s) -> None:
         self._clock = clock
         self._counted_s = 0.0
         self._since_s: float | None = None

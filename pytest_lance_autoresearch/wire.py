@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 READY, DONE, FAILED, GO = b"r", b"d", b"f", b"g"
+TARGET_FAILED = b"t"
+"""What failed are the target's own files, says the worker: believed, since it never helps a kernel."""
+NO_ROOM = b"n"
+"""The kernel returned more than there is room for, says the worker."""
 
 ALIGNMENT = 64
 TEXT_BYTES = 16_384
@@ -47,6 +51,10 @@ _MAX_DIM = 2**40
 
 class ResultError(Exception):
     """A result that is no array or tuple of arrays, or that does not fit; the text says which."""
+
+
+class RoomError(ResultError):
+    """A result that is larger than its room."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +135,13 @@ class Arena:
     def size(self) -> int:
         return int(self.bytes.size)
 
-    def grow(self, size: int) -> None:
-        """Make room for `size` bytes; what lies in the memory stays."""
-        if size > self.size:
-            _take(self.fd, size)
-            self.remap(size)
+    def grow(self, size: int) -> bool:
+        """Make room for `size` bytes, and say whether that took more memory; what lies in it stays."""
+        if size <= self.size:
+            return False
+        _take(self.fd, size)
+        self.remap(size)
+        return True
 
     def remap(self, size: int) -> None:
         """Map the file anew at its present size; older views keep the old mapping alive."""
@@ -238,7 +248,7 @@ class ResultSlot:
         if item.ndim > MAX_DIMS:
             raise ResultError(f"returned an array of {item.ndim} dimensions; expected {MAX_DIMS} at most")
         if place + item.nbytes > self._end:
-            raise ResultError(f"returned {item.nbytes} bytes; there is room for {self._end - place}")
+            raise RoomError(f"returned {item.nbytes} bytes; there is room for {self._end - place}")
         return self._arena.view(place, item.dtype, item.shape)
 
 

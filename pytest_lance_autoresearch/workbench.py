@@ -17,6 +17,8 @@ from pytest_lance_autoresearch.errors import (
     KernelRaised,
     KernelRefused,
     KernelTimeout,
+    TargetError,
+    TrialInvalid,
 )
 from pytest_lance_autoresearch.inprocess import InProcessRunner
 from pytest_lance_autoresearch.process import KernelProcess
@@ -49,7 +51,7 @@ class Workbench:
         self.is_confined = True
         """Whether every process so far had put its locks on; asked of the system, not of the processes."""
         violation = "" if in_process else policy.violation(target.kernel.text)
-        self._load_failure: KernelFailure | None = KernelRefused(violation) if violation else None
+        self._load_failure: AutoresearchError | None = KernelRefused(violation) if violation else None
 
     def checker(self) -> Runner:
         """Where correctness runs, every index checked if the workbench does; a new one when the last ended."""
@@ -83,7 +85,7 @@ class Workbench:
             self._refuse_to_start()
         try:
             process = KernelProcess(self._target, source, self._timeout_s, checks_bounds=checks_bounds)
-        except KernelFailure as failure:
+        except (KernelFailure, TargetError, TrialInvalid) as failure:
             if is_candidate:
                 self._load_failure = failure
             raise

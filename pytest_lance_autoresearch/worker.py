@@ -12,21 +12,32 @@ import gc
 import os
 import pickle
 import signal
+import site
 import struct
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 if __name__ == "__main__":
-    # Run by path with `python -I`: make the package importable where it is not installed. Last on the path,
-    # so that nothing beside the package can shadow an installed module.
-    sys.path.append(str(Path(__file__).resolve().parent.parent))
+    # Run by path with `python -I`, which finds the standard library and what is installed for all users. The
+    # parent hands over its user's packages, whose .pth files may install finders, and its path. First comes the
+    # standard library, so that nothing shadows it, and last the folder that the package lies in, for where it is
+    # not installed: nothing beside it shadows an installed module.
+    if sys.argv[7]:
+        site.addsitedir(sys.argv[7])
+    library = Path(os.__file__).parent
+    own_path = [*sys.argv[8:], *sys.path, str(Path(__file__).resolve().parent.parent)]
+    sys.path[:] = dict.fromkeys([str(library), str(library / "lib-dynload"), *own_path])
 
 import numpy as np
 
 from pytest_lance_autoresearch import load, sandbox, wire
+from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.handicap import handicapped
+from pytest_lance_autoresearch.records import Layout
 
 LENGTH = struct.Struct("<q")
 SHOWN = 200
@@ -38,28 +49,69 @@ class KernelHost:
 
     def __init__(self, arena: wire.Arena) -> None:
         self._arena = arena
-        self._kernels: Any = None
+        self._layout = Layout("", Path())
+        self._files: dict[str, bytes] = {}
+        self._home = Path()
+        self._inputs: Any = None
         self._wiring: Any = None
+        self._kernels: Any = None
         self._bound: dict[str, Any] = {}
         self._buffers: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+        self._window: Any = None
 
-    def load(self, target: str, files: dict[str, tuple[bytes, str]]) -> None:
-        """Execute inputs.py and target.py, then kernels.py, from the bytes that the parent read."""
+    def obey(self, order: bytes) -> bytes:
+        """Carry out one order and return its answer.
 
-        def module(stem: str, name: str) -> Any:
-            text, filename = files[f"{stem}.py"]
-            return load.execute_source(name, text, filename)
+        What the order held, and what it replaced, is given back before it is answered: the CPU time that this
+        takes is then the order's, and not found beside the next window.
+        """
+        self._window = None
+        with load.blaming(self._layout, "inputs.py"):
+            verb, *arguments = pickle.loads(order)
+        getattr(self, verb)(*arguments)
+        return wire.READY if verb == "prepare" else wire.DONE
 
-        inputs = module("inputs", load.module_name(target, "inputs"))
-        with load.importable({"inputs": inputs}):
-            self._wiring = module("target", load.module_name(target, "target"))
-        self._kernels = module("kernels", "kernels")
+    def load_target(self, layout: Layout, files: dict[str, bytes], home: Path) -> None:
+        """Execute inputs.py and target.py from the bytes that the parent read, in the folder where it did."""
+        self._layout, self._files, self._home = layout, files, home
+        self._inputs = self._execute("inputs")
+        self._wiring = self._execute("target", inputs=self._inputs)
+
+    def load_kernel(self, text: bytes, filename: str) -> None:
+        self._kernels = load.execute_source("kernels", text, filename)
 
     def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
         kernels = self._kernels if handicap is None else handicapped(self._kernels, handicap)
-        self._bound[key] = self._wiring.bind(kernels, pickle.loads(state))
+        own_state = self._unpickled(state)
+        try:
+            self._bound[key] = self._wiring.bind(kernels, own_state)
+        except Exception as error:
+            self._refuse_wiring(state, error)
+            raise
         gc.collect()
         gc.freeze()  # or the next binding's collection would go through all that was imported and compiled
+
+    def _execute(self, stem: str, **siblings: Any) -> Any:
+        with _working_in(self._home):
+            return load.execute(self._layout, stem, self._files[f"{stem}.py"], siblings)
+
+    def _unpickled(self, state: bytes) -> Any:
+        with load.blaming(self._layout, "inputs.py"), _working_in(self._home):
+            return pickle.loads(state)
+
+    def _refuse_wiring(self, state: bytes, error: Exception) -> None:
+        """TargetError where target.bind fails with the reference just as it failed with the kernel.
+
+        The parent could bind the reference, so it is this process in which target.bind cannot work.
+        """
+        own_state = self._unpickled(state)
+        try:
+            reference = self._execute("reference", inputs=self._inputs)
+            self._wiring.bind(reference, own_state)
+        except Exception as another:
+            if describe(another) == describe(error):
+                with load.blaming(self._layout, "target.py"):
+                    raise
 
     def imitate(self, key: str, echo: wire.Echo) -> None:
         """Take as `key` a kernel that does nothing: it shows what the runner costs."""
@@ -69,12 +121,18 @@ class KernelHost:
         del self._bound[key]
         self._buffers = {name: buffer for name, buffer in self._buffers.items() if name[0] != key}
 
-    def prepare(self, plan: wire.WindowPlan) -> Any:
+    def remap(self, size: int) -> None:
+        """Follow the parent, who made the shared memory larger."""
+        self._arena.remap(size)
+
+    def prepare(self, plan: wire.WindowPlan) -> None:
         """Everything that a window needs besides the argument bytes, made before the clock starts."""
-        if plan.memory_bytes > self._arena.size:
-            self._arena.remap(plan.memory_bytes)
-        calls = [self._prepare_call(plan.key, call) for call in plan.calls]
-        return self._bound[plan.key], calls
+        self._window = self._bound[plan.key], [self._prepare_call(plan.key, call) for call in plan.calls]
+
+    def run(self) -> bytes:
+        """The window that was prepared; it is given back with the next order, when the clock has stopped."""
+        run_calls(*self._window)
+        return wire.DONE
 
     def _prepare_call(self, key: str, plan: wire.CallPlan) -> Any:
         copies, arguments = [], []
@@ -116,26 +174,39 @@ def serve(arena: wire.Arena, orders: BinaryIO, answer_fd: int, timeout_s: float)
     """Take orders until the parent closes its end of the pipe."""
     host = KernelHost(arena)
     os.write(answer_fd, wire.READY)
-    while True:
-        head = orders.read(LENGTH.size)
-        if len(head) < LENGTH.size:
-            return
-        verb, *arguments = pickle.loads(orders.read(*LENGTH.unpack(head)))
+    while len(head := orders.read(LENGTH.size)) == LENGTH.size:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
-        try:
-            if verb == "run":
-                function, calls = host.prepare(*arguments)
-                os.write(answer_fd, wire.READY)
-                if orders.read(1) != wire.GO:
-                    return
-                run_calls(function, calls)
-            else:
-                getattr(host, verb)(*arguments)
-            os.write(answer_fd, wire.DONE)
-        except BaseException as error:
-            arena.write_text(describe(error))
-            os.write(answer_fd, wire.FAILED)
+        answer = attempt(arena, lambda size: host.obey(orders.read(size)), *LENGTH.unpack(head))
+        os.write(answer_fd, answer)
+        if answer == wire.READY:
+            if orders.read(1) != wire.GO:
+                return
+            os.write(answer_fd, attempt(arena, host.run))
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def attempt(arena: wire.Arena, action: Callable[..., bytes], *arguments: Any) -> bytes:
+    """The answer of `action`; or who failed, with what was raised in the memory."""
+    try:
+        return action(*arguments)
+    except TargetError as error:
+        arena.write_text(str(error))
+        return wire.TARGET_FAILED
+    except BaseException as error:
+        arena.write_text(describe(error))
+        return wire.NO_ROOM if isinstance(error, wire.RoomError) else wire.FAILED
+
+
+@contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    """As `contextlib.chdir`, and where the folder is gone, stay."""
+    before = Path.cwd()
+    with suppress(OSError):
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def describe(error: BaseException) -> str:

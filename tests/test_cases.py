@@ -30,7 +30,7 @@ INPUTS: dict[str, Any] = {
     "make_state": lambda *_: None,
     "make_call": lambda *_: (),
 }
-WIRING: dict[str, Any] = {"UNIT": "value", "bind": lambda *_: None, "ops": lambda _: 1}
+WIRING: dict[str, Any] = {"UNIT": "value", "bind": lambda *_: None, "ops": lambda _: 1, "BIT_EXACT": False}
 ABSENT = object()
 
 
@@ -192,6 +192,13 @@ def test_two_cases_never_have_one_id() -> None:
     except TargetError:
         return
     assert len({case.id for case in found}) == len(found)
+
+
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_bit_exact_is_true_or_false(value: Any) -> None:
+    assert fault(BIT_EXACT=value) == (
+        f"target 'demo': target.BIT_EXACT is {value!r}; expected True where every bit of a result is the contract"
+    )
 
 
 @pytest.mark.parametrize("share", [0.35, (35, "percent"), (0.35,), (0.35, 1), (1.5, "too much")])

@@ -27,24 +27,26 @@ class Worker:
         with self._clock():
             self.account = cpu.CpuAccount(1)
 
-    def clock_gettime_ns(self, _: int) -> int:
+    def process_ns(self, _: int) -> int:
         return self.used_ns - self.unbooked_ns
 
     @contextmanager
     def _clock(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cpu, "_clock_id", lambda _: 1)
-            patch.setattr(cpu, "time", self)
+            patch.setattr(cpu, "clocks", self)
             yield
 
-    def window(self, *, before: int = 100 * US, after: int = 0, late: int = 0, threads: int = 1) -> int | None:
+    def window(
+        self, *, before: int = 100 * US, after: int = 0, late: int = 0, threads: int = 1, order_bytes: int = 200
+    ) -> int | None:
         """One window of work, with work before and after it; `late` is booked after its answer.
 
         Returns the CPU time that a block records for it.
         """
         with self._clock():
             self.used_ns += before
-            self.account.opens("key", 1)
+            self.account.opens("key", 1, order_bytes)
             self.used_ns += threads * (WINDOW - after)
             self.unbooked_ns = min(late, self.used_ns)
             self.account.closes("key", WINDOW - after)
@@ -82,6 +84,12 @@ def test_binding_takes_what_it_takes() -> None:
         worker.window()
 
 
+def test_unpacking_a_large_order_takes_what_it_takes() -> None:
+    worker = Worker()
+    for _ in range(WINDOWS):
+        worker.window(before=40 * MS, order_bytes=1_000_000)
+
+
 @pytest.mark.parametrize("parts", [{"before": 2 * MS}, {"before": MS, "after": WINDOW}], ids=["before", "after"])
 def test_work_around_the_windows_is_refused(parts: dict[str, int]) -> None:
     with pytest.raises(KernelRefused, match=r"used \d+ ms of CPU, and its windows account for"):
@@ -97,6 +105,6 @@ def test_where_there_is_no_clock_nothing_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cpu, "_clock_id", lambda _: None)
     account = cpu.CpuAccount(1)
     for _ in range(WINDOWS):
-        account.opens("key", 1)
+        account.opens("key", 1, 200)
         assert account.closes("key", 0) is None
     assert account.since_opening_ns() is None

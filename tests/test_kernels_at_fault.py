@@ -11,7 +11,7 @@ from pytest_lance_autoresearch import load, worker
 
 ONE = "targets/toy/kernels.py::test_correctness[64x32-uniform]"
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch-timeout=2")
-RUN_AGAIN = f"run again: pytest '{ONE}'"
+RUN_AGAIN = f"run again: pytest '{ONE}' --autoresearch-timeout=2"
 
 pytestmark = pytest.mark.usefixtures("any_source")
 
@@ -244,7 +244,9 @@ def test_a_secret_seed_is_named_and_can_be_replayed(pytester: pytest.Pytester) -
     speed = ONE.replace("correctness", "speed")
     result = pytester.runpytest(*PLAIN, speed)
     seed = next(line.removeprefix("seed: ") for line in result.outlines if line.startswith("seed: "))
-    result.stdout.fnmatch_lines([f"run again: pytest '{speed.replace('[', '[[]')}' --autoresearch-seed={seed}"])
+    result.stdout.fnmatch_lines(
+        [f"run again: pytest '{speed.replace('[', '[[]')}' --autoresearch-timeout=2 --autoresearch-seed={seed}"]
+    )
     first = next(line for line in result.outlines if "first at" in line)
     again = pytester.runpytest(*PLAIN, speed, f"--autoresearch-seed={seed}")
     assert first.startswith("64x32-uniform, warm-up call: result: 1 of 2048 values differ")

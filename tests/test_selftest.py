@@ -47,6 +47,33 @@ def test_a_good_target_catches_every_wrong_kernel_and_accepts_every_honest_one(p
     assert {shown[f"honest-{name}"] for name in standins.HONEST} == {"accepted on 15 of 15 cases"}
 
 
+def test_a_target_whose_every_bit_counts_has_no_honest_fastmath(pytester: pytest.Pytester) -> None:
+    """Its kernel sums compiled; another order is another result there, and a wrong one."""
+    summing = """
+import numba
+
+@numba.njit
+def product(weights, x):
+    total = 0.0
+    for i in range(len(weights)):
+        total += weights[i] * x[i]
+    return weights * total
+
+class Kernel:
+    def __init__(self, weights):
+        self.weights = weights
+
+    def product(self, x):
+        return product(self.weights, x)
+"""
+    reference = summing.replace("import numba", "").replace("@numba.njit", "")
+    shown = findings(pytester, text=summing, reference=reference)
+    assert shown["honest-fastmath"].startswith("REFUSED on ")
+    shown = findings(pytester, text=summing, reference=reference, target="BIT_EXACT = True\n" + toys.TARGET)
+    assert shown["honest-fastmath"] == ""
+    assert shown["honest-kernel"] == "accepted on 15 of 15 cases"
+
+
 def test_a_target_that_checks_nothing_catches_none(pytester: pytest.Pytester) -> None:
     shown = findings(pytester, target=BLIND)
     for name in standins.WRONG:

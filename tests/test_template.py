@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 import pytest
+import toys
 
 from pytest_lance_autoresearch import check, cpu, discover, load, measure, options, process, records, trial, wire
 from pytest_lance_autoresearch.cases import cases as cases_of
@@ -27,7 +28,7 @@ from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect,
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "targets" / "_template"
 PAGE = (ROOT / "docs" / "adding-a-target.md").read_text(encoding="utf-8")
-REFERENCE = PAGE.split("\n# Reference\n")[1]
+TUTORIAL, REFERENCE = PAGE.split("\n# Reference\n")
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist")
 OBVIOUS = "return (self._rows * weights).sum(axis=1)"
 
@@ -192,7 +193,7 @@ def test_the_walk_gives_what_the_page_shows(pytester: pytest.Pytester) -> None:
     (pytester.path / "targets").mkdir()
     shutil.copytree(TEMPLATE, pytester.path / "targets" / "_template")
     status = 0
-    for block in blocks(PAGE):
+    for block in blocks(TUTORIAL):
         if block.kind != "console":
             apply(pytester.path, block)
             continue
@@ -319,6 +320,9 @@ PROTOCOL = {
 }
 
 
+NOT_IN_THE_TEMPLATE = {"target.COST_FRACTION", "target.BIT_EXACT"}
+
+
 class Recorder:
     """Stands for a target's module and remembers what is asked of it."""
 
@@ -347,10 +351,10 @@ def test_the_protocol_is_what_the_package_asks_for(target: Path) -> None:
     run.conclude()
     check.make_state(loaded, cases[0], 1, hidden="look 2")
     by_pickle = {"inputs.__spec__", "inputs.State"}  # it finds the state's class by the name of its module
-    assert asked - by_pickle | {"target.COST_FRACTION"} == set(PROTOCOL)
+    assert asked - by_pickle | NOT_IN_THE_TEMPLATE == set(PROTOCOL)
 
 
-@pytest.mark.parametrize("name", [name for name in PROTOCOL if name != "target.COST_FRACTION"])
+@pytest.mark.parametrize("name", [name for name in PROTOCOL if name not in NOT_IN_THE_TEMPLATE])
 def test_only_an_optional_name_may_be_missing(target: Path, name: str) -> None:
     module, function = name.split(".")
     path = target / f"{module}.py"
@@ -362,6 +366,32 @@ def test_only_an_optional_name_may_be_missing(target: Path, name: str) -> None:
     else:
         with pytest.raises(TargetError, match=function):
             cases_of(loaded)
+
+
+def blocks_of(title: str) -> dict[str, str]:
+    """The files that a section of the reference shows, by name."""
+    section = REFERENCE.split(f"\n### {title}\n")[1].split("\n## ")[0]
+    return dict(re.findall(r"```python\n# (\w+)\.py[^\n]*\n(.*?)```", section, re.DOTALL))
+
+
+@pytest.mark.parametrize(("old", "new", "failed"), [("", "", 0), ("return sums ", "return sums[:-1] ", 1)])
+def test_the_kernel_that_fills_its_argument_is_a_target(
+    pytester: pytest.Pytester, old: str, new: str, failed: int
+) -> None:
+    shown = blocks_of("A kernel that fills its argument, in float64")
+    rows = toys.INPUTS.replace("Shape(64, 32)", "Shape(8192, 1)").replace("Shape(128, 32)", "Shape(9000, 1)")
+    inputs = rows.replace("Shape(129, 31)", "Shape(65537, 1)").split("def make_call")[0] + shown["inputs"]
+    wiring = toys.TARGET.replace("Kernel(state.weights).product", "Weighted(state.weights).add")
+    toys.write(
+        pytester.path,
+        text=shown["kernels"].replace(old, new),
+        inputs=inputs,
+        reference=shown["reference"],
+        target=shown["target"] + wiring,
+    )
+    result = pytester.runpytest(*PLAIN, "--autoresearch=toy", *(["-x"] if failed else []))
+    assert result.parseoutcomes().get("failed", 0) == failed
+    assert bool(failed) == ("the kernel changed its argument 1" in result.stdout.str())
 
 
 MISTAKE_ROWS = dict(rows_of("Common mistakes"))

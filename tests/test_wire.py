@@ -40,7 +40,8 @@ class Session:
         """The worker's side."""
         host = worker.KernelHost(self.arena)
         host._bound["key"] = kernel
-        worker.run_calls(*host.prepare(self.plan))
+        host.prepare(self.plan)
+        host.run()
 
     def result(self, index: int = 0) -> Any:
         """The parent's side."""
@@ -483,12 +484,12 @@ def test_any_bytes_make_a_printable_text(raw: bytes) -> None:
 def test_growing_keeps_what_lies_in_the_memory(arena: wire.Arena) -> None:
     arena.write_text("kept")
     old = arena.bytes
-    arena.grow(4 * wire.TEXT_BYTES)
+    assert arena.grow(4 * wire.TEXT_BYTES)
     assert arena.size == 4 * wire.TEXT_BYTES
     assert arena.read_text() == "kept"
     arena.write_text("seen through the older view")
     assert old[8:12].tobytes() == b"seen"
-    arena.grow(wire.TEXT_BYTES)
+    assert not arena.grow(wire.TEXT_BYTES)
     assert arena.size == 4 * wire.TEXT_BYTES
 
 

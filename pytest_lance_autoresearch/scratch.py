@@ -1,0 +1,67 @@
+"""The folder of a worker in the temporary directory.
+
+Owns making it, holding it while it is in use, and sweeping those whose owner was killed. A lock on the folder says
+that it is in use: the system takes the lock back from a process that ended, however it ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+WORK, CACHE, KERNEL, LOG = "work", "numba", "kernels.py", "log"
+_PREFIX = "kernel-"
+_CONTENTS = {WORK, CACHE, KERNEL, LOG}
+"""A folder that holds all of these is a worker's, and is locked if anyone uses it; its name alone says little."""
+
+
+class Scratch:
+    """One worker's folder, until it is closed."""
+
+    def __init__(self, kernel: bytes) -> None:
+        _sweep(Path(tempfile.gettempdir()))
+        self._directory = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+        self.path = Path(self._directory.name)
+        self._lock = _open(self.path)
+        with suppress(OSError):  # on a file system without locks nothing is swept either
+            _lock(self._lock)
+        (self.path / WORK).mkdir()
+        (self.path / CACHE).mkdir()
+        (self.path / LOG).touch()
+        (self.path / KERNEL).write_bytes(kernel)
+
+    def close(self) -> None:
+        self._directory.cleanup()
+        os.close(self._lock)
+
+
+@functools.cache
+def _sweep(directory: Path) -> None:
+    """Remove the workers' folders there that are this user's and nobody uses; once in a process is enough."""
+    for path in directory.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            _remove_abandoned(path)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """OSError when it is no folder, another user's or in use."""
+    fd = _open(path)
+    try:
+        if os.fstat(fd).st_uid == os.getuid() and {entry.name for entry in path.iterdir()} >= _CONTENTS:
+            _lock(fd)
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(fd)
+
+
+def _open(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _lock(fd: int) -> None:
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

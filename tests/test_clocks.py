@@ -1,0 +1,99 @@
+"""Nothing that a project's fixtures do to the time is measured."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toys
+
+import pytest_lance_autoresearch
+from pytest_lance_autoresearch import clocks, process
+from pytest_lance_autoresearch.process import KernelProcess
+
+FOLDER = Path(pytest_lance_autoresearch.__file__).parent
+REPLACEABLE = {"time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "perf_counter_ns"}
+"""What freezegun replaces in every loaded module; time-machine replaces the time of day only."""
+OWNERS = {"clocks", "handicap"}
+"""`handicap` runs in the kernel's process, which loads nothing of the project's tests."""
+
+
+def freeze(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop time, as freezegun does."""
+    real = {id(getattr(time, name)): name for name in REPLACEABLE}
+    for module in list(sys.modules.values()):
+        names = [name for name, value in list(vars(module).items()) if id(value) in real]
+        for name in names:
+            monkeypatch.setattr(module, name, int if real[id(vars(module)[name])].endswith("_ns") else float)
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    freeze(monkeypatch)
+    assert time.monotonic() == time.perf_counter_ns() == 0
+
+
+@pytest.mark.usefixtures("frozen")
+def test_the_clock_goes_on() -> None:
+    before = clocks.now_ns()
+    while clocks.now_ns() == before:
+        pass
+    assert 0 < before < clocks.now_ns()
+    assert clocks.now_s() * 1e9 >= before
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_no_other_module_asks_a_clock_that_can_be_replaced(path: Path) -> None:
+    if path.stem in OWNERS:
+        return
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            assert "time" not in {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            assert {alias.name for alias in node.names} == {"sleep"}
+
+
+FREEZING = """
+import pytest
+import test_clocks
+
+
+@pytest.fixture(autouse=True)
+def frozen(monkeypatch):
+    test_clocks.freeze(monkeypatch)
+"""
+
+
+def test_a_project_that_freezes_time_is_measured(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = []
+    run = KernelProcess.run
+
+    def recorded(self: KernelProcess, *arguments: object) -> object:
+        windows.append(run(self, *arguments))  # type: ignore[arg-type]
+        return windows[-1]
+
+    monkeypatch.setattr(process.KernelProcess, "run", recorded)
+    pytester.makeconftest(FREEZING)
+    toys.write(pytester.path)
+    result = pytester.runpytest("-q", "-p", "no:randomly", "-k", "64x32-uniform")
+    result.assert_outcomes(passed=2, deselected=toys.ITEMS - 2)
+    assert all(window.wall_ns > 0 for window in windows)
+
+
+@pytest.mark.usefixtures("frozen", "any_source")
+def test_a_process_that_stays_and_says_nothing_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    from pytest_lance_autoresearch import discover, load
+    from pytest_lance_autoresearch.errors import KernelCrashed
+
+    silent = "import os, sys, time\nos.close(int(sys.argv[3]))\ntime.sleep(60)"
+    target = load.load(discover.inspect(toys.write(tmp_path, text=toys.kernel("return result", silent))))
+    with pytest.raises(KernelCrashed) as raised:
+        KernelProcess(target, target.kernel, 20.0)
+    assert str(raised.value) == (
+        "kernels.py, while it was loaded: the kernel's process ended (without a word) instead of answering"
+    )

@@ -1,0 +1,132 @@
+"""The worker's loop: what it gives back, and when. Its orders come from a list here, its answers go to a pipe."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import tracemalloc
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_lance_autoresearch import wire, worker
+
+BIG = 2**22
+"""Far above what else a loop takes and gives back."""
+
+
+def packed(*order: Any) -> bytes:
+    data = pickle.dumps(order, protocol=5)
+    return worker.LENGTH.pack(len(data)) + data
+
+
+class Orders(io.BytesIO):
+    """Orders that watch how much memory the worker holds when it asks for the next one."""
+
+    def __init__(self, *orders: bytes) -> None:
+        super().__init__(b"".join(orders))
+        self.held: list[int] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size == worker.LENGTH.size:
+            self.held.append(tracemalloc.get_traced_memory()[0])
+        return super().read(size)
+
+
+@pytest.fixture
+def arena() -> Iterator[wire.Arena]:
+    made = wire.Arena.create(2**20)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def _wired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target whose kernel is a function that keeps its state."""
+
+    def bind(_: Any, state: Any) -> Any:
+        return lambda *_: state[:1]
+
+    start = worker.KernelHost.__init__
+
+    def wired(self: worker.KernelHost, arena: wire.Arena) -> None:
+        start(self, arena)
+        self._wiring = SimpleNamespace(bind=bind)
+
+    monkeypatch.setattr(worker.KernelHost, "__init__", wired)
+    monkeypatch.setattr(worker, "gc", SimpleNamespace(collect=lambda: 0, freeze=lambda: None))
+
+
+def served(arena: wire.Arena, *orders: bytes) -> tuple[bytes, list[int]]:
+    """The answers, and the bytes held after each of the orders, above those held before the first."""
+    answers, answer_fd = os.pipe()
+    asked = Orders(*orders)
+    tracemalloc.start()
+    try:
+        worker.serve(arena, asked, answer_fd, 0.0)
+    finally:
+        tracemalloc.stop()
+        os.close(answer_fd)
+    with os.fdopen(answers, "rb") as stream:
+        said = stream.read()
+    return said, [held - asked.held[0] for held in asked.held[1:]]
+
+
+def window(*calls: tuple[Any, ...]) -> bytes:
+    plan, _ = wire.plan_window("key", list(calls), 0)
+    return packed("prepare", plan) + wire.GO
+
+
+def bound(size: int) -> bytes:
+    return packed("bind", "key", pickle.dumps(np.zeros(size, np.uint8), protocol=5))
+
+
+@pytest.mark.usefixtures("_wired")
+def test_a_pickled_state_is_given_back_before_its_order_is_answered(arena: wire.Arena) -> None:
+    said, (after_binding,) = served(arena, bound(BIG))
+    assert said == wire.READY + wire.DONE
+    assert BIG <= after_binding < 1.5 * BIG  # the kernel's own copy, and not the pickle
+
+
+@pytest.mark.usefixtures("_wired")
+def test_a_kernel_is_given_back_when_it_is_released_even_after_a_window(arena: wire.Arena) -> None:
+    said, (_, after_window, after_release) = served(arena, bound(BIG), window((1,)), packed("release", "key"))
+    assert said == wire.READY + wire.DONE + wire.READY + wire.DONE + wire.DONE
+    assert after_window >= BIG
+    assert after_release < 0.5 * BIG
+
+
+@pytest.mark.usefixtures("_wired")
+def test_a_kernel_that_another_replaces_is_given_back_with_it(arena: wire.Arena) -> None:
+    _, held = served(arena, bound(BIG), window((1,)), bound(1))
+    assert held[-1] < 0.5 * BIG
+
+
+@pytest.mark.usefixtures("_wired")
+def test_what_a_window_was_fed_is_given_back_with_the_next_order_and_not_while_the_clock_runs(
+    arena: wire.Arena,
+) -> None:
+    feed = bytes(BIG)
+    _, (_, after_window, after_the_next) = served(arena, bound(1), window((feed,)), window((1,)))
+    assert BIG <= after_window < 1.5 * BIG
+    assert after_the_next < 0.5 * BIG
+
+
+@pytest.mark.usefixtures("_wired")
+def test_an_order_that_fails_is_given_back_as_well(arena: wire.Arena) -> None:
+    said, (_, held) = served(arena, bound(1), packed("release", bytes(BIG)))
+    assert said == wire.READY + wire.DONE + wire.FAILED
+    assert held < 0.5 * BIG
+
+
+def test_the_worker_follows_when_the_memory_grows(arena: wire.Arena) -> None:
+    size = 2 * arena.size
+    theirs = wire.Arena(os.dup(arena.fd), arena.size)
+    arena.grow(size)
+    assert served(theirs, packed("remap", size))[0] == wire.READY + wire.DONE
+    assert theirs.size == size
+    theirs.close()
