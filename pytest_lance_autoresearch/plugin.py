@@ -1,45 +1,33 @@
 """The pytest plugin: hooks only.
 
-Owns when things happen in a session. What happens is `session`'s and `collect`'s, where it happens is `root`'s.
-Importing this module costs next to nothing, and in a project without targets nothing else of the package is
-imported but those three.
+Owns when things happen in a session. What happens is `session`'s and `collect`'s, where it happens is `root`'s, and
+what is said is `again`'s and `ending`'s. Importing this module costs next to nothing, and in a project without
+targets no stage of the package is imported.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
-import shlex
-import sys
 from collections.abc import Generator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from pytest_lance_autoresearch import collect, interrupt, options, root
-from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect, TargetError
-from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
-from pytest_lance_autoresearch.session import Suite
+from pytest_lance_autoresearch import again, collect, ending, interrupt, observers, options, root
+from pytest_lance_autoresearch.errors import AutoresearchError
+from pytest_lance_autoresearch.session import SUITE, Suite
 
-if TYPE_CHECKING:
-    from pytest_lance_autoresearch.records import Outcome, Progress
-
-SUITE = pytest.StashKey[Suite]()
 EXPLAINED = pytest.StashKey[str]()
 """The phase of an item, 'call' or 'teardown', whose failure its trial knows."""
 _SHARES = "autoresearch_shares"
 """Where xdist's workers put what they tell."""
-_INTERRUPTS = "autoresearch-interrupts"
-_ERASE = "\x1b[K"
-"""Erases from the cursor to the end of the line."""
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     options.declare(parser)
-    pluginmanager.register(Interrupts(), _INTERRUPTS)
+    pluginmanager.register(observers.Interrupts(), "autoresearch-interrupts")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -51,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in collect.MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     chosen = options.Options.from_config(config)
-    live_line = LiveLine(config)
+    live_line = observers.LiveLine(config)
     config.pluginmanager.register(live_line, "autoresearch-live-line")
     suite = Suite(
         chosen,
@@ -61,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         watch=live_line,
     )
     config.stash[SUITE] = suite
-    config.pluginmanager.register(FailureCount(suite), "autoresearch-failure-count")
+    config.pluginmanager.register(observers.FailureCount(suite), "autoresearch-failure-count")
     given = config.args_source is pytest.Config.ArgsSource.ARGS
     if chosen.selects and not given:
         config.args = [str(layout.directory) for layout in suite.selected]
@@ -134,7 +122,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     try:
         return (yield)
     except AutoresearchError as fault:
-        sentence = _sentence(pyfuncitem, fault)
+        sentence = again.sentence(pyfuncitem, fault)
     pyfuncitem.stash[EXPLAINED] = "call"
     pytest.fail(sentence, pytrace=False)
 
@@ -209,11 +197,11 @@ def pytest_sessionfinish(
         broken_off, session.exitstatus = True, pytest.ExitCode.INTERRUPTED
         outcomes, faults = suite.outcomes(session.testsfailed, broken_off=True)
     if suite.options.gate and not broken_off:
-        _set_status(session, suite, outcomes)
+        ending.set_status(session, suite, outcomes)
     try:
         return (yield)
     finally:
-        _print_end(session.config, outcomes, faults)
+        ending.print_end(session.config, outcomes, faults)
         suite.close()
 
 
@@ -227,106 +215,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     suite = config.stash.get(SUITE, None)
     if suite is not None:
         suite.close()
-
-
-class Interrupts:
-    """No item of a target begins or ends after an interrupt, and no session that had one ends as if it had not.
-
-    What others' tests do with an interrupt is theirs.
-    """
-
-    def __init__(self) -> None:
-        self._watch = interrupt.Watch()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> None:
-        self._watch.start()
-        early_config.add_cleanup(self._watch.stop)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_cmdline_main(self) -> Generator[None, object, object]:
-        code: object = pytest.ExitCode.INTERRUPTED
-        try:
-            code = yield
-        except (Exception, KeyboardInterrupt):
-            if not self._watch.came:
-                raise  # else pytest may have failed to show where the interrupt came, or got another one meanwhile
-        finally:
-            self._watch.stop()
-        return pytest.ExitCode.INTERRUPTED if self._watch.came else code
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        if not session.config.stash[SUITE].own_items:
-            self._watch.stop()
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        if collect.kernel_module(item) is not None:
-            interrupt.obey()
-            result = yield
-            interrupt.obey()
-            return result
-        with self._watch.suspended():
-            return (yield)
-
-
-class FailureCount:
-    """Counts the failures that the session counts too, of targets' items only."""
-
-    def __init__(self, suite: Suite) -> None:
-        self._suite = suite
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not hasattr(report, "wasxfail") and report.nodeid in self._suite.own_items:
-            self._suite.own_failures += 1
-
-
-class LiveLine:
-    """Says where a measurement stands, behind pytest's own progress, and takes it back before pytest goes on.
-
-    Events (a progress without a total) are printed as lines everywhere; the rest only on a terminal.
-    """
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._is_shown = False
-
-    def __call__(self, progress: Progress) -> None:
-        from pytest_lance_autoresearch import report
-
-        line = report.live_line(progress)
-        if not progress.total:
-            self._write(f"{_ERASE if self._is_shown else ''}\n{line}\n")
-        elif self._on_terminal():
-            writer = self._config.get_terminal_writer()
-            shown = f"  {line}"[: max(0, writer.fullwidth - writer.width_of_current_line - 1)]
-            self._write(f"{_ERASE}{shown}\x1b[{len(shown)}D" if shown else _ERASE)
-            self._is_shown = True
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self) -> None:
-        if self._is_shown:
-            self._write(_ERASE)
-            self._is_shown = False
-
-    def _on_terminal(self) -> bool:
-        reporter = _reporter(self._config)
-        return reporter is not None and reporter.isatty and os.environ.get("TERM") != "dumb"
-
-    def _write(self, text: str) -> None:
-        """To the terminal itself: the terminal writer would count it as progress."""
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            if _reporter(self._config) is not None:
-                self._config.get_terminal_writer().flush()
-            sys.stdout.write(text)
-            sys.stdout.flush()
-
-
-def _reporter(config: pytest.Config) -> Any:
-    """pytest's own voice; None under `-p no:terminal`."""
-    return config.pluginmanager.getplugin("terminalreporter")
 
 
 def _has_benchmarks(config: pytest.Config, chosen: options.Options) -> bool:
@@ -369,80 +257,3 @@ def _unshown_faults(suite: Suite, items: Sequence[pytest.Item]) -> list[str]:
     """The faults of targets whose only item was deselected."""
     shown = {collect.kernel_module(item) for item in items}
     return [module.fault for module in suite.collected.values() if module.fault and module not in shown]
-
-
-def _sentence(item: pytest.Item, fault: AutoresearchError) -> str:
-    lines = [str(fault)]
-    is_of_the_files = isinstance(fault, TargetError) and fault.seed is None
-    if not collect.is_gate(item) and not is_of_the_files:
-        if isinstance(fault, KernelIncorrect):
-            lines.append(f"seed: {'published' if fault.seed is None else fault.seed}")
-        lines.append(f"run again: {_command(item, fault.seed)}")
-    return "\n".join(lines)
-
-
-def _command(item: pytest.Item, seed: int | None) -> str:
-    """What runs just this item again, as it was run, from where pytest was started."""
-    module, config = collect.kernel_module(item), item.config
-    assert module is not None
-    path = os.path.relpath(module.path, config.invocation_params.dir)
-    words = ["pytest", f"{path}::{collect.own_name(item)}"]
-    chosen = config.stash[SUITE].options
-    if chosen.selects:
-        words.append(f"--autoresearch={module.layout.name}")
-    if collect.function_name(item) == collect.CALIBRATION:
-        words.append("--autoresearch-calibrate")
-    if chosen.in_process:
-        words.append("--autoresearch-in-process")
-    values = {
-        "--autoresearch-timeout": [config.getoption("autoresearch_timeout")],
-        "--config-file": [config.option.inifilename],
-        "--rootdir": [config.option.rootdir],
-        "--override-ini": config.option.override_ini or [],
-        "--autoresearch-seed": [seed],
-    }
-    words += [f"{name}={value}" for name, given in values.items() for value in given if value is not None]
-    return shlex.join(words)
-
-
-def _set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) -> None:
-    """The verdict's exit code, unless something besides the gates failed."""
-    if session.testsfailed > suite.closed_gates:
-        return
-    codes = [outcome.exit_code for outcome in outcomes]
-    if len(outcomes) < len(suite.selected):
-        codes.append(NO_VERDICT_EXIT_CODE)
-    session.exitstatus = max(codes, default=NO_VERDICT_EXIT_CODE)
-
-
-def _print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str]) -> None:
-    from pytest_lance_autoresearch import report
-
-    reporter = _reporter(config)
-    write = reporter.write_line if reporter else lambda line, **_: print(line, file=sys.stdout)  # noqa: T201
-    for outcome in outcomes:
-        for line in report.block(outcome):
-            write(line, **_colour(line))
-    path = config.stash[SUITE].options.json
-    if path is not None:
-        told = [*config.stash[SUITE].contract_faults(), *faults]
-        faults += _write_json(path, [report.as_json(outcome) for outcome in outcomes], told)
-    for fault in faults:
-        write(f"ERROR: {fault}", red=True)
-
-
-def _colour(line: str) -> dict[str, bool]:
-    key, _, value = line.partition(": ")
-    if key != "verdict":
-        return {}
-    good = value.startswith(("keep", "baseline"))
-    return {"green" if good else "yellow" if value in ("none", "inconclusive") else "red": True, "bold": True}
-
-
-def _write_json(path: Path, blocks: list[dict[str, object]], faults: list[str]) -> list[str]:
-    """The sentence about why it could not be written, if it could not."""
-    try:
-        path.write_text(json.dumps({"trials": blocks, "faults": faults}, indent=2, allow_nan=False) + "\n")
-    except OSError as error:
-        return [f"--autoresearch-json={path}: cannot be written: {error.strerror}"]
-    return []

@@ -370,6 +370,10 @@ class Suite:
         return judged
 
 
+SUITE = pytest.StashKey[Suite]()
+"""Where a session's config holds its suite."""
+
+
 def _keys(item: pytest.Item) -> list[tuple[str, str]]:
     """What an item of a target is counted under; nothing for others' items."""
     module, case = collect.kernel_module(item), collect.case_of(item)

@@ -16,7 +16,9 @@ import pytest_lance_autoresearch
 PACKAGE = "pytest_lance_autoresearch"
 FOLDER = Path(pytest_lance_autoresearch.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_bytes()) for path in FOLDER.glob("*.py")}
-STAGES = sorted(set(MODULES) - {"__init__", "plugin", "collect", "options", "root", "session"})
+FACING = {"plugin", "again", "collect", "ending", "observers", "options", "root", "session"}
+"""The modules that may import pytest."""
+STAGES = sorted(set(MODULES) - {"__init__", *FACING})
 DEAR = {"numpy", "numba", "psutil", "hypothesis", "llvmlite", "pytest_benchmark"}
 
 
