@@ -249,9 +249,14 @@ def _beyond_float64(actual: NDArray[Any], wanted: NDArray[Any]) -> Iterator[tupl
     large = np.isfinite(one) & np.isfinite(other) & (np.maximum(np.abs(one), np.abs(other)) > 2**52)
     number: Callable[[Any], Any] = Fraction
     if _is_whole(actual) and _is_whole(wanted):
-        large, number = large & (actual != wanted), int
+        large, number = large & _unequal(actual, wanted), int
     for index in map(tuple, np.argwhere(large)):
         yield index, abs(number(actual[index].item()) - number(wanted[index].item()))
+
+
+def _unequal(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+    """Of integers, exactly: numpy 1 compares an unsigned one with a signed one in float64."""
+    return np.asarray((one.astype(np.uint64) != other.astype(np.uint64)) | ((one < 0) != (other < 0)))
 
 
 def _real(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """The pytest plugin: hooks only.
 
 Owns when things happen in a session. What happens is `session`'s and `collect`'s, where it happens is `root`'s,
-what is said is `again`'s and `ending`'s. Importing this module costs next to nothing; in a project without targets no
-stage of the package is imported.
+and what is said is `again`'s and `ending`'s. Importing this module costs next to nothing, and where there is no
+target, no stage of the package is imported.
 """
 
 from __future__ import annotations

@@ -19,13 +19,13 @@ SHORTER = 6
 def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial that somebody runs on this machine neither waits for these tests nor is waited for.
 
-    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist), and measure
-    briefly.
+    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist, pytest prints
+    every failure twice in CI), and measure briefly.
     """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(measure, "WINDOW_NS", measure.WINDOW_NS // SHORTER)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS"):
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -182,7 +182,7 @@ def test_under_a_debugger_the_kernels_own_exception_names_its_example(tmp_path: 
     loaded = target(tmp_path, text=text)
     with pytest.raises(AssertionError, match="too long") as raised:
         check.check_properties(loaded, InProcessRunner(loaded), None, 100)
-    assert raised.value.__notes__[-1] == f"properties, {SHOWN}"
+    assert f"properties, {SHOWN}" in raised.value.__notes__
 
 
 # States
@@ -247,7 +247,7 @@ def check(actual, expected, call):
 
 def test_a_warning_in_the_oracle_is_the_targets_own(tmp_path: Path) -> None:
     """As in any code of the project, its filters decide about it; the sentence names the line."""
-    loaded = target(tmp_path, reference="import numpy as np\n" + toys.REFERENCE.replace("* x", "* np.exp(x)"))
+    loaded = target(tmp_path, reference="import numpy as np\n" + toys.REFERENCE.replace("* x", "* (x * 1e308)"))
     oracle = check.Oracle(loaded, loaded.inputs.State(np.ones(1)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

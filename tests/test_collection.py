@@ -418,7 +418,9 @@ def test_ides_find_every_item_at_the_kernels_own_definition(project: pytest.Pyte
 
 
 def test_benchmark_rows_are_ordinary_ones(project: pytest.Pytester) -> None:
-    project.runpytest(*PLAIN, "--autoresearch=toy", "--benchmark-json=out.json", "-k", "speed and 64x32")
+    project.runpytest_subprocess(
+        *PLAIN, "--autoresearch=toy", "--benchmark-json=out.json", "-k", "speed and 64x32"
+    )
     rows = json.loads((project.path / "out.json").read_text())["benchmarks"]
     assert [row["fullname"] for row in rows] == [i for i in IDS if "speed[64x32" in i]
     for row in rows:
