@@ -8,8 +8,9 @@ no number on the way is an answer, not a warning: nothing depends on the user's 
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -18,13 +19,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-_quietly = np.errstate(all="ignore")
+_P, _R = ParamSpec("_P"), TypeVar("_R")
 UNIT_SCALE_LIMIT = 1e-4
 """Default limit of `max_abs_err`: fit for values near 1, and for nothing else."""
 
 
 class Mismatch(AssertionError):
     """A kernel's result is not the oracle's."""
+
+
+def _quietly(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Without numpy's warnings inside, and with those of before behind it.
+
+    `np.errstate` as a decorator is one object: with numpy 1, a helper that calls another left them off for good.
+    """
+
+    @functools.wraps(function)
+    def quiet(*arguments: _P.args, **named: _P.kwargs) -> _R:
+        with np.errstate(all="ignore"):
+            return function(*arguments, **named)
+
+    return quiet
 
 
 @_quietly

@@ -19,8 +19,8 @@ SHORTER = 6
 def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial that somebody runs on this machine neither waits for these tests nor is waited for.
 
-    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist, pytest prints
-    every failure twice in CI), and measure briefly.
+    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist, and in CI
+    pytest prints every failure twice), and measure briefly.
     """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(measure, "WINDOW_NS", measure.WINDOW_NS // SHORTER)
