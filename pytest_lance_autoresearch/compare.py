@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-_P, _R = ParamSpec("_P"), TypeVar("_R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 UNIT_SCALE_LIMIT = 1e-4
 """Default limit of `max_abs_err`: fit for values near 1, and for nothing else."""
 

@@ -590,6 +590,6 @@ def test_one_id_replaced_by_a_farther_row_fails(answer: tuple[Any, Any, Any, int
 def test_numpy_s_warnings_are_afterwards_what_they_were() -> None:
     """A helper that calls another, as `top_k` and nested tuples do."""
     with np.errstate(all="raise"):
-        compare.exact((np.ones(2), np.ones(2)), (np.ones(2), np.ones(2)))
-        compare.top_k(np.zeros(1, np.uint32), np.ones(1, np.float32), np.ones(1), 1, 0.0)
+        exact((np.ones(2), np.ones(2)), (np.ones(2), np.ones(2)))
+        top_k(np.zeros(1, np.uint32), np.ones(1, np.float32), np.ones(1), 1, 0.0)
         assert set(np.geterr().values()) == {"raise"}
