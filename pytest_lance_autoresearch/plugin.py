@@ -106,6 +106,11 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         return
     if suite.options.gate and suite.distributed:
         raise pytest.UsageError("--keep-gate: timing needs one process; add -n0")
+    if suite.options.selects and _is_codspeed_on(config):
+        raise pytest.UsageError(
+            "pytest-codspeed runs benchmarks only and leaves the items of targets out; unset CODSPEED_ENV and "
+            "remove --codspeed, or add -p no:codspeed"
+        )
     if suite.options.gate and config.getoption("benchmark_only", False):
         raise pytest.UsageError("--keep-gate: --benchmark-only leaves the correctness items out; remove it")
     if suite.options.gate and (fault := suite.unwritable()):
@@ -225,11 +230,14 @@ def _has_benchmarks(config: pytest.Config, chosen: options.Options) -> bool:
     """
     plugins = config.pluginmanager
     is_there = any(plugins.hasplugin(name) for name in ("benchmark", "pytest_benchmark.plugin"))
-    is_replaced = config.getoption("codspeed", False) or (
-        "CODSPEED_ENV" in os.environ and any(map(plugins.hasplugin, ("codspeed", "pytest_codspeed.plugin")))
-    )
     is_skipped = chosen.selects and config.getoption("benchmark_skip", False)
-    return is_there and not is_replaced and not is_skipped
+    return is_there and not _is_codspeed_on(config) and not is_skipped
+
+
+def _is_codspeed_on(config: pytest.Config) -> bool:
+    """Whether pytest-codspeed deselects all but benchmarks, and measures those with an instrument of its own."""
+    is_there = any(map(config.pluginmanager.hasplugin, ("codspeed", "pytest_codspeed.plugin")))
+    return is_there and (config.getoption("codspeed", False) or "CODSPEED_ENV" in os.environ)
 
 
 def _is_distributed(config: pytest.Config) -> bool:

@@ -181,10 +181,10 @@ def test_a_plain_run_leaves_benchmarks_out_where_it_is_told_to(pytester: pytest.
     result.assert_outcomes(passed=len(toys.CASES), skipped=len(toys.TIMED))
 
 
-def test_a_gate_where_codspeed_takes_the_place_of_benchmarks(
+def test_a_gate_beside_codspeed_is_refused_and_works_without_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pytest-codspeed, switched on from outside, replaces the fixture by one that replays no clock."""
+    """pytest-codspeed, switched on from outside, replaces the fixture and deselects what is no benchmark."""
     monkeypatch.setenv("CODSPEED_ENV", "1")
     toys.write(pytester.path)
     pytester.makepyfile(
@@ -193,10 +193,18 @@ def test_a_gate_where_codspeed_takes_the_place_of_benchmarks(
         @pytest.fixture
         def benchmark():
             raise AssertionError("an instrument of its own")
+        def pytest_collection_modifyitems(items):
+            items[:] = [item for item in items if "benchmark" in item.fixturenames]
         """
     )
     pytester.syspathinsert()
-    assert pytester.runpytest(*GATE, "-p", "codspeed").ret == 0
+    result = pytester.runpytest(*GATE, "-p", "codspeed")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert (
+        "ERROR: pytest-codspeed runs benchmarks only and leaves the items of targets out; unset CODSPEED_ENV and "
+        "remove --codspeed, or add -p no:codspeed" in result.errlines
+    )
+    assert pytester.runpytest(*GATE).ret == 0
 
 
 def test_a_gate_without_pytest_s_terminal(pytester: pytest.Pytester) -> None:
