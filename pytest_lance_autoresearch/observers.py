@@ -32,10 +32,10 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._watch = interrupt.Watch()
+        self._watch.start()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> None:
-        self._watch.start()
         early_config.add_cleanup(self._watch.stop)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -108,10 +108,13 @@ def collected(phase, info):
     callback()  # as Hypothesis does at every collection, so that there are moments at which an exception is lost
 
 class Losing:
-    # what comes during a collection of garbage, from pytest's start to its end
+    # what comes during a collection of garbage, from the session's start to its end
+    def __init__(self):
+        self.begun = threading.Event()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_cmdline_main(self):
+        self.begun.set()
         gc.callbacks.append(collected)
         try:
             return (yield)
@@ -129,9 +132,10 @@ ends = []
 
 def interrupted():
     # The end of a run, and whether it was interrupted; -2 where pytest was not there to catch it, or no more.
-    over, came = threading.Event(), []
+    over, came, losing = threading.Event(), [], Losing()
 
     def interrupt(delay_s):
+        losing.begun.wait()
         if not over.wait(delay_s):
             came.append(True)
             os.kill(os.getpid(), signal.SIGINT)
@@ -139,7 +143,7 @@ def interrupted():
     later = threading.Thread(target=interrupt, args=(draw.uniform(0, usual_s),))
     try:
         later.start()
-        end = int(pytest.main(options, plugins=[Losing()]))
+        end = int(pytest.main(options, plugins=[losing]))
         over.set()
         later.join()
     except KeyboardInterrupt:
