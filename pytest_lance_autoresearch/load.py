@@ -34,6 +34,10 @@ HARNESS_FILES = ("inputs.py", "reference.py", "target.py")
 """What the measured party must not change; each is fingerprinted."""
 
 
+_LONG_BITS = 10_000
+"""Integers that are longer are hashed by their hexadecimal digits."""
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """A loaded target: its modules, its kernel's bytes and the fingerprint of everything else."""
@@ -222,7 +226,7 @@ def _described(node: ast.AST) -> str:
 def _described_field(value: object) -> str:
     if isinstance(value, list):
         return str([_described_field(item) for item in value])
-    if type(value) is int:
+    if type(value) is int and value.bit_length() > _LONG_BITS:
         return hex(value)  # Python writes no decimal number of more than 4300 digits
     return "node" if isinstance(value, ast.AST) else repr(value)
 
