@@ -10,7 +10,6 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch import aggregate, clocks, environment, report, stats
@@ -94,7 +93,7 @@ def summarise(target: str, host: str, itself: Sequence[Run], slowed: Sequence[Ru
     return Calibration(
         target=target,
         host=host,
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=clocks.utc(),
         runs=len(itself),
         seconds=statistics.median(run.seconds for run in itself),
         resolution=normal_95 * math.sqrt(square),

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -138,11 +139,7 @@ def _arrays(value: Any, around: tuple[int, ...] = ()) -> Iterator[np.ndarray[Any
     """The arrays and numbers in an oracle's result, whatever holds them; `around` tells what holds this value."""
     if id(value) in around or isinstance(value, type | ModuleType):
         return
-    array = (
-        np.asarray(value)
-        if isinstance(value, bool | int | float | complex) or hasattr(value, "__array__")
-        else None
-    )
+    array = _as_array(value)
     if array is not None and not array.dtype.hasobject:
         yield array
         return
@@ -150,11 +147,21 @@ def _arrays(value: Any, around: tuple[int, ...] = ()) -> Iterator[np.ndarray[Any
         yield from _arrays(part, (*around, id(value)))
 
 
+def _as_array(value: Any) -> np.ndarray[Any, Any] | None:
+    """A number, what offers an array and keeps its word, or a buffer such as bytes; None for all else."""
+    with suppress(Exception):
+        if isinstance(value, bool | int | float | complex) or hasattr(value, "__array__"):
+            return np.asarray(value)
+    with suppress(Exception):
+        return np.asarray(memoryview(value))
+    return None
+
+
 def _parts(value: Any) -> Iterable[Any]:
     """What a container holds, or an object has as its state."""
     if isinstance(value, Mapping):
         return (*value.keys(), *value.values())
-    if isinstance(value, tuple | list | set | frozenset):
+    if isinstance(value, tuple | list | set | frozenset | deque | KeysView | ValuesView | ItemsView):
         return value
     with suppress(Exception):
         return (value.__getstate__(),)
@@ -258,7 +265,7 @@ def refuse_other_randomness(feed: Feed) -> None:
 def _is_same(target: Target, one: Any, other: Any) -> bool:
     """Whether two arguments have the same value, whatever they are called and wherever they lie."""
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return one.tobytes() == other.tobytes()
+        return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
     if len({load.pickled(target, value, "inputs.make_call") for value in (one, other)}) == 1:
         return True
     with suppress(Exception):
@@ -400,7 +407,15 @@ class _ProcessEnded(BaseException):
 
 
 def _describe(value: Any) -> str:
-    """A value as a person can read it: arrays by dtype and shape, and whole when they are small."""
+    """A value as a person can read it, or its type where it cannot be shown."""
+    try:
+        return _shown(value)
+    except Exception:
+        return f"a {type(value).__name__}"
+
+
+def _shown(value: Any) -> str:
+    """Arrays by dtype and shape, and whole when they are small; tuples part by part."""
     if isinstance(value, np.ndarray):
         form = f"{value.dtype}{list(value.shape)}"
         return f"{form} {np.array2string(value, separator=', ')}" if 0 < value.size <= 8 else form
@@ -410,10 +425,7 @@ def _describe(value: Any) -> str:
         if names:
             parts = [f"{name}={part}" for name, part in zip(names, parts, strict=True)]
         return f"{type(value).__name__ if names else ''}({', '.join(parts)})"
-    try:
-        return repr(value)
-    except Exception:
-        return f"a {type(value).__name__}"
+    return repr(value)
 
 
 def _blaming(target: Target, file: str) -> AbstractContextManager[None]:

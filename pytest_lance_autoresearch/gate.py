@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch import archive, environment, git, load, log, report, wording
+from pytest_lance_autoresearch import archive, clocks, environment, git, load, log, report, wording
 from pytest_lance_autoresearch.errors import LogError, Overtaken
 from pytest_lance_autoresearch.records import Status
 
@@ -138,7 +137,7 @@ def _row(outcome: Outcome, target: Target, kernel: str, record: str, description
     speedup = judgement.speedup if judgement else None
     worst = judgement.worst_case if judgement else None
     return log.Row(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=clocks.utc(),
         target=outcome.target,
         status=outcome.status or "",
         speedup=f"{speedup.point:.5f}" if speedup else "",

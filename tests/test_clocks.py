@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,27 @@ def test_no_other_module_asks_a_clock_that_can_be_replaced(path: Path) -> None:
             assert "time" not in {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.module == "time":
             assert {alias.name for alias in node.names} == {"sleep"}
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in {"now", "utcnow", "today"}
+
+
+class Frozen(datetime):
+    """As freezegun's."""
+
+    @classmethod
+    def now(cls, _tz: object = None) -> Frozen:
+        return cls(2012, 1, 14, tzinfo=UTC)
+
+
+def test_the_date_is_the_real_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in list(sys.modules.values()):
+        for name in [name for name, value in list(vars(module).items()) if value is datetime]:
+            monkeypatch.setattr(module, name, Frozen)
+    (tmp_path / "new").touch()
+    written = datetime.fromtimestamp((tmp_path / "new").stat().st_mtime, UTC)
+    said = clocks.utc()
+    assert said.endswith("+00:00")
+    assert abs(datetime.fromisoformat(said) - written) < timedelta(days=1)
 
 
 FREEZING = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import dataclasses
 import types
@@ -39,6 +40,23 @@ class Framed:
         return WHOLE
 
 
+class Closed:
+    """As a tensor that records gradients: it says that an array can be had, and refuses."""
+
+    def __init__(self) -> None:
+        self.value = WHOLE
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise RuntimeError("detach it first")
+
+
+class Refusing:
+    """Has no attribute, and says so in its own way."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"no {name}")
+
+
 @pytest.mark.parametrize(
     ("expected", "size"),
     [
@@ -57,6 +75,14 @@ class Framed:
         (Slotted(WHOLE, [HALF]), 1200),
         (Plain(), 800),
         (Framed(), 800),
+        (Closed(), 800),
+        (collections.deque([WHOLE, HALF]), 1200),
+        ({"values": WHOLE}.values(), 800),
+        ({"values": WHOLE}.items(), 800),
+        (b"12345", 5),
+        ([bytearray(6), memoryview(b"1234567")], 13),
+        (array.array("d", [0.5, 1.5]), 16),
+        (b"", 0),
         ((WHOLE, lambda: None), 800),
         (types.SimpleNamespace(values=WHOLE, close=np.isclose), 800),
         ((WHOLE, WHOLE), 1600),
@@ -69,6 +95,10 @@ class Framed:
 )
 def test_a_result_is_as_large_as_all_arrays_and_numbers_in_it(expected: Any, size: int) -> None:
     assert check._size(expected) == size
+
+
+def test_an_object_that_refuses_its_attributes_counts_for_nothing() -> None:
+    assert check._size((Refusing(), WHOLE)) == 800
 
 
 # Room for the kernel's result
@@ -274,3 +304,31 @@ def test_equal_parts_are_equal_whether_they_are_one_object_or_not(tmp_path: Any)
     cyclic.append(cyclic)
     assert check._is_same(target, cyclic, cyclic)
     assert not check._is_same(target, cyclic, [1])
+
+
+class Numberless:
+    def __repr__(self) -> str:
+        return 3  # type: ignore[return-value]
+
+
+class Misnamed(tuple[int, ...]):
+    _fields = ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Numberless(), "a Numberless"),
+        ((np.array([Numberless()], object), 1), "(a ndarray, 1)"),
+        ((Misnamed((1,)), 2), "(a Misnamed, 2)"),
+    ],
+)
+def test_what_cannot_be_described_is_told_by_its_type(value: Any, said: str) -> None:
+    assert check._describe(value) == said
+
+
+def test_arrays_of_equal_bytes_are_equal_only_in_the_same_form(tmp_path: Any) -> None:
+    target = load.load(discover.inspect(toys.write(tmp_path)))
+    assert check._is_same(target, np.zeros((2, 3)), np.zeros((2, 3)))
+    assert not check._is_same(target, np.zeros((2, 3)), np.zeros((3, 2)))
+    assert not check._is_same(target, np.zeros(2), np.zeros(2, np.int64))
