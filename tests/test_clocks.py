@@ -68,8 +68,9 @@ class Frozen(datetime):
 
 
 def test_the_date_is_the_real_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for module in list(sys.modules.values()):
-        for name in [name for name, value in list(vars(module).items()) if value is datetime]:
+    ours = [module for name, module in sys.modules.items() if name.startswith("pytest_lance_autoresearch.")]
+    for module in ours:
+        for name in [name for name, value in vars(module).items() if value is datetime]:
             monkeypatch.setattr(module, name, Frozen)
     (tmp_path / "new").touch()
     written = datetime.fromtimestamp((tmp_path / "new").stat().st_mtime, UTC)
