@@ -16,22 +16,22 @@ Needs the extra 'benchmarks' (scipy, matplotlib).
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import verdict_report
 
-from pytest_lance_autoresearch import cases, check, discover, environment, load, seeds
-from pytest_lance_autoresearch.calibration import Run, measure_run
-from pytest_lance_autoresearch.measure import NO_HANDICAP, Handicap
-from pytest_lance_autoresearch.records import Block, Case, PairRecord, Window
-from pytest_lance_autoresearch.workbench import Workbench
+from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
+from pytest_lance_autoresearch.bench.processes import Processes
+from pytest_lance_autoresearch.log import codec
+from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.records import Case, Pair
+from pytest_lance_autoresearch.runs.calibration import measure_run
+from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (ROOT / "targets" / "pq-l2", ROOT / "benchmarks" / "targets" / "scores")
@@ -74,25 +74,20 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         self._target = load.load(discover.inspect(folder))
-        self._timed = [case for case in cases.cases(self._target) if case.timed]
+        self._timed = [case for case in contract.cases_of(self._target) if case.timed]
         self._states = [
-            {case: check.make_state(self._target, case, seed) for case in self._timed}
+            {case: generate.make_state(self._target, case, seed) for case in self._timed}
             for seed in range(STATE_SETS)
         ]
 
-    def pair(self, number: int, injected: str) -> dict[str, Any]:
-        """One pair of processes over every timed case, as plain JSON values."""
-        workbench = Workbench(self._target, 60.0, in_process=False)
+    def pair(self, number: int, injected: str) -> Pair:
+        """One pair of processes over every timed case."""
+        processes = Processes(self._target, 60.0, in_process=False)
         states, seed = self._states[number % STATE_SETS], seeds.secret_seed()
         try:
-            run = measure_run(self._target, workbench, states, seed, lambda case: self._handicap(case, injected))
+            return measure_run(self._target, processes, states, seed, lambda case: self._handicap(case, injected))
         finally:
-            workbench.clear()
-        blocks = [
-            (b.case, b.order, [(w.calls, w.wall_ns, w.cpu_ns, w.waited_ns, w.stolen_ns) for w in b.windows])
-            for b in run.pair.blocks
-        ]
-        return {"seconds": run.seconds, "overhead_ns": run.overhead_ns, "blocks": blocks}
+            processes.clear()
 
     def _handicap(self, case: Case, injected: str) -> Handicap:
         if injected == "2 %":
@@ -103,22 +98,12 @@ class Recorder:
         return NO_HANDICAP
 
 
-def read(setting: Setting) -> list[Run]:
+def read(setting: Setting) -> list[Pair]:
     """What was recorded so far; a last line that was cut off is left out."""
     if not setting.file.exists():
         return []
     lines = setting.file.read_text().split("\n")[:-1]
-    return [_recorded(json.loads(line)) for line in lines]
-
-
-def _recorded(line: dict[str, Any]) -> Run:
-    blocks = tuple(_block(case, order, windows) for case, order, windows in line["blocks"])
-    return Run(PairRecord(blocks, 1, 1), line["overhead_ns"], line["seconds"])
-
-
-def _block(case: str, order: str, windows: Sequence[Sequence[int]]) -> Block:
-    first, second, third, fourth = (Window(*window) for window in windows)
-    return Block(case, order, (first, second, third, fourth))
+    return [codec.from_json(line.encode(), Pair) for line in lines]
 
 
 @contextmanager
@@ -143,10 +128,10 @@ def record(wanted: int) -> None:
             if have > number // every or have >= wanted // every:
                 continue
             with load_on_the_machine(setting.loaded), environment.timing_lock():
-                line = recorders[setting.folder].pair(number, setting.injected)
+                pair = recorders[setting.folder].pair(number, setting.injected)
             with setting.file.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(f"{setting.name}: {have + 1} of {wanted // every}, {line['seconds']:.1f} s", flush=True)
+                file.write(codec.to_json(pair, indent=-1).decode() + "\n")
+            print(f"{setting.name}: {have + 1} of {wanted // every}, {pair.seconds or 0:.1f} s", flush=True)
 
 
 def _whole_lines(path: Path) -> int:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_lance_autoresearch import cases, check, discover, load, seeds
-from pytest_lance_autoresearch.handicap import handicapped
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.kernel_side.handicap import handicapped
+from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (ROOT / "targets" / "pq-l2", ROOT / "benchmarks" / "targets" / "scores")
@@ -37,10 +38,10 @@ def main() -> None:
     print("| case | us per call | injected | arrived | missing per call |\n|---|---|---|---|---|")
     for folder in FOLDERS:
         target = load.load(discover.inspect(folder))
-        kernel = load.execute_source("kernels", target.kernel.text, str(target.kernel.path))
-        case = next(case for case in cases.cases(target) if case.timed)
-        state = check.make_state(target, case, seeds.PUBLISHED_SEED)
-        calls = check.Feed(target, case, state, seeds.PUBLISHED_SEED, "timed").draw(CALLS)
+        kernel = modules.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+        case = next(case for case in contract.cases_of(target) if case.timed)
+        state = generate.make_state(target, case, seeds.PUBLISHED_SEED)
+        calls = generate.Feed(target, case, state, seeds.PUBLISHED_SEED, "timed").draw(CALLS)
         times: dict[float, list[float]] = {fraction: [] for fraction in FRACTIONS}
         for _ in range(ROUNDS):
             for fraction in random.sample(FRACTIONS, len(FRACTIONS)):

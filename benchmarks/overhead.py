@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pytest_lance_autoresearch.target import generate
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
 WITHOUT = ["-p", "no:lance-autoresearch"]
@@ -110,15 +112,17 @@ def _scan(codes: NDArray[np.uint8], table: Floats) -> Floats:
 
 def breakdown(scratch: Path) -> None:
     """Where a trial of pq-l2 without the gate spends its time, step by step in this process."""
-    from pytest_lance_autoresearch import cases, check, discover, load, process, seeds, trial
+    from pytest_lance_autoresearch.bench import process
+    from pytest_lance_autoresearch.runs import trial
+    from pytest_lance_autoresearch.target import contract, discover, load, seeds
 
     target = load.load(discover.inspect(ROOT / "targets" / "pq-l2"))
-    found = cases.cases(target)
+    found = contract.cases_of(target)
     run_of = trial.Trial(target, found, trial.Settings(scratch))
 
     def state_of_every_case() -> None:
         for case in found:
-            check.make_state(target, case, seeds.PUBLISHED_SEED)
+            generate.make_state(target, case, seeds.PUBLISHED_SEED)
 
     def first_case() -> None:
         run_of.check_case(found[0])

@@ -19,12 +19,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_lance_autoresearch import aggregate, cases, check, discover, environment, load, process, seeds, stats
-from pytest_lance_autoresearch.comparison import Comparison
+from pytest_lance_autoresearch.bench import process
+from pytest_lance_autoresearch.bench.comparison import Comparison
+from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError
-from pytest_lance_autoresearch.load import Target
-from pytest_lance_autoresearch.records import Case, Interval, PairRecord, Rules, Source
-from pytest_lance_autoresearch.workbench import Workbench
+from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.records import Case, Interval, Rules, Source
+from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds, sources
+from pytest_lance_autoresearch.target.load import Target
+from pytest_lance_autoresearch.verdict import aggregate, stats
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peer_kernels"
@@ -55,7 +58,7 @@ class Found:
 def compare(target: Target, peer: Source) -> Found:
     """The kernel beside one peer, over all timed cases; a case that is refused ends its pair of processes."""
     found = Found()
-    timed = [case for case in cases.cases(target) if case.timed]
+    timed = [case for case in contract.cases_of(target) if case.timed]
     while timed:
         done, refused = _one_pair(target, peer, timed, found)
         timed = timed[done:]
@@ -66,21 +69,19 @@ def compare(target: Target, peer: Source) -> Found:
 
 def _one_pair(target: Target, peer: Source, timed: Sequence[Case], found: Found) -> tuple[int, str]:
     """Measure cases in one pair of processes; returns how many, and why it ended before the last."""
-    workbench = Workbench(target, TIMEOUT_S, in_process=False)
-    comparison = Comparison(target, peer, Rules(blocks=BLOCKS), workbench, lambda *_: None)
+    processes = Processes(target, TIMEOUT_S, in_process=False)
+    comparison = Comparison(target, peer, Rules(blocks=BLOCKS), processes, lambda *_: None)
     done = 0
     try:
         for case in timed:
-            state = check.make_state(target, case, seeds.PUBLISHED_SEED)
+            state = generate.make_state(target, case, seeds.PUBLISHED_SEED)
             comparison.measure_case(case, state, seeds.secret_seed())
-            blocks = tuple(block for block in comparison.pairs()[0].blocks if block.case == case.id)
-            overhead_ns = {case.id: comparison.overhead_ns()[case.id]}
-            found.ratios.update(aggregate.log_ratios(PairRecord(blocks, 1, 1), overhead_ns))
+            found.ratios[case.id] = aggregate.log_ratios(comparison.pairs()[0])[case.id]
             done += 1
     except AutoresearchError as failure:
         return done, str(failure).splitlines()[0]
     finally:
-        workbench.clear()
+        processes.clear()
     return done, ""
 
 
@@ -113,7 +114,7 @@ def main() -> None:
         target = load.load(discover.inspect(ROOT / "targets" / name))
         for path in sorted((PEERS / name).glob("*.py")):
             with environment.timing_lock():
-                found = compare(target, load.make_source(path.read_bytes(), path))
+                found = compare(target, sources.make(path.read_bytes(), path))
             print(row(name, path.stem, found), flush=True)
             for case, sentence in found.refused.items():
                 print(f"<!-- {path.stem}, {case}: {sentence} -->", flush=True)

@@ -14,33 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from pytest_lance_autoresearch import aggregate
-from pytest_lance_autoresearch.calibration import Run
-from pytest_lance_autoresearch.records import Window
+from pytest_lance_autoresearch.records import Pair, Window
+from pytest_lance_autoresearch.verdict import aggregate
 
 Times = Mapping[str, NDArray[np.float64]]
 Rule = Callable[[Times, Times], bool]
 RESAMPLES = 400
 
 
-def times(run: Run, side: str) -> Times:
+def times(run: Pair, side: str) -> Times:
     """Wall time per call of each window of a side, 'A' or 'B', as a tool would see it, by case."""
     found: dict[str, list[float]] = {}
-    for block in run.pair.blocks:
+    for block in run.blocks:
         found.setdefault(block.case, []).extend(w.wall_ns / w.calls for w in block.side(side))
     return {case: np.array(values) for case, values in found.items()}
 
 
-def at_gain(run: Run, gains: Mapping[str, float]) -> Run:
+def at_gain(run: Pair, gains: Mapping[str, float]) -> Pair:
     """The run with every window of the baseline as it would be, were its kernel slower by the case's gain."""
     blocks = []
-    for block in run.pair.blocks:
+    for block in run.blocks:
         first, second, third, fourth = (
-            _prolonged(window, gains[block.case], run.overhead_ns[block.case]) if letter == "A" else window
+            _prolonged(window, gains[block.case], run.call_overhead_ns[block.case]) if letter == "A" else window
             for window, letter in zip(block.windows, block.order, strict=True)
         )
         blocks.append(replace(block, windows=(first, second, third, fourth)))
-    return replace(run, pair=replace(run.pair, blocks=tuple(blocks)))
+    return replace(run, blocks=tuple(blocks))
 
 
 def _prolonged(window: Window, gain: float, overhead_ns: float) -> Window:

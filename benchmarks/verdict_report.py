@@ -15,16 +15,15 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from rules_of_others import RULES, Rule, at_gain, times
 
-from pytest_lance_autoresearch import aggregate, judge, stats
-from pytest_lance_autoresearch.calibration import Run
-from pytest_lance_autoresearch.records import Judgement, Kind, Rules
+from pytest_lance_autoresearch.records import Evidence, Judgement, Pair, Rules, Verdict
+from pytest_lance_autoresearch.verdict import aggregate, judge, stats
 
 GAINS = (0.0, 0.01, 0.015, 0.02, 0.03, 0.05)
 OURS = Rules()
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Trial:
     """How one trial ended, and what it took."""
 
     judgement: Judgement
@@ -33,10 +32,10 @@ class Verdict:
 
     @property
     def is_keep(self) -> bool:
-        return self.judgement.kind is Kind.KEEP
+        return self.judgement.verdict is Verdict.KEEP
 
 
-def show(recorded: Mapping[str, Sequence[Run]], plot: Path) -> None:
+def show(recorded: Mapping[str, Sequence[Pair]], plot: Path) -> None:
     """Print every table and draw the plot."""
     itself = {name.removesuffix("-none"): pairs for name, pairs in recorded.items() if name.endswith("-none")}
     injected = {name: pairs for name, pairs in recorded.items() if not name.endswith("-none")}
@@ -45,7 +44,7 @@ def show(recorded: Mapping[str, Sequence[Run]], plot: Path) -> None:
     draw(itself, plot)
 
 
-def trials(pairs: Sequence[Run]) -> Iterator[Verdict]:
+def trials(pairs: Sequence[Pair]) -> Iterator[Trial]:
     """One trial after the other, each with as many of the pairs as its looks ask for; the last may lack some."""
     start = 0
     while start < len(pairs):
@@ -53,29 +52,29 @@ def trials(pairs: Sequence[Run]) -> Iterator[Verdict]:
             used = pairs[start : start + looks]
             if len(used) < looks:
                 return
-            evidence = judge.Evidence([one.pair for one in used], used[0].overhead_ns, 1, 1, looks, 0.0)
+            evidence = Evidence(1, 1, tuple(used), looks=looks)
             judgement = judge.look(evidence, OURS)
-            if judgement.kind is not Kind.MORE:
-                yield Verdict(judgement, sum(one.seconds for one in used), looks)
+            if judgement.verdict is not Verdict.UNDECIDED:
+                yield Trial(judgement, sum(one.seconds or 0.0 for one in used), looks)
                 break
         start += looks
 
 
-def faster(pairs: Sequence[Run], gain: float, worse: float = 0.0) -> list[Run]:
+def faster(pairs: Sequence[Pair], gain: float, worse: float = 0.0) -> list[Pair]:
     """The pairs as if the candidate were faster by `gain`, but for its first case, slower by `worse`."""
-    gains = dict.fromkeys(pairs[0].overhead_ns, gain)
+    gains = dict.fromkeys(pairs[0].call_overhead_ns, gain)
     if worse:
         gains[next(iter(gains))] = 1 / (1 + worse) - 1
     return [at_gain(one, gains) for one in pairs]
 
 
-def other_verdicts(pairs: Sequence[Run], gain: float, rule: Rule) -> list[bool]:
+def other_verdicts(pairs: Sequence[Pair], gain: float, rule: Rule) -> list[bool]:
     """What a rule says that compares each run with the one before: the earlier pair's times, and this pair's."""
     slower = [times(one, "A") for one in faster(pairs, gain)]
     return [rule(before, times(after, "B")) for before, after in zip(slower, pairs[1:], strict=False)]
 
 
-def intervals_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
+def intervals_table(itself: Mapping[str, Sequence[Pair]]) -> list[str]:
     """Coverage and width of the nominal 95 % interval of one pair of processes."""
     lines = [
         "| a kernel against itself | pairs | 95 % interval covers | cases' 95 % intervals cover | mean "
@@ -83,13 +82,13 @@ def intervals_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, pairs in itself.items():
-        ratios = [one.log_ratios() for one in pairs]
+        ratios = [aggregate.log_ratios(one) for one in pairs]
         overall = [stats.overall([of_pair], OURS.process_sd).interval(0.05) for of_pair in ratios]
         covered = sum(i.low <= 0 <= i.high for i in overall)
         of_cases = [stats.median_interval(v, 0.05) for of_pair in ratios for v in of_pair.values()]
         cases_covered = sum(i.low <= 0 <= i.high for i in of_cases)
         points = [i.point for i in overall]
-        disturbed = aggregate.disturbance([one.pair for one in pairs])
+        disturbed = aggregate.disturbance(pairs)
         cells = (
             len(pairs),
             f"{covered} ({100 * covered / len(pairs):.1f} %)",
@@ -100,13 +99,13 @@ def intervals_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
             _percent(statistics.pstdev(_cpu_points(pairs))),
             f"{100 * (disturbed.waited or 0):.1f} %",
             disturbed.set_aside,
-            f"{statistics.median(one.seconds for one in pairs):.1f}",
+            f"{statistics.median(one.seconds or 0.0 for one in pairs):.1f}",
         )
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
     return lines
 
 
-def rules_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
+def rules_table(itself: Mapping[str, Sequence[Pair]]) -> list[str]:
     """Every rule's false keeps and missed gains of 2 %."""
     lines = [
         "| machine | rule | kept a kernel that is the same | missed a true gain of 2 % | seconds per verdict |",
@@ -122,14 +121,14 @@ def rules_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
         for title, rule in RULES.items():
             wrong, right = other_verdicts(pairs, 0.0, rule), other_verdicts(pairs, 0.02, rule)
             missed = len(right) - sum(right)
-            alone = f"{statistics.median(one.seconds for one in pairs) / 2:.0f}"
+            alone = f"{statistics.median(one.seconds or 0.0 for one in pairs) / 2:.0f}"
             lines.append(
                 f"| {name} | {title} | {_share(sum(wrong), len(wrong))} | {_share(missed, len(right))} | {alone} |"
             )
     return lines
 
 
-def gains_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
+def gains_table(itself: Mapping[str, Sequence[Pair]]) -> list[str]:
     """This plugin's verdicts at known gains."""
     lines = [
         "| machine | true gain | trials | keep | discard | inconclusive | seconds, median | seconds, 90 % |",
@@ -143,20 +142,20 @@ def gains_table(itself: Mapping[str, Sequence[Run]]) -> list[str]:
     return lines
 
 
-def injected_table(injected: Mapping[str, Sequence[Run]]) -> list[str]:
+def injected_table(injected: Mapping[str, Sequence[Pair]]) -> list[str]:
     """Verdicts where the slow-down was really run, and what was measured."""
     lines = [
         "| injected | trials | keep | discard | inconclusive | seconds, median | seconds, 90 % | measured |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, pairs in injected.items():
-        points = [stats.overall([one.log_ratios()]).point for one in pairs]
+        points = [stats.overall([aggregate.log_ratios(one)]).point for one in pairs]
         measured = f"{_percent(math.expm1(statistics.mean(points)))}, s.d. {_percent(statistics.pstdev(points))}"
         lines.append(f"{_verdict_line(f'| {name}', list(trials(pairs)))} {measured} |")
     return lines
 
 
-def draw(itself: Mapping[str, Sequence[Run]], path: Path) -> None:
+def draw(itself: Mapping[str, Sequence[Pair]], path: Path) -> None:
     """Share of trials that keep, over the true gain, for every rule; one panel for each machine and target."""
     mpl.rcParams["svg.hashsalt"] = "false-verdicts"
     figure, panels = plt.subplots(1, len(itself), figsize=(4 * len(itself), 4.2), sharey=True, squeeze=False)
@@ -181,29 +180,31 @@ def _kept(keeps: Sequence[bool]) -> float:
     return 100 * statistics.fmean(keeps) if keeps else math.nan
 
 
-def _verdict_line(head: str, verdicts: Sequence[Verdict]) -> str:
-    kinds = [verdict.judgement.kind for verdict in verdicts]
-    counts = [_share(kinds.count(kind), len(kinds)) for kind in (Kind.KEEP, Kind.DISCARD, Kind.INCONCLUSIVE)]
+def _verdict_line(head: str, verdicts: Sequence[Trial]) -> str:
+    kinds = [verdict.judgement.verdict for verdict in verdicts]
+    counts = [
+        _share(kinds.count(kind), len(kinds)) for kind in (Verdict.KEEP, Verdict.DISCARD, Verdict.INCONCLUSIVE)
+    ]
     seconds = sorted(verdict.seconds for verdict in verdicts)
     slow = seconds[math.ceil(0.9 * len(seconds)) - 1] if seconds else math.nan
     cells = [str(len(kinds)), *counts, _seconds(verdicts), f"{slow:.0f}"]
     return f"{head} | " + " | ".join(cells) + " |"
 
 
-def _wall_points(pairs: Sequence[Run]) -> list[float]:
+def _wall_points(pairs: Sequence[Pair]) -> list[float]:
     """Estimates from wall time as it is, waiting included."""
     found = []
     for one in pairs:
         by_case: dict[str, list[float]] = {}
-        for block in one.pair.blocks:
+        for block in one.blocks:
             a, b = (math.fsum(math.log(w.wall_ns) for w in block.side(letter)) / 2 for letter in "AB")
             by_case.setdefault(block.case, []).append(a - b)
         found.append(statistics.mean(map(statistics.median, by_case.values())))
     return found
 
 
-def _cpu_points(pairs: Sequence[Run]) -> list[float]:
-    ratios = (aggregate.cpu_log_ratios(one.pair) for one in pairs)
+def _cpu_points(pairs: Sequence[Pair]) -> list[float]:
+    ratios = (aggregate.cpu_log_ratios(one) for one in pairs)
     return [statistics.mean(map(statistics.median, of_pair.values())) for of_pair in ratios if of_pair]
 
 
@@ -211,7 +212,7 @@ def _share(count: int, total: int) -> str:
     return f"{count} of {total}"
 
 
-def _seconds(verdicts: Sequence[Verdict]) -> str:
+def _seconds(verdicts: Sequence[Trial]) -> str:
     return f"{statistics.median(v.seconds for v in verdicts):.0f}" if verdicts else "none"
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from pytest_lance_autoresearch import cpu, measure, policy, process, trial
+from pytest_lance_autoresearch.bench import cpu, measure, process
+from pytest_lance_autoresearch.runs import trial
+from pytest_lance_autoresearch.target import policy
 
 _start = process.KernelProcess.__init__
 
@@ -29,7 +31,7 @@ def pytest_configure() -> None:
     off.setattr(process, "CONFINED", False)
     off.setattr(process.KernelProcess, "__init__", _start_unchecked)
     off.setattr(process.KernelProcess, "_refuse_threads", _nothing)
-    off.setattr(process.KernelProcess, "_refuse_changed_inputs", _nothing)
+    off.setattr(process.WindowAnswers, "_refuse_changed_inputs", _nothing)
     off.setattr(cpu, "_clock_id", lambda _: None)
     off.setattr(trial.Trial, "_checks_secretly", False)
-    off.setattr(measure, "_verify_pair", _nothing)
+    off.setattr(measure, "_verify_half", _nothing)

@@ -17,6 +17,11 @@ class AutoresearchError(Exception):
 
     seed: int | None = None
 
+    @property
+    def headline(self) -> str:
+        """The first line; what follows it (a traceback, the kernel's output) is for the item's own report."""
+        return str(self).splitlines()[0]
+
 
 class SelectionError(AutoresearchError):
     """A target was asked for that is not there."""
@@ -78,7 +83,7 @@ class KernelTimeout(KernelFailure):
 class KernelRefused(KernelFailure):
     """It broke a rule of the measurement: work outside the window, threads, processes, changed inputs."""
 
-    status = Status.INVALID
+    status = Status.REFUSED
 
 
 class TrialInvalid(AutoresearchError):

@@ -98,12 +98,16 @@ class Block:
 
 
 @dataclass(frozen=True)
-class PairRecord:
-    """All blocks measured with one pair of worker processes."""
+class Pair:
+    """All that was measured with one pair of worker processes, the baseline's and the candidate's."""
 
     blocks: tuple[Block, ...]
+    call_overhead_ns: dict[str, float]
+    """What the runner itself cost per call while this pair was measured, by case; its keys are the timed cases."""
     baseline_peak_rss_bytes: int
     candidate_peak_rss_bytes: int
+    seconds: float | None = None
+    """From starting its processes until the end of its last block; None where it was not noted."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +122,40 @@ class CaseTimes:
 
 
 @dataclass(frozen=True)
+class KernelTimes:
+    """The windows of one kernel on every timed case."""
+
+    cases: tuple[CaseTimes, ...]
+    peak_rss_bytes: int | None = None
+    """None where it was not noted."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was measured in a trial, as a look sees it and the archive keeps it."""
+
+    candidate_code_size: int
+    baseline_code_size: int | None = None
+    """None where there was no baseline beside the candidate."""
+    pairs: tuple[Pair, ...] = ()
+    alone: KernelTimes | None = None
+    """The candidate's times where there was no baseline."""
+    looks: int = 0
+    """Looks taken so far, the present one included; what the confidence was spent on."""
+    seconds: float = 0.0
+    """Of the trial, at the last look."""
+
+
+@dataclass(frozen=True)
 class Figures:
     """Times of one kernel over the timed cases, as medians over windows."""
 
     unit: str
     ns_per_op: dict[str, float]
     geomean_ns_per_op: float
-    worst_case: str
-    best_case: str
-    peak_rss_bytes: int
+    slowest_case: str
+    fastest_case: str
+    peak_rss_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -138,14 +167,14 @@ class Interval:
     high: float
 
 
-class Kind(StrEnum):
+class Verdict(StrEnum):
     """What a look at the evidence says."""
 
     KEEP = "keep"
     DISCARD = "discard"
     INCONCLUSIVE = "inconclusive"
-    MORE = "more"
-    """Not decided, or not confirmed: measure again, with fresh processes and fresh inputs."""
+    UNDECIDED = "undecided"
+    """Or not confirmed yet: measure again, with fresh processes and fresh inputs."""
 
 
 class Cause(StrEnum):
@@ -192,18 +221,19 @@ class Rules:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The outcome of a look: kind, cause and the numbers behind both."""
+    """The outcome of a look: verdict, cause and the numbers behind both."""
 
-    kind: Kind
+    verdict: Verdict
     cause: Cause
     speedup: Interval | None = None
     cases: dict[str, Interval] = field(default_factory=dict)
     cpu_speedup: Interval | None = None
     worst_case: str | None = None
+    """The case with the least speed-up."""
     baseline_peak_rss_bytes: int = 0
     candidate_peak_rss_bytes: int = 0
-    baseline_code_size: int = 0
-    candidate_code_size: int = 0
+    baseline_code_size: int | None = None
+    candidate_code_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -250,7 +280,34 @@ class Status(StrEnum):
     INCORRECT = "incorrect"
     CRASH = "crash"
     TIMEOUT = "timeout"
+    REFUSED = "refused"
+    """The kernel broke a rule of the measurement."""
     INVALID = "invalid"
+    """No verdict is possible, and that is no fault of the kernel."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A judged trial as the archive keeps it: its verdict can be computed again, and its inputs made again."""
+
+    target: str
+    status: Status
+    reason: str
+    cause: Cause | None
+    candidate: str
+    """sha256 of the kernel that was judged."""
+    baseline: str | None
+    """sha256 of the kernel that it was judged against."""
+    baseline_trial: int | None
+    harness: str
+    """Fingerprint of the target's other files."""
+    host: str
+    versions: dict[str, str]
+    seed: str
+    """Of the secret inputs, in decimal: JSON's numbers are not that long everywhere."""
+    rules: Rules | None
+    """None where another version of the plugin had other thresholds: they are not guessed."""
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
@@ -305,6 +362,7 @@ EXIT_CODES = {
     Status.INCORRECT: 1,
     Status.CRASH: 1,
     Status.TIMEOUT: 1,
+    Status.REFUSED: 1,
     Status.DISCARD: 10,
     Status.INCONCLUSIVE: 11,
     Status.INVALID: 13,

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pytest_lance_autoresearch import cases, check, discover, load, seeds
+from pytest_lance_autoresearch.bench import oracles
+from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.records import Call, Case
+from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds
 
 TARGETS = Path(__file__).parent.parent / "targets"
 CALLS = 3
@@ -20,20 +22,20 @@ class Battery:
 
     def __init__(self, name: str) -> None:
         self.target = load.load(discover.inspect(TARGETS / name))
-        self.cases: dict[str, Case] = {case.id: case for case in cases.cases(self.target)}
+        self.cases: dict[str, Case] = {case.id: case for case in contract.cases_of(self.target)}
         self.prepared = lru_cache(maxsize=None)(self._prepared)
 
     @cached_property
     def kernels(self) -> Any:
         """The target's own kernels.py, loaded in this process."""
-        name = load.module_name(self.target.name, "kernels")
-        return load.execute_source(name, self.target.kernel.text, str(self.target.kernel.path))
+        name = modules.module_name(self.target.name, "kernels")
+        return modules.execute_source(name, self.target.kernel.text, str(self.target.kernel.path))
 
-    def _prepared(self, case_id: str) -> tuple[Any, check.Oracle, list[Call]]:
+    def _prepared(self, case_id: str) -> tuple[Any, oracles.Oracle, list[Call]]:
         case = self.cases[case_id]
-        state = check.make_state(self.target, case, seeds.PUBLISHED_SEED)
-        feed = check.Feed(self.target, case, state, seeds.PUBLISHED_SEED, "check")
-        return state, check.Oracle(self.target, state), feed.draw(CALLS)
+        state = generate.make_state(self.target, case, seeds.PUBLISHED_SEED)
+        feed = generate.Feed(self.target, case, state, seeds.PUBLISHED_SEED, "check")
+        return state, oracles.Oracle(self.target, state), feed.draw(CALLS)
 
     def verify(self, kernels: Any, case_id: str) -> None:
         """What a trial does with the published calls of a case; KernelIncorrect at the first wrong answer.

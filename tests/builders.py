@@ -9,7 +9,18 @@ from pathlib import Path
 
 from hypothesis import settings
 
-from pytest_lance_autoresearch.records import Block, Figures, Interval, Outcome, PairRecord, Status, Window
+from pytest_lance_autoresearch.log.gate import Measured
+from pytest_lance_autoresearch.records import (
+    Block,
+    Evidence,
+    Figures,
+    Interval,
+    Outcome,
+    Pair,
+    Rules,
+    Status,
+    Window,
+)
 
 CASES = ("2x3-flat", "2x3-sorted", "50x1-flat")
 BASELINE_WALL_NS = 10**10
@@ -58,14 +69,27 @@ def on_a_slower_clock(record: Block, factor: int) -> Block:
     )
 
 
-def pair(ratios: Ratios, cpu: Ratios | None = None, candidate_rss_bytes: int = RSS_BYTES) -> PairRecord:
+def pair(ratios: Ratios, cpu: Ratios | None = None, candidate_rss_bytes: int = RSS_BYTES) -> Pair:
     """One pair of processes with a block per log-ratio; CPU time as `cpu` says, or like the wall time."""
     blocks = (
         block(case, wall, of_cpu)
         for case, walls in ratios.items()
         for wall, of_cpu in zip(walls, (cpu or ratios)[case], strict=True)
     )
-    return PairRecord(tuple(blocks), RSS_BYTES, candidate_rss_bytes)
+    return Pair(tuple(blocks), no_overhead(tuple(ratios)), RSS_BYTES, candidate_rss_bytes)
+
+
+def evidence(
+    *pairs: Pair, looks: int | None = None, seconds: float = 0.0, sizes: tuple[int, int] = (100, 100)
+) -> Evidence:
+    """What a look sees of the pairs, the last look of as many as there are pairs; `sizes` baseline's first."""
+    baseline, candidate = sizes
+    return Evidence(candidate, baseline, pairs, looks=len(pairs) if looks is None else looks, seconds=seconds)
+
+
+def measured(*pairs: Pair, rules: Rules | None = None, looks: int | None = None) -> Measured:
+    """What a trial hands over after as many looks as there are pairs."""
+    return Measured(evidence(*pairs, looks=looks), Rules() if rules is None else rules, seed=1)
 
 
 def no_overhead(cases: Sequence[str] = CASES) -> dict[str, float]:

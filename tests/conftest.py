@@ -8,8 +8,9 @@ import hypothesis  # noqa: F401
 import numpy.random  # noqa: F401
 import pytest
 
-import pytest_lance_autoresearch.trial  # noqa: F401
-from pytest_lance_autoresearch import measure, policy, process
+import pytest_lance_autoresearch.runs.trial  # noqa: F401
+from pytest_lance_autoresearch.bench import measure, process
+from pytest_lance_autoresearch.target import policy
 
 SHORTER = 6
 """How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""

@@ -10,8 +10,8 @@ from builders import CASES, block, everywhere, no_overhead, on_a_slower_clock, p
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import aggregate
-from pytest_lance_autoresearch.records import Block, CaseTimes, Figures, PairRecord, Window
+from pytest_lance_autoresearch.records import Block, CaseTimes, Figures, KernelTimes, Pair, Window
+from pytest_lance_autoresearch.verdict import aggregate
 
 times_ns = st.integers(10**6, 10**9)
 orders = st.sampled_from(["ABAB", "BABA"])
@@ -88,28 +88,28 @@ def test_one_window_without_cpu_time_leaves_its_block_without_a_cpu_ratio(cpu_ns
     first, second, third, fourth = record.windows
     lacking = replace(record, windows=(first, second, replace(third, cpu_ns=cpu_ns), fourth))
     assert aggregate.cpu_log_ratio(lacking) is None
-    assert aggregate.cpu_log_ratios(PairRecord((record, lacking), 1, 1)) is None
+    assert aggregate.cpu_log_ratios(Pair((record, lacking), {}, 1, 1)) is None
 
 
 def test_log_ratios_are_gathered_by_case() -> None:
     measured = pair({"a": [0.1, 0.2], "b": [0.3]})
     by_case = {"a": pytest.approx([0.1, 0.2]), "b": pytest.approx([0.3])}
-    assert aggregate.log_ratios(measured, {"a": 0.0, "b": 0.0}) == by_case
+    assert aggregate.log_ratios(measured) == by_case
     of_cpu = aggregate.cpu_log_ratios(measured)
     assert of_cpu is not None
     assert of_cpu == by_case
 
 
 def test_each_case_has_its_own_overhead() -> None:
-    record = pair(everywhere([math.log(2)]))
-    found = aggregate.log_ratios(record, {**no_overhead(), CASES[0]: 2e7})  # 100 calls: 2 s of 10 s and of 5 s
+    overhead_ns = {**no_overhead(), CASES[0]: 2e7}  # 100 calls: 2 s of 10 s and of 5 s
+    found = aggregate.log_ratios(replace(pair(everywhere([math.log(2)])), call_overhead_ns=overhead_ns))
     assert found[CASES[0]] == pytest.approx([math.log(8 / 3)])
     assert found[CASES[1]] == pytest.approx([math.log(2)])
 
 
 def test_a_timed_case_without_blocks_is_there_with_no_ratios() -> None:
-    nothing = PairRecord((), 1, 1)
-    assert aggregate.log_ratios(nothing, no_overhead()) == {case: [] for case in CASES}
+    nothing = Pair((), no_overhead(), 1, 1)
+    assert aggregate.log_ratios(nothing) == {case: [] for case in CASES}
     assert aggregate.cpu_log_ratios(nothing) is None
 
 
@@ -126,7 +126,9 @@ def test_a_cases_time_is_the_median_window_per_operation() -> None:
 
 
 def test_figures_name_the_best_and_the_worst_case() -> None:
-    found = aggregate.figures("value", [case_times("b", 20), case_times("c", 80), case_times("a", 10)], 42)
+    found = aggregate.figures(
+        "value", KernelTimes((case_times("b", 20), case_times("c", 80), case_times("a", 10)), 42)
+    )
     assert found.geomean_ns_per_op == pytest.approx(16 ** (1 / 3))
     by_case = {"b": 2.0, "c": 8.0, "a": 1.0}
     assert found == Figures("value", by_case, found.geomean_ns_per_op, "c", "a", 42)
@@ -135,4 +137,4 @@ def test_figures_name_the_best_and_the_worst_case() -> None:
 @pytest.mark.parametrize("times", [[], [case_times("a", 10), case_times("b")]])
 def test_figures_of_nothing_are_an_error(times: list[CaseTimes]) -> None:
     with pytest.raises(ValueError, match=r"geometric mean|no median"):
-        aggregate.figures("value", times, 0)
+        aggregate.figures("value", KernelTimes(tuple(times), 0))

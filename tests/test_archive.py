@@ -7,16 +7,31 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import repositories
 
-from pytest_lance_autoresearch import archive
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.records import Block, PairRecord, Rules, Status, Window
+from pytest_lance_autoresearch.log import archive, codec
+from pytest_lance_autoresearch.records import Block, Evidence, Pair, Rules, Status, TrialRecord, Window
 
+RECORD = TrialRecord(
+    target="demo",
+    status=Status.KEEP,
+    reason="keep: faster",
+    cause=None,
+    candidate="a" * 64,
+    baseline="b" * 64,
+    baseline_trial=1,
+    harness="inputs:1",
+    host="here",
+    versions={"numpy": "2.0"},
+    seed="12",
+    rules=Rules(),
+    evidence=Evidence(90),
+)
 KERNEL = b"def double(values):\n    return values + values\n"
 SHA256 = hashlib.sha256(KERNEL).hexdigest()
 NOWHERE = Path("targets/demo/kernels.py")
@@ -79,23 +94,18 @@ def test_without_git_the_archive_alone_is_asked(tmp_path: Path, monkeypatch: pyt
 def test_a_trials_record_is_stored_as_json_under_its_own_hash(tmp_path: Path) -> None:
     window = Window(4, 6_000_000, None)
     blocks = (Block("2x3-flat", "ABAB", (window, window, window, window)),)
-    record = {"status": Status.KEEP, "rules": Rules(), "pairs": [PairRecord(blocks, 1, 2)], "path": Path("a/b")}
-    digest = archive.store_trial(tmp_path, "demo", record)
+    record = replace(RECORD, evidence=Evidence(90, 100, (Pair(blocks, {"2x3-flat": 5.5}, 1, 2),)))
+    digest = archive.store_trial(tmp_path, record)
     (stored,) = (tmp_path / ".autoresearch" / "trials").iterdir()
     assert stored.name == f"demo-{digest[:16]}.json"
     assert hashlib.sha256(stored.read_bytes()).hexdigest() == digest
     found = json.loads(stored.read_text())
     assert found["status"] == "keep"
     assert found["rules"]["min_effect"] == 0.01
-    assert found["path"] == "a/b"
-    (pair,) = found["pairs"]
+    assert found["schema"] == codec.SCHEMA
+    (pair,) = found["evidence"]["pairs"]
     assert pair["blocks"][0]["windows"][3] == asdict(Window(4, 6_000_000, None))
     assert (pair["baseline_peak_rss_bytes"], pair["candidate_peak_rss_bytes"]) == (1, 2)
-
-
-def test_a_record_with_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        archive.store_trial(tmp_path, "demo", {"speedup": float("nan")})
 
 
 # Which folder it lies in
@@ -153,11 +163,11 @@ def test_what_an_earlier_version_stored_further_up_is_still_found(tmp_path: Path
     """It wrote to the session's root, so that one log could have two archives."""
     top, package = tmp_path / "top", tmp_path / "top/package"
     archive.store_kernel(top, KERNEL)
-    digest = archive.store_trial(top, "demo", {})
+    digest = archive.store_trial(top, RECORD)
     archive.store_kernel(package, b"another\n")
     assert archive.home(kept, top) == package
     assert archive.kernel(package, SHA256) == KERNEL
-    assert archive.trial_path(package, "demo", digest).read_bytes() == b"{}"
+    assert codec.trial_from_json(archive.trial_path(package, "demo", digest).read_bytes()) == RECORD
     assert archive.trial_path(package, "demo", "0" * 64) == (
         package / ".autoresearch/trials/demo-0000000000000000.json"
     )

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import toys
 
-from pytest_lance_autoresearch import log
+from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 
 GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
@@ -55,7 +55,7 @@ def gone(workers: list[psutil.Process]) -> bool:
 
 
 def statuses(project: pytest.Pytester) -> list[str]:
-    return [row.status for row in log.read(project.path / "targets/toy/results.tsv")]
+    return [row.status for row in results.read(project.path / "targets/toy/results.tsv")]
 
 
 def test_ctrl_c_leaves_no_row_and_no_process(judged: pytest.Pytester) -> None:

@@ -24,8 +24,8 @@ from builders import (
     block,
     each_window,
     everywhere,
-    figures,
-    no_overhead,
+    evidence,
+    measured,
     outcome,
     pair,
     quick,
@@ -34,39 +34,33 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import (
-    archive,
-    calibration,
-    cpu,
-    discover,
-    environment,
-    gate,
-    load,
-    log,
-    measure,
-    options,
-    report,
-    trial,
-)
-from pytest_lance_autoresearch.calibration import Run
-from pytest_lance_autoresearch.cases import cases as cases_of
+from pytest_lance_autoresearch.bench import cpu, measure
+from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.measure import NO_HANDICAP, Handicap
+from pytest_lance_autoresearch.log import archive, gate, results
+from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.records import (
     BUDGET_EXIT_CODE,
     Calibration,
     Case,
     CaseTimes,
     Cause,
-    Figures,
+    Evidence,
     Interval,
     Judgement,
-    Kind,
+    KernelTimes,
     Outcome,
-    PairRecord,
+    Pair,
     Rules,
     Status,
+    Verdict,
+    Window,
 )
+from pytest_lance_autoresearch.runs import calibration, trial
+from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.target.contract import cases_of
+from pytest_lance_autoresearch.words import report
 
 SLOWER = -math.log1p(calibration.INJECTED)
 """The log-ratio of a candidate that takes as much longer as is injected."""
@@ -86,12 +80,12 @@ FOUND = Calibration(
 )
 
 
-def run(point: float, width: float = 0.0, seconds: float = 1.0) -> Run:
+def run(point: float, width: float = 0.0, seconds: float = 1.0) -> Pair:
     """A run whose every case has this median."""
-    return Run(pair(everywhere(spread(point, width))), no_overhead(), seconds)
+    return replace(pair(everywhere(spread(point, width))), seconds=seconds)
 
 
-def summarised(itself: Sequence[Run], slowed: Sequence[Run]) -> Calibration:
+def summarised(itself: Sequence[Pair], slowed: Sequence[Pair]) -> Calibration:
     return calibration.summarise("demo", "here", itself, slowed)
 
 
@@ -116,10 +110,10 @@ def test_what_differs_from_process_to_process_is_told_from_what_differs_from_blo
 ) -> None:
     random = np.random.default_rng(1)
 
-    def simulated() -> Run:
+    def simulated() -> Pair:
         offset = random.normal(0, process_sd)
         ratios = {case: list(random.normal(offset, block_sd, 16)) for case in CASES}
-        return Run(pair(ratios), no_overhead(), 1.0)
+        return pair(ratios)
 
     itself = [simulated() for _ in range(60)]
     found = summarised(itself, itself)
@@ -168,14 +162,14 @@ def test_a_calibration_says_of_what_and_when() -> None:
 def test_disturbed_blocks_do_not_count() -> None:
     quiet = run(0.01)
     loud = each_window(block(CASES[0], 5.0, None), lambda window: replace(window, stolen_ns=10**7))
-    disturbed = replace(quiet, pair=replace(quiet.pair, blocks=(loud, *quiet.pair.blocks)))
+    disturbed = replace(quiet, blocks=(loud, *quiet.blocks))
     found, expected = (summarised([one] * 2, [one] * 2) for one in (disturbed, quiet))
     assert replace(found, time="") == replace(expected, time="")
 
 
 def test_what_the_runner_costs_is_taken_off() -> None:
     """100 calls of 10 s against 5 s, half a second of which is the runner's."""
-    halved = replace(run(math.log(2)), overhead_ns=dict.fromkeys(CASES, 5e6))
+    halved = replace(run(math.log(2)), call_overhead_ns=dict.fromkeys(CASES, 5e6))
     found = summarised([halved], [halved])
     assert found.resolution == pytest.approx(NORMAL_95 * math.log(9.5 / 4.5))
     assert found.measured == pytest.approx(4.5 / 9.5 - 1)
@@ -201,7 +195,7 @@ class Simulation:
 
     def __init__(self, slowed: Mapping[str, Sequence[float]]) -> None:
         self.itself = run(0.0)
-        self.slowed = Run(pair(slowed), no_overhead(list(slowed)), 1.0)
+        self.slowed = pair(slowed)
         self.calls: list[tuple[int, Handicap]] = []
         self.shown: list[tuple[str, int, int]] = []
 
@@ -212,7 +206,7 @@ class Simulation:
         _states: object,
         seed: int,
         handicap: Callable[[Case], Handicap] = lambda _: NO_HANDICAP,
-    ) -> Run:
+    ) -> Pair:
         self.calls.append((seed, handicap(Case("demo", None, "2x3", "flat", timed=True))))
         return self.itself if self.calls[-1][1] == NO_HANDICAP else self.slowed
 
@@ -380,29 +374,31 @@ def test_a_folder_in_its_place_counts_as_none(tmp_path: Path) -> None:
 class Measured:
     """Stands for a comparison that measured something; keeps the rules that it was given."""
 
-    looks = 1
-    kind = Kind.DISCARD
+    verdict = Verdict.DISCARD
     rules: Rules
 
     def __init__(
-        self, _target: object, _baseline: object, rules: Rules, _workbench: object, _show: object
+        self, _target: object, _baseline: object, rules: Rules, _processes: object, _show: object
     ) -> None:
         Measured.rules = rules
 
     def measure_case(self, case: Case, _state: object, _seed: int) -> CaseTimes:
-        return CaseTimes(case.id, 1.0, 0.0, ())
+        return self._times(case.id)
+
+    def _times(self, case: str) -> CaseTimes:
+        return CaseTimes(case, 1.0, 0.0, (Window(1, 1000, None),))
 
     def decide(self, _timed: object, _seconds: object, _seed: int) -> Judgement:
-        return Judgement(self.kind, Cause.SLOWER, SPEEDUP)
+        return Judgement(self.verdict, Cause.SLOWER, SPEEDUP)
 
-    def candidate_figures(self) -> Figures:
-        return figures()
+    def candidate(self) -> KernelTimes:
+        return KernelTimes(tuple(map(self._times, CASES)), 1)
 
-    def pairs(self) -> list[PairRecord]:
-        return []
+    def evidence(self) -> Evidence:
+        return evidence(looks=1)
 
-    def overhead_ns(self) -> dict[str, float]:
-        return {}
+    def goes_on(self) -> bool:
+        return False
 
 
 Judged = Callable[[], Outcome]
@@ -428,7 +424,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
     first = begun(toys.KERNEL).target
     log_path = first.layout.directory / "results.tsv"
     opened = gate.open_gate(first, tmp_path, log_path, rebaseline=False)
-    gate.write(opened, first, replace(outcome(Status.BASELINE), target="toy"), {}, "")
+    gate.write(opened, first, replace(outcome(Status.BASELINE), target="toy"), measured(), "")
     return judge
 
 
@@ -460,7 +456,7 @@ def test_a_verdict_without_a_calibration_says_how_to_get_one(
     assert (how in discarded.notes, how in discarded.asides) == (False, True)
     assert how in report.as_json(discarded)["notes"]
     assert not any(how in line for line in report.block(discarded))
-    monkeypatch.setattr(Measured, "kind", Kind.INCONCLUSIVE)
+    monkeypatch.setattr(Measured, "verdict", Verdict.INCONCLUSIVE)
     undecided = judged()
     assert (how in undecided.notes, how in undecided.asides) == (True, False)
 
@@ -481,7 +477,7 @@ def test_a_verdict_allows_for_what_its_target_was_seen_to_do_here_if_that_is_mor
     archive.store_calibration(tmp_path, stored)
     ended = judged()
     assert Measured.rules == replace(Rules(), process_sd=process_sd)
-    row = log.read(ended.log or tmp_path)[-1]
+    row = results.read(ended.log or tmp_path)[-1]
     record = archive.trial_path(tmp_path, "toy", row.record)
     assert json.loads(record.read_text())["rules"]["process_sd"] == process_sd
 

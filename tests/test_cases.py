@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-import pytest_lance_autoresearch.cases as cases_module
-from pytest_lance_autoresearch.cases import cases, shape_id
+import pytest_lance_autoresearch.target.contract as cases_module
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.load import Target, make_source
 from pytest_lance_autoresearch.records import Layout
+from pytest_lance_autoresearch.target import sources
+from pytest_lance_autoresearch.target.contract import cases_of, shape_id
+from pytest_lance_autoresearch.target.load import Target
 
 RULE = "expected only letters, digits and '_+=-' (a dot breaks re-running one case in an IDE)"
 
@@ -43,13 +44,13 @@ def target(**changed: Any) -> Target:
         vars(module).update({name: value for name, value in known.items() if value is not ABSENT})
         modules.append(module)
     inputs, wiring = modules
-    kernel = make_source(b"", Path("demo/kernels.py"))
+    kernel = sources.make(b"", Path("demo/kernels.py"))
     return Target(Layout("demo", Path("demo")), inputs, wiring, kernel, {}, "")
 
 
 def fault(**changed: Any) -> str:
     with pytest.raises(TargetError) as raised:
-        cases(target(**changed))
+        cases_of(target(**changed))
     return str(raised.value)
 
 
@@ -57,7 +58,7 @@ def fault(**changed: Any) -> str:
 
 
 def test_cases_are_every_shape_with_every_distribution_timed_ones_first() -> None:
-    found = cases(target())
+    found = cases_of(target())
     assert [case.id for case in found] == [
         f"{shape}-{distribution}"
         for shape in ("2x3", "3x3", "50x1")
@@ -76,7 +77,7 @@ def test_a_shape_is_its_fields_joined_by_x() -> None:
 
 def test_all_characters_that_ids_may_have_pass() -> None:
     names = ("a_b", "a+b", "a=b", "a-b", "A9")
-    found = cases(target(DISTRIBUTIONS=names[:3], EDGE_DISTRIBUTIONS=names[3:]))
+    found = cases_of(target(DISTRIBUTIONS=names[:3], EDGE_DISTRIBUTIONS=names[3:]))
     assert [case.distribution for case in found[:5]] == list(names)
 
 
@@ -131,7 +132,7 @@ def test_a_shape_is_a_named_tuple(shape: Any) -> None:
 )
 def test_a_shapes_id_has_only_what_test_ids_can_carry(value: Any, text: str | None) -> None:
     if text is None:
-        assert cases(target(SHAPES=(*INPUTS["SHAPES"], Shape(value, 1))))[-1].shape_id == "x1"
+        assert cases_of(target(SHAPES=(*INPUTS["SHAPES"], Shape(value, 1))))[-1].shape_id == "x1"
         return
     shape = Shape(value, 1)
     assert (
@@ -182,13 +183,13 @@ def test_a_distribution_stands_once_in_both_lists_together(changed: Any) -> None
 
 
 def test_two_cases_never_have_one_id() -> None:
-    class Kind(NamedTuple):
+    class Verdict(NamedTuple):
         name: str
 
-    shapes = (Kind("u8"), Kind("u8-sorted"), Kind("u16"))
+    shapes = (Verdict("u8"), Verdict("u8-sorted"), Verdict("u16"))
     names = ("asc", "sorted-asc", "random")
     try:
-        found = cases(target(SHAPES=shapes, DISTRIBUTIONS=names))
+        found = cases_of(target(SHAPES=shapes, DISTRIBUTIONS=names))
     except TargetError:
         return
     assert len({case.id for case in found}) == len(found)
@@ -217,7 +218,7 @@ def test_a_cost_fraction_is_a_fraction_and_its_source(share: Any) -> None:
 )
 def test_any_real_number_is_a_number_of_operations(ops: Any, number: float) -> None:
     loaded = target(ops=lambda _: ops)
-    found = cases_module.ops_per_call(loaded, cases(loaded)[0])
+    found = cases_module.ops_per_call(loaded, cases_of(loaded)[0])
     assert found == number
     assert type(found) is type(number)
 
@@ -228,7 +229,7 @@ def test_any_real_number_is_a_number_of_operations(ops: Any, number: float) -> N
 def test_anything_else_is_none(ops: Any) -> None:
     loaded = target(ops=lambda _: ops)
     with pytest.raises(TargetError) as raised:
-        cases_module.ops_per_call(loaded, cases(loaded)[0])
+        cases_module.ops_per_call(loaded, cases_of(loaded)[0])
     assert str(raised.value) == (
         f"target 'demo': target.ops returned {ops!r} for 2x3; expected a positive number of operations per call"
     )
@@ -236,4 +237,4 @@ def test_anything_else_is_none(ops: Any) -> None:
 
 def test_the_smallest_shape_has_the_fewest_operations() -> None:
     loaded = target(ops=lambda shape: shape.columns)
-    assert cases_module.smallest(loaded) == list(cases(loaded)[-5:])
+    assert cases_module.smallest(loaded) == list(cases_of(loaded)[-5:])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import toys
 
-from pytest_lance_autoresearch import cases, check, discover, load, seeds
+from pytest_lance_autoresearch.bench import oracles, properties
+from pytest_lance_autoresearch.bench.inprocess import InProcessRunner, KeptAnswers
 from pytest_lance_autoresearch.errors import (
     KernelCrashed,
     KernelFailure,
@@ -19,7 +20,7 @@ from pytest_lance_autoresearch.errors import (
     KernelRaised,
     TargetError,
 )
-from pytest_lance_autoresearch.inprocess import InProcessRunner
+from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds
 
 PROPERTIES = """
 import inputs
@@ -56,12 +57,8 @@ class Runner:
         self._inner.release(key)
 
     def run(self, key: str, calls: Any, result_bytes: int = 0) -> Any:
-        window = self._inner.run(key, calls, result_bytes)
-        self._result = self._function(self._inner.answer(0), calls[0][0])
-        return window
-
-    def answer(self, _index: int) -> Any:
-        return self._result
+        answers = self._inner.run(key, calls, result_bytes)
+        return KeptAnswers(answers.window, [self._function(answers[0], calls[0][0])])
 
 
 def failing(failure: KernelFailure) -> Callable[[Any, Any], Any]:
@@ -94,7 +91,7 @@ def test_an_exception_names_the_smallest_example_and_carries_the_seed(
 ) -> None:
     loaded = target(tmp_path)
     with pytest.raises(KernelRaised) as raised:
-        check.check_properties(loaded, Runner(loaded, failing(failure)), seed, 100)
+        properties.check_properties(loaded, Runner(loaded, failing(failure)), seed, 100)
     assert str(raised.value) == f"properties, {SHOWN}{said}"
     assert raised.value.seed == seed
 
@@ -103,7 +100,7 @@ def test_the_end_of_a_process_names_its_example_and_carries_the_seed(tmp_path: P
     loaded = target(tmp_path)
     ended = KernelCrashed("properties: the kernel's process ended (exit code 3) instead of answering")
     with pytest.raises(KernelCrashed) as raised:
-        check.check_properties(loaded, Runner(loaded, failing(ended)), 7, 100)
+        properties.check_properties(loaded, Runner(loaded, failing(ended)), 7, 100)
     head, _, tail = str(raised.value).partition(": ")
     assert head.startswith("properties, on State(weights=float64[")
     assert tail == "the kernel's process ended (exit code 3) instead of answering"
@@ -114,7 +111,7 @@ def test_a_wrong_value_names_the_smallest_example_and_carries_the_seed(tmp_path:
     loaded = target(tmp_path)
     wrong = Runner(loaded, lambda answer, x: answer + (x.size >= 13))
     with pytest.raises(KernelIncorrect) as raised:
-        check.check_properties(loaded, wrong, 7, 100)
+        properties.check_properties(loaded, wrong, 7, 100)
     assert str(raised.value) == (
         f"properties, {SHOWN}: result: 13 of 13 values differ (bits must be equal); "
         f"first at [0]: kernel 2, reference 1"
@@ -148,7 +145,7 @@ def test_a_fault_of_the_target_names_the_smallest_example(tmp_path: Path, stem: 
     loaded = target(tmp_path, **{stem: text})
     shown = SHOWN.replace("13", "0") if stem == "target" else SHOWN
     with pytest.raises(TargetError) as raised:
-        check.check_properties(loaded, Runner(loaded, lambda answer, _: answer), None, 100)
+        properties.check_properties(loaded, Runner(loaded, lambda answer, _: answer), None, 100)
     assert str(raised.value) == f"target 'toy': {what}; {shown}"
 
 
@@ -158,7 +155,7 @@ def test_what_cannot_be_drawn_is_a_fault_of_the_target(tmp_path: Path) -> None:
         target=toys.TARGET + PROPERTIES.replace("def example(size):", "def example(size):\n        1 / size"),
     )
     with pytest.raises(TargetError, match=r"^target 'toy': target.py, line 17, raised ZeroDivisionError: "):
-        check.check_properties(loaded, Runner(loaded, lambda answer, _: answer), None, 100)
+        properties.check_properties(loaded, Runner(loaded, lambda answer, _: answer), None, 100)
 
 
 def test_a_failure_that_is_not_seen_again_names_its_example(tmp_path: Path) -> None:
@@ -170,7 +167,7 @@ def test_a_failure_that_is_not_seen_again_names_its_example(tmp_path: Path) -> N
         return answer + (len(seen) == 5)
 
     with pytest.raises(KernelIncorrect) as raised:
-        check.check_properties(loaded, Runner(loaded, once), 7, 100)
+        properties.check_properties(loaded, Runner(loaded, once), 7, 100)
     size = seen[4]
     assert str(raised.value).startswith(f"properties, on State(weights=float64[{size}]")
     assert str(raised.value).endswith("; it was not seen a second time")
@@ -181,7 +178,7 @@ def test_under_a_debugger_the_kernels_own_exception_names_its_example(tmp_path: 
     text = toys.KERNEL.replace("    def product(self, x):", TOO_LONG)
     loaded = target(tmp_path, text=text)
     with pytest.raises(AssertionError, match="too long") as raised:
-        check.check_properties(loaded, InProcessRunner(loaded), None, 100)
+        properties.check_properties(loaded, InProcessRunner(loaded), None, 100)
     assert f"properties, {SHOWN}" in raised.value.__notes__
 
 
@@ -198,9 +195,9 @@ def test_under_a_debugger_the_kernels_own_exception_names_its_example(tmp_path: 
 )
 def test_a_state_that_is_drawn_from_elsewhere_is_refused(tmp_path: Path, drawn: str) -> None:
     loaded = target(tmp_path, inputs=toys.INPUTS.replace("rng.random(shape.rows * shape.width)", drawn))
-    case = cases.cases(loaded)[0]
+    case = contract.cases_of(loaded)[0]
     with pytest.raises(TargetError) as raised:
-        check.refuse_other_states(loaded, case, check.make_state(loaded, case, seeds.PUBLISHED_SEED))
+        generate.refuse_other_states(loaded, case, generate.make_state(loaded, case, seeds.PUBLISHED_SEED))
     assert str(raised.value) == (
         "target 'toy': inputs.make_state gave another state for the same rng on 64x32-uniform; "
         "expected every random number to come from its argument rng"
@@ -210,10 +207,9 @@ def test_a_state_that_is_drawn_from_elsewhere_is_refused(tmp_path: Path, drawn: 
 def test_a_hidden_state_that_is_drawn_from_elsewhere_is_refused(tmp_path: Path) -> None:
     hidden = "\n\ndef make_hidden_state(shape, distribution, rng):\n    return State(np.random.rand(9))\n"
     loaded = target(tmp_path, inputs=toys.INPUTS + hidden)
-    case = cases.cases(loaded)[0]
-    state = check.make_state(loaded, case, seeds.PUBLISHED_SEED, hidden="look 2")
+    case = contract.cases_of(loaded)[0]
     with pytest.raises(TargetError, match=r"^target 'toy': inputs.make_hidden_state gave another state "):
-        check.refuse_other_states(loaded, case, state, hidden="look 2")
+        generate.refuse_other_hidden_states(loaded, case, "look 2")
 
 
 def test_a_trial_makes_one_state_twice_that_of_the_smallest_shape(pytester: pytest.Pytester) -> None:
@@ -240,15 +236,15 @@ def check(actual, expected, call):
     loaded = target(tmp_path, target=toys.TARGET + overflowing)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check.compare_answer(loaded, np.ones(3), np.ones(3), (), "here")
+        oracles.compare_answer(loaded, np.ones(3), np.ones(3), (), "here")
         with pytest.raises(KernelIncorrect, match=r"^here: target\.check failed$"):
-            check.compare_answer(loaded, np.array([np.nan]), np.ones(1), (), "here")
+            oracles.compare_answer(loaded, np.array([np.nan]), np.ones(1), (), "here")
 
 
 def test_a_warning_in_the_oracle_is_the_targets_own(tmp_path: Path) -> None:
     """As in any code of the project, its filters decide about it; the sentence names the line."""
     loaded = target(tmp_path, reference="import numpy as np\n" + toys.REFERENCE.replace("* x", "* (x * 1e308)"))
-    oracle = check.Oracle(loaded, loaded.inputs.State(np.ones(1)))
+    oracle = oracles.Oracle(loaded, loaded.inputs.State(np.ones(1)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(TargetError, match=r"reference.py, line 8, raised RuntimeWarning: overflow"):

@@ -12,8 +12,9 @@ import pytest
 import toys
 
 import pytest_lance_autoresearch
-from pytest_lance_autoresearch import clocks, process
-from pytest_lance_autoresearch.process import KernelProcess
+from pytest_lance_autoresearch.bench import process
+from pytest_lance_autoresearch.bench.process import KernelProcess
+from pytest_lance_autoresearch.machine import clocks
 
 FOLDER = Path(pytest_lance_autoresearch.__file__).parent
 REPLACEABLE = {"time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "perf_counter_ns"}
@@ -93,25 +94,25 @@ def frozen(monkeypatch):
 def test_a_project_that_freezes_time_is_measured(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    windows = []
+    given = []
     run = KernelProcess.run
 
     def recorded(self: KernelProcess, *arguments: object) -> object:
-        windows.append(run(self, *arguments))  # type: ignore[arg-type]
-        return windows[-1]
+        given.append(run(self, *arguments))  # type: ignore[arg-type]
+        return given[-1]
 
     monkeypatch.setattr(process.KernelProcess, "run", recorded)
     pytester.makeconftest(FREEZING)
     toys.write(pytester.path)
     result = pytester.runpytest("-q", "-p", "no:randomly", "-k", "64x32-uniform")
     result.assert_outcomes(passed=2, deselected=toys.ITEMS - 2)
-    assert all(window.wall_ns > 0 for window in windows)
+    assert all(answers.window.wall_ns > 0 for answers in given)
 
 
 @pytest.mark.usefixtures("frozen", "any_source")
 def test_a_process_that_stays_and_says_nothing_is_not_waited_for_without_end(tmp_path: Path) -> None:
-    from pytest_lance_autoresearch import discover, load
     from pytest_lance_autoresearch.errors import KernelCrashed
+    from pytest_lance_autoresearch.target import discover, load
 
     silent = "import os, sys, time\nos.close(int(sys.argv[3]))\ntime.sleep(60)"
     target = load.load(discover.inspect(toys.write(tmp_path, text=toys.kernel("return result", silent))))

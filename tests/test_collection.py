@@ -464,8 +464,9 @@ def test_a_project_without_targets_is_left_alone(pytester: pytest.Pytester) -> N
         """
         import subprocess, sys
         def test_nothing_dear_was_imported():
-            probe = "import pytest_lance_autoresearch.plugin, sys; print(sorted(sys.modules))"
-            loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout
+            probe = "import pytest_lance_autoresearch.plugin.hooks, sys; print(sorted(sys.modules))"
+            command = [sys.executable, "-c", probe]
+            loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             for module in ("numpy", "numba", "psutil", "hypothesis"):
                 assert f"'{module}'" not in loaded
         """

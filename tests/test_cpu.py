@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import cpu
+from pytest_lance_autoresearch.bench import cpu
 from pytest_lance_autoresearch.errors import KernelRefused
 
 US, MS = 1_000, 1_000_000
@@ -46,13 +46,13 @@ class Worker:
         """
         with self._clock():
             self.used_ns += before
-            self.account.opens("key", 1, order_bytes)
+            opened_ns = self.account.opens("key", 1, order_bytes)
             self.used_ns += threads * (WINDOW - after)
             self.unbooked_ns = min(late, self.used_ns)
-            self.account.closes("key", WINDOW - after)
+            self.account.closes("key", opened_ns, WINDOW - after)
             self.unbooked_ns = 0
             self.used_ns += after
-            return self.account.since_opening_ns()
+            return self.account.since(opened_ns)
 
     def windows(self, **parts: int) -> None:
         for _ in range(WINDOWS):
@@ -105,6 +105,6 @@ def test_where_there_is_no_clock_nothing_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cpu, "_clock_id", lambda _: None)
     account = cpu.CpuAccount(1)
     for _ in range(WINDOWS):
-        account.opens("key", 1, 200)
-        assert account.closes("key", 0) is None
-    assert account.since_opening_ns() is None
+        opened_ns = account.opens("key", 1, 200)
+        assert account.closes("key", opened_ns, 0) is None
+        assert account.since(opened_ns) is None

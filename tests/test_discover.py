@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from builders import write_target
 
-from pytest_lance_autoresearch import discover
 from pytest_lance_autoresearch.errors import SelectionError
 from pytest_lance_autoresearch.records import Layout
+from pytest_lance_autoresearch.target import discover
 
 EXPECTED = "expected inputs.py, kernels.py, program.md, reference.py, target.py"
 

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from builders import BASELINE_WALL_NS, CASES, block, each_window, no_overhead, pair, quick
+from builders import BASELINE_WALL_NS, CASES, block, each_window, pair, quick
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import aggregate, disturbance, records, report
-from pytest_lance_autoresearch.disturbance import Counter, Disturbance
-from pytest_lance_autoresearch.records import Block, PairRecord, Window
+from pytest_lance_autoresearch import records
+from pytest_lance_autoresearch.bench import waiting
+from pytest_lance_autoresearch.bench.waiting import Counter, WaitCounter
+from pytest_lance_autoresearch.records import Block, Pair, Window
+from pytest_lance_autoresearch.verdict import aggregate
+from pytest_lance_autoresearch.words import report
 
 WORKER = "4711/schedstat"
 HERE = "thread-self/schedstat"
@@ -76,20 +79,20 @@ class System:
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     system = System(tmp_path / "proc")
-    monkeypatch.setattr(disturbance, "os", system)
+    monkeypatch.setattr(waiting, "os", system)
     return system
 
 
 @contextmanager
-def counting(pid: int = 4711) -> Iterator[Disturbance]:
-    counts = Disturbance(pid)
+def counting(pid: int = 4711) -> Iterator[WaitCounter]:
+    counts = WaitCounter(pid)
     try:
         yield counts
     finally:
         counts.close()
 
 
-def window(counts: Disturbance, *, working: Callable[[], None] = lambda: None) -> tuple[int | None, int | None]:
+def window(counts: WaitCounter, *, working: Callable[[], None] = lambda: None) -> tuple[int | None, int | None]:
     """What is counted while a worker works."""
     counts.begin()
     counts.launched()
@@ -303,7 +306,7 @@ def test_a_block_that_nobody_is_known_to_have_disturbed_is_not() -> None:
 def test_where_most_blocks_of_a_case_are_disturbed_all_of_them_count(disturbed: int, counted: int) -> None:
     blocks = [block("case", 0.1 * i, None) for i in range(4)]
     blocks[:disturbed] = map(stolen_from, blocks[:disturbed])
-    found = aggregate.undisturbed(PairRecord(tuple(blocks), 1, 1))
+    found = aggregate.undisturbed(Pair(tuple(blocks), {}, 1, 1))
     assert found == blocks[4 - counted :]
 
 
@@ -312,7 +315,7 @@ def test_each_case_is_looked_at_by_itself() -> None:
     first[0] = stolen_from(first[0])
     second[:2] = map(stolen_from, second[:2])
     mixed = [one for both in zip(first, second, strict=True) for one in both]
-    assert aggregate.undisturbed(PairRecord(tuple(mixed), 1, 1)) == [*first[1:], *second]
+    assert aggregate.undisturbed(Pair(tuple(mixed), {}, 1, 1)) == [*first[1:], *second]
 
 
 def test_a_disturbed_block_is_in_no_log_ratio() -> None:
@@ -321,12 +324,12 @@ def test_a_disturbed_block_is_in_no_log_ratio() -> None:
     record = replace(quiet, blocks=(*loud, *quiet.blocks))
     cpu = aggregate.cpu_log_ratios(record)
     assert cpu is not None
-    assert aggregate.log_ratios(record, no_overhead()) == dict.fromkeys(CASES, pytest.approx([0.1, 0.2, 0.3]))
+    assert aggregate.log_ratios(record) == dict.fromkeys(CASES, pytest.approx([0.1, 0.2, 0.3]))
     assert cpu == dict.fromkeys(CASES, pytest.approx([0.4, 0.5, 0.6]))
 
 
 @st.composite
-def pairs(draw: st.DrawFn) -> PairRecord:
+def pairs(draw: st.DrawFn) -> Pair:
     """Blocks of two cases, each with as much disturbance as comes up."""
     waited = st.floats(0, 1.0) if draw(st.booleans()) else st.floats(0, 0.7)
     stolen = st.sampled_from([0, 0, 0, 0, 0, 0, 0, 0, 0, TICK_NS])
@@ -338,17 +341,17 @@ def pairs(draw: st.DrawFn) -> PairRecord:
 
     count = draw(st.integers(0, 9))
     drawn = [Block(draw(st.sampled_from("ab")), draw(orders), (one(), one(), one(), one())) for _ in range(count)]
-    return PairRecord(tuple(drawn), 1, 1)
+    return Pair(tuple(drawn), {}, 1, 1)
 
 
-def each_block(record: PairRecord, change: Callable[[Block], Block]) -> PairRecord:
+def each_block(record: Pair, change: Callable[[Block], Block]) -> Pair:
     return replace(record, blocks=tuple(map(change, record.blocks)))
 
 
 @quick
 @given(pairs(), st.sampled_from("AB"), st.integers(1, 20))
 def test_which_blocks_count_does_not_depend_on_which_side_is_faster(
-    record: PairRecord, letter: str, doublings: int
+    record: Pair, letter: str, doublings: int
 ) -> None:
     """A side that takes so many times as long, and waits as large a share of it."""
 
@@ -365,7 +368,7 @@ def test_which_blocks_count_does_not_depend_on_which_side_is_faster(
 
 @quick
 @given(pairs())
-def test_which_blocks_count_does_not_depend_on_which_side_is_the_candidate(record: PairRecord) -> None:
+def test_which_blocks_count_does_not_depend_on_which_side_is_the_candidate(record: Pair) -> None:
     def swapped(whole: Block) -> Block:
         return replace(whole, order=whole.order.translate(str.maketrans("AB", "BA")))
 
@@ -374,7 +377,7 @@ def test_which_blocks_count_does_not_depend_on_which_side_is_the_candidate(recor
 
 @quick
 @given(pairs())
-def test_at_least_half_of_a_case_and_all_that_was_quiet_counts(record: PairRecord) -> None:
+def test_at_least_half_of_a_case_and_all_that_was_quiet_counts(record: Pair) -> None:
     counted = list(map(id, aggregate.undisturbed(record)))
     assert len(set(counted)) == len(counted)
     for case in "ab":
@@ -389,7 +392,7 @@ def test_at_least_half_of_a_case_and_all_that_was_quiet_counts(record: PairRecor
 # What is said about it
 
 
-def with_waits(record: PairRecord, waited_ns: int | None) -> PairRecord:
+def with_waits(record: Pair, waited_ns: int | None) -> Pair:
     return each_block(record, lambda one: each_window(one, lambda w: replace(w, waited_ns=waited_ns)))
 
 

@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from pytest_lance_autoresearch import judge, log, options, policy, records, report, selftest
+from pytest_lance_autoresearch import records
+from pytest_lance_autoresearch.log import results
+from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.records import (
     EXIT_CODES,
     Figures,
     Interval,
     Judgement,
-    Kind,
     Outcome,
     Rules,
     Status,
+    Verdict,
 )
+from pytest_lance_autoresearch.runs import selftest
+from pytest_lance_autoresearch.target import policy
+from pytest_lance_autoresearch.verdict import judge
+from pytest_lance_autoresearch.words import report
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("targets/*/program.md")])
@@ -78,7 +84,7 @@ def test_the_loops_contract_gives_every_exit_code() -> None:
 def kept() -> Outcome:
     figures = Figures("query", {"a": 1.0, "b": 2.0}, 1.4, "b", "a", 2**20)
     speedup = Interval(1.0, 1.1, 1.2)
-    judgement = Judgement(Kind.KEEP, records.Cause.FASTER, speedup, {"a": speedup})
+    judgement = Judgement(Verdict.KEEP, records.Cause.FASTER, speedup, {"a": speedup})
     return Outcome(
         "pq-l2",
         "query",
@@ -111,7 +117,7 @@ def test_the_shown_blocks_have_the_programs_keys(page: str) -> None:
 def test_the_page_about_the_output_has_every_key_and_every_column() -> None:
     for line in report.block(kept())[1:]:
         assert f"`{line.split(':')[0].replace('query', '<unit>')}`" in OUTPUT
-    for column in log.COLUMNS:
+    for column in results.COLUMNS:
         assert f"`{column}`" in OUTPUT
 
 

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 import toys
 
-from pytest_lance_autoresearch import cpu, environment, process
+from pytest_lance_autoresearch.bench import cpu, process
+from pytest_lance_autoresearch.machine import environment
 
 RUN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy")
 

@@ -14,17 +14,19 @@ import pytest
 import repositories
 import toys
 
-from pytest_lance_autoresearch import archive, environment, log, trial
-from pytest_lance_autoresearch.__main__ import main
+from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.stopwatch import Stopwatch
+from pytest_lance_autoresearch.log import archive, results
+from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.runs import trial
+from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--benchmark-columns=median")
 GATE = (*PLAIN, "--autoresearch=toy", "--keep-gate")
 
 
-def rows(root: Path, name: str = "targets/toy/results.tsv") -> tuple[log.Row, ...]:
-    return log.read(root / name)
+def rows(root: Path, name: str = "targets/toy/results.tsv") -> tuple[results.Row, ...]:
+    return results.read(root / name)
 
 
 def block(result: pytest.RunResult) -> dict[str, str]:
@@ -46,12 +48,14 @@ def test_the_first_run_records_the_baseline_and_says_so(judged: pytest.Pytester)
     (row,) = rows(judged.path)
     text = (judged.path / "targets/toy/kernels.py").read_bytes()
     assert (row.trial, row.status, row.description) == (1, "baseline", "the first one")
-    assert float(row.geomean_ns) > 0
-    assert float(row.peak_rss_mb) > 1
-    assert (row.speedup, row.previous) == ("", "")
+    assert row.geomean_ns is not None
+    assert row.geomean_ns > 0
+    assert row.peak_rss_mb is not None
+    assert row.peak_rss_mb > 1
+    assert (row.speedup, row.previous) == (None, "")
     assert (judged.path / f".autoresearch/kernels/{row.kernel}.py").read_bytes() == text
     record = json.loads(next((judged.path / ".autoresearch/trials").iterdir()).read_text())
-    assert [len(times["windows"]) for times in record["alone"]] == [24] * len(toys.TIMED)
+    assert [len(times["windows"]) for times in record["evidence"]["alone"]["cases"]] == [24] * len(toys.TIMED)
 
 
 def test_an_identical_kernel_is_discarded_at_once(judged: pytest.Pytester) -> None:
@@ -67,8 +71,8 @@ def test_an_identical_kernel_is_discarded_at_once(judged: pytest.Pytester) -> No
         "geomean_ns_per_product": "none",
         "worst_ns_per_product": "none",
         "best_ns_per_product": "none",
-        "worst_case": "none",
-        "best_case": "none",
+        "slowest_case": "none",
+        "fastest_case": "none",
         "peak_rss_mb": "none",
         "speedup": "none",
         "verdict": "discard",
@@ -99,12 +103,13 @@ def test_a_faster_kernel_is_kept_after_a_second_pair_of_processes(judged: pytest
     assert said["reason"].endswith("no case slower than 5 %, confirmed in fresh processes")
     row = rows(judged.path)[-1]
     assert (row.status, row.trial) == ("keep", 2)
-    assert 1 < float(row.ci_low) < float(row.speedup) < float(row.ci_high)
+    assert row.interval is not None
+    assert 1 < row.interval.low < row.interval.point < row.interval.high
     record = json.loads(
         next((judged.path / ".autoresearch/trials").glob(f"toy-{row.record[:16]}.json")).read_text()
     )
-    assert all(len(pair["blocks"]) >= 16 * len(toys.TIMED) for pair in record["pairs"])
-    assert len(record["pairs"]) == 2
+    assert all(len(pair["blocks"]) >= 16 * len(toys.TIMED) for pair in record["evidence"]["pairs"])
+    assert len(record["evidence"]["pairs"]) == 2
     (told,) = json.loads((judged.path / "out.json").read_text())["trials"]
     assert (told["verdict"], told["trial"], told["baseline_trial"], told["exit_code"]) == ("keep", 2, 1, 0)
     assert set(told["case_speedups"]) == set(toys.TIMED)
@@ -125,8 +130,10 @@ def test_a_slower_kernel_is_discarded_with_both_numbers(judged: pytest.Pytester)
     result.stdout.re_match_lines([r"discard: geomean [\d.]+ -> [\d.]+ us/product \(\+\d+\.\d %\)"])
     row = rows(judged.path)[-1]
     assert row.status == "discard"
-    assert int(row.windows) >= 16 * 4 * len(toys.TIMED)  # more where the machine was disturbed
-    assert float(row.ci_high) < 1
+    assert row.windows is not None
+    assert row.windows >= 16 * 4 * len(toys.TIMED)  # more where the machine was disturbed
+    assert row.interval is not None
+    assert row.interval.high < 1
 
 
 @pytest.mark.parametrize(
@@ -138,7 +145,7 @@ def test_a_slower_kernel_is_discarded_with_both_numbers(judged: pytest.Pytester)
         (toys.kernel("while True: pass"), "timeout"),
         (
             toys.kernel("return result", "import threading as t; t.Thread(target=t.Event().wait).start()"),
-            "invalid",
+            "refused",
         ),
     ],
 )
@@ -155,14 +162,14 @@ def test_a_failed_trial_has_a_row_and_no_time(
     assert said["correctness"].startswith("fail (0 of")
     row = rows(judged.path)[-1]
     assert (row.status, row.trial) == (status, 2)
-    assert (row.geomean_ns, row.speedup, row.peak_rss_mb) == ("", "", "")
+    assert (row.geomean_ns, row.speedup, row.peak_rss_mb) == (None, None, None)
     assert row.description.startswith(f"{status}: ")
 
 
 def test_a_wrong_first_kernel_is_no_baseline(pytester: pytest.Pytester) -> None:
     toys.write(pytester.path, text=toys.kernel("return result + 1"))
     assert pytester.runpytest(*GATE).ret == 1
-    assert log.baseline(rows(pytester.path), "toy") is None
+    assert results.baseline(rows(pytester.path), "toy") is None
 
 
 @pytest.mark.parametrize("options", [["--benchmark-skip"], ["--benchmark-disable"], ["-p", "no:benchmark"]])
@@ -172,7 +179,8 @@ def test_options_about_benchmarks_leave_a_gate_its_times(pytester: pytest.Pytest
     assert pytester.runpytest_subprocess(*arguments, *options).ret == 0
     (row,) = rows(pytester.path)
     assert row.status == "baseline"
-    assert float(row.geomean_ns) > 0
+    assert row.geomean_ns is not None
+    assert row.geomean_ns > 0
 
 
 def test_a_plain_run_leaves_benchmarks_out_where_it_is_told_to(pytester: pytest.Pytester) -> None:
@@ -255,11 +263,11 @@ def test_what_fails_around_the_gate_itself_leaves_no_keep_behind(judged: pytest.
     judged.makeconftest(
         f"""
         import pytest
-        from pytest_lance_autoresearch.comparison import Comparison
-        from pytest_lance_autoresearch.records import Cause, Judgement, Kind
+        from pytest_lance_autoresearch.bench.comparison import Comparison
+        from pytest_lance_autoresearch.records import Cause, Judgement, Verdict
         def decide(*_):
             {"pytest.fail('Timeout >3.0s')" if when == "call" else "pass"}
-            return Judgement(Kind.DISCARD, Cause.SLOWER)
+            return Judgement(Verdict.DISCARD, Cause.SLOWER)
         @pytest.fixture(autouse=True)
         def around(request):
             concerned = request.node.name == "test_keep_gate"
@@ -558,7 +566,7 @@ def test_a_log_that_cannot_be_written_is_found_out_before_anything_is_measured(
 ) -> None:
     """It belongs to somebody else, and can be read."""
     toys.write(judged.path, text=toys.FASTER)
-    monkeypatch.setattr(log, "unwritable", lambda path: f"{path}: cannot be written")
+    monkeypatch.setattr(results, "unwritable", lambda path: f"{path}: cannot be written")
     result = judged.runpytest(*GATE)
     assert result.ret == 13
     result.assert_outcomes(failed=1, skipped=toys.ITEMS)
@@ -578,13 +586,13 @@ def test_a_row_that_was_not_written_is_not_written_later(
     judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk is full when the verdict is there, and no more when the session ends."""
-    calls: list[log.Row] = []
+    calls: list[results.Row] = []
 
-    def full(path: Path, row: log.Row, _refuse: object) -> log.Row:
+    def full(path: Path, row: results.Row, _refuse: object) -> results.Row:
         calls.append(row)
         raise LogError(f"{path}: no room")
 
-    monkeypatch.setattr(log, "append", full)
+    monkeypatch.setattr(results, "append", full)
     result = judged.runpytest(*GATE)
     assert result.ret == 13
     assert len(calls) == 1

@@ -15,7 +15,7 @@ import pytest
 import repositories
 from repositories import clone, commit
 
-from pytest_lance_autoresearch import git
+from pytest_lance_autoresearch.log import git
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

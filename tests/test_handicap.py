@@ -11,7 +11,7 @@ from builders import quick
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import handicap
+from pytest_lance_autoresearch.kernel_side import handicap
 
 CALLS = 1000
 WORK_NS = 100_000

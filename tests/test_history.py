@@ -13,31 +13,34 @@ from pathlib import Path
 
 import pytest
 import toys
-from builders import everywhere, figures, no_overhead, outcome, pair, spread
+from builders import everywhere, evidence, figures, measured, outcome, pair, spread
 
-from pytest_lance_autoresearch import archive, discover, gate, history, judge, load, log, replay
-from pytest_lance_autoresearch.__main__ import main
-from pytest_lance_autoresearch.records import Interval, PairRecord, Rules, Status
+from pytest_lance_autoresearch.command.verbs import main
+from pytest_lance_autoresearch.log import archive, gate, history, results
+from pytest_lance_autoresearch.records import Interval, Pair, Rules, Status
+from pytest_lance_autoresearch.runs import replay
+from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.verdict import judge
 
 FASTER, SLOWER = everywhere(spread(0.05)), everywhere(spread(-0.03))
 
 
-def write_row(root: Path, pairs: list[PairRecord], kernel: str, looks: int = 2) -> log.Row:
+def write_row(root: Path, pairs: list[Pair], kernel: str) -> results.Row:
     """Judge the pairs as a trial does, and log the verdict with its evidence."""
     folder = toys.write(root, text=kernel)
     target = load.load(discover.inspect(folder))
-    evidence = {"rules": Rules(), "looks": looks, "overhead_ns": no_overhead(), "pairs": pairs}
     opened = gate.open_gate(target, root, folder / "results.tsv", rebaseline=False)
     if opened.row is None:
         first = replace(outcome(Status.BASELINE, "baseline"), target="toy")
-        gate.write(opened, target, first, evidence, "the first")
-        return log.read(opened.log_path)[-1]
+        gate.write(opened, target, first, measured(), "the first")
+        return results.read(opened.log_path)[-1]
     assert opened.baseline is not None
     sizes = opened.baseline.code_size, target.kernel.code_size
-    judgement = judge.look(judge.Evidence(pairs, no_overhead(), *sizes, looks, 1.0), Rules())
-    ended = replace(outcome(Status(judgement.kind), "judged"), figures=figures(), judgement=judgement)
-    gate.write(opened, target, replace(ended, target="toy"), evidence, "an idea")
-    return log.read(opened.log_path)[-1]
+    seen = evidence(*pairs, sizes=sizes)
+    judgement = judge.look(seen, Rules())
+    ended = replace(outcome(Status(judgement.verdict), "judged"), figures=figures(), judgement=judgement)
+    gate.write(opened, target, replace(ended, target="toy"), gate.Measured(seen, Rules(), 1), "an idea")
+    return results.read(opened.log_path)[-1]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root, text = tmp_path_factory.mktemp("recorded"), toys.KERNEL
     write_row(root, [], text)
     write_row(root, [pair(FASTER), pair(FASTER)], text + "ONE = 1\n")
-    write_row(root, [pair(SLOWER)], text + "ONE = 1\nTWO = 2\n", looks=1)
+    write_row(root, [pair(SLOWER)], text + "ONE = 1\nTWO = 2\n")
     return root
 
 
@@ -66,11 +69,11 @@ def edited(path: Path, old: str, new: str, line: int) -> None:
 
 def found(path: Path) -> list[str]:
     """Every fault of the log."""
-    return [fault for one in history.check(log.read(path), archive.root_of(path)) for fault in one.faults]
+    return [fault for one in history.check(results.read(path), archive.root_of(path)) for fault in one.faults]
 
 
 def test_a_summary_counts_what_was_kept_and_what_was_tried_since(path: Path) -> None:
-    (summary,) = history.summaries(log.read(path))
+    (summary,) = history.summaries(results.read(path))
     assert (summary.target, summary.trials, summary.keeps, summary.best_trial, summary.plateau) == (
         "toy",
         3,
@@ -78,14 +81,14 @@ def test_a_summary_counts_what_was_kept_and_what_was_tried_since(path: Path) -> 
         2,
         1,
     )
-    assert summary.claimed_speedup == pytest.approx(float(log.read(path)[1].speedup))
+    assert summary.claimed_speedup == pytest.approx(results.read(path)[1].speedup)
     assert summary.tried == ("an idea",)
     assert summary.noise is not None
     assert 0 < summary.noise < 0.01
 
 
 def test_a_log_of_failures_only_has_no_best() -> None:
-    (summary,) = history.summaries([log.Row(trial=1, target="toy", status="crash")])
+    (summary,) = history.summaries([results.Row(trial=1, target="toy", status=Status.CRASH)])
     assert (summary.best_trial, summary.claimed_speedup, summary.noise) == (None, 1.0, None)
 
 
@@ -113,9 +116,9 @@ def test_an_edited_row_is_found(path: Path, old: str, new: str, line: int, sente
 
 
 def test_a_better_number_in_a_row_is_found(path: Path) -> None:
-    speedup = log.read(path)[1].speedup
-    edited(path, speedup, "1.20000", 3)
-    assert f"trial 2: says speedup 1.20000, its windows say {speedup}" in found(path)
+    speedup = results.read(path)[1].speedup
+    edited(path, f"{speedup:.5f}", "1.20000", 3)
+    assert f"trial 2: says speedup 1.2, its windows say {speedup}" in found(path)
 
 
 def test_a_missing_row_is_found(path: Path) -> None:
@@ -125,7 +128,7 @@ def test_a_missing_row_is_found(path: Path) -> None:
 
 
 def test_a_changed_archive_is_found(path: Path) -> None:
-    root, row = archive.root_of(path), log.read(path)[1]
+    root, row = archive.root_of(path), results.read(path)[1]
     record = archive.trial_path(root, "toy", row.record)
     record.write_text(record.read_text().replace('"wall_ns": 1', '"wall_ns": 2', 1))
     kernel = root / archive.FOLDER / "kernels" / f"{row.kernel}.py"
@@ -176,7 +179,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
     assert main(["log", str(tmp_path / "none.tsv")]) == 2
     assert capsys.readouterr().err == f"ERROR: {tmp_path / 'none.tsv'}: there is no such log\n"
     lonely = tmp_path / "results.tsv"
-    log.append(lonely, log.Row(target="toy", status="crash"))
+    results.append(lonely, results.Row(target="toy", status=Status.CRASH))
     assert main(["verify", str(lonely)]) == 2
     assert capsys.readouterr().err == (
         f"ERROR: {lonely}: no folder above it holds .autoresearch; name the one that does with --root\n"
@@ -197,8 +200,8 @@ def run(path: Path, verb: list[str]) -> int:
 def test_a_number_that_a_spreadsheet_changed_is_one_sentence(
     path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
 ) -> None:
-    speedup = log.read(path)[1].speedup
-    edited(path, speedup, "1,05127", 3)
+    speedup = results.read(path)[1].speedup
+    edited(path, f"{speedup:.5f}", "1,05127", 3)
     assert run(path, verb) == 2
     assert capsys.readouterr() == (
         "",
@@ -219,12 +222,19 @@ ESCAPES = "\x1b[31mred\x1b[0m \x9b2J \x07 \u202e"
 SPELT_OUT = r"\x1b[31mred\x1b[0m \x9b2J \x07 \u202e"
 
 
+def foreign_line(row: results.Row, text: str) -> bytes:
+    """The row's line as something else might write it: with the text in place of 'FOREIGN'."""
+    return results._line(row).replace("FOREIGN", text).encode()
+
+
 def with_escapes(path: Path) -> None:
     """An earlier version wrote a description as it was given; another target's name is no better."""
-    for row in log.read(path)[:2]:
+    for row in results.read(path)[:2]:
         number = row.trial + 3
-        changed = replace(row, trial=number, target=ESCAPES, kernel=ESCAPES, record=ESCAPES, description=ESCAPES)
-        path.write_bytes(path.read_bytes() + log._line(changed).encode())
+        changed = replace(
+            row, trial=number, target="FOREIGN", kernel="FOREIGN", record="FOREIGN", description="FOREIGN"
+        )
+        path.write_bytes(path.read_bytes() + foreign_line(changed, ESCAPES))
 
 
 @pytest.mark.parametrize("verb", [*VERBS[:5], ["replay", "5"]], ids=" ".join)
@@ -279,9 +289,9 @@ def test_a_name_that_is_no_text_is_shown(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_field_with_a_nul_names_no_file(path: Path) -> None:
-    row = log.read(path)[1]
-    changed = replace(row, trial=4, target="a\0b", kernel="a\0b")
-    path.write_bytes(path.read_bytes() + log._line(changed).encode())
+    row = results.read(path)[1]
+    changed = replace(row, trial=4, target="FOREIGN", kernel="FOREIGN")
+    path.write_bytes(path.read_bytes() + foreign_line(changed, "a\0b"))
     assert [fault.partition("/")[0] for fault in found(path)] == [
         "trial 4: does not follow from the row before it; one of the two was changed",
         "trial 4: its kernel (sha256 a\0b) is not in the archive, or was changed",
@@ -295,7 +305,7 @@ def test_a_field_with_a_nul_names_no_file(path: Path) -> None:
 def test_a_verdict_whose_record_is_missing_was_not_computed_again(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = archive.trial_path(archive.root_of(path), "toy", log.read(path)[1].record)
+    record = archive.trial_path(archive.root_of(path), "toy", results.read(path)[1].record)
     record.unlink()
     assert main(["verify", str(path)]) == 1
     assert capsys.readouterr().out.splitlines() == [
@@ -329,9 +339,9 @@ def test_a_speed_up_without_windows_is_a_fault(path: Path, capsys: pytest.Captur
     assert capsys.readouterr().err == f"ERROR: {sentence}\n"
 
 
-@pytest.mark.parametrize("speedup", ["0.00000", ""])
-def test_a_summary_needs_no_speed_up_of_every_row(path: Path, speedup: str) -> None:
-    baseline, keep, discard = log.read(path)
+@pytest.mark.parametrize("speedup", [0.0, None])
+def test_a_summary_needs_no_speed_up_of_every_row(path: Path, speedup: float | None) -> None:
+    baseline, keep, discard = results.read(path)
     number = replace(keep, speedup=speedup, ci_low=speedup, ci_high=speedup)
     (summary,) = history.summaries([baseline, number, discard])
     assert summary.noise is not None
@@ -340,7 +350,7 @@ def test_a_summary_needs_no_speed_up_of_every_row(path: Path, speedup: str) -> N
 def test_an_empty_log_is_shown_and_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results.tsv"
     (tmp_path / archive.FOLDER).mkdir()
-    for text in ("", log._header()):
+    for text in ("", results._header()):
         path.write_text(text)
         assert [run(path, verb) for verb in VERBS[:5]] == [0] * 5
         assert "no fault: 0 rows, 0 verdicts computed again from raw windows" in capsys.readouterr().out

@@ -11,7 +11,8 @@ import sys
 import pytest
 import toys
 
-from pytest_lance_autoresearch import interrupt, log
+from pytest_lance_autoresearch.log import results
+from pytest_lance_autoresearch.machine import interrupt
 
 GATE = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 600.0
@@ -78,7 +79,7 @@ def test_an_interrupt_whose_exception_is_lost_ends_the_session(
     result = pytester.runpytest_subprocess(*GATE, "-p", "no:unraisableexception")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     if "sessionfinish" not in hook:
-        assert not log.read(pytester.path / "targets/toy/results.tsv")
+        assert not results.read(pytester.path / "targets/toy/results.tsv")
 
 
 def test_a_test_of_others_may_catch_its_own_interrupt(pytester: pytest.Pytester) -> None:

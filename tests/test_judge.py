@@ -23,9 +23,8 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import judge
-from pytest_lance_autoresearch.judge import Evidence
-from pytest_lance_autoresearch.records import Cause, Judgement, Kind, PairRecord, Rules
+from pytest_lance_autoresearch.records import Cause, Evidence, Judgement, Pair, Rules, Verdict
+from pytest_lance_autoresearch.verdict import judge
 
 RULES = Rules()
 MB = 2**20
@@ -33,14 +32,14 @@ FASTER = everywhere(spread(0.05))
 EQUAL = everywhere(spread(0.0))
 
 
-def evidence(*pairs: PairRecord, smaller: bool = False, looks: int = 1, seconds: float = 60.0) -> Evidence:
-    return Evidence(pairs, no_overhead(), 100, 90 if smaller else 100, looks, seconds)
+def evidence(*pairs: Pair, smaller: bool = False, looks: int = 1, seconds: float = 60.0) -> Evidence:
+    return Evidence(90 if smaller else 100, 100, pairs, looks=looks, seconds=seconds)
 
 
-def look(*ratios: Ratios, smaller: bool = False, looks: int = 1, seconds: float = 60.0) -> tuple[Kind, Cause]:
+def look(*ratios: Ratios, smaller: bool = False, looks: int = 1, seconds: float = 60.0) -> tuple[Verdict, Cause]:
     """One look at as many pairs of processes as there are ratios, under the default rules."""
     found = judge.look(evidence(*map(pair, ratios), smaller=smaller, looks=looks, seconds=seconds), RULES)
-    return found.kind, found.cause
+    return found.verdict, found.cause
 
 
 def but(ratios: Ratios, case: str, values: Sequence[float]) -> dict[str, Sequence[float]]:
@@ -51,29 +50,29 @@ def but(ratios: Ratios, case: str, values: Sequence[float]) -> dict[str, Sequenc
 
 
 def test_a_gain_is_confirmed_in_a_second_pair_before_it_is_kept() -> None:
-    assert look(FASTER) == (Kind.MORE, Cause.FASTER)
-    assert look(FASTER, FASTER) == (Kind.KEEP, Cause.FASTER)
+    assert look(FASTER) == (Verdict.UNDECIDED, Cause.FASTER)
+    assert look(FASTER, FASTER) == (Verdict.KEEP, Cause.FASTER)
 
 
 def test_equal_speed_with_smaller_code_is_kept_after_a_second_pair() -> None:
-    assert look(EQUAL, smaller=True) == (Kind.MORE, Cause.SIMPLER)
-    assert look(EQUAL, EQUAL, smaller=True) == (Kind.KEEP, Cause.SIMPLER)
+    assert look(EQUAL, smaller=True) == (Verdict.UNDECIDED, Cause.SIMPLER)
+    assert look(EQUAL, EQUAL, smaller=True) == (Verdict.KEEP, Cause.SIMPLER)
 
 
 def test_a_loss_within_the_noise_band_is_the_price_of_smaller_code() -> None:
     slightly = everywhere(spread(-0.005, 0.001))
-    assert look(*[slightly] * 4, smaller=True) == (Kind.KEEP, Cause.SIMPLER)
-    assert look(*[slightly] * 4) == (Kind.DISCARD, Cause.SLOWER)
+    assert look(*[slightly] * 4, smaller=True) == (Verdict.KEEP, Cause.SIMPLER)
+    assert look(*[slightly] * 4) == (Verdict.DISCARD, Cause.SLOWER)
 
 
 def test_a_shown_loss_beyond_the_noise_band_is_slower_even_with_smaller_code() -> None:
     slower = everywhere(spread(-0.03))
-    assert look(slower) == (Kind.DISCARD, Cause.SLOWER)
-    assert look(slower, smaller=True) == (Kind.DISCARD, Cause.SLOWER)
+    assert look(slower) == (Verdict.DISCARD, Cause.SLOWER)
+    assert look(slower, smaller=True) == (Verdict.DISCARD, Cause.SLOWER)
 
 
 def test_equal_speed_with_equal_code_is_within_noise() -> None:
-    assert look(EQUAL) == (Kind.DISCARD, Cause.WITHIN_NOISE)
+    assert look(EQUAL) == (Verdict.DISCARD, Cause.WITHIN_NOISE)
 
 
 def test_a_shown_gain_below_the_smallest_effect_is_too_small() -> None:
@@ -82,32 +81,32 @@ def test_a_shown_gain_below_the_smallest_effect_is_too_small() -> None:
 
 
 def test_one_regressed_case_discards_a_large_gain() -> None:
-    assert look(but(FASTER, CASES[1], spread(-0.06))) == (Kind.DISCARD, Cause.CASE_REGRESSED)
+    assert look(but(FASTER, CASES[1], spread(-0.06))) == (Verdict.DISCARD, Cause.CASE_REGRESSED)
 
 
 @pytest.mark.parametrize(("centre", "width"), [(-0.02, 0.05), (-0.06, 0.05)])
 def test_a_case_that_may_have_regressed_holds_a_gain_up(centre: float, width: float) -> None:
-    assert look(but(FASTER, CASES[1], spread(centre, width))) == (Kind.MORE, Cause.UNDECIDED)
+    assert look(but(FASTER, CASES[1], spread(centre, width))) == (Verdict.UNDECIDED, Cause.UNDECIDED)
 
 
 def test_a_case_may_lose_less_than_its_limit() -> None:
-    assert look(but(everywhere(spread(0.1)), CASES[1], spread(-0.04))) == (Kind.MORE, Cause.FASTER)
+    assert look(but(everywhere(spread(0.1)), CASES[1], spread(-0.04))) == (Verdict.UNDECIDED, Cause.FASTER)
 
 
 @pytest.mark.parametrize(
     ("excess_bytes", "kind"),
-    [(32 * MB, Kind.MORE), (32 * MB + 1, Kind.DISCARD), (-RSS_BYTES // 2, Kind.MORE)],
+    [(32 * MB, Verdict.UNDECIDED), (32 * MB + 1, Verdict.DISCARD), (-RSS_BYTES // 2, Verdict.UNDECIDED)],
 )
-def test_memory_beyond_its_guard_discards_a_gain(excess_bytes: int, kind: Kind) -> None:
+def test_memory_beyond_its_guard_discards_a_gain(excess_bytes: int, kind: Verdict) -> None:
     found = judge.look(evidence(pair(FASTER, candidate_rss_bytes=RSS_BYTES + excess_bytes)), RULES)
-    assert (found.kind, found.cause) == (kind, Cause.MEMORY if kind is Kind.DISCARD else Cause.FASTER)
+    assert (found.verdict, found.cause) == (kind, Cause.MEMORY if kind is Verdict.DISCARD else Cause.FASTER)
     assert found.baseline_peak_rss_bytes == RSS_BYTES
     assert found.candidate_peak_rss_bytes == RSS_BYTES + excess_bytes
 
 
 def test_both_memory_guards_count_and_so_does_the_largest_peak_of_each_side() -> None:
-    def pair_of(baseline: int, candidate: int) -> PairRecord:
-        return PairRecord((), baseline * MB, candidate * MB)
+    def pair_of(baseline: int, candidate: int) -> Pair:
+        return Pair((), {}, baseline * MB, candidate * MB)
 
     assert judge.memory_allowed([pair_of(40, 50)], RULES)
     assert not judge.memory_allowed([pair_of(40, 51)], RULES)
@@ -118,78 +117,78 @@ def test_both_memory_guards_count_and_so_does_the_largest_peak_of_each_side() ->
 
 def test_a_gain_that_the_cpu_clock_rules_out_is_discarded() -> None:
     found = judge.look(evidence(pair(FASTER, cpu=EQUAL)), RULES)
-    assert (found.kind, found.cause) == (Kind.DISCARD, Cause.CPU_DISAGREES)
+    assert (found.verdict, found.cause) == (Verdict.DISCARD, Cause.CPU_DISAGREES)
     assert found.cpu_speedup is not None
     assert found.cpu_speedup.point == pytest.approx(1.0, abs=1e-6)
 
 
 def test_a_gain_that_the_cpu_clock_neither_shows_nor_rules_out_needs_more() -> None:
     found = judge.look(evidence(pair(FASTER, cpu=everywhere(spread(0.02, 0.2)))), RULES)
-    assert (found.kind, found.cause) == (Kind.MORE, Cause.CPU_DISAGREES)
+    assert (found.verdict, found.cause) == (Verdict.UNDECIDED, Cause.CPU_DISAGREES)
 
 
 def test_smaller_code_that_only_seems_as_fast_is_not_kept() -> None:
     """Equal in wall time, 3 % slower in CPU time: it finished its work after its answers."""
     pairs = [pair(EQUAL, cpu=everywhere(spread(-0.03)))] * 2
     found = judge.look(evidence(*pairs, smaller=True), RULES)
-    assert (found.kind, found.cause) == (Kind.DISCARD, Cause.CPU_DISAGREES)
+    assert (found.verdict, found.cause) == (Verdict.DISCARD, Cause.CPU_DISAGREES)
 
 
 def test_without_a_cpu_clock_the_wall_clock_decides_alone() -> None:
     blocks = (each_window(block, lambda window: replace(window, cpu_ns=None)) for block in pair(FASTER).blocks)
-    found = judge.look(evidence(PairRecord(tuple(blocks), 1, 1)), RULES)
-    assert (found.kind, found.cause, found.cpu_speedup) == (Kind.MORE, Cause.FASTER, None)
+    found = judge.look(evidence(Pair(tuple(blocks), no_overhead(), 1, 1)), RULES)
+    assert (found.verdict, found.cause, found.cpu_speedup) == (Verdict.UNDECIDED, Cause.FASTER, None)
 
 
 def test_a_gain_that_only_one_of_two_pairs_shows_is_not_kept() -> None:
-    assert look(FASTER, EQUAL)[0] is Kind.MORE
-    assert look(FASTER, EQUAL, looks=6)[0] is Kind.INCONCLUSIVE
+    assert look(FASTER, EQUAL)[0] is Verdict.UNDECIDED
+    assert look(FASTER, EQUAL, looks=6)[0] is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("pairs", range(1, 6))
 def test_a_gain_that_only_the_first_of_many_pairs_shows_is_never_kept(pairs: int) -> None:
-    assert look(everywhere(spread(0.3)), *[EQUAL] * pairs)[0] is not Kind.KEEP
+    assert look(everywhere(spread(0.3)), *[EQUAL] * pairs)[0] is not Verdict.KEEP
 
 
 def test_a_gain_that_one_pair_shows_needs_a_second() -> None:
-    assert look(FASTER, looks=5) == (Kind.MORE, Cause.FASTER)
-    assert look(FASTER, looks=6) == (Kind.INCONCLUSIVE, Cause.FASTER)
+    assert look(FASTER, looks=5) == (Verdict.UNDECIDED, Cause.FASTER)
+    assert look(FASTER, looks=6) == (Verdict.INCONCLUSIVE, Cause.FASTER)
 
 
 def test_a_gain_of_the_least_effect_is_given_up_when_it_is_unlikely_enough() -> None:
     """At 5 %, one-sided: 1.645 standard errors of 0.3 %."""
     limit = math.log1p(0.01) - 1.645 * 0.003
-    assert look(everywhere([limit - 1e-5] * 16)) == (Kind.DISCARD, Cause.WITHIN_NOISE)
-    assert look(everywhere([limit + 1e-5] * 16)) == (Kind.MORE, Cause.UNDECIDED)
+    assert look(everywhere([limit - 1e-5] * 16)) == (Verdict.DISCARD, Cause.WITHIN_NOISE)
+    assert look(everywhere([limit + 1e-5] * 16)) == (Verdict.UNDECIDED, Cause.UNDECIDED)
     patient = judge.look(evidence(pair(everywhere([limit - 1e-5] * 16))), replace(RULES, miss=0.01))
-    assert patient.kind is Kind.MORE
+    assert patient.verdict is Verdict.UNDECIDED
 
 
 def test_what_stays_open_after_the_last_look_is_undecided() -> None:
     unclear = everywhere(spread(0.02, 0.15))
-    assert look(unclear) == (Kind.MORE, Cause.UNDECIDED)
-    assert look(unclear, looks=5) == (Kind.MORE, Cause.UNDECIDED)
-    assert look(unclear, looks=6) == (Kind.INCONCLUSIVE, Cause.UNDECIDED)
+    assert look(unclear) == (Verdict.UNDECIDED, Cause.UNDECIDED)
+    assert look(unclear, looks=5) == (Verdict.UNDECIDED, Cause.UNDECIDED)
+    assert look(unclear, looks=6) == (Verdict.INCONCLUSIVE, Cause.UNDECIDED)
 
 
 @pytest.mark.parametrize("ratios", [FASTER, everywhere(spread(0.02, 0.15))])
 def test_what_is_open_when_the_time_is_up_ends_for_that(ratios: Ratios) -> None:
-    assert look(ratios, seconds=599.9)[0] is Kind.MORE
-    assert look(ratios, seconds=600.0) == (Kind.INCONCLUSIVE, Cause.BUDGET)
+    assert look(ratios, seconds=599.9)[0] is Verdict.UNDECIDED
+    assert look(ratios, seconds=600.0) == (Verdict.INCONCLUSIVE, Cause.BUDGET)
 
 
 def test_a_shown_loss_is_a_discard_even_when_the_time_is_up() -> None:
-    assert look(everywhere(spread(-0.03)), seconds=1e6, looks=6) == (Kind.DISCARD, Cause.SLOWER)
+    assert look(everywhere(spread(-0.03)), seconds=1e6, looks=6) == (Verdict.DISCARD, Cause.SLOWER)
 
 
 def test_a_keep_after_the_time_budget_is_no_keep() -> None:
-    assert look(FASTER, FASTER, seconds=601.0) == (Kind.INCONCLUSIVE, Cause.BUDGET)
+    assert look(FASTER, FASTER, seconds=601.0) == (Verdict.INCONCLUSIVE, Cause.BUDGET)
 
 
 def test_smaller_code_is_not_punished_for_being_a_little_faster() -> None:
     rules = Rules(min_effect=0.05)
     slightly_faster = [pair(everywhere(spread(0.03)))] * 2
-    assert judge.look(evidence(*slightly_faster, smaller=True), rules).kind is Kind.KEEP
+    assert judge.look(evidence(*slightly_faster, smaller=True), rules).verdict is Verdict.KEEP
 
 
 def test_the_runners_cost_in_the_cpu_time_does_not_set_the_clocks_against_each_other() -> None:
@@ -197,10 +196,10 @@ def test_the_runners_cost_in_the_cpu_time_does_not_set_the_clocks_against_each_o
     raw = -math.log((1 + math.exp(-0.016)) / 2)
     half = dict.fromkeys(CASES, 5e7)  # 100 calls, 10 s
     pairs = [pair(everywhere(spread(raw, 0.0005)))] * 3
-    found = judge.look(replace(evidence(*pairs), overhead_ns=half), RULES)
+    found = judge.look(evidence(*(replace(one, call_overhead_ns=half) for one in pairs)), RULES)
     assert found.speedup is not None
     assert found.speedup.point == pytest.approx(1.016, abs=2e-4)
-    assert (found.kind, found.cause) == (Kind.KEEP, Cause.FASTER)
+    assert (found.verdict, found.cause) == (Verdict.KEEP, Cause.FASTER)
 
 
 def test_the_case_that_was_shown_to_regress_is_the_one_that_is_named() -> None:
@@ -254,7 +253,7 @@ def test_a_slower_clock_changes_nothing(ratios: Ratios, factor: int, smaller: bo
     scaled = replace(record, blocks=blocks)
     first = judge.look(evidence(record, smaller=smaller), RULES)
     second = judge.look(evidence(scaled, smaller=smaller), RULES)
-    assert (first.kind, first.cause, first.worst_case) == (second.kind, second.cause, second.worst_case)
+    assert (first.verdict, first.cause, first.worst_case) == (second.verdict, second.cause, second.worst_case)
     assert numbers(second) == pytest.approx(numbers(first), rel=1e-9)
 
 
@@ -286,7 +285,7 @@ def test_a_case_worse_than_its_limit_is_never_kept(
     gain: float, loss: float, width: float, case: str, pairs: int, smaller: bool
 ) -> None:
     ratios = but(everywhere(spread(gain)), case, spread(loss, width))
-    assert look(*[ratios] * pairs, smaller=smaller) == (Kind.DISCARD, Cause.CASE_REGRESSED)
+    assert look(*[ratios] * pairs, smaller=smaller) == (Verdict.DISCARD, Cause.CASE_REGRESSED)
 
 
 @quick
@@ -295,7 +294,7 @@ def test_nothing_is_kept_without_a_bounded_interval_of_every_case(
     first: Ratios, second: Ratios, smaller: bool, looks: int, seconds: float
 ) -> None:
     found = judge.look(evidence(pair(first), pair(second), smaller=smaller, looks=looks, seconds=seconds), RULES)
-    if found.kind is Kind.KEEP:
+    if found.verdict is Verdict.KEEP:
         assert min(interval.low for interval in found.cases.values()) > 1 / 1.05
         assert not any(interval.high == math.inf for interval in found.cases.values())
 
@@ -305,7 +304,7 @@ def test_nothing_is_kept_without_a_bounded_interval_of_every_case(
 def test_no_data_is_an_error_and_no_verdict(missing: Sequence[str], pairs: int) -> None:
     some = {case: values for case, values in FASTER.items() if case not in missing}
     with pytest.raises(ValueError, match="needs at least one log-ratio of every case"):
-        look(*[some] * pairs)
+        judge.look(evidence(*[replace(pair(some), call_overhead_ns=no_overhead())] * pairs), RULES)
 
 
 def test_no_pairs_are_an_error() -> None:
@@ -320,7 +319,7 @@ def test_a_pair_that_measured_nothing_confirms_nothing() -> None:
 
 @pytest.mark.parametrize("blocks", [(1,), (9,), (1, 1), (4, 5)])
 def test_a_huge_gain_in_nine_blocks_or_fewer_is_not_kept(blocks: tuple[int, ...]) -> None:
-    assert look(*(everywhere([3.0] * count) for count in blocks)) == (Kind.MORE, Cause.UNDECIDED)
+    assert look(*(everywhere([3.0] * count) for count in blocks)) == (Verdict.UNDECIDED, Cause.UNDECIDED)
 
 
 def numbers(judgement: Judgement) -> list[float]:
@@ -345,28 +344,28 @@ def simulated_pair(random: np.random.Generator, gain: float, blocks: int = 16) -
 
 def simulated_trial(random: np.random.Generator, gain: float) -> Judgement:
     """What `comparison` does: look, measure another pair, look again."""
-    pairs: list[PairRecord] = []
+    pairs: list[Pair] = []
     while True:
         pairs.append(pair(simulated_pair(random, gain)))
         judgement = judge.look(evidence(*pairs, looks=len(pairs)), RULES)
-        if judgement.kind is not Kind.MORE:
+        if judgement.verdict is not Verdict.UNDECIDED:
             return judgement
 
 
 def test_a_kernel_against_itself_is_never_kept() -> None:
     random = np.random.default_rng(1)
-    kinds = [simulated_trial(random, 0.0).kind for _ in range(200)]
-    assert kinds.count(Kind.KEEP) == 0
-    assert kinds.count(Kind.DISCARD) > 150
+    kinds = [simulated_trial(random, 0.0).verdict for _ in range(200)]
+    assert kinds.count(Verdict.KEEP) == 0
+    assert kinds.count(Verdict.DISCARD) > 150
 
 
 def test_a_true_gain_of_3_percent_is_nearly_always_kept() -> None:
     random = np.random.default_rng(2)
-    kinds = [simulated_trial(random, 0.03).kind for _ in range(60)]
-    assert kinds.count(Kind.KEEP) > 56
+    kinds = [simulated_trial(random, 0.03).verdict for _ in range(60)]
+    assert kinds.count(Verdict.KEEP) > 56
 
 
 def test_a_true_loss_of_3_percent_is_never_kept() -> None:
     random = np.random.default_rng(3)
-    kinds = [simulated_trial(random, -0.03).kind for _ in range(60)]
-    assert kinds.count(Kind.DISCARD) == 60
+    kinds = [simulated_trial(random, -0.03).verdict for _ in range(60)]
+    assert kinds.count(Verdict.DISCARD) == 60

@@ -7,7 +7,7 @@ import re
 import pytest
 import toys
 
-from pytest_lance_autoresearch import load, worker
+from pytest_lance_autoresearch.kernel_side import modules, worker
 
 ONE = "targets/toy/kernels.py::test_correctness[64x32-uniform]"
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch-timeout=2")
@@ -90,7 +90,7 @@ def test_a_syntax_error(pytester: pytest.Pytester) -> None:
 def described(text: bytes) -> str:
     """What a worker says of a source that does not load."""
     try:
-        load.execute_source("demo", text, "kernels.py")
+        modules.execute_source("demo", text, "kernels.py")
     except Exception as error:
         return worker.describe(error)
     raise AssertionError("it loaded")

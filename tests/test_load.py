@@ -20,9 +20,10 @@ from builders import SOURCES, quick, write_target
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import check, discover, load, seeds
 from pytest_lance_autoresearch.errors import TargetError
+from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.records import Source
+from pytest_lance_autoresearch.target import discover, generate, load, seeds, sources
 
 KERNEL_PATH = Path("targets/demo/kernels.py")
 
@@ -42,7 +43,7 @@ def load_target(tmp_path: Path, changed: dict[str, str | None] | None = None) ->
 
 
 def source(text: str) -> Source:
-    return load.make_source(text.encode(), KERNEL_PATH)
+    return sources.make(text.encode(), KERNEL_PATH)
 
 
 def loading_fault(tmp_path: Path, name: str, text: str) -> str:
@@ -138,7 +139,7 @@ def test_a_failed_load_puts_the_module_before_it_back(tmp_path: Path) -> None:
     load_target(tmp_path)
     before = sys.modules["autoresearch_inputs_demo"]
     with pytest.raises(ZeroDivisionError):
-        load.execute_source("autoresearch_inputs_demo", b"1 / 0", "inputs.py")
+        modules.execute_source("autoresearch_inputs_demo", b"1 / 0", "inputs.py")
     assert sys.modules["autoresearch_inputs_demo"] is before
 
 
@@ -214,7 +215,7 @@ def test_a_traceback_shows_the_line_of_the_file(tmp_path: Path) -> None:
 
 def test_a_form_feed_ends_no_line() -> None:
     with pytest.raises(ZeroDivisionError) as raised:
-        load.execute_source("formed", b"\x0c\nlimit = '\x0c'\r\n1 / 0  # here\n", "formed.py")
+        modules.execute_source("formed", b"\x0c\nlimit = '\x0c'\r\n1 / 0  # here\n", "formed.py")
     assert traceback.extract_tb(raised.tb)[-1].line == "1 / 0  # here"
 
 
@@ -255,7 +256,7 @@ def test_a_number_longer_than_python_writes_in_decimals_is_code() -> None:
 def test_a_warning_about_a_kernel_leaves_it_code() -> None:
     """Here warnings are errors, as they may be in any project."""
     assert source("x = '\\d'\n").code_sha256 == source("x = '\\d'  # a comment\n").code_sha256
-    assert load.definition_line(source("x = '\\d'\ndef f(): ...\n")) == 1
+    assert sources.definition_line(source("x = '\\d'\ndef f(): ...\n")) == 1
 
 
 CODE = '''\
@@ -317,7 +318,7 @@ def test_a_function_of_nothing_but_a_docstring_counts_without_it() -> None:
 
 def test_the_tree_that_is_counted_is_not_shared() -> None:
     text = CODE.encode()
-    load.make_source(text, KERNEL_PATH)
+    sources.make(text, KERNEL_PATH)
     assert ast.get_docstring(ast.parse(text)) == "Doubles."
 
 
@@ -337,7 +338,7 @@ def test_the_tree_that_is_counted_is_not_shared() -> None:
     ],
 )
 def test_the_definition_is_the_first_public_class_or_else_function(text: str, line: int) -> None:
-    assert load.definition_line(source(text)) == line
+    assert sources.definition_line(source(text)) == line
 
 
 # The fingerprint
@@ -377,6 +378,6 @@ def test_a_target_that_is_loaded_twice_still_pickles_its_own_states(tmp_path: Pa
     layout = discover.inspect(toys.write(tmp_path))
     for target in (load.load(layout), load.load(layout)):
         state = target.inputs.make_state(target.inputs.SHAPES[0], "uniform", seeds.rng(1))
-        assert check.pickled(target, state)
+        assert generate.pickled(target, state)
     first, _ = load.load(layout), load.load(layout)
-    assert check.pickled(first, first.inputs.make_state(first.inputs.SHAPES[0], "uniform", seeds.rng(1)))
+    assert generate.pickled(first, first.inputs.make_state(first.inputs.SHAPES[0], "uniform", seeds.rng(1)))

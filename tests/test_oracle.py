@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import toys
 
-from pytest_lance_autoresearch import check, discover, load
+from pytest_lance_autoresearch.bench import oracles, properties
 from pytest_lance_autoresearch.errors import KernelReturnedMore, TargetError
+from pytest_lance_autoresearch.target import discover, generate, load
 
 RUN = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "-x")
 HALF = np.zeros(50)
@@ -94,11 +95,11 @@ class Refusing:
     ],
 )
 def test_a_result_is_as_large_as_all_arrays_and_numbers_in_it(expected: Any, size: int) -> None:
-    assert check._size(expected) == size
+    assert oracles._size(expected) == size
 
 
 def test_an_object_that_refuses_its_attributes_counts_for_nothing() -> None:
-    assert check._size((Refusing(), WHOLE)) == 800
+    assert oracles._size((Refusing(), WHOLE)) == 800
 
 
 # Room for the kernel's result
@@ -180,7 +181,7 @@ class Runner:
 
 def test_where_results_differ_too_much_in_size_it_is_not_the_kernels_fault(tmp_path: Any) -> None:
     target = load.load(discover.inspect(toys.write(tmp_path, reference=reference("x"))))
-    oracle = check.Oracle(target, target.inputs.State(np.ones(3)))
+    oracle = oracles.Oracle(target, target.inputs.State(np.ones(3)))
     runner: Any = Runner()
     with pytest.raises(TargetError) as raised:
         oracle.run(runner, "key", [(np.ones(10),), (np.ones(1000),)], oracle.result_bytes([(np.ones(10),)]))
@@ -298,12 +299,12 @@ def test_equal_parts_are_equal_whether_they_are_one_object_or_not(tmp_path: Any)
     target = load.load(discover.inspect(toys.write(tmp_path)))
     word = "".join(["a", "b"])
     other = "".join(["a", "b"])
-    assert check._is_same(target, [word, word], [word, other])
-    assert not check._is_same(target, [word, word], [word, "ac"])
+    assert generate._is_same(target, [word, word], [word, other])
+    assert not generate._is_same(target, [word, word], [word, "ac"])
     cyclic: list[Any] = [1]
     cyclic.append(cyclic)
-    assert check._is_same(target, cyclic, cyclic)
-    assert not check._is_same(target, cyclic, [1])
+    assert generate._is_same(target, cyclic, cyclic)
+    assert not generate._is_same(target, cyclic, [1])
 
 
 class Numberless:
@@ -324,11 +325,11 @@ class Misnamed(tuple[int, ...]):
     ],
 )
 def test_what_cannot_be_described_is_told_by_its_type(value: Any, said: str) -> None:
-    assert check._describe(value) == said
+    assert properties._describe(value) == said
 
 
 def test_arrays_of_equal_bytes_are_equal_only_in_the_same_form(tmp_path: Any) -> None:
     target = load.load(discover.inspect(toys.write(tmp_path)))
-    assert check._is_same(target, np.zeros((2, 3)), np.zeros((2, 3)))
-    assert not check._is_same(target, np.zeros((2, 3)), np.zeros((3, 2)))
-    assert not check._is_same(target, np.zeros(2), np.zeros(2, np.int64))
+    assert generate._is_same(target, np.zeros((2, 3)), np.zeros((2, 3)))
+    assert not generate._is_same(target, np.zeros((2, 3)), np.zeros((3, 2)))
+    assert not generate._is_same(target, np.zeros(2), np.zeros(2, np.int64))

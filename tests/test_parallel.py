@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import toys
 
-from pytest_lance_autoresearch import parallel, report
-from pytest_lance_autoresearch.parallel import Share
+from pytest_lance_autoresearch.plugin import parallel
+from pytest_lance_autoresearch.plugin.parallel import Share
+from pytest_lance_autoresearch.words import report
 
 RUN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "-n", "2", "--autoresearch=toy")
 

@@ -10,7 +10,7 @@ from builders import quick
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import policy
+from pytest_lance_autoresearch.target import policy
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -246,7 +246,7 @@ def test_a_kernel_with_such_a_source_is_never_run(pytester: pytest.Pytester) -> 
     assert result.ret == 1
     line = toys.kernel("", "import os").splitlines().index("import os") + 1
     sentence = f"kernels.py, line {line}: imports 'os'; a kernel may import {MAY}"
-    result.stdout.fnmatch_lines([f"reason: invalid: {sentence}"])
+    result.stdout.fnmatch_lines([f"reason: refused: {sentence}"])
     assert "not run" not in str(result.stdout)
 
 

@@ -15,8 +15,8 @@ from pytest_lance_autoresearch.records import (
     Case,
     Cause,
     Judgement,
-    Kind,
     Status,
+    Verdict,
     Window,
 )
 
@@ -72,12 +72,14 @@ def test_the_exit_codes_are_the_documented_ones(status: str, code: int) -> None:
 
 
 def test_a_trial_whose_time_ran_out_has_an_exit_code_of_its_own() -> None:
-    ended = dataclasses.replace(outcome(Status.INCONCLUSIVE), judgement=Judgement(Kind.INCONCLUSIVE, Cause.BUDGET))
+    ended = dataclasses.replace(
+        outcome(Status.INCONCLUSIVE), judgement=Judgement(Verdict.INCONCLUSIVE, Cause.BUDGET)
+    )
     assert ended.exit_code == 12
 
 
 def test_every_verdict_of_a_look_is_a_status_of_the_log() -> None:
-    assert {Status(kind.value) for kind in Kind if kind is not Kind.MORE} == {
+    assert {Status(kind.value) for kind in Verdict if kind is not Verdict.UNDECIDED} == {
         Status.KEEP,
         Status.DISCARD,
         Status.INCONCLUSIVE,

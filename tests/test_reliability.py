@@ -22,8 +22,10 @@ import psutil
 import pytest
 import toys
 
-from pytest_lance_autoresearch import __main__, archive, environment, log
+from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.log import archive, results
+from pytest_lance_autoresearch.machine import environment
 
 GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 600.0
@@ -45,7 +47,7 @@ def log_of(project: pytest.Pytester) -> Path:
 
 
 def statuses(project: pytest.Pytester) -> list[str]:
-    return [row.status for row in log.read(log_of(project))]
+    return [row.status for row in results.read(log_of(project))]
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def test_ended_at_a_random_moment(judged: pytest.Pytester, blow: str) -> None:
     rows = statuses(judged)
     assert rows[0] == "baseline", where
     assert rows[1:] in ([], ["keep"], ["crash"], ["invalid"]), where
-    assert __main__.main(["verify", str(log_of(judged))]) == 0, where
+    assert verbs.main(["verify", str(log_of(judged))]) == 0, where
     toys.write(judged.path, text=toys.SLOWER)
     assert judged.runpytest(*GATE).ret == 10, where
     assert [*rows, "discard"] == statuses(judged), where
@@ -183,15 +185,17 @@ def test_a_keep_over_a_baseline_that_was_replaced_meanwhile_is_none(
     judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another trial's keep is written just before this one's."""
-    append = log.append
-    first = log.read(log_of(judged))[0]
+    append = results.append
+    first = results.read(log_of(judged))[0]
 
-    def after_another(path: Path, row: log.Row, refuse: Callable[[Sequence[log.Row]], None]) -> log.Row:
+    def after_another(
+        path: Path, row: results.Row, refuse: Callable[[Sequence[results.Row]], None]
+    ) -> results.Row:
         if row.status == "keep":
             append(path, first)
         return append(path, row, refuse)
 
-    monkeypatch.setattr(log, "append", after_another)
+    monkeypatch.setattr(results, "append", after_another)
     result = judged.runpytest(*GATE)
     result.stdout.fnmatch_lines(
         [

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from builders import RSS_BYTES, SPEEDUP, figures, outcome
 
-from pytest_lance_autoresearch import report
 from pytest_lance_autoresearch.errors import KernelCrashed
 from pytest_lance_autoresearch.records import (
     CaseTimes,
@@ -19,18 +18,19 @@ from pytest_lance_autoresearch.records import (
     Figures,
     Interval,
     Judgement,
-    Kind,
     Progress,
     Rules,
     Status,
+    Verdict,
     Window,
 )
+from pytest_lance_autoresearch.words import report
 
 MB = 2**20
 CASE_SPEEDUPS = {"2x3-flat": SPEEDUP, "2x3-sorted": SPEEDUP, "50x1-flat": Interval(0.9, 0.91, 0.94)}
 
 
-def judgement(kind: Kind, cause: Cause, point: float = 1.04) -> Judgement:
+def judgement(kind: Verdict, cause: Cause, point: float = 1.04) -> Judgement:
     speedup = Interval(point - 0.01, point, point + 0.01)
     return Judgement(
         kind, cause, speedup, CASE_SPEEDUPS, Interval(0.99, 1.0, 1.02), "50x1-flat", RSS_BYTES, 300 * MB, 120, 90
@@ -42,7 +42,7 @@ def judgement(kind: Kind, cause: Cause, point: float = 1.04) -> Judgement:
 KEEP = replace(
     outcome(Status.KEEP, "keep: geomean 1.04 -> 1.00 us/query (-3.8 %)"),
     figures=figures(),
-    judgement=Judgement(Kind.KEEP, Cause.FASTER, SPEEDUP, CASE_SPEEDUPS, SPEEDUP),
+    judgement=Judgement(Verdict.KEEP, Cause.FASTER, SPEEDUP, CASE_SPEEDUPS, SPEEDUP),
     windows=1152,
     trial=7,
     baseline_trial=3,
@@ -66,8 +66,8 @@ def test_the_block_of_a_keep() -> None:
         "geomean_ns_per_query: 1000.0",
         "worst_ns_per_query: 1250.0",
         "best_ns_per_query: 800.0",
-        "worst_case: 50x1-flat",
-        "best_case: 2x3-flat",
+        "slowest_case: 50x1-flat",
+        "fastest_case: 2x3-flat",
         "peak_rss_mb: 300.0",
         "total_seconds: 12.3",
         "speedup: 1.0400 [1.0300, 1.0500]",
@@ -89,8 +89,8 @@ def test_the_block_of_a_discard_without_a_measurement() -> None:
         "geomean_ns_per_query: none",
         "worst_ns_per_query: none",
         "best_ns_per_query: none",
-        "worst_case: none",
-        "best_case: none",
+        "slowest_case: none",
+        "fastest_case: none",
         "peak_rss_mb: none",
         "total_seconds: 12.3",
         "speedup: none",
@@ -114,8 +114,8 @@ def test_a_failed_trial_has_no_number_for_a_time() -> None:
     assert lines["correctness"] == "fail (23 of 24 items passed)"
     assert lines["verdict"] == "incorrect"
     without = ("geomean_ns_per_query", "worst_ns_per_query", "best_ns_per_query", "peak_rss_mb", "speedup")
-    assert {key: lines[key] for key in (*without, "worst_case", "best_case")} == dict.fromkeys(
-        (*without, "worst_case", "best_case"), "none"
+    assert {key: lines[key] for key in (*without, "slowest_case", "fastest_case")} == dict.fromkeys(
+        (*without, "slowest_case", "fastest_case"), "none"
     )
 
 
@@ -135,7 +135,7 @@ def test_the_verdict_is_the_rows_status(status: Status) -> None:
 
 
 def test_a_keep_for_simpler_code_says_so() -> None:
-    simpler = replace(KEEP, judgement=judgement(Kind.KEEP, Cause.SIMPLER))
+    simpler = replace(KEEP, judgement=judgement(Verdict.KEEP, Cause.SIMPLER))
     assert report.verdict_word(simpler) == "keep (simpler)"
     assert report.verdict_word(replace(simpler, status=Status.INCORRECT)) == "incorrect"
 
@@ -146,13 +146,13 @@ def test_a_keep_for_simpler_code_says_so() -> None:
 def test_the_json_of_a_keep() -> None:
     text = {"low": 1.03, "point": 1.04, "high": 1.05}
     assert json.loads(json.dumps(report.as_json(KEEP), allow_nan=False)) == {
-        "schema": 1,
+        "schema": 2,
         "target": "demo",
         "correctness": {"passed": 24, "items": 24},
         "unit": "query",
         "geomean_ns_per_op": 1000.0,
-        "worst_case": "50x1-flat",
-        "best_case": "2x3-flat",
+        "slowest_case": "50x1-flat",
+        "fastest_case": "2x3-flat",
         "cases_ns_per_op": {"2x3-flat": 800.0, "2x3-sorted": 1000.0, "50x1-flat": 1250.0},
         "peak_rss_mb": 300.0,
         "total_seconds": 12.34,
@@ -181,8 +181,8 @@ def test_the_json_of_a_failed_trial_has_null_for_every_number_that_it_lacks() ->
     lacking = {key for key, value in found.items() if value is None}
     assert lacking == {
         "geomean_ns_per_op",
-        "worst_case",
-        "best_case",
+        "slowest_case",
+        "fastest_case",
         "cases_ns_per_op",
         "peak_rss_mb",
         "speedup",
@@ -197,7 +197,7 @@ def test_the_json_of_a_failed_trial_has_null_for_every_number_that_it_lacks() ->
 
 def test_a_bound_that_does_not_exist_is_null() -> None:
     open_ended = replace(
-        KEEP, judgement=Judgement(Kind.INCONCLUSIVE, Cause.BUDGET, cases={"a": Interval(0.0, 1.5, math.inf)})
+        KEEP, judgement=Judgement(Verdict.INCONCLUSIVE, Cause.BUDGET, cases={"a": Interval(0.0, 1.5, math.inf)})
     )
     assert report.as_json(open_ended)["case_speedups"] == {"a": {"low": None, "point": 1.5, "high": None}}
 
@@ -213,84 +213,84 @@ def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
     ("kind", "cause", "point", "sentence"),
     [
         (
-            Kind.KEEP,
+            Verdict.KEEP,
             Cause.FASTER,
             1.04,
             "keep: geomean 1.04 -> 1.00 us/query (-3.8 %), no case slower than 5 %, confirmed in fresh processes",
         ),
         (
-            Kind.KEEP,
+            Verdict.KEEP,
             Cause.SIMPLER,
             0.998,
             "keep (simpler): geomean 0.998 -> 1.00 us/query (+0.2 %), equal within +-1 %, and the code is smaller "
             "(120 -> 90 AST nodes)",
         ),
-        (Kind.DISCARD, Cause.SLOWER, 0.95, "discard: geomean 0.950 -> 1.00 us/query (+5.3 %), slower"),
+        (Verdict.DISCARD, Cause.SLOWER, 0.95, "discard: geomean 0.950 -> 1.00 us/query (+5.3 %), slower"),
         (
-            Kind.DISCARD,
+            Verdict.DISCARD,
             Cause.WITHIN_NOISE,
             1.005,
             "discard: geomean 1.00 -> 1.00 us/query (-0.5 %), within noise (a gain of 1 % is ruled out)",
         ),
         (
-            Kind.DISCARD,
+            Verdict.DISCARD,
             Cause.TOO_SMALL,
             1.006,
             "discard: geomean 1.01 -> 1.00 us/query (-0.6 %), "
             "faster, but by less than the 1 % that is worth a change",
         ),
         (
-            Kind.DISCARD,
+            Verdict.DISCARD,
             Cause.CASE_REGRESSED,
             1.04,
             "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but 50x1-flat 1.14 -> 1.25 us (+9.9 %, limit +5 %)",
         ),
         (
-            Kind.DISCARD,
+            Verdict.DISCARD,
             Cause.CASE_REGRESSED,
             0.95,
             "discard: geomean 0.950 -> 1.00 us/query (+5.3 %), and 50x1-flat 1.14 -> 1.25 us (+9.9 %, limit +5 %)",
         ),
         (
-            Kind.DISCARD,
+            Verdict.DISCARD,
             Cause.MEMORY,
             0.999,
             "discard: geomean 0.999 -> 1.00 us/query (+0.1 %), and peak RSS 200.0 -> 300.0 MB (limit 232.0 MB)",
         ),
         (
-            Kind.DISCARD,
+            Verdict.DISCARD,
             Cause.MEMORY,
             1.04,
             "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but peak RSS 200.0 -> 300.0 MB (limit 232.0 MB)",
         ),
         (
-            Kind.DISCARD,
+            Verdict.DISCARD,
             Cause.CPU_DISAGREES,
             1.04,
             "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but its CPU time says +0.0 % [-2.0 %, +1.0 %]; "
             "wall and CPU time must agree",
         ),
         (
-            Kind.INCONCLUSIVE,
+            Verdict.INCONCLUSIVE,
             Cause.UNDECIDED,
             1.02,
             "inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided after the last look: "
             "50x1-flat may be slower by 11.1 % (limit +5 %)",
         ),
         (
-            Kind.INCONCLUSIVE,
+            Verdict.INCONCLUSIVE,
             Cause.BUDGET,
             1.02,
             "inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided when the time budget of 600 s ended",
         ),
     ],
 )
-def test_the_reason_of_each_measured_verdict(kind: Kind, cause: Cause, point: float, sentence: str) -> None:
+def test_the_reason_of_each_measured_verdict(kind: Verdict, cause: Cause, point: float, sentence: str) -> None:
     assert report.judged_reason(judgement(kind, cause, point), figures(), Rules()) == sentence
 
 
 def reason_of(cause: Cause, point: float = 1.04, rules: Rules | None = None, **changed: object) -> str:
-    kind = Kind.KEEP if cause is Cause.SIMPLER else Kind.DISCARD
+    kind = Verdict.KEEP if cause is Cause.SIMPLER else Verdict.DISCARD
     return report.judged_reason(replace(judgement(kind, cause, point), **changed), figures(), rules or Rules())  # type: ignore[arg-type]
 
 
@@ -344,14 +344,14 @@ def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
     ],
 )
 def test_an_undecided_trial_says_what_is_open(case: Interval, sentence: str) -> None:
-    undecided = replace(judgement(Kind.INCONCLUSIVE, Cause.UNDECIDED, 1.02), cases={"2x3-flat": case})
+    undecided = replace(judgement(Verdict.INCONCLUSIVE, Cause.UNDECIDED, 1.02), cases={"2x3-flat": case})
     found = report.judged_reason(undecided, figures(), Rules())
     assert found.endswith(f", undecided after the last look: {sentence}")
 
 
 def test_every_cause_has_a_sentence_of_its_own() -> None:
     measured = [cause for cause in Cause if cause is not Cause.IDENTICAL]
-    sentences = {report.judged_reason(judgement(Kind.DISCARD, cause), figures(), Rules()) for cause in measured}
+    sentences = {report.judged_reason(judgement(Verdict.DISCARD, cause), figures(), Rules()) for cause in measured}
     assert len(sentences) == len(measured)
 
 
@@ -359,7 +359,7 @@ def test_a_reason_names_the_rules_that_were_in_force() -> None:
     rules = Rules(min_effect=0.025, case_limit=0.1, max_seconds=90)
 
     def reason(cause: Cause) -> str:
-        return report.judged_reason(judgement(Kind.DISCARD, cause), figures(), rules)
+        return report.judged_reason(judgement(Verdict.DISCARD, cause), figures(), rules)
 
     assert "less than the 2.5 % that" in reason(Cause.TOO_SMALL)
     assert "no case slower than 10 %" in reason(Cause.FASTER)
@@ -368,7 +368,7 @@ def test_a_reason_names_the_rules_that_were_in_force() -> None:
 
 
 def test_a_missing_cpu_clock_is_no_number() -> None:
-    without = replace(judgement(Kind.DISCARD, Cause.CPU_DISAGREES), cpu_speedup=None)
+    without = replace(judgement(Verdict.DISCARD, Cause.CPU_DISAGREES), cpu_speedup=None)
     assert ", but its CPU time says none; " in report.judged_reason(without, figures(), Rules())
 
 
@@ -400,7 +400,7 @@ def test_the_other_sentences() -> None:
 
 
 def test_a_headline_is_the_first_line_of_a_fault() -> None:
-    assert report.headline(KernelCrashed("2x3-flat: ended\nits last output:\nboom")) == "2x3-flat: ended"
+    assert KernelCrashed("2x3-flat: ended\nits last output:\nboom").headline == "2x3-flat: ended"
 
 
 # Status line and benchmark row
@@ -456,7 +456,7 @@ def test_times_have_three_digits_and_a_unit(ns: float, text: str) -> None:
 
 
 def test_both_sides_of_a_change_have_the_same_unit() -> None:
-    found = report.judged_reason(judgement(Kind.DISCARD, Cause.SLOWER, 0.5), figures(), Rules())
+    found = report.judged_reason(judgement(Verdict.DISCARD, Cause.SLOWER, 0.5), figures(), Rules())
     assert found == "discard: geomean 0.500 -> 1.00 us/query (+100.0 %), slower"
 
 
@@ -468,7 +468,7 @@ def test_small_times_keep_their_digits_in_the_block(ns: float, text: str) -> Non
 
 
 def test_no_change_has_no_sign_of_a_gain() -> None:
-    found = report.judged_reason(judgement(Kind.DISCARD, Cause.WITHIN_NOISE, 1.0001), figures(), Rules())
+    found = report.judged_reason(judgement(Verdict.DISCARD, Cause.WITHIN_NOISE, 1.0001), figures(), Rules())
     assert "(-0.0 %)" not in found
 
 

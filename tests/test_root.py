@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import toys
 
-from pytest_lance_autoresearch import log, root
+from pytest_lance_autoresearch.log import results
+from pytest_lance_autoresearch.plugin import root
 
 GATE = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "--keep-gate")
 WRONG = toys.kernel("return result + 1")
@@ -52,7 +53,7 @@ def test_neither_do_the_options_of_the_environment(
     (projects / "a/log.tsv").touch()
     monkeypatch.setenv("PYTEST_ADDOPTS", "--baseline ../a/log.tsv")
     assert judged(pytester.runpytest(*GATE, "-x")) == ["verdict: incorrect"]
-    assert [row.status for row in log.read(projects / "a/log.tsv")] == ["incorrect"]
+    assert [row.status for row in results.read(projects / "a/log.tsv")] == ["incorrect"]
 
 
 def test_settings_of_the_other_project_do_not_count(pytester: pytest.Pytester, projects: Path) -> None:
@@ -62,7 +63,7 @@ def test_settings_of_the_other_project_do_not_count(pytester: pytest.Pytester, p
     )
     (projects / "b/pytest.ini").write_text("[pytest]\nautoresearch_json = of-b.json\npythonpath = .")
     pytester.runpytest(*GATE, "-x", "--baseline", "../a/log.tsv")
-    (row,) = log.read(projects / "a/log.tsv")
+    (row,) = results.read(projects / "a/log.tsv")
     assert row.description.startswith("incorrect: ")
     assert json.loads((projects / "b/of-b.json").read_text())["trials"][0]["verdict"] == "incorrect"
 

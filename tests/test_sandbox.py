@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 import toys
 
-from pytest_lance_autoresearch import discover, load, policy, process, report, sandbox
+from pytest_lance_autoresearch.bench import process
+from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
-from pytest_lance_autoresearch.process import KernelProcess
+from pytest_lance_autoresearch.kernel_side import sandbox
+from pytest_lance_autoresearch.target import discover, load, policy
+from pytest_lance_autoresearch.words import report
 
 needs_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "aarch64"),
@@ -137,7 +140,10 @@ def test_other_systems_have_no_such_locks(monkeypatch: pytest.MonkeyPatch) -> No
 @needs_linux
 def test_a_system_that_refuses_the_locks_is_no_error() -> None:
     """The second lock on a process that has none of the system calls left; nothing raises."""
-    code = "from pytest_lance_autoresearch.sandbox import *; confine([]); confine([]); print(is_confined('self'))"
+    code = (
+        "from pytest_lance_autoresearch.kernel_side.sandbox import *\n"
+        "confine([]); confine([]); print(is_confined('self'))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "True\n"
 

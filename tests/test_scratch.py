@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 import toys
 
-from pytest_lance_autoresearch import discover, load, scratch
-from pytest_lance_autoresearch.process import KernelProcess
-from pytest_lance_autoresearch.scratch import Scratch
+from pytest_lance_autoresearch.bench import scratch
+from pytest_lance_autoresearch.bench.process import KernelProcess
+from pytest_lance_autoresearch.bench.scratch import Scratch
+from pytest_lance_autoresearch.target import discover, load
 
 HOLDING = (
-    "from pytest_lance_autoresearch.scratch import Scratch; s = Scratch(b''); print(s.path, flush=True); input()"
+    "from pytest_lance_autoresearch.bench.scratch import Scratch\n"
+    "s = Scratch(b''); print(s.path, flush=True); input()"
 )
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import toys
 
-from pytest_lance_autoresearch import standins
-from pytest_lance_autoresearch.selftest import NAMES
+from pytest_lance_autoresearch.runs import standins
+from pytest_lance_autoresearch.runs.selftest import NAMES
 
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch-selftest", "--autoresearch=toy", "-v")
 BLIND = toys.TARGET + "\n\ndef check(actual, expected, call):\n    pass\n"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import toys
 
-from pytest_lance_autoresearch import discover, load
-from pytest_lance_autoresearch.cases import cases
 from pytest_lance_autoresearch.records import Case
-from pytest_lance_autoresearch.states import States
+from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.target.contract import cases_of
+from pytest_lance_autoresearch.target.states import States
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def target(tmp_path: Path) -> load.Target:
 
 
 def of_shape(target: load.Target, shape: str) -> list[Case]:
-    return [case for case in cases(target) if case.shape_id == shape]
+    return [case for case in cases_of(target) if case.shape_id == shape]
 
 
 def test_a_state_is_made_once(target: load.Target) -> None:

@@ -11,8 +11,8 @@ from builders import quick
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import stats
 from pytest_lance_autoresearch.records import Interval
+from pytest_lance_autoresearch.verdict import stats
 
 logs = st.floats(-3, 3)
 samples = st.lists(logs, min_size=1, max_size=40)

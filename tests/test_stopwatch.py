@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_lance_autoresearch.stopwatch import Stopwatch
+from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 
 
 class Clock:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import toys
 
-from pytest_lance_autoresearch import check, discover, load, process, worker
-from pytest_lance_autoresearch.cases import cases
+from pytest_lance_autoresearch.bench import oracles, process
+from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelRaised, TargetError, TrialInvalid
-from pytest_lance_autoresearch.process import KernelProcess
+from pytest_lance_autoresearch.kernel_side import worker
+from pytest_lance_autoresearch.target import discover, generate, load
+from pytest_lance_autoresearch.target.contract import cases_of
 
 THERE = (
     "; that was in the kernel's process: it works in an empty folder, without this environment, "
@@ -55,9 +57,9 @@ def binds(tmp_path: Path, kernel: str = toys.KERNEL, **files: str) -> None:
     runner = start(tmp_path, kernel, **files)
     target = runner._target
     try:
-        state = check.make_state(target, cases(target)[0], 0)
-        check.Oracle(target, state)  # what comes first in a trial: it works in this process
-        runner.bind("toy", check.pickled(target, state))
+        state = generate.make_state(target, cases_of(target)[0], 0)
+        oracles.Oracle(target, state)  # what comes first in a trial: it works in this process
+        runner.bind("toy", generate.pickled(target, state))
     finally:
         runner.close()
 

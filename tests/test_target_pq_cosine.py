@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from battery import Battery
 
-from pytest_lance_autoresearch import check
 from pytest_lance_autoresearch.errors import KernelIncorrect
+from pytest_lance_autoresearch.target import generate
 
 BATTERY = Battery("pq-cosine")
 Array = np.ndarray[Any, Any]
@@ -253,7 +253,7 @@ def test_a_query_of_zeros_answered_with_numbers_or_too_many_rows_is_refused(
 
 def test_queries_come_in_every_length_and_near_duplicates_are_near() -> None:
     state, oracle, calls = BATTERY.prepared("384x24x8192-scaled_query")
-    feed = check.Feed(BATTERY.target, BATTERY.cases["384x24x8192-scaled_query"], state, 7, "lengths")
+    feed = generate.Feed(BATTERY.target, BATTERY.cases["384x24x8192-scaled_query"], state, 7, "lengths")
     exponents = np.log2([np.linalg.norm(query.astype(np.float64)) for (query,) in feed.draw(100)])
     assert exponents.min() < -40
     assert exponents.max() > 40

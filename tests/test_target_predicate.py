@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from battery import Battery
 
-from pytest_lance_autoresearch import check, compare
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
 
 BATTERY = Battery("predicate")
@@ -311,7 +312,7 @@ def differs_on_example(kernel: type[InOrder]) -> Any:
         values = ("special", "neighbours", "same")[seed % 3]
         example = wiring.Example(dtypes, seed % 4, seed % 67, values, ("random", "")[seed % 5 // 4], seed)
         state, call = wiring.realise(example)
-        expected = check.Oracle(BATTERY.target, state).expected(call)
+        expected = oracles.Oracle(BATTERY.target, state).expected(call)
         with np.errstate(all="ignore"):
             answer = wiring.bind(SimpleNamespace(Predicate=kernel), state)(*call)
         try:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from battery import Battery
 
-from pytest_lance_autoresearch import check
+from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
 
 BATTERY = Battery("take")
@@ -293,7 +293,7 @@ def test_the_examples_of_the_properties_let_honest_kernels_pass() -> None:
         state, call = wiring.realise(example._replace(rows=max(example.rows, 1)))
         for kernels in HONEST:
             answer = wiring.bind(kernels, state)(*(argument.copy() for argument in call))
-            check.Oracle(BATTERY.target, state).verify(answer, call, str(example))
+            oracles.Oracle(BATTERY.target, state).verify(answer, call, str(example))
 
 
 def test_the_oracle_concatenates_strings() -> None:

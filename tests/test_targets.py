@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from battery import TARGETS, Battery
 
-from pytest_lance_autoresearch import check, policy
-from pytest_lance_autoresearch.selftest import NAMES as STAND_INS
-from pytest_lance_autoresearch.selftest import Selftest
-from pytest_lance_autoresearch.standins import NotApplicable
+from pytest_lance_autoresearch.runs.selftest import NAMES as STAND_INS
+from pytest_lance_autoresearch.runs.selftest import Selftest
+from pytest_lance_autoresearch.runs.standins import NotApplicable
+from pytest_lance_autoresearch.target import generate, policy
 
 NAMES = sorted(path.name for path in TARGETS.iterdir() if path.is_dir())
 battery_of = lru_cache(maxsize=None)(Battery)
@@ -41,7 +41,7 @@ def sizes(value: Any) -> Any:
 
 def test_the_same_seed_makes_the_same_state_and_another_seed_another(battery: Battery) -> None:
     for case in list(battery.cases.values())[:2]:
-        one, same, other = (bits(check.make_state(battery.target, case, seed)) for seed in (1, 1, 2))
+        one, same, other = (bits(generate.make_state(battery.target, case, seed)) for seed in (1, 1, 2))
         assert one == same
         assert one != other
 
@@ -50,7 +50,7 @@ def test_no_timed_call_of_a_case_repeats(battery: Battery) -> None:
     for case_id, case in battery.cases.items():
         if case.timed:
             state, _, _ = battery.prepared(case_id)
-            calls = check.Feed(battery.target, case, state, 5, "timed").draw(20)
+            calls = generate.Feed(battery.target, case, state, 5, "timed").draw(20)
             assert len({bits(call) for call in calls}) == 20
 
 
@@ -60,8 +60,8 @@ def test_hidden_states_have_other_sizes_than_the_published_one(battery: Battery)
     case = next(case for case in battery.cases.values() if case.timed)
     drawn = []
     for seed in range(3):
-        state = check.make_state(battery.target, case, seed, hidden="look 2")
-        call = check.Feed(battery.target, case, state, 5, "timed").draw(1)[0]
+        state = generate.make_hidden_state(battery.target, case, seed, "look 2")
+        call = generate.Feed(battery.target, case, state, 5, "timed").draw(1)[0]
         drawn.append(sizes((state, call)))
     assert len(set(drawn)) > 1
 

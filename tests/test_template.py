@@ -21,9 +21,14 @@ from typing import Any, NamedTuple, cast
 import pytest
 import toys
 
-from pytest_lance_autoresearch import check, cpu, discover, load, measure, options, process, records, trial, wire
-from pytest_lance_autoresearch.cases import cases as cases_of
+from pytest_lance_autoresearch import records
+from pytest_lance_autoresearch.bench import alone, check, cpu, measure, process
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect, TargetError
+from pytest_lance_autoresearch.kernel_side import wire
+from pytest_lance_autoresearch.plugin import options
+from pytest_lance_autoresearch.runs import trial
+from pytest_lance_autoresearch.target import discover, generate, load
+from pytest_lance_autoresearch.target.contract import cases_of
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "targets" / "_template"
@@ -152,7 +157,7 @@ def apply(root: Path, block: Block) -> None:
 def normal(output: str) -> str:
     """Without what differs from run to run: numbers, widths, and which case was the slowest."""
     output = re.sub(r"\(sha256 \w+\)", "(sha256 #)", output)
-    output = re.sub(r"^((?:worst|best)_case): .*", r"\1: #", output, flags=re.M)
+    output = re.sub(r"^((?:slowest|fastest)_case): .*", r"\1: #", output, flags=re.M)
     output = re.sub(r"\d+(?:[.,]\d+)*(?:e[+-]\d+)?", "#", output)
     output = re.sub(r"([-=_!])\1{2,}", r"\1\1\1", output)
     return re.sub(r"[ \t]+$", "", re.sub(r"[ \t]+", " ", output), flags=re.M).strip("\n") + "\n"
@@ -173,16 +178,18 @@ def steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     def timed(
         self: process.KernelProcess, key: str, calls: Sequence[records.Call], room: int = 0
-    ) -> records.Window:
+    ) -> process.WindowAnswers:
         each = 100_000 if b"einsum" in self._source.text else 200_000
         ns = len(calls) * (each if self._source.text else 0)  # a process without a kernel costs nothing
-        return replace(run(self, key, calls, room), wall_ns=ns, cpu_ns=ns, waited_ns=0, stolen_ns=0)
+        answers = run(self, key, calls, room)
+        answers.window = replace(answers.window, wall_ns=ns, cpu_ns=ns, waited_ns=0, stolen_ns=0)
+        return answers
 
     monkeypatch.setattr(process.KernelProcess, "run", timed)
-    monkeypatch.setattr(process.KernelProcess, "with_rest", lambda _, window: window)
+    monkeypatch.setattr(process.WindowAnswers, "settled", lambda answers: answers.window)
     monkeypatch.setattr(cpu, "_AROUND_NS", 10**12)
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
-    monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
+    monkeypatch.setattr(alone, "WINDOWS", 2)
     monkeypatch.setattr(trial, "PROPERTY_EXAMPLES", 20)
     monkeypatch.setattr(options, "Rules", functools.partial(records.Rules, blocks=8))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # its own lock: nobody waits for these times
@@ -351,7 +358,7 @@ def test_the_protocol_is_what_the_package_asks_for(target: Path) -> None:
     run.check_properties()
     run.measure_case(cases[0])
     run.conclude()
-    check.make_state(loaded, cases[0], 1, hidden="look 2")
+    generate.make_hidden_state(loaded, cases[0], 1, "look 2")
     by_pickle = {"inputs.__spec__", "inputs.State"}  # it finds the state's class by the name of its module
     assert asked - by_pickle | NOT_IN_THE_TEMPLATE == set(PROTOCOL)
 

@@ -16,8 +16,8 @@ from builders import quick
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch import wire, worker
-from pytest_lance_autoresearch.wire import ResultError
+from pytest_lance_autoresearch.kernel_side import wire, worker
+from pytest_lance_autoresearch.kernel_side.wire import ResultError
 
 DTYPES = ["?", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"]
 HEADER_BYTES = 448

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import wire, worker
+from pytest_lance_autoresearch.kernel_side import wire, worker
 
 BIG = 2**22
 """Far above what else a loop takes and gives back."""

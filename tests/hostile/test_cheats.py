@@ -20,7 +20,8 @@ import corpus
 import psutil
 import pytest
 
-from pytest_lance_autoresearch import __main__, policy
+from pytest_lance_autoresearch.command import verbs
+from pytest_lance_autoresearch.target import policy
 
 IMPORTS: Final = "imports '{}'; a kernel may import"
 VALUES: Final = r"values: \d+ of \d+ values differ"
@@ -155,7 +156,7 @@ def nothing_left_behind(root: Path, target: str) -> Iterator[None]:
         assert path in (log, kernel) or after[path] == content, path
     new = {path.parts[0] for path in after.keys() - before.keys()}
     assert new <= {".autoresearch", "block.json"}, new
-    assert __main__.main(["verify", str(root / log)]) == 0
+    assert verbs.main(["verify", str(root / log)]) == 0
 
 
 def test_the_corpus_and_the_sentences_are_complete() -> None:
@@ -177,7 +178,7 @@ def test_a_refused_source_is_a_row_and_nothing_is_run(project: Path, pytester: p
     name = "pq-l2/exit_at_import"
     with nothing_left_behind(project, "pq-l2"):
         block = corpus.trial(pytester, "pq-l2", corpus.source("cheats", name))
-    assert (block["verdict"], block["exit"]) == ("invalid", 1)
+    assert (block["verdict"], block["exit"]) == ("refused", 1)
     assert BY_ITS_SOURCE[name] in block["reason"]
 
 

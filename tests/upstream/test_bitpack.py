@@ -18,8 +18,10 @@ import lance_pages
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import compare, discover, load
-from pytest_lance_autoresearch.load import Target
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.target.load import Target
 
 pytestmark = pytest.mark.upstream
 
@@ -62,8 +64,8 @@ def target() -> Target:
 
 @pytest.fixture(scope="module")
 def kernel(target: Target) -> Any:
-    return load.execute_source(
-        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    return modules.execute_source(
+        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
     )
 
 

@@ -15,8 +15,10 @@ import lance_pages
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import compare, discover, load
-from pytest_lance_autoresearch.load import Target
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.target.load import Target
 
 pytestmark = pytest.mark.upstream
 
@@ -30,7 +32,7 @@ FSST: Final = {"lance-encoding:compression": "fsst", "lance-encoding:dict-size-r
 TABLE: Final = "symbol_table"
 
 
-class Kind(NamedTuple):
+class Verdict(NamedTuple):
     """A column to write: its type, how many strings, how often each repeats its text, whether there are nulls."""
 
     type: str
@@ -40,14 +42,14 @@ class Kind(NamedTuple):
 
 
 KINDS: Final = {
-    "mini-blocks": Kind("string"),
-    "mini-blocks-nulls": Kind("string", nulls=True),
-    "mini-blocks-64-bit": Kind("large_string"),
-    "mini-blocks-of-bytes": Kind("binary"),
-    "full-zip": Kind("string", 300, repeats=12),
-    "full-zip-nulls": Kind("string", 300, repeats=12, nulls=True),
-    "full-zip-64-bit": Kind("large_binary", 300, repeats=12),
-    "too-little-to-compress": Kind("string", 200),
+    "mini-blocks": Verdict("string"),
+    "mini-blocks-nulls": Verdict("string", nulls=True),
+    "mini-blocks-64-bit": Verdict("large_string"),
+    "mini-blocks-of-bytes": Verdict("binary"),
+    "full-zip": Verdict("string", 300, repeats=12),
+    "full-zip-nulls": Verdict("string", 300, repeats=12, nulls=True),
+    "full-zip-64-bit": Verdict("large_binary", 300, repeats=12),
+    "too-little-to-compress": Verdict("string", 200),
 }
 
 
@@ -78,8 +80,8 @@ def target() -> Target:
 
 @pytest.fixture(scope="module")
 def kernel(target: Target) -> Any:
-    return load.execute_source(
-        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    return modules.execute_source(
+        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
     )
 
 
@@ -98,7 +100,7 @@ def batches(request: pytest.FixtureRequest, pa: ModuleType, tmp_path: Path) -> l
     return split(page, table, "i8" if "large" in kind.type else "i4", strings)
 
 
-def texts(kind: Kind) -> list[bytes | None]:
+def texts(kind: Verdict) -> list[bytes | None]:
     """Return URLs, now and then with bytes that a table trained on them lacks, and empty strings."""
     rng = np.random.default_rng(kind.strings)
     rare = [chr(code) for code in rng.integers(0x80, 0x300, kind.strings)]

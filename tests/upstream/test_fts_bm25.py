@@ -17,14 +17,17 @@ import lance_postings
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import check, compare, discover, load, process, seeds
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.bench import check, oracles, process
 from pytest_lance_autoresearch.errors import KernelIncorrect
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pytest_lance_autoresearch.load import Target
-    from pytest_lance_autoresearch.process import KernelProcess
+    from pytest_lance_autoresearch.bench.process import KernelProcess
+    from pytest_lance_autoresearch.target.load import Target
 
     Results = tuple[NDArray[np.uint64], NDArray[np.float32]]
 
@@ -123,7 +126,7 @@ def port(target: Target) -> None:
 def compare_with_oracle(target: Target, index: Index, parts: tuple[NDArray[Any], ...]) -> None:
     """Judge Lance's answers as a kernel's are; its row ids are document ids."""
     for terms, (_, k), (rows, scores) in zip(index.queries, QUERIES, index.answers, strict=True):
-        oracle = check.Oracle(target, target.inputs.bare_state(*parts, k))
+        oracle = oracles.Oracle(target, target.inputs.bare_state(*parts, k))
         sizes = np.array([[rows.size, scores.size]])
         oracle.verify((sizes, rows.astype(np.uint32), scores), (terms[None],), "Lance's answer")
 
@@ -161,9 +164,9 @@ def test_the_kernel_has_the_bits_of_lance(index: Index, target: Target, kernel: 
     ):
         name = f"query {number}"
         kernel.bind(name, pickle.dumps(target.inputs.bare_state(*index.parts, k)))
-        oracle = check.Oracle(target, target.inputs.bare_state(*index.parts, k))
+        oracle = oracles.Oracle(target, target.inputs.bare_state(*index.parts, k))
         check.check_calls(kernel, oracle, name, [(terms[None],)], name)
-        _, ids, found = kernel.answer(0)
+        _, ids, found = kernel.run(name, [(terms[None],)])[0]
         compare.exact(found, scores, name)
         inside = scores > scores[-1]
         assert set(ids[inside].tolist()) == set(rows[inside].tolist())
@@ -172,8 +175,8 @@ def test_the_kernel_has_the_bits_of_lance(index: Index, target: Target, kernel: 
 @pytest.mark.usefixtures("port")
 def test_the_kernel_s_bounds_have_the_bits_of_lance(index: Index, target: Target) -> None:
     """Establishes that blocks are skipped by Lance's own maxima."""
-    kernels: Any = load.execute_source(
-        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    kernels: Any = modules.execute_source(
+        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
     )
     lists = kernels.InvertedIndex(*index.parts)._lists
     compare.exact(
@@ -193,8 +196,8 @@ def test_the_kernel_scores_as_many_documents_as_lance(index: Index, target: Targ
     ):
         assert text.count(plain) == 1
         text = text.replace(plain, counting)
-    counter: Any = load.execute_source(
-        load.module_name(target.name, "kernels"), text.encode(), str(target.kernel.path)
+    counter: Any = modules.execute_source(
+        modules.module_name(target.name, "kernels"), text.encode(), str(target.kernel.path)
     )
     searcher = counter.InvertedIndex(*index.parts)
     found = [searcher.bm25_topk(terms, k)[0][0] for terms, (_, k) in zip(index.queries, QUERIES, strict=True)]

@@ -14,14 +14,15 @@ import lance_files
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import compare, discover, load, seeds
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from numpy.typing import NDArray
 
-    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.target.load import Target
 
     Floats = NDArray[np.float32]
 

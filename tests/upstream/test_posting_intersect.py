@@ -15,11 +15,13 @@ import lance_postings
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import check, discover, load, seeds
+from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.target.load import Target
 
     Array = np.ndarray[Any, Any]
 
@@ -93,11 +95,11 @@ def test_the_oracle_finds_the_docs_that_lance_finds(target: Target, index: Index
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_kernel_passes_the_checks_of_a_trial(target: Target, index: Index, form: str) -> None:
-    kernels = load.execute_source(
-        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    kernels = modules.execute_source(
+        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
     )
     state = target.inputs.bare_state(form)
-    kernel, oracle = target.wiring.bind(kernels, state), check.Oracle(target, state)
+    kernel, oracle = target.wiring.bind(kernels, state), oracles.Oracle(target, state)
     for words in permutations(WORDS, 3):
         call = call_on(target, [stream_of(target, index.lists[word]) for word in words], form)
         oracle.verify(kernel(*(value.copy() for value in call)), call, " ".join(words))
@@ -105,11 +107,11 @@ def test_the_kernel_passes_the_checks_of_a_trial(target: Target, index: Index, f
 
 def test_the_checks_refuse_the_kernel_on_other_blocks(target: Target, index: Index) -> None:
     """Establishes that the test before this one can fail: one difference of Lance's first block is doubled."""
-    kernels = load.execute_source(
-        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    kernels = modules.execute_source(
+        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
     )
     state = target.inputs.bare_state("blocks")
-    kernel, oracle = target.wiring.bind(kernels, state), check.Oracle(target, state)
+    kernel, oracle = target.wiring.bind(kernels, state), oracles.Oracle(target, state)
     call = call_on(target, [stream_of(target, index.lists[word]) for word in ("in-all", "common")], "blocks")
     other = tuple(value.copy() for value in call)
     other[0][9] ^= 0x10
@@ -141,7 +143,7 @@ def call_on(target: Target, streams: list[Any], form: str) -> tuple[Any, ...]:
 
 def answer(target: Target, index: Index, form: str, words: tuple[str, ...]) -> Array:
     """Return the docs that the oracle finds for one query."""
-    oracle = check.Oracle(target, target.inputs.bare_state(form))
+    oracle = oracles.Oracle(target, target.inputs.bare_state(form))
     out, ends = oracle.expected(call_on(target, [stream_of(target, index.lists[word]) for word in words], form))
     found: Array = out[: ends[0]]
     return found

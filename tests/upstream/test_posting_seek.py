@@ -16,11 +16,13 @@ import lance_postings
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import check, discover, load, seeds
+from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.target.load import Target
 
     Array = np.ndarray[Any, Any]
 
@@ -94,7 +96,7 @@ def test_the_encoder_writes_the_bytes_of_lance(target: Target, index: Index) -> 
 def test_next_finds_every_posting_of_the_texts(target: Target, index: Index, state: Any) -> None:
     """Each doc id as a target, in every list: also where the list has no such doc."""
     targets = np.tile(np.arange(DOCS, dtype=np.uint32), (len(WORDS), 1))
-    oracle = check.Oracle(target, state)
+    oracle = oracles.Oracle(target, state)
     places, docs, frequencies = oracle.expected(
         (np.arange(len(WORDS)), np.zeros(targets.shape, np.uint8), targets)
     )
@@ -111,7 +113,7 @@ def test_next_finds_every_posting_of_the_texts(target: Target, index: Index, sta
 def test_shallow_finds_the_blocks_of_lance(target: Target, index: Index, state: Any) -> None:
     targets = np.tile(np.arange(DOCS, dtype=np.uint32), (len(WORDS), 1))
     call = np.arange(len(WORDS)), np.ones(targets.shape, np.uint8), targets
-    blocks, docs, _ = check.Oracle(target, state).expected(call)
+    blocks, docs, _ = oracles.Oracle(target, state).expected(call)
     for postings, of_list, firsts in zip(index.lists, blocks, docs, strict=True):
         first_ids = [int.from_bytes(block[4:8], "little") for block in postings.blocks]
         expected = [max(0, sum(first <= doc for first in first_ids) - 1) for doc in range(DOCS)]
@@ -120,7 +122,7 @@ def test_shallow_finds_the_blocks_of_lance(target: Target, index: Index, state: 
 
 
 def test_an_and_query_taken_as_steps_finds_the_rows_of_lance(target: Target, index: Index, state: Any) -> None:
-    oracle = check.Oracle(target, state)
+    oracle = oracles.Oracle(target, state)
     words = list(WORDS)
     for one, postings in enumerate(index.lists):
         for other in range(len(words)):
@@ -138,10 +140,10 @@ def test_the_kernel_passes_the_checks_of_a_trial_and_fails_on_other_blocks(targe
     operations = rng.integers(0, 2, size, dtype=np.uint8)
     lasts = np.array([[DOCS - 1 if share > 0.1 else 3000] for share in WORDS.values()])
     call = np.arange(len(WORDS)), operations, np.sort(rng.integers(0, lasts, size)).astype(np.uint32)
-    kernels = load.execute_source(
-        load.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
+    kernels = modules.execute_source(
+        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
     )
-    oracle = check.Oracle(target, state)
+    oracle = oracles.Oracle(target, state)
     oracle.verify(target.wiring.bind(kernels, state)(*call), call, "real lists")
     blocks = state.blocks.copy()
     blocks[state.offsets[1] - 48 :][:48] ^= 1

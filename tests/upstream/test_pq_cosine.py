@@ -13,7 +13,10 @@ import lance_files
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import check, compare, discover, load, seeds
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.bench import oracles
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 pytestmark = pytest.mark.upstream
 
@@ -104,7 +107,7 @@ def make_index(folder: Path, corpus: Corpus) -> Index:
 
 
 def compare_with_oracle(queries: Array, part: Part) -> None:
-    oracle = check.Oracle(TARGET, part.state)
+    oracle = oracles.Oracle(TARGET, part.state)
     for query, lance in zip(queries, part.lance, strict=True):
         _, _, every, limit = oracle.expected((query,))
         compare.max_abs_err(lance, every, limit, dtype=np.float32, what="distances of Lance")
@@ -145,8 +148,8 @@ def test_the_kernel_s_distance_of_every_row_has_the_bits_of_lance(index: Index) 
     """Establishes that the committed kernel is a port of Lance 1.0.0, order of summation and all."""
     if TARGET.kernel.code_sha256 != PORT_CODE_SHA256:
         pytest.skip("kernels.py is no longer the port of Lance 1.0.0, whose bits were compared while it was")
-    kernels: Any = load.execute_source(
-        load.module_name(TARGET.name, "kernels"), TARGET.kernel.text, str(TARGET.kernel.path)
+    kernels: Any = modules.execute_source(
+        modules.module_name(TARGET.name, "kernels"), TARGET.kernel.text, str(TARGET.kernel.path)
     )
     for part in index.parts:
         search = TARGET.wiring.bind(kernels, part.state)
@@ -180,7 +183,7 @@ def test_faiss_agrees_on_normalised_residuals(index: Index) -> None:
         faiss.copy_array_to_vector(part.state.codebook.ravel(), searcher.pq.centroids)
         faiss.copy_array_to_vector(part.state.codes.T.ravel(), searcher.codes)
         searcher.is_trained, searcher.ntotal = True, part.state.codes.shape[1]
-        oracle = check.Oracle(TARGET, part.state)
+        oracle = oracles.Oracle(TARGET, part.state)
         for query in index.queries:
             _, _, every, limit = oracle.expected((query,))
             unit = query / np.sqrt(np.square(query).sum())

@@ -13,7 +13,10 @@ import lance_files
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import check, compare, discover, load, seeds
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.bench import oracles
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 pytestmark = pytest.mark.upstream
 
@@ -78,8 +81,8 @@ def kernels() -> Any:
     """The committed kernel; tests of its bits are skipped when it is no longer the port."""
     if TARGET.kernel.code_sha256 != PORT_CODE_SHA256:
         pytest.skip("kernels.py is no longer the port of Lance 1.0.0, whose bits were compared while it was")
-    return load.execute_source(
-        load.module_name(TARGET.name, "kernels"), TARGET.kernel.text, str(TARGET.kernel.path)
+    return modules.execute_source(
+        modules.module_name(TARGET.name, "kernels"), TARGET.kernel.text, str(TARGET.kernel.path)
     )
 
 
@@ -107,7 +110,7 @@ def make_index(folder: Path, corpus: Corpus) -> Index:
 
 
 def compare_with_oracle(index: Index, state: Any) -> None:
-    oracle = check.Oracle(TARGET, state)
+    oracle = oracles.Oracle(TARGET, state)
     for query, lance in zip(index.queries, index.lance, strict=True):
         _, _, every, limit = oracle.expected((query,))
         compare.max_abs_err(lance, every, limit, dtype=np.float32, what="distances of Lance")
@@ -176,7 +179,7 @@ def test_faiss_agrees_on_the_same_codebook_and_codes(index: Index) -> None:
     by_row = np.concatenate([part.reshape(sub_vectors, -1).T for part in parts])
     faiss.copy_array_to_vector(by_row.ravel(), searcher.codes)
     searcher.is_trained, searcher.ntotal = True, len(by_row)
-    oracle = check.Oracle(TARGET, index.state)
+    oracle = oracles.Oracle(TARGET, index.state)
     for query in index.queries:
         _, _, every, limit = oracle.expected((query,))
         products, ids = searcher.search(query[None], every.size)

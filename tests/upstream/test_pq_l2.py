@@ -16,16 +16,18 @@ import lance_files
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import check, compare, discover, load, process, seeds
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.bench import check, oracles, process
 from pytest_lance_autoresearch.errors import KernelIncorrect
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from numpy.typing import NDArray
 
-    from pytest_lance_autoresearch.load import Target
-    from pytest_lance_autoresearch.process import KernelProcess
+    from pytest_lance_autoresearch.bench.process import KernelProcess
+    from pytest_lance_autoresearch.target.load import Target
 
     Floats = NDArray[np.float32]
     Codes = NDArray[np.uint8]
@@ -303,8 +305,8 @@ def ask_lance(dataset: Any, queries: Floats, given: tuple[Floats, Floats] | None
     return Index(dataset, files, given, queries, tuple(parts))
 
 
-def make_oracle(target: Target, index: Index, part: Part, k: int) -> check.Oracle:
-    return check.Oracle(target, target.inputs.bare_state(index.files.codebook, part.codes, k))
+def make_oracle(target: Target, index: Index, part: Part, k: int) -> oracles.Oracle:
+    return oracles.Oracle(target, target.inputs.bare_state(index.files.codebook, part.codes, k))
 
 
 def expected(target: Target, index: Index, part: Part) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -336,7 +338,8 @@ def checked_answers(
 ) -> list[tuple[NDArray[np.uint32], Floats]]:
     """Return the kernel's ids and distances for each query, after the checks of a trial."""
     check_kernel(kernel, target, index, part, k)
-    return [kernel.answer(number)[1:] for number in range(len(part.residuals))]
+    answers = kernel.run("upstream", [(residual,) for residual in part.residuals])
+    return [answers[number][1:] for number in range(len(part.residuals))]
 
 
 def faiss_index(faiss: ModuleType, codebook: Floats, codes: Codes) -> Any:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import compare, discover, load, seeds
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from numpy.typing import NDArray
 
-    from pytest_lance_autoresearch.load import Target
+    from pytest_lance_autoresearch.target.load import Target
 
 pytestmark = pytest.mark.upstream
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch import compare, discover, load, seeds
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.target import discover, load, seeds
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -1,0 +1,169 @@
+"""What is right: the reference bound to a state, and the comparison of answers with its results.
+
+Owns the sentences about a wrong answer, and about a reference that cannot serve. Knows nothing of time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from contextlib import suppress
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.errors import KernelIncorrect, KernelReturnedMore, TargetError
+from pytest_lance_autoresearch.kernel_side import modules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_lance_autoresearch.bench.runner import Answers, Runner
+    from pytest_lance_autoresearch.records import Call
+    from pytest_lance_autoresearch.target.load import Target
+
+A = TypeVar("A", bound="Answers")
+
+
+class Oracle:
+    """The reference, bound to one state."""
+
+    def __init__(self, target: Target, state: Any) -> None:
+        self._target = target
+        with modules.blaming(target.layout, "reference.py"):
+            self._function = target.wiring.bind(target.reference, state)
+
+    def expected(self, call: Call) -> Any:
+        """The reference's result on a private copy of the arguments."""
+        copies = tuple(value.copy() if isinstance(value, np.ndarray) else value for value in call)
+        with modules.blaming(self._target.layout, "reference.py"):
+            return self._function(*copies)
+
+    def result_bytes(self, calls: Sequence[Call]) -> int:
+        """Room that surely holds a kernel's result of such calls."""
+        return 2 * max(_size(self.expected(call)) for call in calls)
+
+    def run(self, runner: Runner[A], key: str, calls: Sequence[Call], result_bytes: int | None = None) -> A:
+        """Run the calls as one window, with `result_bytes` of room for each result, or as much as they need."""
+        room = self.result_bytes(calls) if result_bytes is None else result_bytes
+        try:
+            return runner.run(key, calls, room)
+        except KernelReturnedMore as failure:
+            self._refuse_unforeseen(calls, room, failure)
+            raise
+
+    def _refuse_unforeseen(self, calls: Sequence[Call], room: int, failure: KernelReturnedMore) -> None:
+        """TargetError where the reference gave no way to know how much room a right result needs."""
+        results = [self.expected(call) for call in calls]
+        blank = [result for result in results if next(_arrays(result), None) is None]
+        if blank:
+            why = f"and the reference returned a {type(blank[0]).__name__} without any array in it"
+        elif 2 * max(map(_size, results)) > room:
+            why = "twice what the reference returned for other calls, and for these it returned more"
+        else:
+            return
+        raise TargetError(
+            f"target '{self._target.name}': {failure}, {why}; expected the reference to return what a kernel "
+            f"returns, alone or with more beside it, and about as much for every call of a case"
+        ) from failure
+
+    def verify(self, actual: Any, call: Call, where: str, seed: int | None = None) -> None:
+        """Compare one answer; KernelIncorrect with `where` and the difference."""
+        self.compare(actual, self.expected(call), call, where, seed)
+
+    def compare(self, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None) -> None:
+        """The same, with the expected result at hand."""
+        compare_answer(self._target, actual, expected, call, where, seed)
+
+
+def compare_answer(
+    target: Target, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None
+) -> None:
+    """Compare one answer with the oracle's; KernelIncorrect with `where` and the difference.
+
+    What a kernel answers may overflow in `check`: the user's filters for warnings do not decide about a kernel.
+    """
+    check = getattr(target.wiring, "check", None)
+    if check is None:
+        _refuse_other_forms(target, expected)
+        check = _exact
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            said = check(actual, expected, call)
+    except AssertionError as difference:
+        raise KernelIncorrect(f"{where}: {str(difference) or 'target.check failed'}", seed) from None
+    except Exception as error:
+        raise KernelIncorrect(
+            f"{where}: target.check could not compare the result: {type(error).__name__}: {error}", seed
+        ) from error
+    if said is not None:
+        raise TargetError(
+            f"target '{target.name}': target.check returned {said!r}; expected None, "
+            f"and a failed assert or compare helper for a wrong result"
+        )
+
+
+def _size(expected: Any) -> int:
+    """Bytes of all arrays in an oracle's result; it may hold more than the kernel's."""
+    return sum(array.nbytes for array in _arrays(expected))
+
+
+def _arrays(value: Any, around: tuple[int, ...] = ()) -> Iterator[np.ndarray[Any, Any]]:
+    """The arrays and numbers in an oracle's result, whatever holds them; `around` tells what holds this value."""
+    if id(value) in around or isinstance(value, type | ModuleType):
+        return
+    array = _as_array(value)
+    if array is not None and not array.dtype.hasobject:
+        yield array
+        return
+    for part in _parts(value if array is None else list(array.flat)):
+        yield from _arrays(part, (*around, id(value)))
+
+
+def _as_array(value: Any) -> np.ndarray[Any, Any] | None:
+    """A number, what offers an array and keeps its word, or a buffer such as bytes; None for all else."""
+    with suppress(Exception):
+        if isinstance(value, bool | int | float | complex) or hasattr(value, "__array__"):
+            return np.asarray(value)
+    with suppress(Exception):
+        return np.asarray(memoryview(value))
+    return None
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What a container holds, or an object has as its state."""
+    if isinstance(value, Mapping):
+        return (*value.keys(), *value.values())
+    if isinstance(value, tuple | list | set | frozenset | deque | KeysView | ValuesView | ItemsView):
+        return value
+    with suppress(Exception):
+        return (value.__getstate__(),)
+    return ()
+
+
+def _refuse_other_forms(target: Target, expected: Any) -> None:
+    """Without a check, what the reference returns must be what a kernel can return."""
+    is_tuple = isinstance(expected, tuple)
+    others = [item for item in (expected if is_tuple else (expected,)) if not _makes_an_array(item)]
+    if others:
+        what = f"a tuple with a {type(others[0]).__name__} in it" if is_tuple else f"a {type(expected).__name__}"
+        raise TargetError(
+            f"target '{target.name}': the reference returned {what}, and target.py has no function 'check' that "
+            f"compares it; expected an array or a tuple of arrays, as a kernel returns"
+        )
+
+
+def _makes_an_array(item: Any) -> bool:
+    """An array, a number, or a list of numbers."""
+    if isinstance(item, list):
+        return not any(isinstance(part, np.ndarray) for part in item) and all(map(_makes_an_array, item))
+    return isinstance(item, np.ndarray | np.generic | bool | int | float)
+
+
+def _exact(actual: Any, expected: Any, _call: Call) -> None:
+    """The check of a target that has none."""
+    compare.exact(actual, expected)

@@ -1,0 +1,400 @@
+"""The parent's handle on a worker process, and the only place where a kernel's time is read.
+
+Owns starting, ordering, timing, observing and ending one worker. The clock is this process's; the worker's
+threads and memory are read from outside, as is its CPU time (see `cpu`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import site
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from pytest_lance_autoresearch.bench import scratch
+from pytest_lance_autoresearch.bench.cpu import CpuAccount
+from pytest_lance_autoresearch.bench.scratch import Scratch
+from pytest_lance_autoresearch.bench.waiting import WaitCounter
+from pytest_lance_autoresearch.errors import (
+    AutoresearchError,
+    KernelCrashed,
+    KernelFailure,
+    KernelRaised,
+    KernelRefused,
+    KernelReturnedMore,
+    KernelTimeout,
+    TargetError,
+    TrialInvalid,
+)
+from pytest_lance_autoresearch.kernel_side import sandbox, wire, worker
+from pytest_lance_autoresearch.machine import clocks, interrupt
+from pytest_lance_autoresearch.records import Call, Source, Window
+from pytest_lance_autoresearch.target import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_lance_autoresearch.target.load import Target
+
+CONFINED = True
+"""Whether workers lock themselves in, where the system lets them; what lies behind must hold without it."""
+GRACE_S = 2.0
+"""How much longer than the worker's own watchdog the parent waits, so that its traceback arrives."""
+LOG_TAIL_BYTES = 1500
+_ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
+_KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+_ELSEWHERE = (
+    "that was in the kernel's process: it works in an empty folder, without this environment, "
+    "and may start no thread or process"
+)
+_PIPE_BYTES = 2**20
+"""As much as Linux grants every user, see pipe(7)."""
+_PROC_STATUS = "/proc/{pid}/status"
+
+
+class KernelProcess:
+    """A kernel in a process of its own: bind states, run windows, read answers.
+
+    `checks_bounds` makes numba refuse every index outside its array, which costs time.
+    """
+
+    def __init__(self, target: Target, source: Source, timeout_s: float, *, checks_bounds: bool = False) -> None:
+        self._target = target
+        self._source = source
+        self._timeout_s = timeout_s
+        self._checks_bounds = checks_bounds
+        self._doing = "before a kernel was loaded"
+        self._party: type[AutoresearchError] | None = TrialInvalid
+        """What every failure is until kernels.py is loaded: before, nothing can be the kernel's fault."""
+        self._answers: WindowAnswers | None = None
+        """Those of the last window, which alone can be read."""
+        self._peak_rss_bytes = 0
+        self._is_closed = False
+        self._arena = wire.Arena.create(2**22)
+        self._scratch = Scratch(source.text)
+        self._spawn(self._scratch.path)
+        self._waits = WaitCounter(self._process.pid)
+        try:
+            self._introduce(self._scratch.path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _spawn(self, folder: Path) -> None:
+        self._log = (folder / scratch.LOG).open("w+b")
+        order_read, self._order_fd = os.pipe()
+        _widen(self._order_fd)
+        self._answer_fd, answer_write = os.pipe()
+        fds = (self._arena.fd, order_read, answer_write)
+        locks = "confined" if CONFINED else "free"
+        arguments = (*fds, self._arena.size, self._timeout_s, locks, *_importing(self._target.working_directory))
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", worker.__file__, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            cwd=folder / scratch.WORK,
+            env=_environment(folder) | ({"NUMBA_BOUNDSCHECK": "1"} if self._checks_bounds else {}),
+            pass_fds=fds,
+            start_new_session=True,
+        )
+        os.close(order_read)
+        os.close(answer_write)
+
+    def _introduce(self, folder: Path) -> None:
+        self._await(wire.READY)
+        self._cpu = CpuAccount(self._process.pid)
+        self._observed = psutil.Process(self._process.pid)
+        self._threads = self._observed.num_threads()
+        self.is_confined = sandbox.is_confined(self._process.pid)
+        self._load_target()
+        self._order(
+            "kernels.py, while it was loaded", "load_kernel", self._source.text, str(folder / scratch.KERNEL)
+        )
+
+    def _load_target(self) -> None:
+        target, name = self._target, f"target '{self._target.name}'"
+        self._party = TargetError
+        loading = f"{name}: inputs.py and target.py, while they were loaded in the kernel's process"
+        self._order(loading, "load_target", target.layout, target.files, target.working_directory)
+        if self._observed.num_threads() > self._threads:
+            raise TargetError(f"{name}: inputs.py or target.py started a thread when it was loaded; {_ELSEWHERE}")
+        self._party = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
+        """Build the kernel for a pickled state, untimed; a `handicap` prolongs its calls by that fraction."""
+        self._order(f"{key}, while it was bound", "bind", key, state, handicap)
+
+    def imitate(self, key: str, echo: wire.Echo) -> None:
+        """Take as `key` a kernel that does nothing but return `echo`."""
+        self._order(f"{key}, while it was imitated", "imitate", key, echo)
+
+    def release(self, key: str) -> None:
+        """Forget a bound state."""
+        self._order(f"{key}, while it was released", "release", key)
+
+    def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> WindowAnswers:
+        """Run the calls as one window, timed by this process's clock.
+
+        `result_bytes` is the room that a correct result needs at least. The answers can be read until the next
+        window. KernelFailure when it raises, ends, hangs, or works outside the window.
+        """
+        interrupt.obey()
+        self._answers = None
+        plan, packed = wire.plan_window(key, list(calls), result_bytes)
+        if self._arena.grow(plan.memory_bytes):
+            self._order(f"{key}, while its memory was made larger", "remap", plan.memory_bytes)
+        for call in plan.calls:
+            wire.clear_result(self._arena, call)
+        self._doing = key
+        order_bytes = self._send("prepare", plan)
+        self._await(wire.READY)
+        self._refuse_threads(key)
+        opened_ns = self._cpu.opens(key, len(plan.calls), order_bytes)
+        self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
+        start = clocks.now_ns()
+        self._waits.begin()
+        os.write(self._order_fd, wire.GO)
+        self._waits.launched()
+        self._await(wire.DONE)
+        waited_ns, stolen_ns = self._waits.end()
+        wall_ns = clocks.now_ns() - start
+        cpu_ns = self._cpu.closes(key, opened_ns, wall_ns)
+        self._refuse_threads(key)
+        window = Window(len(calls), wall_ns, cpu_ns, waited_ns, stolen_ns)
+        self._answers = WindowAnswers(self, plan, list(calls), window, opened_ns)
+        return self._answers
+
+    def cpu_ns_since(self, opened_ns: int | None, answers: WindowAnswers) -> int | None:
+        """The CPU time since the last window was opened, whose answers are given."""
+        self._refuse_outdated(answers)
+        return self._cpu.since(opened_ns)
+
+    def memory_of(self, answers: WindowAnswers) -> wire.Arena:
+        """Where the answers of the last window lie."""
+        self._refuse_outdated(answers)
+        return self._arena
+
+    def _refuse_outdated(self, answers: WindowAnswers) -> None:
+        if answers is not self._answers:
+            raise RuntimeError("another window was run since; the answers of a window are gone then")
+
+    def forget_warm_up(self) -> None:
+        """Let the peak begin anew: what compiling and warming up took is not the kernel's use of memory."""
+        with suppress(OSError):
+            Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
+
+    def peak_rss_bytes(self) -> int:
+        """The largest resident memory seen after warm-ups, without what is shared with this process.
+
+        Where the system keeps no high-water mark, the present size.
+        """
+        self._peak_rss_bytes = max(self._peak_rss_bytes, self._private_peak_bytes())
+        return self._peak_rss_bytes
+
+    def _private_peak_bytes(self) -> int:
+        with suppress(OSError, KeyError):
+            lines = Path(_PROC_STATUS.format(pid=self.pid)).read_text().splitlines()
+            fields = dict(line.split(":", 1) for line in lines)
+            return (int(fields["VmHWM"].split()[0]) - int(fields["RssShmem"].split()[0])) * 1024
+        with suppress(psutil.Error):
+            return int(self._observed.memory_info().rss)
+        return 0
+
+    def end(self) -> None:
+        """End the process and everything in its session; safe more than once."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """End the process and give everything back; nothing of it stays behind. Safe more than once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.end()
+        os.close(self._order_fd)
+        os.close(self._answer_fd)
+        self._log.close()
+        self._waits.close()
+        self._arena.close()
+        self._scratch.close()
+
+    def _order(self, doing: str, verb: str, *arguments: Any) -> None:
+        self._doing = doing
+        self._send(verb, *arguments)
+        self._await(wire.DONE)
+        self._cpu.skip()
+
+    def _send(self, *order: Any) -> int:
+        """Returns how many bytes the order is."""
+        data = load.pickled(self._target, order, "inputs.make_call")
+        view = memoryview(worker.LENGTH.pack(len(data)) + data)
+        try:
+            while view:
+                view = view[os.write(self._order_fd, view) :]
+        except BrokenPipeError:
+            raise self._ended() from None
+        return len(data)
+
+    def _await(self, expected: bytes) -> None:
+        deadline_s = clocks.now_s() + self._timeout_s + GRACE_S
+        poll = select.poll()
+        poll.register(self._answer_fd, select.POLLIN)
+        if not poll.poll(max(0.0, deadline_s - clocks.now_s()) * 1000):
+            raise self._hung()
+        answer = os.read(self._answer_fd, 1)
+        if answer == expected:
+            return
+        if answer == wire.FAILED:
+            raise self._failure(KernelRaised, f"{self._who} {self._arena.read_text()}")
+        if answer == wire.NO_ROOM:
+            raise self._failure(KernelReturnedMore, f"{self._who} {self._arena.read_text()}")
+        if answer == wire.TARGET_FAILED:
+            raise TargetError(f"{self._arena.read_text()}; {_ELSEWHERE}")
+        raise self._ended()
+
+    @property
+    def _who(self) -> str:
+        return "the kernel's process" if self._party else "the kernel"
+
+    def _failure(self, kind: type[KernelFailure], what: str) -> AutoresearchError:
+        """`what`, with the place it happened, as the fault of whoever is at work."""
+        return (self._party or kind)(self._named(what))
+
+    def _ended(self) -> AutoresearchError:
+        code = self._exit_code()
+        tail = self._log_tail()
+        if code == -signal.SIGALRM:
+            return self._hung()
+        how = "without a word" if code is None else _exit_text(code)
+        said = f"\nits last output:\n{tail}" if tail else ""
+        return self._failure(KernelCrashed, f"the kernel's process ended ({how}) instead of answering{said}")
+
+    def _exit_code(self) -> int | None:
+        """None when the process is still there after a second."""
+        deadline_s = clocks.now_s() + 1.0  # Popen.wait would ask a clock that may be frozen
+        while self._process.poll() is None and clocks.now_s() < deadline_s:
+            sleep(0.005)
+        return self._process.returncode
+
+    def _hung(self) -> AutoresearchError:
+        tail = self._log_tail()
+        where = f"\nit was here:\n{tail}" if tail else ""
+        return self._failure(
+            KernelTimeout, f"{self._who} did not answer within {self._timeout_s:g} s and was ended{where}"
+        )
+
+    def _named(self, what: str) -> str:
+        """`what` with the place it happened, and this machine's folders taken out of it."""
+        text = f"{self._doing}: {what}"
+        return text.replace(str(self._scratch.path / scratch.KERNEL), str(self._source.path))
+
+    def _log_tail(self) -> str:
+        """The end of what the kernel printed; shown to a person, never read for its meaning."""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - LOG_TAIL_BYTES))
+        text = self._log.read().decode("utf-8", "replace")
+        lines = ("".join(filter(str.isprintable, line)) for line in text.splitlines())
+        return "\n".join(line for line in lines if worker.__file__ not in line).strip()
+
+    def _refuse_threads(self, key: str) -> None:
+        try:
+            threads = self._observed.num_threads()
+        except psutil.Error:
+            raise self._ended() from None
+        if threads > self._threads:
+            raise KernelRefused(f"{key}: the kernel started a thread; one thread is the rule")
+
+
+class WindowAnswers:
+    """The answers of one window, each read from shared memory when it is asked for."""
+
+    def __init__(
+        self,
+        process: KernelProcess,
+        plan: wire.WindowPlan,
+        calls: list[Call],
+        window: Window,
+        opened_ns: int | None,
+    ) -> None:
+        self.window = window
+        self._process = process
+        self._plan = plan
+        self._calls = calls
+        self._opened_ns = opened_ns
+
+    def __getitem__(self, index: int) -> Any:
+        """A private copy of the result of call `index`; KernelFailure if it is no result."""
+        memory, plan = self._process.memory_of(self), self._plan.calls[index]
+        try:
+            result = wire.read_result(memory, plan)
+        except wire.ResultError as error:
+            raise KernelRaised(f"{self._plan.key}: the kernel {error}") from None
+        self._refuse_changed_inputs(memory, plan, self._calls[index])
+        return result
+
+    def echo(self, index: int) -> wire.Echo:
+        """What a kernel that does nothing must return in place of the result of call `index`."""
+        return wire.read_echo(self._process.memory_of(self), self._plan.calls[index])
+
+    def settled(self) -> Window:
+        """The window with all CPU time that its process has used since it was opened, after its answer too."""
+        return replace(self.window, cpu_ns=self._process.cpu_ns_since(self._opened_ns, self))
+
+    def _refuse_changed_inputs(self, memory: wire.Arena, plan: wire.CallPlan, call: Call) -> None:
+        """Only arguments that lie in shared memory can have changed; an output argument may."""
+        outputs = wire.aliased_arguments(memory, plan)
+        for position, (argument, sent) in enumerate(zip(plan.arguments, call, strict=True)):
+            if not isinstance(argument, wire.ArrayArgument) or not argument.direct or position in outputs:
+                continue
+            now = memory.view(argument.offset, sent.dtype, sent.shape)
+            if now.tobytes() != sent.tobytes():
+                raise KernelRefused(f"{self._plan.key}: the kernel changed its argument {position}")
+
+
+def _widen(pipe: int) -> None:
+    """Let large states through in fewer pieces, where the system can (Linux); it takes half the time."""
+    with suppress(AttributeError, OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The worker's whole environment: one thread, its own caches, nothing that tells it where it runs."""
+    kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+    threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
+    folders = {
+        "TMPDIR": str(folder / scratch.WORK),
+        "HOME": str(folder / scratch.WORK),
+        "NUMBA_CACHE_DIR": str(folder / scratch.CACHE),
+    }
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", **folders, **threads, **kept}
+
+
+def _importing(working_directory: Path) -> list[str]:
+    """What lets a worker import what this process can: the user's site-packages ('' if unused), and the path."""
+    user_site = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
+    path = [str(working_directory / entry) for entry in sys.path if isinstance(entry, str)]
+    return [user_site if user_site in path else "", *path]
+
+
+def _exit_text(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return f"signal {signal.Signals(-code).name}"
+    return f"signal {-code}"

@@ -1,0 +1,119 @@
+"""The processes of one trial.
+
+Owns starting them, remembering why a kernel does not start, and ending them all.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pytest_lance_autoresearch.bench.inprocess import InProcessRunner
+from pytest_lance_autoresearch.bench.process import KernelProcess
+from pytest_lance_autoresearch.errors import (
+    AutoresearchError,
+    KernelCrashed,
+    KernelFailure,
+    KernelIncorrect,
+    KernelRaised,
+    KernelRefused,
+    KernelTimeout,
+    TargetError,
+    TrialInvalid,
+)
+from pytest_lance_autoresearch.target import policy, sources
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.bench.runner import Answers, Runner
+    from pytest_lance_autoresearch.records import Source
+    from pytest_lance_autoresearch.target.load import Target
+
+MAX_ENDS = 3
+"""Worker processes that one kernel may bring to their end before the rest of the trial is given up.
+
+One that hangs gets no second chance: each would cost the whole deadline.
+"""
+
+
+class Processes:
+    """Where a target's kernels run during one trial."""
+
+    def __init__(self, target: Target, timeout_s: float, *, in_process: bool, checks_bounds: bool = False) -> None:
+        self._target = target
+        self._timeout_s = timeout_s
+        self._in_process = in_process
+        self._checks_bounds = checks_bounds
+        self._resources = ExitStack()
+        self._checker: Runner[Answers] | None = None
+        self._measured: KernelProcess | None = None
+        self._null: KernelProcess | None = None
+        self._ends: list[KernelFailure] = []
+        self.is_confined = True
+        """Whether every process so far had put its locks on; asked of the system, not of the processes."""
+        violation = "" if in_process else policy.violation(target.kernel.text)
+        self._load_failure: AutoresearchError | None = KernelRefused(violation) if violation else None
+
+    def checker(self) -> Runner[Answers]:
+        """Where correctness runs, every index checked if `checks_bounds` is; a new one when the last ended."""
+        if self._checker is None:
+            if self._in_process:
+                self._checker = InProcessRunner(self._target)
+            else:
+                self._checker = self.start(self._target.kernel, checks_bounds=self._checks_bounds)
+        return self._checker
+
+    def measured(self, *, shared: bool) -> KernelProcess:
+        """Where the kernel is timed alone: the checker when `shared`, else a process that runs timed cases only.
+
+        The latter's peak memory can be compared between trials.
+        """
+        if self._measured is None:
+            checker = self.checker() if shared else None
+            self._measured = checker if isinstance(checker, KernelProcess) else self.start(self._target.kernel)
+        return self._measured
+
+    def null(self) -> KernelProcess:
+        """A process without a kernel, in which it shows what the runner itself costs."""
+        if self._null is None:
+            self._null = self.start(sources.make(b"", self._target.layout.kernel_path))
+        return self._null
+
+    def start(self, source: Source, *, checks_bounds: bool = False) -> KernelProcess:
+        """A new process with a kernel; the candidate's failure to load is final."""
+        is_candidate = source is self._target.kernel
+        if is_candidate:
+            self._refuse_to_start()
+        try:
+            process = KernelProcess(self._target, source, self._timeout_s, checks_bounds=checks_bounds)
+        except (KernelFailure, TargetError, TrialInvalid) as failure:
+            if is_candidate:
+                self._load_failure = failure
+            raise
+        self._resources.callback(process.close)
+        self.is_confined &= process.is_confined
+        return process
+
+    def lost_a_process(self, failure: AutoresearchError) -> bool:
+        """Whether the failure cost a process (crash, hang, refusal), as wrong answers and exceptions do not."""
+        if not isinstance(failure, KernelFailure) or isinstance(failure, KernelIncorrect | KernelRaised):
+            return False
+        self._ends.append(failure)
+        return True
+
+    def clear(self) -> None:
+        """End every process; what is asked for next starts a new one. Safe more than once."""
+        self._resources.close()
+        self._resources = ExitStack()
+        self._checker = self._measured = self._null = None
+
+    def _refuse_to_start(self) -> None:
+        if self._load_failure is not None:
+            raise type(self._load_failure)(str(self._load_failure))
+        late = next((end for end in self._ends if isinstance(end, KernelTimeout)), None)
+        if late is not None:
+            raise KernelTimeout(f"not run: the kernel ran out of time already: {late.headline}")
+        if len(self._ends) >= MAX_ENDS:
+            raise KernelCrashed(
+                f"not run: the kernel's process ended {len(self._ends)} times already; "
+                f"first: {self._ends[0].headline}"
+            )

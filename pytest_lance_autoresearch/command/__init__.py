@@ -1,0 +1,1 @@
+"""`python -m pytest_lance_autoresearch`: a log, read from the command line."""

@@ -1,0 +1,254 @@
+"""The process that a kernel runs in: the measured party's side.
+
+Owns the loop that takes orders, runs calls and answers with one byte each. Holds no clock, no oracle, no
+generator and no verdict; everything it says is checked by the parent. Started by `process`, by path, with the
+file descriptors of the shared memory and of both pipes as arguments.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import pickle
+import signal
+import site
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pytest_lance_autoresearch.kernel_side import modules
+
+if __name__ == "__main__":
+    # Run by path with `python -I`, which finds the standard library and what is installed for all users. The
+    # parent hands over its user's packages, whose .pth files may install finders, and its path. First comes the
+    # standard library, so that nothing shadows it, and last the folder that the package lies in, for where it is
+    # not installed: nothing beside it shadows an installed module.
+    if sys.argv[7]:
+        site.addsitedir(sys.argv[7])
+    library = Path(os.__file__).parent
+    own_path = [*sys.argv[8:], *sys.path, str(Path(__file__).resolve().parents[2])]
+    sys.path[:] = dict.fromkeys([str(library), str(library / "lib-dynload"), *own_path])
+
+import numpy as np
+
+from pytest_lance_autoresearch.errors import TargetError
+from pytest_lance_autoresearch.kernel_side import sandbox, wire
+from pytest_lance_autoresearch.kernel_side.handicap import handicapped
+from pytest_lance_autoresearch.records import Layout
+
+LENGTH = struct.Struct("<q")
+SHOWN = 200
+"""Characters of a line of source that a message shows."""
+
+
+class KernelHost:
+    """One kernel, bound to the states of its cases."""
+
+    def __init__(self, arena: wire.Arena) -> None:
+        self._arena = arena
+        self._layout = Layout("", Path())
+        self._files: dict[str, bytes] = {}
+        self._home = Path()
+        self._inputs: Any = None
+        self._wiring: Any = None
+        self._kernels: Any = None
+        self._bound: dict[str, Any] = {}
+        self._buffers: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+        self._window: Any = None
+
+    def obey(self, order: bytes) -> bytes:
+        """Carry out one order and return its answer.
+
+        What the order held, and what it replaced, is given back before it is answered: the CPU time that this
+        takes is then the order's, and not found beside the next window.
+        """
+        self._window = None
+        with modules.blaming(self._layout, "inputs.py"):
+            verb, *arguments = pickle.loads(order)
+        getattr(self, verb)(*arguments)
+        return wire.READY if verb == "prepare" else wire.DONE
+
+    def load_target(self, layout: Layout, files: dict[str, bytes], home: Path) -> None:
+        """Execute inputs.py and target.py from the bytes that the parent read, in the folder where it did."""
+        self._layout, self._files, self._home = layout, files, home
+        self._inputs = self._execute("inputs")
+        self._wiring = self._execute("target", inputs=self._inputs)
+
+    def load_kernel(self, text: bytes, filename: str) -> None:
+        self._kernels = modules.execute_source("kernels", text, filename)
+
+    def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
+        kernels = self._kernels if handicap is None else handicapped(self._kernels, handicap)
+        own_state = self._unpickled(state)
+        try:
+            self._bound[key] = self._wiring.bind(kernels, own_state)
+        except Exception as error:
+            self._refuse_wiring(state, error)
+            raise
+        gc.collect()
+        gc.freeze()  # or the next binding's collection would go through all that was imported and compiled
+
+    def _execute(self, stem: str, **siblings: Any) -> Any:
+        with _working_in(self._home):
+            return modules.execute(self._layout, stem, self._files[f"{stem}.py"], siblings)
+
+    def _unpickled(self, state: bytes) -> Any:
+        with modules.blaming(self._layout, "inputs.py"), _working_in(self._home):
+            return pickle.loads(state)
+
+    def _refuse_wiring(self, state: bytes, error: Exception) -> None:
+        """TargetError where target.bind fails with the reference just as it failed with the kernel.
+
+        The parent could bind the reference, so it is this process in which target.bind cannot work.
+        """
+        own_state = self._unpickled(state)
+        try:
+            reference = self._execute("reference", inputs=self._inputs)
+            self._wiring.bind(reference, own_state)
+        except Exception as another:
+            if describe(another) == describe(error):
+                with modules.blaming(self._layout, "target.py"):
+                    raise
+
+    def imitate(self, key: str, echo: wire.Echo) -> None:
+        """Take as `key` a kernel that does nothing: it shows what the runner costs."""
+        self._bound[key] = echo.function()
+
+    def release(self, key: str) -> None:
+        del self._bound[key]
+        self._buffers = {name: buffer for name, buffer in self._buffers.items() if name[0] != key}
+
+    def remap(self, size: int) -> None:
+        """Follow the parent, who made the shared memory larger."""
+        self._arena.remap(size)
+
+    def prepare(self, plan: wire.WindowPlan) -> None:
+        """Everything that a window needs besides the argument bytes, made before the clock starts."""
+        self._window = self._bound[plan.key], [self._prepare_call(plan.key, call) for call in plan.calls]
+
+    def run(self) -> bytes:
+        """The window that was prepared; it is given back with the next order, when the clock has stopped."""
+        run_calls(*self._window)
+        return wire.DONE
+
+    def _prepare_call(self, key: str, plan: wire.CallPlan) -> Any:
+        copies, arguments = [], []
+        for position, argument in enumerate(plan.arguments):
+            if isinstance(argument, wire.PlainArgument):
+                arguments.append(argument.value)
+                continue
+            dtype = np.dtype(argument.dtype)
+            shared = self._arena.view(argument.offset, dtype, argument.shape)
+            if argument.direct:
+                arguments.append(shared)
+                continue
+            private = self._private(key, position, dtype, argument.shape)
+            copies.append((private, shared))
+            arguments.append(private)
+        return copies, tuple(arguments), wire.ResultSlot(self._arena, plan)
+
+    def _private(
+        self, key: str, position: int, dtype: np.dtype[Any], shape: tuple[int, ...]
+    ) -> np.ndarray[Any, Any]:
+        """One buffer per argument, the same for every call: an address tells a kernel nothing."""
+        buffer = self._buffers.get((key, position))
+        if buffer is None or buffer.dtype != dtype or buffer.shape != shape:
+            buffer = np.empty(shape, dtype)
+            self._buffers[(key, position)] = buffer
+        return buffer
+
+
+def run_calls(function: Any, calls: Any) -> None:
+    """The timed loop: fresh arguments in, one call, its result out at once."""
+    copyto = np.copyto
+    for copies, arguments, slot in calls:
+        for private, shared in copies:
+            copyto(private, shared)
+        slot.store(function(*arguments), arguments)
+
+
+def serve(arena: wire.Arena, orders: BinaryIO, answer_fd: int, timeout_s: float) -> None:
+    """Take orders until the parent closes its end of the pipe."""
+    host = KernelHost(arena)
+    os.write(answer_fd, wire.READY)
+    while len(head := orders.read(LENGTH.size)) == LENGTH.size:
+        signal.setitimer(signal.ITIMER_REAL, timeout_s)
+        answer = attempt(arena, lambda size: host.obey(orders.read(size)), *LENGTH.unpack(head))
+        os.write(answer_fd, answer)
+        if answer == wire.READY:
+            if orders.read(1) != wire.GO:
+                return
+            os.write(answer_fd, attempt(arena, host.run))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def attempt(arena: wire.Arena, action: Callable[..., bytes], *arguments: Any) -> bytes:
+    """The answer of `action`; or who failed, with what was raised in the memory."""
+    try:
+        return action(*arguments)
+    except TargetError as error:
+        arena.write_text(str(error))
+        return wire.TARGET_FAILED
+    except BaseException as error:
+        arena.write_text(describe(error))
+        return wire.NO_ROOM if isinstance(error, wire.RoomError) else wire.FAILED
+
+
+@contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    """As `contextlib.chdir`, and where the folder is gone, stay."""
+    before = Path.cwd()
+    with suppress(OSError):
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def describe(error: BaseException) -> str:
+    """One line for the exception, then the frames that are the target's own."""
+    if isinstance(error, wire.ResultError):
+        return str(error)
+    head = f"raised {type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, SyntaxError):
+        place = f"\n  line {error.lineno}: {_shown(error.text)}" if error.lineno and error.text else ""
+        return f"raised {type(error).__name__}: {error.msg}{place}"
+    here = str(Path(__file__).parents[1])
+    frames = [
+        f"  line {frame.lineno} of {Path(frame.filename).name}, in {frame.name}: {_shown(frame.line)}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((here, sys.prefix, sys.base_prefix))
+    ]
+    return "\n".join([head, *frames])
+
+
+def _shown(line: str | None) -> str:
+    """A line of source, without its end where it is very long."""
+    text = (line or "").strip()
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def main() -> None:
+    memory_fd, order_fd, answer_fd, size = map(int, sys.argv[1:5])
+    timeout_s = float(sys.argv[5])
+    if sys.argv[6] == "confined":
+        sandbox.confine([str(Path.cwd()), os.environ["NUMBA_CACHE_DIR"]])
+    faulthandler.enable()
+    # The watchdog: a traceback, then the signal's default, the end. It works inside compiled loops, needs no
+    # thread, and ends a hanging kernel even when the parent is gone.
+    faulthandler.register(signal.SIGALRM, all_threads=False, chain=True)
+    gc.disable()
+    sys.dont_write_bytecode = True
+    with os.fdopen(order_fd, "rb") as orders:
+        serve(wire.Arena(memory_fd, size), orders, answer_fd, timeout_s)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

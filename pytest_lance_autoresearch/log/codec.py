@@ -1,0 +1,69 @@
+"""Records as JSON, the one format in which they are stored.
+
+Owns the schema number, and how what an earlier schema stored is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import msgspec
+
+from pytest_lance_autoresearch.records import Cause, Rules, TrialRecord
+
+T = TypeVar("T")
+SCHEMA = 2
+"""Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds."""
+
+
+def to_json(record: Any, *, indent: int = 1) -> bytes:
+    """A dataclass of plain values and dataclasses, as JSON; `indent` -1 puts it on one line."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=indent)
+
+
+def from_json(text: bytes, kind: type[T]) -> T:
+    """The record of that type; ValueError where the text does not hold one."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def trial_to_json(record: TrialRecord) -> bytes:
+    """A trial's record, with the schema's number."""
+    return to_json({"schema": SCHEMA, **msgspec.to_builtins(record)})
+
+
+def trial_from_json(text: bytes) -> TrialRecord:
+    """A trial's record of this schema or an earlier one; ValueError, with a sentence, for anything else."""
+    found = from_json(text, dict[str, Any])
+    schema = found.pop("schema", 1)
+    if schema == 1:
+        found = _from_schema_1(found)
+    elif schema != SCHEMA:
+        raise ValueError(f"schema {schema}, this version reads schemas 1 to {SCHEMA}")
+    if set(found.get("rules") or ()) != {field.name for field in fields(Rules)}:
+        found["rules"] = None
+    return msgspec.convert(found, TrialRecord)
+
+
+def _from_schema_1(found: dict[str, Any]) -> dict[str, Any]:
+    """Every pair is given the one figure of the runner's cost that there was.
+
+    How long the trial had taken at its last look is known only as far as it decided: less than the time budget, or
+    more.
+    """
+    try:
+        overhead_ns, pairs, alone = (found.pop(name) for name in ("overhead_ns", "pairs", "alone"))
+        evidence = {
+            "candidate_code_size": found.pop("candidate_code_size"),
+            "baseline_code_size": found.pop("baseline_code_size"),
+            "pairs": [{**pair, "call_overhead_ns": overhead_ns} for pair in pairs],
+            "alone": {"cases": alone} if alone else None,
+            "looks": found.pop("looks"),
+            "seconds": found["rules"]["max_seconds"] if found["cause"] == Cause.BUDGET else 0.0,
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is not a trial's record: {type(error).__name__}: {error}") from error
+    return {**found, "evidence": evidence}

@@ -1,0 +1,185 @@
+"""The gate of one target: its baseline before the trial, its row after it.
+
+Owns where the baseline comes from (the log's newest keep, and that row's source) and what a judged trial leaves
+behind (archived kernel, archived windows, one row). Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_lance_autoresearch.errors import LogError, Overtaken
+from pytest_lance_autoresearch.log import archive, git, results
+from pytest_lance_autoresearch.machine import clocks, environment
+from pytest_lance_autoresearch.records import Evidence, Rules, Status, TrialRecord
+from pytest_lance_autoresearch.target import sources
+from pytest_lance_autoresearch.words import report, wording
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.records import Outcome, Source
+    from pytest_lance_autoresearch.target.load import Target
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a trial hands over for the archive."""
+
+    evidence: Evidence
+    rules: Rules
+    """By which the verdict was reached."""
+    seed: int
+    """Of the secret inputs."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Against what a trial is judged.
+
+    No `row`: the log knows no kernel of the target, the first one becomes the baseline. A row without a
+    `baseline` comes with the sentence `invalid` about why there can be no verdict.
+    """
+
+    root: Path
+    """The folder that holds the log's archive."""
+    log_path: Path
+    row: results.Row | None = None
+    baseline: Source | None = None
+    invalid: str = ""
+    unlogged: str = ""
+    """Why there can be no verdict, and no row about it either."""
+    note: str = ""
+    """What a reader of a first baseline should know."""
+    newest: int | None = None
+    """The trial that was the target's baseline when the gate was opened, even where it is not judged against."""
+
+    def identical(self, candidate: Source) -> str:
+        """Why the candidate need not be measured: it is the baseline's code; '' when it is not."""
+        if self.row is None or self.baseline is None or self.baseline.code_sha256 != candidate.code_sha256:
+            return ""
+        same_bytes = self.baseline.sha256 == candidate.sha256
+        return report.identical_reason(self.row.trial, self.baseline.sha256, same_bytes=same_bytes)
+
+
+def open_gate(
+    target: Target, root: Path, log_path: Path, *, rebaseline: bool = False, require_baseline: bool = False
+) -> Gate:
+    """Find the baseline of a target; `root` is the session's."""
+    root = archive.home(log_path, root)
+    try:
+        rows = results.read(log_path)
+    except LogError as error:
+        return Gate(root, log_path, unlogged=report.log_unusable(str(error)))
+    if fault := results.unwritable(log_path):
+        return Gate(root, log_path, unlogged=report.log_unusable(fault))
+    row = results.baseline(rows, target.name)
+    if row is None and require_baseline:
+        return Gate(root, log_path, unlogged=report.baseline_missing(log_path, target.name))
+    if row is None or rebaseline:
+        note = report.renamed(_other_names(rows, target)) if row is None else ""
+        return Gate(root, log_path, note=note, newest=row.trial if row else None)
+    if row.harness != target.fingerprint:
+        changed = _changed_files(row.harness, target.fingerprint)
+        return Gate(root, log_path, row, invalid=report.harness_changed(changed, row.trial), newest=row.trial)
+    text = archive.find_kernel(root, row.kernel, target.layout.kernel_path, [row.commit])
+    if text is None:
+        lost = report.baseline_lost(row.trial, row.kernel, git.searched(target.layout.directory))
+        return Gate(root, log_path, row, invalid=lost, newest=row.trial)
+    return Gate(root, log_path, row, sources.make(text, target.layout.kernel_path), newest=row.trial)
+
+
+def _other_names(rows: Sequence[results.Row], target: Target) -> tuple[str, ...]:
+    """The targets of the log whose files are this one's: it was renamed, or copied."""
+    if any(row.target == target.name for row in rows):
+        return ()
+    return tuple(sorted({row.target for row in rows if row.harness == target.fingerprint}))
+
+
+def write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, description: str) -> Outcome:
+    """Archive the kernel and what was measured, append the row; returns the outcome with its trial number.
+
+    A keep over a baseline that another trial has replaced meanwhile is no verdict, and logged as invalid.
+    """
+    archive.give_room_back(gate.root)
+    try:
+        return _write(gate, target, outcome, measured, description)
+    except Overtaken as other:
+        overtaken = replace(outcome, status=Status.INVALID, reason=report.overtaken(str(other)), judgement=None)
+        return _write(gate, target, overtaken, measured, description)
+
+
+def _write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, description: str) -> Outcome:
+    try:
+        kernel = archive.store_kernel(gate.root, target.kernel.text)
+        digest = archive.store_trial(gate.root, _record(gate, target, outcome, measured))
+        row = _row(outcome, target, kernel, digest, description)
+        row = results.append(gate.log_path, row, partial(_refuse_overtaken, gate, row))
+    except Overtaken:
+        raise
+    except LogError as error:
+        raise LogError(f"{error}; what it would have said: {outcome.reason}") from error
+    return replace(outcome, trial=row.trial, log=gate.log_path)
+
+
+def _record(gate: Gate, target: Target, outcome: Outcome, measured: Measured) -> TrialRecord:
+    assert outcome.status is not None, "only a judged trial is logged"
+    return TrialRecord(
+        target=target.name,
+        status=outcome.status,
+        reason=outcome.reason,
+        cause=outcome.judgement.cause if outcome.judgement else None,
+        candidate=target.kernel.sha256,
+        baseline=gate.baseline.sha256 if gate.baseline else None,
+        baseline_trial=outcome.baseline_trial,
+        harness=target.fingerprint,
+        host=environment.host(),
+        versions=environment.versions(),
+        seed=str(measured.seed),
+        rules=measured.rules,
+        evidence=measured.evidence,
+    )
+
+
+def _refuse_overtaken(gate: Gate, row: results.Row, rows: Sequence[results.Row]) -> None:
+    """Another trial's keep since the gate was opened makes this one's a comparison with the wrong kernel."""
+    newest = results.baseline(rows, row.target)
+    if row.status in results.KEPT and newest is not None and newest.trial != gate.newest:
+        raise Overtaken(f"trial {newest.trial} became the baseline meanwhile")
+
+
+def _row(outcome: Outcome, target: Target, kernel: str, record: str, description: str) -> results.Row:
+    assert outcome.status is not None, "only a judged trial is logged"
+    judgement, figures = outcome.judgement, outcome.figures
+    speedup = judgement.speedup if judgement else None
+    worst = judgement.worst_case if judgement else None
+    peak = figures.peak_rss_bytes if figures else None
+    return results.Row(
+        time=clocks.utc(),
+        target=outcome.target,
+        status=outcome.status,
+        speedup=speedup.point if speedup else None,
+        ci_low=speedup.low if speedup else None,
+        ci_high=speedup.high if speedup else None,
+        worst_case=worst or "",
+        worst_speedup=judgement.cases[worst].point if judgement and worst else None,
+        geomean_ns=figures.geomean_ns_per_op if figures else None,
+        unit=outcome.unit,
+        peak_rss_mb=peak / wording.MB if peak is not None else None,
+        windows=outcome.windows,
+        seconds=outcome.seconds,
+        kernel=kernel,
+        commit=git.commit(target.layout.kernel_path, target.kernel.sha256),
+        harness=target.fingerprint,
+        host=environment.host(),
+        description=description or outcome.reason,
+        record=record,
+    )
+
+
+def _changed_files(before: str, now: str) -> str:
+    old = dict(part.split(":") for part in before.split(",") if ":" in part)
+    new = dict(part.split(":") for part in now.split(","))
+    return ", ".join(f"{stem}.py" for stem in new if old.get(stem) != new[stem])

@@ -1,0 +1,134 @@
+"""What git knows of a kernel: the commit that holds it, and every version of it that was ever committed.
+
+Owns how git is run: on the repository that holds the kernel, whatever the environment says of another one; asking
+nobody; within a time. Where git cannot answer there is nothing known, and nothing is raised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_lance_autoresearch.machine import clocks
+
+UNCOMMITTED = "+"
+"""Follows the commit of a checkout in which kernels.py is not the one that was measured."""
+ANSWER_S = 10.0
+"""Longest time for a question about one commit."""
+SEARCH_S = 60.0
+"""Longest time for the search of a whole history."""
+_ELSEWHERE = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"),
+    *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
+}
+"""What git's own hooks set, for their repository."""
+_ASKS_NOBODY = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "never"}
+_EVERY_COMMIT = ("--all", "--reflog", "--full-history", "-m")
+_BLOBS = ("--raw", "--no-renames", "--no-abbrev", "--format=")
+
+
+def commit(kernel_path: Path, sha256: str) -> str:
+    """The checkout's commit, marked where it does not hold the kernel with that sha256; '' where there is none."""
+    known = _git(kernel_path.parent, "rev-parse", "--verify", "--short=12", "HEAD").out.decode().strip()
+    if not known:
+        return ""
+    committed = _first_match(_contents(kernel_path.parent, [f"HEAD:./{kernel_path.name}"], ANSWER_S), sha256)
+    return known if committed is not None else known + UNCOMMITTED
+
+
+def kernel(kernel_path: Path, sha256: str, commits: Iterable[str]) -> bytes | None:
+    """The kernel with that sha256 in `commits`, or in any version of its file in any branch; None without one.
+
+    A kernel is often committed only after it was judged, and its folder may have had another name.
+    """
+    deadline_s = clocks.now_s() + SEARCH_S
+    for names in _versions(kernel_path, commits, deadline_s):
+        contents = _contents(kernel_path.parent, names, deadline_s - clocks.now_s())
+        if (text := _first_match(contents, sha256)) is not None:
+            return text
+    return None
+
+
+def searched(folder: Path) -> str:
+    """Where a kernel was looked for, for a sentence: 'git', and why that may be a part of the history only."""
+    asked = _git(folder, "rev-parse", "--is-shallow-repository")
+    if asked.out.strip() == b"true":
+        return (
+            "git (this clone is shallow; fetch the whole history with 'git fetch --unshallow', "
+            "in actions/checkout with 'fetch-depth: 0')"
+        )
+    said = asked.err.decode("utf-8", "replace").partition("\n")[0]
+    return "git" if not said or "not a git repository" in said else f"git (it says '{said}')"
+
+
+def _versions(kernel_path: Path, commits: Iterable[str], deadline_s: float) -> Iterator[list[str]]:
+    """Names of contents that may be the kernel, the likely ones first."""
+    name = kernel_path.name
+    yield [f"{commit}:./{name}" for one in commits if re.fullmatch("[0-9a-f]+", commit := one.rstrip(UNCOMMITTED))]
+    for where in (f":(literal)./{name}", f":(top,glob)**/{name}"):
+        left_s = deadline_s - clocks.now_s()
+        found = _git(kernel_path.parent, "log", *_EVERY_COMMIT, *_BLOBS, "--", where, within_s=left_s)
+        blobs = re.findall(rb"^:\S+ \S+ \S+ ([0-9a-f]+) [AMT]\t", found.out, re.MULTILINE)
+        yield [blob.decode() for blob in dict.fromkeys(blobs)]
+
+
+def _contents(folder: Path, names: list[str], within_s: float) -> Iterator[bytes]:
+    """The bytes of those that are there."""
+    given = "".join(f"{name}\n" for name in names).encode()
+    rest = _git(folder, "cat-file", "--batch", given=given, within_s=within_s).out if names else b""
+    while rest:
+        line, _, rest = rest.partition(b"\n")
+        found = re.fullmatch(rb"[0-9a-f]+ [a-z]+ ([0-9]+)", line)
+        if found:
+            size = int(found[1])
+            yield rest[:size]
+            rest = rest[size + 1 :]
+
+
+def _first_match(texts: Iterable[bytes], sha256: str) -> bytes | None:
+    """The text with that sha256, with its own line ends or those that git's autocrlf gives it in a checkout."""
+    for text in texts:
+        plain = text.replace(b"\r\n", b"\n")
+        for variant in (text, plain, plain.replace(b"\n", b"\r\n")):
+            if hashlib.sha256(variant).hexdigest() == sha256:
+                return variant
+    return None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    out: bytes = b""
+    err: bytes = b""
+
+
+def _git(folder: Path, *arguments: str, given: bytes = b"", within_s: float = ANSWER_S) -> _Answer:
+    """What git prints, as much as it printed in time; nothing when it cannot be run."""
+    git = shutil.which("git")
+    if git is None or within_s <= 0:
+        return _Answer()
+    own = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+    with suppress(OSError):
+        process = subprocess.Popen(
+            [git, "-C", str(folder), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**own, **_ASKS_NOBODY, "LC_ALL": "C"},
+            start_new_session=True,  # no terminal to ask on, and its helpers end with it
+        )
+        with process:
+            try:
+                return _Answer(*process.communicate(given, within_s))
+            except subprocess.TimeoutExpired as late:
+                os.killpg(process.pid, signal.SIGKILL)
+                return _Answer(late.output or b"")
+    return _Answer()

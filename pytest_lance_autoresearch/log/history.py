@@ -1,0 +1,167 @@
+"""What a log and its archive tell afterwards: a summary, a check of every row, verdicts under other rules.
+
+Owns reading trials back from the archive and computing their verdicts again. Measures nothing, writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.log import archive, codec, results
+from pytest_lance_autoresearch.records import Judgement, Rules, Status, TrialRecord
+from pytest_lance_autoresearch.verdict import judge
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One target's history in a few numbers."""
+
+    target: str
+    trials: int
+    keeps: int
+    best_trial: int | None
+    claimed_speedup: float
+    """Product of the kept trials' speed-ups since the newest baseline; what `audit` would have to confirm."""
+    plateau: int
+    """Judged trials since the last keep or baseline."""
+    noise: float | None
+    """Median half width of the intervals of the overall speed-up, as a fraction; None without one."""
+    tried: tuple[str, ...]
+    """Descriptions of the trials since the last keep or baseline."""
+
+
+def summaries(rows: Sequence[results.Row]) -> list[Summary]:
+    """A summary of every target in the log, by name."""
+    targets = sorted({row.target for row in rows})
+    return [_summary(target, [row for row in rows if row.target == target]) for target in targets]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the check of one row found."""
+
+    faults: tuple[str, ...]
+    """Every way in which the row and its archive do not hold together, one sentence each."""
+    is_judged_again: bool
+    """Whether its verdict was computed again from raw windows."""
+
+
+def check(rows: Sequence[results.Row], root: Path) -> Iterator[Checked]:
+    """Whether each row follows from the one before it, and is what the archive says."""
+    for before, row in zip((None, *rows), rows, strict=False):
+        faults, is_judged_again = list(_chain_faults(before, row)), False
+        if archive.kernel(root, row.kernel) is None:
+            faults.append(
+                f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
+            )
+        try:
+            record = record_of(root, row)
+            faults += _record_faults(row, record)
+            if row.interval is not None:
+                faults += _verdict_faults(row, judged_again(record, row, rules_of(record, row)))
+                is_judged_again = True
+        except LogError as fault:
+            faults.append(str(fault))
+        yield Checked(tuple(faults), is_judged_again)
+
+
+def record_of(root: Path, row: results.Row) -> TrialRecord:
+    """A trial's archived record; LogError when it is missing, unreadable, or not the one that the row names."""
+    path = archive.trial_path(root, row.target, row.record)
+    where = f"trial {row.trial}: its record {path}"
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise LogError(f"{where} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in a foreign row
+        raise LogError(f"{where} cannot be read: {error}") from error
+    if hashlib.sha256(text).hexdigest() != row.record:
+        raise LogError(f"{where} was changed; its sha256 is not the row's")
+    try:
+        return codec.trial_from_json(text)
+    except ValueError as error:
+        raise LogError(f"{where} cannot be read: {error}") from error
+
+
+def rules_of(record: TrialRecord, row: results.Row) -> Rules:
+    """The thresholds that the trial was judged by; LogError when another version had others."""
+    if record.rules is None:
+        raise LogError(
+            f"trial {row.trial} was judged by another version of this plugin, with other thresholds; "
+            f"use that version ({record.versions.get('pytest-lance-autoresearch', 'unknown')})"
+        )
+    return record.rules
+
+
+def judged_again(record: TrialRecord, row: results.Row, rules: Rules) -> Judgement:
+    """The verdict of the trial's last look, from its raw windows, under `rules`.
+
+    Only the windows that were measured can be judged: under stricter rules the result may be that more would
+    have been needed.
+    """
+    if not record.evidence.pairs:
+        raise LogError(
+            f"trial {row.trial}: says speedup {row.speedup}, its record holds no windows of a baseline beside it"
+        )
+    return judge.look(record.evidence, rules)
+
+
+def changed(
+    rules: Rules, *, min_effect: float | None, case_limit: float | None, confidence: float | None
+) -> Rules:
+    """The rules with those thresholds that are given."""
+    return replace(
+        rules,
+        min_effect=rules.min_effect if min_effect is None else min_effect,
+        case_limit=rules.case_limit if case_limit is None else case_limit,
+        confidence=rules.confidence if confidence is None else confidence,
+    )
+
+
+def _summary(target: str, rows: Sequence[results.Row]) -> Summary:
+    last_kept = max((i for i, row in enumerate(rows) if row.status in results.KEPT), default=-1)
+    last_baseline = max((i for i, row in enumerate(rows) if row.status == Status.BASELINE), default=-1)
+    keeps = [row for row in rows if row.status == Status.KEEP]
+    claimed = 1.0
+    for row in rows[last_baseline + 1 :]:
+        claimed *= (row.speedup or 1) if row.status is Status.KEEP else 1.0
+    intervals = [row.interval for row in rows if row.interval is not None and row.interval.point > 0]
+    widths = [(interval.high - interval.low) / 2 / interval.point for interval in intervals]
+    return Summary(
+        target,
+        len(rows),
+        len(keeps),
+        rows[last_kept].trial if last_kept >= 0 else None,
+        claimed,
+        len(rows) - 1 - last_kept,
+        statistics.median(widths) if widths else None,
+        tuple(row.description for row in rows[last_kept + 1 :]),
+    )
+
+
+def _chain_faults(before: results.Row | None, row: results.Row) -> Iterator[str]:
+    wanted = before.digest if before else ""
+    number = before.trial + 1 if before else 1
+    if row.trial != number:
+        yield f"trial {row.trial}: stands where trial {number} should; a row is missing or out of order"
+    elif row.previous != wanted:
+        yield f"trial {row.trial}: does not follow from the row before it; one of the two was changed"
+
+
+def _record_faults(row: results.Row, record: TrialRecord) -> Iterator[str]:
+    if (record.status, record.candidate, record.harness) != (row.status, row.kernel, row.harness):
+        yield f"trial {row.trial}: status, kernel or harness of the row is not that of its record"
+
+
+def _verdict_faults(row: results.Row, judgement: Judgement) -> Iterator[str]:
+    assert judgement.speedup is not None
+    now = round(judgement.speedup.point, results.SPEEDUP_DECIMALS)
+    if judgement.verdict.value != row.status:
+        yield f"trial {row.trial}: says '{row.status}', its windows say '{judgement.verdict}' ({judgement.cause})"
+    elif now != row.speedup:
+        yield f"trial {row.trial}: says speedup {row.speedup}, its windows say {now}"

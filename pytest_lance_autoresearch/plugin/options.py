@@ -1,0 +1,242 @@
+"""The command line and the ini file, turned into one frozen record.
+
+Owns every option's name, meaning and check. `declare` declares and does nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_lance_autoresearch.records import Rules
+from pytest_lance_autoresearch.target.discover import DEFAULT_GLOBS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DEFAULTS = Rules()
+DEFAULT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class _Option:
+    """An option `--autoresearch-NAME` with its ini twin `autoresearch_NAME`."""
+
+    name: str
+    help: str
+    metavar: str = ""
+    convert: Callable[[str], Any] = str
+    default: Any = None
+
+    @property
+    def flag(self) -> str:
+        return f"--autoresearch-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        return f"autoresearch_{self.name.replace('-', '_')}"
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise ValueError
+    return value
+
+
+_VALUED = (
+    _Option("description", "what this trial tries, one line for the log", "TEXT", default=""),
+    _Option("json", "write the blocks of all targets to FILE as JSON", "FILE", Path),
+    _Option(
+        "max-seconds",
+        f"time budget of one trial, in seconds (default {_DEFAULTS.max_seconds:g})",
+        "SECONDS",
+        _positive,
+        _DEFAULTS.max_seconds,
+    ),
+    _Option(
+        "min-effect",
+        f"smallest gain worth keeping, as a fraction (default {_DEFAULTS.min_effect:g})",
+        "FRACTION",
+        _fraction,
+        _DEFAULTS.min_effect,
+    ),
+    _Option(
+        "memory-fraction",
+        f"most peak memory over the baseline's, as a fraction (default {_DEFAULTS.memory_fraction:g})",
+        "FRACTION",
+        _positive,
+        _DEFAULTS.memory_fraction,
+    ),
+    _Option(
+        "memory-mb",
+        f"most peak memory over the baseline's, in MiB (default {_DEFAULTS.memory_bytes / 2**20:g})",
+        "MIB",
+        _positive,
+        _DEFAULTS.memory_bytes / 2**20,
+    ),
+    _Option("seed", "replay the secret inputs of an earlier trial", "N", int),
+    _Option(
+        "timeout",
+        f"longest time a kernel may take for one answer, in seconds (default {DEFAULT_TIMEOUT_S:g})",
+        "SECONDS",
+        _positive,
+        DEFAULT_TIMEOUT_S,
+    ),
+)
+_SWITCHES = (
+    _Option("in-process", "run the kernel in pytest's own process, for a debugger: correctness only"),
+    _Option("rebaseline", "record the present kernel and target files as a new baseline"),
+    _Option("require-baseline", "with the gate: without a baseline there is no verdict, and none is recorded"),
+    _Option("selftest", "find out whether the targets catch wrong kernels and accept honest rewrites"),
+    _Option("calibrate", "find out what this host can tell apart: the kernel against itself, and slowed down"),
+)
+TARGETS_INI = "autoresearch_targets"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for."""
+
+    names: tuple[str, ...]
+    gate: bool
+    baseline: Path | None
+    globs: tuple[str, ...]
+    description: str
+    json: Path | None
+    seed: int | None
+    timeout_s: float
+    in_process: bool
+    rebaseline: bool
+    require_baseline: bool
+    calibrate: bool
+    selftest: bool
+    rules: Rules
+
+    @property
+    def selects(self) -> bool:
+        """Whether only targets are to be run."""
+        return bool(self.names) or self.gate or self.selftest
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> Options:
+        """Read and check everything; pytest.UsageError names the option at fault."""
+        values = {option.name: _value(config, option) for option in _VALUED}
+        switches = {option.name: _switch(config, option) for option in _SWITCHES}
+        names = [name.strip() for text in config.getoption("autoresearch") or () for name in text.split(",")]
+        baseline = config.getoption("autoresearch_baseline")
+        gate = config.getoption("autoresearch_keep_gate")
+        json = config.getoption("autoresearch_json")
+        _refuse_contradictions(gate, baseline, json, switches, names=bool(names))
+        return cls(
+            names=tuple(name for name in names if name),
+            gate=gate,
+            baseline=Path(config.invocation_params.dir, baseline) if baseline else None,
+            globs=tuple(config.getini(TARGETS_INI)),
+            description=values["description"],
+            json=Path(config.invocation_params.dir, values["json"]) if values["json"] else None,
+            seed=values["seed"],
+            timeout_s=values["timeout"],
+            in_process=switches["in-process"],
+            rebaseline=switches["rebaseline"],
+            require_baseline=switches["require-baseline"],
+            calibrate=switches["calibrate"],
+            selftest=switches["selftest"],
+            rules=Rules(
+                max_seconds=values["max-seconds"],
+                min_effect=values["min-effect"],
+                memory_fraction=values["memory-fraction"],
+                memory_bytes=int(values["memory-mb"] * 2**20),
+            ),
+        )
+
+
+def declare(parser: pytest.Parser) -> None:
+    """Declare the options and their ini twins."""
+    group = parser.getgroup("autoresearch", "kernel targets: correctness, speed and a verdict")
+    group.addoption(
+        "--autoresearch",
+        action="append",
+        metavar="TARGETS",
+        help="run a trial of these targets only (names, separated by commas)",
+    )
+    group.addoption(
+        "--keep-gate",
+        action="store_true",
+        dest="autoresearch_keep_gate",
+        help="judge the kernel against the best kept one, and log the verdict; exit 0 means kept",
+    )
+    group.addoption(
+        "--baseline",
+        metavar="FILE",
+        dest="autoresearch_baseline",
+        help="the log that holds the baseline (default: targets/<name>/results.tsv)",
+    )
+    parser.addini(TARGETS_INI, "globs of target directories, from the root", "args", default=list(DEFAULT_GLOBS))
+    for option in _VALUED:
+        group.addoption(option.flag, metavar=option.metavar, dest=option.ini, help=option.help)
+        parser.addini(option.ini, option.help, "string", default=None)
+    for option in _SWITCHES:
+        group.addoption(option.flag, action="store_true", dest=option.ini, help=option.help)
+        parser.addini(option.ini, option.help, "bool", default=False)
+
+
+def _value(config: pytest.Config, option: _Option) -> Any:
+    given = config.getoption(option.ini)
+    where = option.flag
+    if given is None:
+        given, where = config.getini(option.ini), f"{option.ini} (ini)"
+    if not given:
+        return option.default
+    try:
+        return option.convert(given)
+    except ValueError:
+        kinds = {_positive: "a number above 0", _fraction: "a fraction such as 0.01", int: "a whole number"}
+        raise pytest.UsageError(f"{where}={given}: expected {kinds.get(option.convert, 'a value')}") from None
+
+
+def _switch(config: pytest.Config, option: _Option) -> bool:
+    return bool(config.getoption(option.ini) or config.getini(option.ini))
+
+
+def _refuse_contradictions(
+    gate: bool, baseline: str | None, json: str | None, switches: dict[str, bool], *, names: bool
+) -> None:
+    if switches["calibrate"] and (gate or not names):
+        raise pytest.UsageError(
+            "--autoresearch-calibrate is a run of its own; "
+            "name its targets with --autoresearch=NAME, without --keep-gate"
+        )
+    if switches["selftest"] and (gate or switches["calibrate"] or switches["in-process"]):
+        raise pytest.UsageError(
+            "--autoresearch-selftest judges the target and not the kernel; "
+            "remove --keep-gate, --autoresearch-calibrate and --autoresearch-in-process"
+        )
+    if switches["calibrate"] and switches["in-process"]:
+        raise pytest.UsageError("--autoresearch-calibrate measures, --autoresearch-in-process cannot; remove one")
+    if json and (switches["selftest"] or not (names or gate)):
+        raise pytest.UsageError(
+            "--autoresearch-json writes what trials came to; name their targets with --autoresearch=NAME"
+        )
+    if baseline and not gate:
+        raise pytest.UsageError("--baseline names the log of a verdict; add --keep-gate")
+    if switches["rebaseline"] and not gate:
+        raise pytest.UsageError("--autoresearch-rebaseline records a row in the log; add --keep-gate")
+    if switches["rebaseline"] and switches["require-baseline"]:
+        raise pytest.UsageError(
+            "--autoresearch-rebaseline records a baseline, --autoresearch-require-baseline forbids it; remove one"
+        )
+    if switches["in-process"] and gate:
+        raise pytest.UsageError(
+            "--autoresearch-in-process is for debugging and never gives a verdict; remove --keep-gate"
+        )

@@ -1,0 +1,190 @@
+"""Rows of a log, measured again: does a claimed gain replicate?
+
+Owns finding a row's two kernels and the target that they belong to, and the fresh measurement. Changes no log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_lance_autoresearch.bench.comparison import Comparison
+from pytest_lance_autoresearch.bench.processes import Processes
+from pytest_lance_autoresearch.errors import AutoresearchError, LogError
+from pytest_lance_autoresearch.log import archive, git, history, results
+from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.records import Cause, Interval, Rules, Status
+from pytest_lance_autoresearch.runs import calibration
+from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds, sources
+from pytest_lance_autoresearch.verdict import aggregate, stats
+from pytest_lance_autoresearch.words import wording
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.records import Source
+
+CONFIDENCE = 0.95
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A claim beside what was measured now; `fault` is the sentence about why nothing could be measured."""
+
+    what: str
+    claimed: Interval
+    measured: Interval | None
+    fault: str = ""
+    is_gain: bool = True
+    """False for a keep whose claim was equal speed with smaller code."""
+
+    @property
+    def replicates(self) -> bool:
+        """Not below what was claimed, and where a gain was claimed, a gain."""
+        now = self.measured
+        is_gain = self.is_gain and self.claimed.low > 1
+        return now is not None and now.high >= self.claimed.low and (now.low > 1 or not is_gain)
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """Measures claims of one log again, each in `pairs` of processes; `watch` is told before it begins."""
+
+    rows: Sequence[results.Row]
+    root: Path
+    pairs: int
+    globs: tuple[str, ...]
+    """Where the targets are, from the root or else from the current folder: a log may lie far from its targets."""
+    watch: Callable[[str], None]
+
+    def replay(self, number: int) -> Replayed:
+        """A row's kernel against the kernel that was its baseline; AutoresearchError when it cannot be had."""
+        row = next((row for row in self.rows if row.trial == number), None)
+        if row is None:
+            raise LogError(f"there is no trial {number}; the log has {wording.many(len(self.rows), 'row')}")
+        if row.interval is None or row.status not in _CLAIMS:
+            raise LogError(
+                f"trial {number} ended as '{row.status}' without a measurement; there is nothing to replay"
+            )
+        record = history.record_of(self.root, row)
+        if record.baseline is None:
+            raise LogError(f"trial {number}: its record names no baseline; the row was changed")
+        is_gain = record.cause is not Cause.SIMPLER
+        return self._again(f"trial {number}", row, record.baseline, _claim(row), is_gain=is_gain)
+
+    def audit(self) -> Iterator[Replayed]:
+        """Every target's keeps since its newest baseline, one by one, and then all of them together."""
+        for target in sorted({row.target for row in self.rows}):
+            chain = [row for row in self.rows if row.target == target and row.status in results.KEPT]
+            baselines = [i for i, row in enumerate(chain) if row.status == Status.BASELINE]
+            if not baselines:
+                continue
+            first, keeps = chain[baselines[-1]], chain[baselines[-1] + 1 :]
+            gains = []
+            for row in keeps:
+                again = self._unless_faulty(f"trial {row.trial}", _claim(row), partial(self.replay, row.trial))
+                gains.append(again.is_gain)
+                yield again
+            if len(keeps) > 1:
+                yield self._all_together(first, keeps, is_gain=any(gains))
+
+    def _all_together(self, first: results.Row, keeps: Sequence[results.Row], *, is_gain: bool) -> Replayed:
+        newest = keeps[-1]
+        what = f"{newest.target}, trial {newest.trial} against trial {first.trial}"
+        claimed = _product([_claim(row) for row in keeps])
+        measure = partial(self._again, what, newest, first.kernel, claimed, is_gain=is_gain)
+        return self._unless_faulty(what, claimed, measure)
+
+    def _unless_faulty(self, what: str, claimed: Interval, measure: Callable[[], Replayed]) -> Replayed:
+        """One fault in a log ends no audit."""
+        try:
+            return measure()
+        except AutoresearchError as fault:
+            return Replayed(what, claimed, None, fault.headline)
+
+    def _again(self, what: str, row: results.Row, baseline: str, claimed: Interval, *, is_gain: bool) -> Replayed:
+        target = self._target(row)
+        candidate, before = self._source(row.kernel, row, target), self._source(baseline, row, target)
+        self.watch(f"{what}: measuring {self.pairs} pairs of processes")
+        try:
+            measured = _measure(replace(target, kernel=candidate), before, self.pairs, self.root, self.watch)
+        except AutoresearchError as failure:
+            return Replayed(what, claimed, None, failure.headline, is_gain)
+        return Replayed(what, claimed, measured, is_gain=is_gain)
+
+    def _target(self, row: results.Row) -> load.Target:
+        folders = tuple(dict.fromkeys((self.root.resolve(), Path.cwd())))
+        layouts = (layout for folder in folders for layout in discover.discover(folder, self.globs))
+        layout = next((layout for layout in layouts if layout.name == row.target), None)
+        if layout is None:
+            globs, where = " or ".join(self.globs), " or ".join(map(str, folders))
+            raise LogError(f"there is no target '{row.target}' in {globs} below {where}; see --targets")
+        target = load.load(layout)
+        if target.fingerprint != row.harness:
+            raise LogError(
+                f"target '{row.target}': its files changed since trial {row.trial}; check out the commit of that "
+                f"row ({row.commit.removesuffix(git.UNCOMMITTED) or 'none was noted'}) and run this again"
+            )
+        return target
+
+    def _source(self, sha256: str, row: results.Row, target: load.Target) -> Source:
+        """A kernel of the log, from the archive or from git."""
+        path = target.layout.kernel_path
+        commits = [one.commit for one in self.rows if one.kernel == sha256]
+        text = archive.find_kernel(self.root, sha256, path, commits)
+        if text is None:
+            raise LogError(
+                f"trial {row.trial}: the kernel with sha256 {sha256[:12]} is not in the archive of {self.root}, "
+                f"or was changed, and is not in {git.searched(path.parent)}"
+            )
+        return sources.make(text, path)
+
+
+_CLAIMS = (Status.KEEP, Status.DISCARD, Status.INCONCLUSIVE)
+
+
+def _claim(row: results.Row) -> Interval:
+    """The speed-up that the row says, with its interval; LogError where it says none that could be."""
+    claim = row.interval
+    if claim is None or not 0 < claim.low <= claim.point <= claim.high:
+        raise LogError(f"trial {row.trial}: its speed-up does not lie in its interval; the row was changed")
+    return claim
+
+
+def _product(claims: Sequence[Interval]) -> Interval:
+    """Of independent claims; their half widths add up as errors do."""
+    point = math.fsum(math.log(claim.point) for claim in claims)
+    half = math.sqrt(math.fsum((math.log(claim.high / claim.low) / 2) ** 2 for claim in claims))
+    return stats.LogEstimate(point - half, point, point + half).ratio()
+
+
+@contextmanager
+def _waiting(watch: Callable[[str], None]) -> Iterator[None]:
+    watch("waiting while another trial on this machine measures")
+    yield
+
+
+def _measure(
+    target: load.Target, baseline: Source, pairs: int, root: Path, watch: Callable[[str], None]
+) -> Interval:
+    """The overall speed-up over fresh pairs of processes, at published sizes first, then at hidden ones."""
+    home = archive.home(target.layout.log_path, root)
+    known = archive.find_calibration(home, environment.host(), target.name)
+    rules, seed = calibration.widened(Rules(), known, target.name), seeds.secret_seed()
+    processes = Processes(target, TIMEOUT_S, in_process=False)
+    comparison = Comparison(target, baseline, rules, processes, lambda *_: None)
+    timed = [case for case in contract.cases_of(target) if case.timed]
+    try:
+        with environment.timing_lock(partial(_waiting, watch)):
+            for case in timed:
+                comparison.measure_case(case, generate.make_state(target, case, seeds.PUBLISHED_SEED), seed)
+            for _ in range(pairs - 1):
+                comparison.measure_again(timed, seed)
+        ratios = list(map(aggregate.log_ratios, comparison.pairs()))
+        return stats.overall(ratios, rules.process_sd).interval(1 - CONFIDENCE).ratio()
+    finally:
+        processes.clear()

@@ -1,0 +1,484 @@
+"""One trial of one target: checks, measurements, the verdict and its row.
+
+Owns the order of things, the states of the cases and what went wrong. Knows nothing of pytest: it runs in a
+plain Python call, and can travel to another machine whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_lance_autoresearch.bench import check, properties
+from pytest_lance_autoresearch.bench.alone import Alone
+from pytest_lance_autoresearch.bench.comparison import Comparison
+from pytest_lance_autoresearch.bench.oracles import Oracle
+from pytest_lance_autoresearch.bench.processes import Processes
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, LogError, TargetError
+from pytest_lance_autoresearch.log import archive, gate
+from pytest_lance_autoresearch.log.results import KEPT
+from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.records import (
+    Calibration,
+    Case,
+    CaseTimes,
+    Cause,
+    Evidence,
+    Figures,
+    Interval,
+    Judgement,
+    Outcome,
+    Progress,
+    Rules,
+    Status,
+    Verdict,
+)
+from pytest_lance_autoresearch.runs import calibration
+from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
+from pytest_lance_autoresearch.target import generate, seeds
+from pytest_lance_autoresearch.target.states import States
+from pytest_lance_autoresearch.verdict import aggregate
+from pytest_lance_autoresearch.words import report
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.bench.measurement import Measurement
+    from pytest_lance_autoresearch.bench.runner import Answers, Runner
+    from pytest_lance_autoresearch.target.load import Target
+
+STATES_BRIEF_BYTES = 100_000_000
+"""Most states that a plain test run keeps of one target; a judged trial keeps them all."""
+PROPERTY_EXAMPLES = 100
+
+
+class Kind(StrEnum):
+    """What an item of a trial does."""
+
+    CORRECTNESS = "correctness"
+    PROPERTIES = "properties"
+    SPEED = "speed"
+    UNTIMED = "untimed"
+    """A speed item where timing is impossible."""
+    CALIBRATION = "calibration"
+
+
+class Item(NamedTuple):
+    """One thing that must have run before there can be a verdict; `case` is empty where there is not just one."""
+
+    kind: Kind
+    case: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a trial is run; made from the command line by `session`."""
+
+    root: Path
+    gate: bool = False
+    log: Path | None = None
+    """None is the target's own."""
+    brief: bool = False
+    """A plain test run: speed items run once, briefly, without placing or locking."""
+    in_process: bool = False
+    rebaseline: bool = False
+    require_baseline: bool = False
+    calibrate: bool = False
+    seed: int | None = None
+    timeout_s: float = 60.0
+    description: str = ""
+    rules: Rules = field(default_factory=Rules)
+
+
+class Trial:
+    """One run over one edit of one target's kernel."""
+
+    def __init__(
+        self,
+        target: Target,
+        cases: tuple[Case, ...],
+        settings: Settings,
+        watch: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self.target = target
+        self.cases = cases
+        self.settings = settings
+        self.failures: list[AutoresearchError] = []
+        self.outcome: Outcome | None = None
+        self._unwritten: LogError | None = None
+        self._watch = watch
+        self._stopwatch = Stopwatch()
+        self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
+        self._done: set[Item] = set()
+        self._states = States(target, STATES_BRIEF_BYTES if settings.brief else math.inf)
+        self._processes = Processes(
+            target,
+            settings.timeout_s,
+            in_process=settings.in_process,
+            checks_bounds=not settings.brief,
+        )
+        self._measurement: Measurement | None = None
+
+    # What the items run.
+
+    def expected(self) -> frozenset[Item]:
+        """Everything that must have run before there can be a verdict."""
+        checks = {Item(Kind.CORRECTNESS, case.id) for case in self.cases}
+        speeds = {Item(Kind.SPEED, case.id) for case in self._timed}
+        if self.settings.calibrate:
+            speeds = {Item(Kind.CALIBRATION)}
+        properties = {Item(Kind.PROPERTIES)} if self.target.has_properties else set()
+        return frozenset(checks | speeds | properties)
+
+    def count_untimed(self) -> int:
+        """How many items are done in a run that times nothing, where a speed item is one verified call."""
+        return sum(item.kind is not Kind.SPEED for item in self._done)
+
+    def nothing_to_measure(self) -> str:
+        """Why no item need run under this gate: no verdict is possible, or it is clear already; '' otherwise."""
+        if self._gate is None:
+            return ""
+        return self._gate.unlogged or self._gate.invalid or self._gate.identical(self.target.kernel)
+
+    def check_case(self, case: Case) -> None:
+        """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
+        with self._recorded(Item(Kind.CORRECTNESS, case.id)), self._bound(case) as (runner, oracle):
+            feed = self._feed(case, seeds.PUBLISHED_SEED, "check")
+            generate.refuse_other_randomness(feed)
+            check.check_calls(runner, oracle, case.id, feed.draw(check.CALLS_PER_CHECK), "published")
+            if not self._checks_secretly:
+                return
+            with self._on_secret_inputs():
+                calls = self._feed(case, self._seed, "secret check").draw(check.CALLS_PER_CHECK)
+                check.check_calls(runner, oracle, case.id, calls, "secret", self._seed)
+
+    def check_properties(self) -> None:
+        """Shapes and values beyond the battery; published examples, or secret ones when judged or seeded."""
+        with self._recorded(Item(Kind.PROPERTIES)):
+            runner = self._processes.checker()
+            if not self._checks_secretly:
+                properties.check_properties(self.target, runner, None, PROPERTY_EXAMPLES)
+                return
+            with self._on_secret_inputs():
+                properties.check_properties(self.target, runner, self._seed, PROPERTY_EXAMPLES)
+
+    def measure_case(self, case: Case) -> CaseTimes:
+        """The speed of one case: alone, or under a gate in blocks beside the baseline."""
+        with self._recorded(Item(Kind.SPEED, case.id)), self._on_secret_inputs(), self._timing():
+            if self._measurement is None:
+                self._measurement = self._new_measurement()
+            return self._measurement.measure_case(case, self._states.of(case), self._seed)
+
+    def check_speed_once(self, case: Case) -> None:
+        """The speed item where timing is impossible: one of its calls runs and is verified."""
+        with (
+            self._recorded(Item(Kind.UNTIMED, case.id)),
+            self._on_secret_inputs(),
+            self._bound(case) as (runner, oracle),
+        ):
+            calls = self._feed(case, self._seed, "timed").draw(1)
+            check.check_calls(runner, oracle, case.id, calls, "timed", self._seed)
+
+    def calibrate(self) -> None:
+        """Find out what this host can tell apart, and keep it for the verdicts to come."""
+        with self._recorded(Item(Kind.CALIBRATION)), self._on_secret_inputs(), self._timing():
+            states = {case: self._states.of(case) for case in self._timed}
+            is_over = self._is_over_budget
+            found = calibration.calibrate(self.target, self._processes, states, self._seed, is_over, self._show)
+            archive.store_calibration(self._home, found)
+            self._calibration = found
+
+    def conclude(self) -> Outcome:
+        """Judge the trial, or say why there is no verdict; a second call returns the first's outcome."""
+        if self.outcome is None:
+            try:
+                with self._stopwatch.running():
+                    self.outcome = (
+                        self._verdict(self._gate) if self._gate else self._unjudged(self._why_no_verdict())
+                    )
+            finally:
+                self.close()
+        return self.outcome
+
+    def log(self) -> Outcome:
+        """Write the row of a judged trial, once; what failed since the verdict takes a keep or a baseline back.
+
+        A row that could not be written is not tried again: what was said to be lost does not appear later.
+        """
+        outcome = self.conclude()
+        if self._gate is None or outcome.status is None or outcome.trial is not None:
+            return outcome
+        if self._unwritten is not None:
+            raise self._unwritten
+        if self.failures and outcome.status in KEPT:
+            outcome = self._failed(self._first_failure())
+        try:
+            written = gate.write(self._gate, self.target, outcome, self._measured(), self.settings.description)
+        except LogError as fault:
+            self._unwritten = fault
+            raise
+        self.outcome = written
+        return written
+
+    def abandon(self) -> Outcome:
+        """End without a verdict and without a row."""
+        if self.outcome is None or (self.outcome.status is not None and self.outcome.trial is None):
+            self.outcome = self._ended(None, report.BROKEN_OFF)
+            self.close()
+        return self.outcome
+
+    def close(self) -> None:
+        """End every process of the trial; safe at any moment and more than once."""
+        self._processes.clear()
+
+    def forget(self, case_id: str) -> None:
+        """Give the state of a case back; it is made again if it is needed after all."""
+        self._states.forget(case_id)
+
+    def rest(self) -> None:
+        """Give states and processes back between items, except what is needed again; what was measured stays."""
+        self._states.clear()
+        if self._measurement is None or not self._measurement.goes_on():
+            self._processes.clear()
+
+    # States and failures.
+
+    @property
+    def _timed(self) -> list[Case]:
+        return [case for case in self.cases if case.timed]
+
+    @functools.cached_property
+    def _gate(self) -> gate.Gate | None:
+        """Opened when it is first needed, which reads the log; None without a gate."""
+        if not self.settings.gate:
+            return None
+        return gate.open_gate(
+            self.target,
+            self.settings.root,
+            self.settings.log or self.target.layout.log_path,
+            rebaseline=self.settings.rebaseline,
+            require_baseline=self.settings.require_baseline,
+        )
+
+    @functools.cached_property
+    def _home(self) -> Path:
+        return archive.home(self.target.layout.log_path, self.settings.root)
+
+    @functools.cached_property
+    def _calibration(self) -> Calibration | None:
+        """This host's newest, from the archive or of this run."""
+        return archive.find_calibration(self._home, environment.host(), self.target.name)
+
+    @property
+    def _rules(self) -> Rules:
+        """Those of the command line, with the intervals that this host needs."""
+        return calibration.widened(self.settings.rules, self._calibration, self.target.name)
+
+    @property
+    def _checks_secretly(self) -> bool:
+        return self.settings.gate or self.settings.seed is not None
+
+    def _feed(self, case: Case, seed: int, stream: str) -> generate.Feed:
+        return generate.Feed(self.target, case, self._states.of(case), seed, stream)
+
+    @contextmanager
+    def _bound(self, case: Case) -> Iterator[tuple[Runner[Answers], Oracle]]:
+        """The kernel where correctness runs, and the oracle, both bound to the case's published state."""
+        state = self._states.of(case)
+        runner, oracle = self._processes.checker(), Oracle(self.target, state)
+        runner.bind(case.id, generate.pickled(self.target, state))
+        yield runner, oracle
+        runner.release(case.id)
+
+    @contextmanager
+    def _recorded(self, item: Item) -> Iterator[None]:
+        """Note that the item is done, or what went wrong; processes out of step are not used again."""
+        try:
+            with environment.one_thread(), self._stopwatch.running():
+                yield
+        except AutoresearchError as failure:
+            self.failures.append(failure)
+            if self._processes.lost_a_process(failure):
+                self._start_over()
+            raise
+        except BaseException:
+            self._start_over()
+            raise
+        self._done.add(item)
+
+    @contextmanager
+    def _on_secret_inputs(self) -> Iterator[None]:
+        """Note the seed with a failure, so that it can be shown again."""
+        try:
+            yield
+        except (KernelFailure, TargetError) as failure:
+            failure.seed = self._seed
+            raise
+
+    def _start_over(self) -> None:
+        """Give up processes that may be out of step, and with them what they measured."""
+        self._processes.clear()
+        self._measurement = None
+        self._done = {item for item in self._done if item.kind is not Kind.SPEED}
+
+    # Measuring.
+
+    @contextmanager
+    def _timing(self) -> Iterator[None]:
+        """Measure while no other trial on this machine does: timing is never shared."""
+        if self.settings.brief:
+            yield
+            return
+        with environment.timing_lock(self._waiting):
+            yield
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if not self._stopwatch.waited_s:
+            self._show("waiting while another trial on this machine measures", 0, 0)
+        with self._stopwatch.waiting():
+            yield
+
+    def _new_measurement(self) -> Measurement:
+        if self._gate is None or self._gate.baseline is None:
+            brief = self.settings.brief
+            return Alone(self.target, self._processes, len(self._timed), self._show, brief=brief)
+        return Comparison(self.target, self._gate.baseline, self._rules, self._processes, self._show)
+
+    def _show(self, what: str, done: int, total: int, speedup: Interval | None = None) -> None:
+        self._watch(Progress(self.target.name, what, done, total, speedup, self.seconds()))
+
+    def _is_over_budget(self) -> bool:
+        return self.seconds() >= self.settings.rules.max_seconds
+
+    def seconds(self) -> float:
+        """Of work on this trial, up to now."""
+        return self._stopwatch.seconds()
+
+    # The end.
+
+    def _verdict(self, opened: gate.Gate) -> Outcome:
+        """The end of a trial under a gate; every one but a partial run has a status, and so a row."""
+        if opened.unlogged:
+            return self._ended(None, opened.unlogged)
+        if opened.invalid:
+            return self._ended(Status.INVALID, f"invalid: {opened.invalid}")
+        if identical := opened.identical(self.target.kernel):
+            ended = self._ended(Status.DISCARD, identical)
+            return replace(ended, judgement=Judgement(Verdict.DISCARD, Cause.IDENTICAL))
+        if self.failures:
+            return self._failed(self._first_failure())
+        if not self._done >= self.expected():
+            return self._unjudged(report.partial_reason(len(self._done & self.expected()), len(self.expected())))
+        try:
+            return self._judged(opened)
+        except AutoresearchError as failure:
+            self.failures.append(failure)
+            return self._failed(failure)
+
+    def _judged(self, opened: gate.Gate) -> Outcome:
+        """The end of a trial whose every item passed."""
+        measurement = self._measurement
+        assert measurement is not None, "every speed item is done"
+        with self._timing() if measurement.goes_on() else nullcontext():
+            judgement = measurement.decide(self._timed, self.seconds, self._seed)
+        figures = aggregate.figures(self.target.wiring.UNIT, measurement.candidate())
+        if judgement is None:
+            return self._recorded_baseline(opened, figures)
+        reason = report.judged_reason(judgement, figures, self._rules)
+        ended = self._ended(Status(judgement.verdict), reason)
+        notes, asides = (*ended.notes, *self._share_note(judgement)), ended.asides
+        calibrated = report.calibration_note(self._calibration, self.target.name)
+        if self._calibration is not None or judgement.verdict is not Verdict.DISCARD:
+            notes += (calibrated,)
+        else:
+            asides += (calibrated,)
+        disturbance = aggregate.disturbance(measurement.evidence().pairs)
+        return replace(
+            ended, figures=figures, judgement=judgement, disturbance=disturbance, notes=notes, asides=asides
+        )
+
+    def _recorded_baseline(self, opened: gate.Gate, figures: Figures) -> Outcome:
+        ended = self._ended(Status.BASELINE, report.baseline_reason(figures, opened.newest))
+        notes = tuple(filter(None, [*ended.notes, opened.note]))
+        return replace(ended, figures=figures, notes=notes)
+
+    def _share_note(self, judgement: Judgement) -> tuple[str, ...]:
+        share = getattr(self.target.wiring, "COST_FRACTION", None)
+        if share is None or judgement.speedup is None:
+            return ()
+        return (report.share_note(share, judgement.speedup),)
+
+    def _waiting_note(self) -> str:
+        return report.waited(self._stopwatch.waited_s) if self._stopwatch.waited_s else ""
+
+    def _why_no_verdict(self) -> str:
+        if self.settings.in_process:
+            return report.IN_PROCESS
+        if not self.settings.calibrate:
+            return report.NO_GATE
+        if self._calibration is None or Item(Kind.CALIBRATION) not in self._done:
+            return report.partial_reason(len(self._done & self.expected()), len(self.expected()))
+        return report.calibrated(self._calibration)
+
+    def _failed(self, failure: AutoresearchError) -> Outcome:
+        return self._ended(status_of(failure), failed_reason(failure))
+
+    def _unjudged(self, reason: str) -> Outcome:
+        """Figures only for a kernel whose every item passed: a wrong one has no time."""
+        figures = None
+        if not self.failures and self._done >= self.expected() and self._measurement is not None:
+            figures = aggregate.figures(self.target.wiring.UNIT, self._measurement.candidate())
+        if self.failures:
+            reason = failed_reason(self._first_failure())
+        return replace(self._ended(None, reason), figures=figures)
+
+    def _first_failure(self) -> AutoresearchError:
+        """The kernel's first failure, or else the first fault of its target."""
+        kernels = (failure for failure in self.failures if isinstance(failure, KernelFailure))
+        return next(kernels, self.failures[0])
+
+    def _ended(self, status: Status | None, reason: str) -> Outcome:
+        row = self._gate.row if self._gate else None
+        confinement = () if self._processes.is_confined else (report.NOT_CONFINED,)
+        makes_baseline = status in KEPT
+        return Outcome(
+            target=self.target.name,
+            unit=self.target.wiring.UNIT,
+            correct=len(self._done & self.expected()),
+            failed=len(self.failures),
+            items=len(self.expected()),
+            seconds=self.seconds(),
+            status=status,
+            reason=reason,
+            windows=aggregate.count_windows(self._evidence),
+            baseline_trial=row.trial if row else None,
+            gated=self._gate is not None,
+            notes=(
+                *filter(None, [environment.missing(), self._waiting_note()]),
+                *(confinement if makes_baseline else ()),
+            ),
+            asides=() if makes_baseline else confinement,
+        )
+
+    @property
+    def _evidence(self) -> Evidence:
+        if self._measurement is None:
+            return Evidence(self.target.kernel.code_size)
+        return self._measurement.evidence()
+
+    def _measured(self) -> gate.Measured:
+        return gate.Measured(self._evidence, self._rules, self._seed)
+
+
+def status_of(failure: AutoresearchError) -> Status:
+    """The end of a trial whose first failure it is."""
+    return failure.status if isinstance(failure, KernelFailure) else Status.INVALID
+
+
+def failed_reason(failure: AutoresearchError) -> str:
+    return f"{status_of(failure)}: {failure.headline}"

@@ -1,0 +1,86 @@
+"""A target's files, read once and turned into modules.
+
+Owns reading and hashing `inputs.py`, `target.py` and `reference.py`, and what is sent to a kernel's process.
+`kernels.py` is read here and executed nowhere in this process, except by the in-process runner.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pytest_lance_autoresearch.errors import TargetError
+from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.target import sources
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.records import Layout, Source
+
+HARNESS_FILES = ("inputs.py", "reference.py", "target.py")
+"""What the measured party must not change; each is fingerprinted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A loaded target: its modules, its kernel's bytes and the fingerprint of everything else."""
+
+    layout: Layout
+    inputs: ModuleType
+    wiring: ModuleType
+    """The module of target.py."""
+    kernel: Source
+    files: dict[str, bytes]
+    fingerprint: str
+    """'inputs:<digest>,reference:...,target:...', the first 16 hex digits of each file's sha256."""
+    working_directory: Path = field(default_factory=Path.cwd)
+    """Where its files were loaded, for those that open others by a relative path."""
+
+    @property
+    def name(self) -> str:
+        return self.layout.name
+
+    @functools.cached_property
+    def reference(self) -> ModuleType:
+        """The oracle's module; executed at first use, since it may import packages that take long to load."""
+        siblings = {"inputs": self.inputs}
+        return modules.execute(self.layout, "reference", self.files["reference.py"], siblings)
+
+    @functools.cached_property
+    def has_properties(self) -> bool:
+        return callable(getattr(self.wiring, "properties", None))
+
+
+def load(layout: Layout) -> Target:
+    """Read and execute a target's plain modules; its first fault is raised as TargetError."""
+    if layout.faults:
+        raise TargetError(layout.faults[0])
+    files = {name: (layout.directory / name).read_bytes() for name in HARNESS_FILES}
+    inputs = modules.execute(layout, "inputs", files["inputs.py"], {})
+    wiring = modules.execute(layout, "target", files["target.py"], {"inputs": inputs})
+    return Target(layout, inputs, wiring, sources.read(layout.kernel_path), files, fingerprint(files))
+
+
+def fingerprint(files: dict[str, bytes]) -> str:
+    """One short digest per file, so that a change can be named from the log alone."""
+    digests = ((name.removesuffix(".py"), hashlib.sha256(text).hexdigest()[:16]) for name, text in files.items())
+    return ",".join(f"{stem}:{digest}" for stem, digest in sorted(digests))
+
+
+def pickled(target: Target, value: object, origin: str) -> bytes:
+    """What is sent to a kernel's process; its classes are found by the name of the target's module.
+
+    `origin` is the function of inputs.py that made the value.
+    """
+    try:
+        with modules.importable({modules.module_name(target.name, "inputs"): target.inputs}):
+            return pickle.dumps(value, protocol=5)
+    except Exception as error:
+        raise TargetError(
+            f"target '{target.name}': {origin} returned what cannot be sent to another process: {error}; "
+            f"expected arrays, numbers and tuples of them, or a class at the top of inputs.py"
+        ) from error

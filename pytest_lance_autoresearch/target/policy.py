@@ -1,0 +1,279 @@
+"""What a kernel's source may contain: a rule of the house and early feedback, never the boundary.
+
+Owns the reading of the syntax tree. A list of names can be got around; what keeps a verdict true is that the
+kernel runs in a process that holds nothing. The rule keeps honest kernels plain, and a reader's work short.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from pytest_lance_autoresearch.target import sources
+
+MODULES = (
+    "__future__",
+    "collections",
+    "dataclasses",
+    "enum",
+    "functools",
+    "itertools",
+    "math",
+    "numba",
+    "numpy",
+    "typing",
+)
+"""What a kernel may import."""
+FORBIDDEN = (
+    "collections.abc.sys",
+    "dataclasses.sys",
+    "dataclasses.builtins",
+    "enum.sys",
+    "functools.sys",
+    "numba.carray",
+    "numba.cffi_support",
+    "numba.core",
+    "numba.cuda",
+    "numba.extending.intrinsic",
+    "numba.farray",
+    "numba.get_num_threads",
+    "numba.misc",
+    "numba.np",
+    "numba.objmode",
+    "numba.set_num_threads",
+    "numba.threading_layer",
+    "numpy._core",
+    "numpy.core",
+    "numpy.ctypeslib",
+    "numpy.DataSource",
+    "numpy.distutils",
+    "numpy.f2py",
+    "numpy.fromfile",
+    "numpy.genfromtxt",
+    "numpy.lib",
+    "numpy.load",
+    "numpy.loadtxt",
+    "numpy.memmap",
+    "numpy.save",
+    "numpy.savetxt",
+    "numpy.savez",
+    "numpy.savez_compressed",
+    "numpy.testing",
+    "typing.sys",
+)
+"""Parts of those modules that reach files, threads, memory or the machine."""
+BUILTINS = frozenset(
+    [
+        "__import__",
+        "breakpoint",
+        "compile",
+        "delattr",
+        "eval",
+        "exec",
+        "exit",
+        "globals",
+        "input",
+        "locals",
+        "memoryview",
+        "open",
+        "quit",
+        "setattr",
+        "vars",
+    ]
+)
+ATTRIBUTES = frozenset(
+    [
+        "ag_frame",
+        "as_strided",
+        "cr_frame",
+        "ctypes",
+        "dump",
+        "f_back",
+        "f_builtins",
+        "f_globals",
+        "f_locals",
+        "gi_frame",
+        "tb_frame",
+        "tb_next",
+        "tofile",
+    ]
+)
+SPECIAL_METHODS = frozenset(
+    [
+        "__call__",
+        "__enter__",
+        "__exit__",
+        "__getitem__",
+        "__init__",
+        "__iter__",
+        "__len__",
+        "__post_init__",
+        "__repr__",
+        "__setitem__",
+    ]
+)
+"""Those that a class of a kernel may define or call."""
+SPECIAL_NAMES = frozenset({"__all__", "__doc__", "__main__", "__name__", "__slots__", "__version__"})
+MAX_BYTES = 64 * 1024
+MAX_TEXT = 4096
+MAX_ENTRIES = 1024
+"""Longest string and largest literal table; larger ones are data, not code."""
+SHOWN = 80
+"""Characters of a name that a sentence shows."""
+
+
+def violation(text: bytes) -> str:
+    """The first thing in the source that a kernel may not contain, as one sentence; '' when there is none.
+
+    A source that is no Python shows its error when it is loaded, so that is no violation. One that only the
+    reader cannot take in is: it might run.
+    """
+    if len(text) > MAX_BYTES:
+        return f"kernels.py: {len(text)} bytes; expected {MAX_BYTES} at most"
+    try:
+        tree = sources.parsed(text)
+    except SyntaxError:
+        return ""
+    except RecursionError:
+        return "kernels.py: an expression or a chain of branches is nested too deep to be read; split it"
+    found = sorted(_Reader(tree).violations())
+    return f"kernels.py, line {found[0][0]}: {found[0][1]}" if found else ""
+
+
+class _Reader:
+    """Goes through one syntax tree."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self._imported = dict(_imports(tree))
+        self._docstrings = {id(doc) for doc in _docstrings(tree)}
+
+    def violations(self) -> Iterator[tuple[int, str]]:
+        for node in ast.walk(self._tree):
+            for sentence in self._sentences(node):
+                yield getattr(node, "lineno", 1), sentence
+
+    def _sentences(self, node: ast.AST) -> Iterator[str]:
+        match node:
+            case ast.Import(names=names):
+                yield from _about_modules([alias.name for alias in names])
+            case ast.ImportFrom(names=names):
+                yield from _about_modules([_full_name(node, alias) for alias in names])
+            case ast.Name(id=name, ctx=ast.Load()):
+                yield from _about_name(name)
+            case ast.Attribute():
+                yield from self._about_attribute(node)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                if _is_special(name) and name not in SPECIAL_METHODS:
+                    may = ", ".join(sorted(SPECIAL_METHODS))
+                    yield f"defines {_quoted(name)}; a kernel's class may define {may}"
+            case ast.ClassDef(bases=bases):
+                yield from self._about_bases(bases)
+            case ast.keyword(arg="parallel", value=value) if not _is_false(value):
+                yield "asks for parallel code; one thread is the rule"
+            case ast.Constant(value=str() | bytes() as value) if id(node) not in self._docstrings:
+                yield from _about_text(value)
+            case ast.List(elts=entries) | ast.Tuple(elts=entries) | ast.Set(elts=entries) | ast.Dict(keys=entries):
+                yield from _about_table(len(entries))
+
+    def _about_attribute(self, node: ast.Attribute) -> Iterator[str]:
+        path = self._path(node)
+        if path and not isinstance(node.ctx, ast.Load):
+            yield f"changes {_quoted(path)}; modules stay as they are"
+        elif path and (forbidden := _forbidden_part(path)):
+            yield f"uses '{forbidden}'; a kernel reaches no files, threads or foreign memory"
+        elif node.attr in ATTRIBUTES:
+            yield f"uses '.{node.attr}'; a kernel reaches no files, frames or foreign memory"
+        elif node.attr == "base" and not _is_self(node.value):
+            yield "uses '.base'; a kernel sees the arguments of its own call only"
+        elif _is_special(node.attr) and node.attr not in SPECIAL_METHODS | SPECIAL_NAMES:
+            yield f"uses {_quoted(f'.{node.attr}')}; a kernel needs no such attribute"
+
+    def _about_bases(self, bases: list[ast.expr]) -> Iterator[str]:
+        for base in bases:
+            path = self._path(base)
+            if path.startswith("numpy."):
+                yield f"derives a class from {_quoted(path)}; results are plain arrays"
+
+    def _path(self, node: ast.expr) -> str:
+        """The dotted name of something imported, such as numpy.lib.stride_tricks; '' for anything else."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id not in self._imported:
+            return ""
+        return ".".join([self._imported[node.id], *reversed(parts)])
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Names in the source and the dotted names that they stand for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.split(".")[0]
+                yield (alias.asname, alias.name) if alias.asname else (first, first)
+        if isinstance(node, ast.ImportFrom):
+            yield from ((alias.asname or alias.name, _full_name(node, alias)) for alias in node.names)
+
+
+def _full_name(node: ast.ImportFrom, alias: ast.alias) -> str:
+    """What is imported, as one would write it without `from`; of a star, the module."""
+    module = "." * node.level + (node.module or "")
+    if alias.name == "*":
+        return module
+    return f"{module}.{alias.name}" if node.module else f"{module}{alias.name}"
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            yield body[0].value
+
+
+def _about_modules(names: list[str]) -> Iterator[str]:
+    for name in names:
+        if name.split(".")[0] not in MODULES:
+            yield f"imports {_quoted(name)}; a kernel may import {', '.join(MODULES[1:])}"
+        elif forbidden := _forbidden_part(name):
+            yield f"imports '{forbidden}'; a kernel reaches no files, threads or foreign memory"
+
+
+def _about_name(name: str) -> Iterator[str]:
+    if name in BUILTINS:
+        yield f"uses '{name}'; a kernel runs no code but its own"
+    elif _is_special(name) and name not in SPECIAL_NAMES:
+        yield f"uses {_quoted(name)}; a kernel needs no such name"
+
+
+def _about_text(value: str | bytes) -> Iterator[str]:
+    if len(value) > MAX_TEXT:
+        yield f"a string of {len(value)} characters; expected {MAX_TEXT} at most"
+    elif isinstance(value, str) and _is_special(value) and value not in SPECIAL_NAMES | SPECIAL_METHODS:
+        yield f"names {_quoted(value)} in a string; a kernel needs no such attribute"
+
+
+def _about_table(entries: int) -> Iterator[str]:
+    if entries > MAX_ENTRIES:
+        yield f"a literal of {entries} entries; expected {MAX_ENTRIES} at most"
+
+
+def _quoted(name: str) -> str:
+    return repr(name if len(name) <= SHOWN else f"{name[:SHOWN]}...")
+
+
+def _forbidden_part(path: str) -> str:
+    return next((part for part in FORBIDDEN if path == part or path.startswith(f"{part}.")), "")
+
+
+def _is_special(name: str) -> bool:
+    return len(name) > 4 and name.startswith("__") and name.endswith("__")
+
+
+def _is_false(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"

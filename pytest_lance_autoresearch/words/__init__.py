@@ -1,0 +1,1 @@
+"""Every sentence about a verdict, and how numbers are written."""

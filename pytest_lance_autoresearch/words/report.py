@@ -1,0 +1,353 @@
+"""The words that a person or an agent reads.
+
+Owns every sentence about a verdict, the block at the end of a run, and its JSON twin. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pytest_lance_autoresearch.records import (
+    Calibration,
+    CaseTimes,
+    Cause,
+    Disturbance,
+    Figures,
+    Interval,
+    Judgement,
+    Outcome,
+    Progress,
+    Rules,
+    Status,
+    Verdict,
+)
+from pytest_lance_autoresearch.words import wording
+
+JSON_SCHEMA = 2
+WRONG = (Status.INCORRECT, Status.CRASH, Status.TIMEOUT, Status.REFUSED)
+
+
+def block(outcome: Outcome) -> list[str]:
+    """The block of one target, one `key: value` per line, after a lone `---`."""
+    return [
+        "---",
+        *(f"{key}: {value}" for key, value in _lines(outcome)),
+        *(f"note: {n}" for n in outcome.notes),
+    ]
+
+
+def _lines(outcome: Outcome) -> list[tuple[str, str]]:
+    figures, unit = outcome.figures, outcome.unit
+    verdict = verdict_word(outcome)
+    speedup = outcome.judgement.speedup if outcome.judgement else None
+    peak_mb = _peak_mb(figures)
+    lines = [
+        ("target", outcome.target),
+        ("correctness", correctness(outcome)),
+        (f"geomean_ns_per_{unit}", wording.ns(figures.geomean_ns_per_op) if figures else wording.NONE),
+        (f"worst_ns_per_{unit}", wording.ns(figures.ns_per_op[figures.slowest_case]) if figures else wording.NONE),
+        (f"best_ns_per_{unit}", wording.ns(figures.ns_per_op[figures.fastest_case]) if figures else wording.NONE),
+        ("slowest_case", figures.slowest_case if figures else wording.NONE),
+        ("fastest_case", figures.fastest_case if figures else wording.NONE),
+        ("peak_rss_mb", wording.NONE if peak_mb is None else f"{peak_mb:.1f}"),
+        ("total_seconds", f"{outcome.seconds:.1f}"),
+        ("speedup", wording.interval(speedup) if speedup else wording.NONE),
+        ("verdict", verdict),
+        ("reason", outcome.reason),
+    ]
+    if outcome.disturbance is not None:
+        lines.append(("disturbed", disturbed(outcome.disturbance)))
+    if outcome.trial is not None:
+        lines += [("trial", str(outcome.trial)), ("log", str(outcome.log))]
+    return lines
+
+
+def _peak_mb(figures: Figures | None) -> float | None:
+    peak = figures.peak_rss_bytes if figures else None
+    return None if peak is None else peak / wording.MB
+
+
+def disturbed(found: Disturbance) -> str:
+    """How much of the measuring others disturbed, and what was done about it."""
+    share = "unknown" if found.waited is None else f"{found.waited * 100:.1f} %, taken off"
+    return f"time spent waiting for a core: {share}; {found.set_aside} of {found.blocks} blocks set aside"
+
+
+def correctness(outcome: Outcome) -> str:
+    """'pass (50 of 50 items)', 'fail (...)', or 'incomplete (...)' when items did not run."""
+    passed = outcome.correct == outcome.items
+    wrong = outcome.failed and (not passed or outcome.status in WRONG)
+    word = "fail" if wrong else "pass" if passed else "incomplete"
+    return f"{word} ({outcome.correct} of {outcome.items} items passed)"
+
+
+def verdict_word(outcome: Outcome) -> str:
+    """The verdict as the block says it: the row's status, 'keep (simpler)' for that kind, or 'none'."""
+    if outcome.status is None:
+        return wording.NONE
+    simpler = outcome.judgement is not None and outcome.judgement.cause is Cause.SIMPLER
+    return "keep (simpler)" if outcome.status is Status.KEEP and simpler else outcome.status.value
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """The block as plain JSON values; a number that does not exist is null."""
+    figures, judgement = outcome.figures, outcome.judgement
+    return {
+        "schema": JSON_SCHEMA,
+        "target": outcome.target,
+        "correctness": {"passed": outcome.correct, "items": outcome.items},
+        "unit": outcome.unit,
+        "geomean_ns_per_op": figures.geomean_ns_per_op if figures else None,
+        "slowest_case": figures.slowest_case if figures else None,
+        "fastest_case": figures.fastest_case if figures else None,
+        "cases_ns_per_op": figures.ns_per_op if figures else None,
+        "peak_rss_mb": _peak_mb(figures),
+        "total_seconds": outcome.seconds,
+        "speedup": _interval_json(judgement.speedup if judgement else None),
+        "cpu_speedup": _interval_json(judgement.cpu_speedup if judgement else None),
+        "case_speedups": {c: _interval_json(i) for c, i in judgement.cases.items()} if judgement else None,
+        "verdict": outcome.status.value if outcome.status else None,
+        "cause": judgement.cause.value if judgement else None,
+        "reason": outcome.reason,
+        "windows": outcome.windows,
+        "disturbance": asdict(outcome.disturbance) if outcome.disturbance else None,
+        "trial": outcome.trial,
+        "baseline_trial": outcome.baseline_trial,
+        "log": str(outcome.log) if outcome.log else None,
+        "exit_code": outcome.exit_code,
+        "notes": [*outcome.notes, *outcome.asides],
+    }
+
+
+def judged_reason(judgement: Judgement, figures: Figures, rules: Rules) -> str:
+    """One sentence for a measured verdict, with the numbers of both sides."""
+    word = (
+        "keep (simpler)"
+        if judgement.verdict is Verdict.KEEP and judgement.cause is Cause.SIMPLER
+        else judgement.verdict.value
+    )
+    return f"{word}: {_geomean_change(judgement, figures)}{_explained(judgement, figures, rules)}"
+
+
+def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
+    effect = wording.percent(rules.min_effect)
+    match judgement.cause:
+        case Cause.FASTER:
+            return f", no case slower than {wording.percent(rules.case_limit)}, confirmed in fresh processes"
+        case Cause.SIMPLER:
+            sizes = f"{judgement.baseline_code_size} -> {judgement.candidate_code_size} AST nodes"
+            return f", {_similar(judgement, rules)}, and the code is smaller ({sizes})"
+        case Cause.SLOWER:
+            return ", slower"
+        case Cause.WITHIN_NOISE:
+            return f", within noise (a gain of {effect} is ruled out)"
+        case Cause.TOO_SMALL:
+            return f", faster, but by less than the {effect} that is worth a change"
+        case Cause.CASE_REGRESSED:
+            return f"{_joint(judgement)} {_case_change(judgement, figures, rules)}"
+        case Cause.MEMORY:
+            return f"{_joint(judgement)} {_memory_change(judgement, rules)}"
+        case Cause.CPU_DISAGREES:
+            says = wording.change_of_time(judgement.cpu_speedup)
+            return f"{_joint(judgement, says)} its CPU time says {says}; wall and CPU time must agree"
+        case Cause.BUDGET:
+            return f", undecided when the time budget of {rules.max_seconds:g} s ended"
+        case _:
+            return f", undecided after the last look: {_open_question(judgement, rules)}"
+
+
+def _joint(judgement: Judgement, second: str = "") -> str:
+    """What leads from the overall change to a second one, for the worse unless it has the sign of a gain."""
+    assert judgement.speedup is not None
+    is_gain = "-" in (wording.change(judgement.speedup.point)[0], second[:1])
+    return ", but" if is_gain else ", and"
+
+
+def _similar(judgement: Judgement, rules: Rules) -> str:
+    """How far a kernel that is kept for its smaller code is known to be from the baseline's speed."""
+    assert judgement.speedup is not None
+    is_within = judgement.speedup.high < 1 + rules.noise_band
+    return f"{'equal within +-' if is_within else 'not slower than '}{wording.percent(rules.noise_band)}"
+
+
+def identical_reason(trial: int, sha256: str, *, same_bytes: bool) -> str:
+    what = "the kernel is" if same_bytes else "only comments or layout differ; the code is"
+    return f"discard: {what} identical to the baseline, trial {trial} (sha256 {sha256[:12]}); nothing was measured"
+
+
+def harness_changed(files: str, trial: int) -> str:
+    return (
+        f"{files} changed since the baseline, trial {trial}; speeds before and after such a change cannot be "
+        f"compared; undo it, or record a new baseline with --autoresearch-rebaseline"
+    )
+
+
+def overtaken(by: str) -> str:
+    return f"invalid: {by}; this kernel was not compared with it; run it again"
+
+
+def baseline_lost(trial: int, sha256: str, searched: str) -> str:
+    """`searched`: what else was looked through, in the words of `git.searched`."""
+    return (
+        f"the source of the baseline, trial {trial} (sha256 {sha256[:12]}), is neither in .autoresearch/kernels "
+        f"nor in {searched}; restore it, or record a new baseline with --autoresearch-rebaseline"
+    )
+
+
+def baseline_reason(figures: Figures, replaced: int | None = None) -> str:
+    """`replaced`: the trial whose kernel was the baseline before."""
+    what = (
+        "first kernel of this target in the log" if replaced is None else f"recorded in place of trial {replaced}"
+    )
+    return f"baseline: {what}, geomean {wording.time(figures.geomean_ns_per_op)}/{figures.unit}"
+
+
+def partial_reason(done: int, items: int) -> str:
+    return f"no verdict: {done} of {items} items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
+
+
+def log_unusable(fault: str) -> str:
+    return f"no verdict: {fault}; nothing was logged"
+
+
+def baseline_missing(log: Path, target: str) -> str:
+    return (
+        f"no verdict: {log} holds no baseline of target '{target}', and --autoresearch-require-baseline asks "
+        f"for one; record it without that option, or name the log that has it with --baseline; nothing was logged"
+    )
+
+
+def renamed(names: Sequence[str]) -> str:
+    """What a first baseline says where the log knows the target's files under other names; '' otherwise."""
+    if not names:
+        return ""
+    listed = ", ".join(f"'{name}'" for name in names)
+    return (
+        f"the log holds trials of the same files as target {listed}; this baseline begins a history of its own, "
+        f"and what was kept there is not compared with it"
+    )
+
+
+def waited(seconds: float) -> str:
+    return f"waited {seconds:.0f} s while another trial on this machine measured; that counts against no budget"
+
+
+BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"
+
+
+def share_note(share: tuple[float, str], speedup: Interval) -> str:
+    """What the speed-up means for a whole operation of which the kernel is only a part (Amdahl)."""
+    fraction, source = share
+    whole = 1 / (1 - fraction + fraction / speedup.point)
+    return (
+        f"the whole operation would change by {wording.change(whole)}: "
+        f"the kernel is {wording.percent(fraction)} of it ({source})"
+    )
+
+
+NOT_CONFINED = "this system does not confine a kernel's process; what that leaves open is in docs/threat-model.md"
+NO_GATE = "no verdict without a gate; add --keep-gate"
+IN_PROCESS = "no verdict: the kernel ran in pytest's own process, without being timed"
+PARALLEL = "no verdict: the items ran in parallel, untimed; add -n0 for times"
+RED_SESSION = "a test outside the targets failed; a session that fails records no keep and no baseline"
+
+
+def calibrated(found: Calibration) -> str:
+    """What a host can tell apart, for the block of a calibration and for the verdicts that come after it."""
+    return (
+        f"this host tells +-{found.resolution * 100:.1f} % on {found.target} in {found.seconds:.0f} s; "
+        f"a slow-down of {wording.percent(found.injected)} was seen in {found.seen} of {found.runs} runs, "
+        f"as {found.measured * 100:+.1f} %"
+    )
+
+
+def calibration_note(found: Calibration | None, target: str) -> str:
+    """The newest calibration of this host, or how to get one."""
+    if found is None:
+        return (
+            f"this host is not calibrated; "
+            f"pytest --autoresearch={target} --autoresearch-calibrate finds out what it can tell apart"
+        )
+    return f"{calibrated(found)} (calibrated {found.time[:10]})"
+
+
+def unmoved(target: str, case: str, moved: float, injected: float) -> str:
+    return (
+        f"target '{target}': the time of {case} moved by {moved * 100:+.1f} % when its kernel was slowed by "
+        f"{wording.percent(injected)}; expected the timed call to spend its time in kernels.py"
+    )
+
+
+def live_line(progress: Progress) -> str:
+    """The status line while measuring."""
+    so_far = f"  {wording.change_of_time(progress.speedup)}" if progress.speedup else ""
+    place = f"  {progress.done}/{progress.total}" if progress.total else ""
+    return f"{progress.target}: {progress.what}{place}{so_far}  {progress.seconds:.0f} s"
+
+
+def speed_row(times: CaseTimes, ns_per_op: float, unit: str) -> dict[str, Any]:
+    """What a pytest-benchmark row carries besides its statistics (which are seconds per call)."""
+    return {
+        "unit": unit,
+        "ops_per_call": times.ops_per_call,
+        f"ns_per_{unit}": ns_per_op,
+        "calls_per_window": times.windows[0].calls,
+        "windows": len(times.windows),
+        "runner_ns_per_call": times.call_overhead_ns,
+    }
+
+
+def _geomean_change(judgement: Judgement, figures: Figures) -> str:
+    assert judgement.speedup is not None
+    after = figures.geomean_ns_per_op
+    before = after * judgement.speedup.point
+    return (
+        f"geomean {wording.time_change(before, after)}/{figures.unit} ({wording.change(judgement.speedup.point)})"
+    )
+
+
+def _case_change(judgement: Judgement, figures: Figures, rules: Rules) -> str:
+    case = judgement.worst_case
+    assert case is not None
+    ratio = judgement.cases[case].point
+    after = figures.ns_per_op[case]
+    times, limit = wording.time_change(after * ratio, after), wording.percent(rules.case_limit)
+    digits = wording.digits_apart((1 / ratio - 1) * 100, rules.case_limit * 100)
+    return f"{case} {times} ({wording.change(ratio, digits)}, limit +{limit})"
+
+
+def _memory_change(judgement: Judgement, rules: Rules) -> str:
+    before, after = (
+        peak / wording.MB for peak in (judgement.baseline_peak_rss_bytes, judgement.candidate_peak_rss_bytes)
+    )
+    limit = before + min(rules.memory_bytes / wording.MB, rules.memory_fraction * before)
+    digits = wording.digits_apart(after, limit)
+    return f"peak RSS {before:.{digits}f} -> {after:.{digits}f} MB (limit {limit:.{digits}f} MB)"
+
+
+def _open_question(judgement: Judgement, rules: Rules) -> str:
+    """What the windows could not show: that no case regressed, or on which side of the least gain it is."""
+    case = min(judgement.cases, key=lambda name: judgement.cases[name].low)
+    low = judgement.cases[case].low
+    if low > 1 / (1 + rules.case_limit):
+        return f"the interval of the overall change is {_range(judgement.speedup)}"
+    limit = f"limit +{wording.percent(rules.case_limit)}"
+    if low <= 0:
+        return f"{case} may be slower by any amount ({limit})"
+    worst = (1 / low - 1) * 100
+    return f"{case} may be slower by {worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} % ({limit})"
+
+
+def _range(value: Interval | None) -> str:
+    return wording.NONE if value is None else f"{wording.change(value.high)} to {wording.change(value.low)}"
+
+
+def _interval_json(value: Interval | None) -> dict[str, float | None] | None:
+    if value is None:
+        return None
+    bounded = value.low > 0 and math.isfinite(value.high)
+    return {"low": value.low if bounded else None, "point": value.point, "high": value.high if bounded else None}

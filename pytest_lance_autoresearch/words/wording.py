@@ -1,0 +1,86 @@
+"""How numbers are written: times, ratios, changes, counts; and how a foreign text is.
+
+Owns the rounding and the units. Percentages are changes of time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.records import Interval
+
+NONE = "none"
+"""What stands for a number that does not exist; never 0."""
+MB = 2**20
+
+
+def interval(value: Interval) -> str:
+    """'1.083 [1.079, 1.088]'"""
+    return f"{value.point:.4f} [{value.low:.4f}, {value.high:.4f}]"
+
+
+def times(value: Interval) -> str:
+    """'1.083x [1.079, 1.088]'"""
+    return f"{value.point:.3f}x [{value.low:.3f}, {value.high:.3f}]"
+
+
+def change_of_time(value: Interval | None) -> str:
+    """The change of time that a speed-up means, with its interval: '-7.7 % [-8.1 %, -7.3 %]'."""
+    if value is None:
+        return NONE
+    return f"{change(value.point)} [{change(value.high)}, {change(value.low)}]"
+
+
+def change(ratio: float, digits: int = 1) -> str:
+    """The change of time that a speed-up means: 1.25 is '-20.0 %'."""
+    rounded = round((1 / ratio - 1) * 100, digits) if ratio else math.inf
+    return f"{rounded + 0.0:+.{digits}f} %"
+
+
+def digits_apart(value: float, limit: float) -> int:
+    """The least number of decimals, 1 to 6, that shows on which side of a limit a value is."""
+    return next((digits for digits in range(1, 6) if round(value, digits) != round(limit, digits)), 6)
+
+
+def percent(fraction: float) -> str:
+    return f"{fraction * 100:g} %"
+
+
+def ns(value: float) -> str:
+    """Nanoseconds as a plain decimal with four significant digits or more."""
+    return f"{value:.1f}" if value >= 1000 else f"{value:.{max(1, 3 - math.floor(math.log10(value)))}f}"
+
+
+_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+
+
+def time(ns: float) -> str:
+    scale, unit = _scale(ns)
+    return f"{_three(ns / scale)} {unit}"
+
+
+def time_change(before_ns: float, after_ns: float) -> str:
+    scale, unit = _scale(max(before_ns, after_ns))
+    return f"{_three(before_ns / scale)} -> {_three(after_ns / scale)} {unit}"
+
+
+def _scale(ns: float) -> tuple[float, str]:
+    return next((pair for pair in _UNITS if ns >= pair[0]), _UNITS[-1])
+
+
+def _three(value: float) -> str:
+    """Three significant digits at least, never an exponent."""
+    digits = 3 if value <= 0 else max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:.{min(digits, 6)}f}"
+
+
+def printable(text: str) -> str:
+    """The text with all that a terminal would obey or could not show spelt out: controls, marks of direction."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def many(count: int, what: str) -> str:
+    """'1 row', '2 rows'"""
+    return f"{count} {what}{'' if count == 1 else 's'}"
