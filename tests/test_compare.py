@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -593,3 +597,18 @@ def test_numpy_s_warnings_are_afterwards_what_they_were() -> None:
         exact((np.ones(2), np.ones(2)), (np.ones(2), np.ones(2)))
         top_k(np.zeros(1, np.uint32), np.ones(1, np.float32), np.ones(1), 1, 0.0)
         assert set(np.geterr().values()) == {"raise"}
+
+
+# The reference.
+
+
+@pytest.mark.parametrize("helper", [exact, max_abs_err, top_k])
+def test_a_helper_takes_what_the_reference_says(helper: Any) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "target-reference.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(rf"^\| `({helper.__name__}\(.*?\))` \|", page, re.M)
+    call = ast.parse(shown, mode="eval").body
+    assert isinstance(call, ast.Call)
+    said = {keyword.arg: eval(ast.unparse(keyword.value), {"np": np}) for keyword in call.keywords}
+    parameters = inspect.signature(helper).parameters
+    assert [*map(ast.unparse, call.args), *said] == list(parameters)
+    assert said == {name: one.default for name, one in parameters.items() if one.default is not one.empty}

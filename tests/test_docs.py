@@ -121,8 +121,8 @@ def test_the_page_about_the_output_has_every_key_and_every_column() -> None:
         assert f"`{column}`" in OUTPUT
 
 
-def test_the_page_about_targets_names_every_stand_in_of_the_self_test() -> None:
-    page = (ROOT / "docs" / "adding-a-target.md").read_text()
+def test_the_target_reference_names_every_stand_in_of_the_self_test() -> None:
+    page = (ROOT / "docs" / "target-reference.md").read_text()
     assert {name.strip("`") for name in table(page, "The self-test")} - {"Stand-in"} == set(selftest.NAMES)
 
 
@@ -157,6 +157,18 @@ def test_every_option_in_the_documents_exists_and_every_option_is_documented(pyt
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_to_a_section_find_it(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
 
 
 def test_ci_runs_the_readmes_own_test_command() -> None:

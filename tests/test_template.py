@@ -1,7 +1,8 @@
-"""The template target, and docs/adding-a-target.md, which must say what the program does.
+"""The template target, and the two pages about targets, which must say what the program does.
 
-The page's own blocks are the test: files are written and edited, commands run and outputs compared, in the order
-of the page. In a shown output `...` stands for anything, and a number for any number.
+The pages' own blocks are the test: files are written and edited, commands run and outputs compared, in the order
+of the pages; the reference goes on where the tutorial ends. In a shown output `...` stands for anything, and a
+number for any number.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from pytest_lance_autoresearch.target.contract import cases_of
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "targets" / "_template"
-PAGE = (ROOT / "docs" / "adding-a-target.md").read_text(encoding="utf-8")
-REFERENCE = PAGE.split("\n# Reference\n")[1]
+TUTORIAL = (ROOT / "docs" / "adding-a-target.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs" / "target-reference.md").read_text(encoding="utf-8")
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist")
 OBVIOUS = "return (self._rows * weights).sum(axis=1)"
 
@@ -196,13 +197,13 @@ def steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("steady")
-def test_the_walk_gives_what_the_page_shows(pytester: pytest.Pytester) -> None:
+def test_the_walk_gives_what_the_pages_show(pytester: pytest.Pytester) -> None:
     (pytester.path / "targets").mkdir()
     shutil.copytree(TEMPLATE, pytester.path / "targets" / "_template")
     status = 0
-    for block in blocks(PAGE):
+    for block in [*blocks(TUTORIAL), *blocks(REFERENCE)]:
         if block.kind == "python" and not block.path:
-            continue  # an example of another target, which has a test of its own
+            continue  # part of the example, which has a test of its own
         if block.kind != "console":
             apply(pytester.path, block)
             continue
@@ -216,6 +217,14 @@ def test_the_walk_gives_what_the_page_shows(pytester: pytest.Pytester) -> None:
                 done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
                 output = done.stdout
             assert shows(shown, output), f"$ {command}\n{normal(output)}\n--- the page shows:\n{normal(shown)}"
+
+
+def test_no_block_of_the_pages_is_only_shown() -> None:
+    for page, examples in ((TUTORIAL, 0), (REFERENCE, len(blocks_of(EXAMPLE)))):
+        found = blocks(page)
+        assert 2 * len(found) == len(re.findall("^```", page, re.M))
+        assert {block.kind for block in found} <= {"console", "python", "diff"}
+        assert sum(block.kind == "python" and not block.path for block in found) == examples
 
 
 def test_a_shown_output_is_compared_line_by_line() -> None:
@@ -261,14 +270,14 @@ MISTAKES: dict[str, Change] = {
     "a list: `DISTRIBUTIONS = [...]`": change(
         "inputs.py", '("normal", "uniform", "sparse")', '["normal", "uniform", "sparse"]'
     ),
-    'a comma forgotten: `("cancelling")`': change(
+    'a missing comma: `("cancelling")`': change(
         "inputs.py", '("large_dynamic_range", "cancelling")', '("cancelling")'
     ),
     "one edge distribution only": change("inputs.py", '("large_dynamic_range", "cancelling")', '("cancelling",)'),
     "two shapes": change("inputs.py", ", Shape(1001, 301)", ""),
     "a plain tuple as a shape": change("inputs.py", "Shape(1001, 301)", "(1001, 301)"),
     "a fraction in a shape": change("inputs.py", "Shape(1001, 301)", "Shape(1001, 0.5)"),
-    "a blank in a name": change("inputs.py", '"sparse")', '"very sparse")'),
+    "a space in a name": change("inputs.py", '"sparse")', '"very sparse")'),
     '`UNIT = "ns/row"`': change("target.py", 'UNIT = "row"', 'UNIT = "ns/row"'),
     "`bind` renamed": change("target.py", "def bind", "def build"),
     "an import of another file": change("inputs.py", "import numpy", "import helpers\nimport numpy"),
@@ -324,9 +333,7 @@ def rows_of(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[2:]]
 
 
-PROTOCOL = {
-    row[0].strip("`"): row[1] for row in rows_of("The protocol") if row[0].startswith(("`inp", "`target."))
-}
+PROTOCOL = {row[0].strip("`"): row[1] for heading in ("inputs.py", "target.py") for row in rows_of(heading)}
 
 
 NOT_IN_THE_TEMPLATE = {"target.COST_FRACTION", "target.BIT_EXACT"}
@@ -377,6 +384,9 @@ def test_only_an_optional_name_may_be_missing(target: Path, name: str) -> None:
             cases_of(loaded)
 
 
+EXAMPLE = "An example: a kernel that adds to its argument, in float64"
+
+
 def blocks_of(title: str) -> dict[str, str]:
     """The files that a section of the reference shows, by name."""
     section = REFERENCE.split(f"\n### {title}\n")[1].split("\n## ")[0]
@@ -387,7 +397,7 @@ def blocks_of(title: str) -> dict[str, str]:
 def test_the_kernel_that_fills_its_argument_is_a_target(
     pytester: pytest.Pytester, old: str, new: str, failed: int
 ) -> None:
-    shown = blocks_of("A kernel that fills its argument, in float64")
+    shown = blocks_of(EXAMPLE)
     rows = toys.INPUTS.replace("Shape(64, 32)", "Shape(8192, 1)").replace("Shape(128, 32)", "Shape(9000, 1)")
     inputs = rows.replace("Shape(129, 31)", "Shape(65537, 1)").split("def make_call")[0] + shown["inputs"]
     wiring = toys.TARGET.replace("Kernel(state.weights).product", "Weighted(state.weights).add")
@@ -432,7 +442,8 @@ def test_a_fault_of_the_files_is_one_red_item(pytester: pytest.Pytester) -> None
         f"array argument of {wire.DIRECT_BYTES // 1024} KiB or more is passed where it lies",
         f"a tuple of up to {wire.MAX_ITEMS}.",
         f"the array has {wire.MAX_DIMS} dimensions at most",
-        f"at most {records.Rules().memory_fraction * 100:g} % and at most {records.Rules().memory_bytes >> 20} MB",
+        f"at most {records.Rules().memory_fraction * 100:g} % and "
+        f"at most {records.Rules().memory_bytes >> 20} MiB",
     ],
 )
 def test_the_numbers_of_the_reference_are_the_package_s(said: str) -> None:
