@@ -74,7 +74,7 @@ def said(interval: Interval | None) -> str:
 def test_the_shown_block_is_one_of_the_trials() -> None:
     measured = [each for each in PAIRS[0].blocks if each.case == CASE][BLOCK]
     calls, overhead_ns = measured.windows[0].calls, OVERHEAD_NS[CASE]
-    assert f"{calls} calls in each window" in TEXT
+    assert f"the second block of the case `{CASE}`, {calls} calls in each window" in TEXT
     assert f"{overhead_ns:,.0f} ns per call, measured with a kernel that does nothing, times {calls}." in TEXT
     table = rows("One block")
     assert [row[1] for row in table] == [{"A": "baseline", "B": "candidate"}[letter] for letter in measured.order]
@@ -119,7 +119,9 @@ def test_the_sixteen_blocks_give_the_cases_ratio_and_its_interval() -> None:
     assert f"**{by_hand.low:.4f} to {by_hand.high:.4f}**" in TEXT
     assert f"a chance of 2 / 2^16 = {2 / 2**16:.5f}" in TEXT
     assert f"a chance of 34 / 2^16 = {2 * (1 + 16) / 2**16:.5f}" in TEXT
-    assert f"0.01 / 72 = {alpha:.5f} for each" in TEXT
+    chances = len(OVERHEAD_NS) * RULES.max_looks
+    assert f"1 time in {1 / (1 - RULES.confidence):.0f}, over {len(OVERHEAD_NS)} cases and up to" in TEXT
+    assert f"up to {RULES.max_looks} looks, which leaves 0.01 / {chances} = {alpha:.5f} for each" in TEXT
 
 
 def test_the_table_of_cases_is_the_trials() -> None:
@@ -146,12 +148,15 @@ def test_the_cases_give_the_overall_ratio_of_either_look() -> None:
     assert [f"{mean:.5f}" for mean in means] == [f"{stats.overall([each]).point:.5f}" for each in RATIOS]
     assert f"is {means[0]:.5f}, and e^{means[0]:.5f} = **{math.exp(first.point):.4f}**" in TEXT
     assert f"*What the blocks show: {spreads[0]:.6f}.*" in TEXT
+    assert f"{stats.RESAMPLES:,} times" in TEXT
     assert f"*What they cannot show: {RULES.process_sd:g}.*" in TEXT
+    assert f"reveals it; {100 * RULES.process_sd:g} % is what was measured" in TEXT
     errors = f"{spreads[0]:.6f}^2 + {RULES.process_sd:g}^2"
     assert f"the square root of {errors}, which is {first.se:.5f}." in TEXT
     assert math.hypot(spreads[0], RULES.process_sd) == pytest.approx(first.se)
 
     reach = NormalDist().inv_cdf(1 - ALPHA / 2)
+    assert f"A two-sided interval of {100 * RULES.confidence:g} %, with the 1 % divided over six looks," in TEXT
     assert f"reaches {reach:.3f} standard errors to each side" in TEXT
     bounds = first.interval(ALPHA)
     for sign, bound in (("-", bounds.low), ("+", bounds.high)):
@@ -159,26 +164,36 @@ def test_the_cases_give_the_overall_ratio_of_either_look() -> None:
         assert f"{line} = {math.exp(bound):.4f}" in TEXT
     assert f"Overall, at the first look: **{said(bounds.ratio())}**." in TEXT
 
-    assert f"The mean logarithm of pair 2 is {means[1]:.5f}, and its blocks show a standard error of" in TEXT
+    assert f"The mean logarithm of pair 2 is {means[1]:.5f}, and its blocks show a" in TEXT
+    assert f"a standard error of {spreads[1]:.6f}." in TEXT
     assert f"({means[0]:.5f} + {means[1]:.5f}) / 2 = {second.point:.5f}." in TEXT
     errors = f"{errors} + {spreads[1]:.6f}^2 + {RULES.process_sd:g}^2"
     assert f"square root of ({errors}), divided by 2 = {second.se:.6f}" in TEXT
     by_hand = math.sqrt(sum(spread**2 + RULES.process_sd**2 for spread in spreads)) / 2
     assert by_hand == pytest.approx(second.se)
-    assert f"to each side: **{said(second.interval(ALPHA).ratio())}**." in TEXT
+    assert (
+        f"as before, {reach:.3f} standard errors to each side: **{said(second.interval(ALPHA).ratio())}**." in TEXT
+    )
 
 
 def test_the_first_look_asks_for_another_pair() -> None:
     first = look(1)
     floor = 1 / (1 + RULES.case_limit)
     assert (first.kind, first.cause) == (Kind.MORE, Cause.UNDECIDED)
-    assert f"below 1 / 1.05 = {floor:.4f}." in TEXT
+    limit, effect = f"{100 * RULES.case_limit:g} %", 1 + RULES.min_effect
+    assert f"slower than {limit}? Its upper bound would lie below 1 / 1.05 = {floor:.4f}." in TEXT
+    assert f"within {limit}? Its lower bound lies below {floor:.4f}." in TEXT
     assert f"The lowest upper bound is {min(case.high for case in first.cases.values()):.4f}: no." in TEXT
     peaks = first.candidate_peak_rss_bytes / 2**20, first.baseline_peak_rss_bytes / 2**20
     assert f"{peaks[0]:.1f} MiB beside {peaks[1]:.1f} MiB" in TEXT
     estimate = stats.overall(RATIOS[:1], RULES.process_sd)
     reach, bound = NormalDist().inv_cdf(1 - RULES.miss), estimate.interval(2 * RULES.miss).high
-    assert f"e^({estimate.point:.5f} + {reach:.3f} x {estimate.se:.6f}) = {math.exp(bound):.4f}" in TEXT
+    assert (
+        f"Is a gain of {100 * RULES.min_effect:g} % unlikely? The one-sided {100 * (1 - RULES.miss):g} % bound is"
+        in TEXT
+    )
+    line = f"e^({estimate.point:.5f} + {reach:.3f} x {estimate.se:.6f}) = {math.exp(bound):.4f}"
+    assert f"{line}, far above {effect:g}: no." in TEXT
     open_cases = {name: case.low for name, case in first.cases.items() if case.low <= floor}
     (one, low), (other, lower) = sorted(open_cases.items(), key=lambda item: item[1])
     assert f"for two of them: `{one}` with {low:.4f} and `{other}` with {lower:.4f}." in TEXT
@@ -188,13 +203,32 @@ def test_the_second_look_keeps() -> None:
     second = look(2)
     assert (second.kind, second.cause) == (Kind.KEEP, Cause.FASTER)
     assert f"The lowest lower bound is {min(case.low for case in second.cases.values()):.4f}" in TEXT
+    assert f"shown to be within {100 * RULES.case_limit:g} %." in TEXT
+    assert f"its point is {1 + RULES.min_effect:g} or more" in TEXT
     assert f"agrees: {said(second.cpu_speedup)}." in TEXT
     assert f"speedup: {said(second.speedup)} verdict: {TRIAL['status']} reason: {TRIAL['reason']}" in TEXT
     ordered = sorted(value for each in RATIOS for value in each[CASE])
-    assert len(ordered) == 32
+    assert f"The cases now have {len(ordered)} blocks each." in TEXT
     assert (second.cases[CASE].low, second.cases[CASE].high) == pytest.approx(
         (math.exp(ordered[5]), math.exp(ordered[-6]))
     )
     waited = [aggregate.disturbance([each]).waited or 0.0 for each in PAIRS]
     shares = f"{100 * waited[1]:.1f} % of the windows' time was spent waiting, instead of {100 * waited[0]:.0f} %"
     assert shares in TEXT
+
+
+def test_the_rules_have_the_codes_own_numbers() -> None:
+    effect, case = f"{100 * RULES.min_effect:g} %", f"{100 * RULES.case_limit:g} %"
+    memory = f"{100 * RULES.memory_fraction:g} % or {RULES.memory_bytes // 2**20} MiB"
+    for sentence in (
+        f"in them {RULES.blocks} blocks of every case are measured. Every look adds a pair.",
+        f"There are {RULES.max_looks} at most. The confidence of the whole trial is {100 * RULES.confidence:g} %",
+        f"| a case is shown to be slower than {case} | discard |",
+        f"the interval reaches to within {100 * RULES.noise_band:g} %) | discard |",
+        f"| peak memory is more than {memory} over the baseline's | discard |",
+        f"| a gain of {effect} is unlikely: the one-sided {100 * (1 - RULES.miss):g} % bound lies below it",
+        f"| some case is not yet shown to be within {case} | measure another pair |",
+        f"its point is {1 + RULES.min_effect:g} or more, and CPU time agrees | keep after two pairs,",
+        f"the interval lies within {100 * RULES.noise_band:g} %, and CPU time agrees | keep (simpler)",
+    ):
+        assert sentence in TEXT
