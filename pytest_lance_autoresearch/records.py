@@ -356,6 +356,8 @@ class Outcome:
         return EXIT_CODES[self.status]
 
 
+ANSWER_TIMEOUT_S = 60.0
+"""Longest time that a kernel may take for one answer, unless the user says otherwise."""
 EXIT_CODES = {
     Status.BASELINE: 0,
     Status.KEEP: 0,
@@ -374,13 +376,21 @@ NO_VERDICT_EXIT_CODE = 13
 """Of a gate that could not judge: a partial run, a changed harness, a lost baseline."""
 
 
+class Step(NamedTuple):
+    """One of several steps that are counted."""
+
+    number: int
+    of: int
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a measurement stands, for the status line."""
 
     target: str
     what: str
-    done: int
-    total: int
+    step: Step | None
+    """None for an event that is worth a line of its own, and is no step of anything."""
     speedup: Interval | None
+    """At the last look."""
     seconds: float

@@ -54,6 +54,7 @@ from pytest_lance_autoresearch.records import (
     Pair,
     Rules,
     Status,
+    Step,
     Verdict,
     Window,
 )
@@ -197,7 +198,7 @@ class Simulation:
         self.itself = run(0.0)
         self.slowed = pair(slowed)
         self.calls: list[tuple[int, Handicap]] = []
-        self.shown: list[tuple[str, int, int]] = []
+        self.shown: list[tuple[object, ...]] = []
 
     def measure_run(
         self,
@@ -210,9 +211,9 @@ class Simulation:
         self.calls.append((seed, handicap(Case("demo", None, "2x3", "flat", timed=True))))
         return self.itself if self.calls[-1][1] == NO_HANDICAP else self.slowed
 
-    def show(self, what: str, done: int, total: int, speedup: Interval | None) -> None:
-        assert speedup is None
-        self.shown.append((what, done, total))
+    def show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
+        assert (step is None, speedup) == (False, None)
+        self.shown.append((what, *(step or ())))
 
 
 Simulate = Callable[..., Simulation]

@@ -9,7 +9,6 @@ import pytest
 
 from pytest_lance_autoresearch import records
 from pytest_lance_autoresearch.log import results
-from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.records import (
     EXIT_CODES,
     Figures,
@@ -53,7 +52,7 @@ def test_the_loops_contract_gives_the_codes_own_numbers() -> None:
         f"{RULES.max_looks} at most, each after {RULES.blocks} blocks of every case in fresh processes"
     )
     assert said["time budget of a trial, without waiting for others"].startswith(f"{RULES.max_seconds:g} s ")
-    assert said["longest answer of a kernel"].startswith(f"{options.DEFAULT_TIMEOUT_S:g} s ")
+    assert said["longest answer of a kernel"].startswith(f"{records.ANSWER_TIMEOUT_S:g} s ")
     assert "pairs of fresh processes, with fresh inputs and hidden sizes" in said
     assert (
         said["pairs of fresh processes, with fresh inputs and hidden sizes"] == f"{judge.PAIRS_FOR_KEEP} or more"

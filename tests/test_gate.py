@@ -373,7 +373,7 @@ def test_a_changed_oracle_is_an_error_that_names_it(judged: pytest.Pytester) -> 
     assert rows(judged.path)[-1].status == "baseline"
 
 
-def test_a_lost_baseline_is_an_error_and_git_can_restore_it(judged: pytest.Pytester) -> None:
+def test_a_baseline_whose_source_is_nowhere_is_an_error(judged: pytest.Pytester) -> None:
     kernel = rows(judged.path)[0].kernel
     shutil.rmtree(judged.path / archive.FOLDER)
     toys.write(judged.path, text=toys.kernel("return result + 1"))

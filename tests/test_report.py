@@ -21,6 +21,7 @@ from pytest_lance_autoresearch.records import (
     Progress,
     Rules,
     Status,
+    Step,
     Verdict,
     Window,
 )
@@ -407,10 +408,10 @@ def test_a_headline_is_the_first_line_of_a_fault() -> None:
 
 
 def test_the_status_line_grows_with_what_is_known() -> None:
-    bare = Progress("demo", "waiting", 0, 0, None, 3.4)
+    bare = Progress("demo", "waiting", None, None, 3.4)
     assert report.live_line(bare) == "demo: waiting  3 s"
-    assert report.live_line(replace(bare, what="2x3-flat", done=4, total=16)) == "demo: 2x3-flat  4/16  3 s"
-    assert report.live_line(Progress("demo", "2x3-flat", 4, 16, SPEEDUP, 61.0)) == (
+    assert report.live_line(replace(bare, what="2x3-flat", step=Step(4, 16))) == "demo: 2x3-flat  4/16  3 s"
+    assert report.live_line(Progress("demo", "2x3-flat", Step(4, 16), SPEEDUP, 61.0)) == (
         "demo: 2x3-flat  4/16  -3.8 % [-4.8 %, -2.9 %]  61 s"
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.machine import environment
-from pytest_lance_autoresearch.records import CaseTimes, Evidence, KernelTimes
+from pytest_lance_autoresearch.records import CaseTimes, Evidence, KernelTimes, Step
 from pytest_lance_autoresearch.target import contract, generate
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Alone:
         text, oracle = generate.pickled(self._target, state), Oracle(self._target, state)
         with nullcontext() if self._brief else environment.placed([null.pid, process.pid]):
             plan = measure.plan_case(case.id, text, oracle, feed, null, process)
-            self._show(case.id, len(self._times) + 1, self._timed, None)
+            self._show(case.id, Step(len(self._times) + 1, self._timed), None)
             windows = measure.measure_alone(plan, process, WINDOWS_BRIEF if self._brief else WINDOWS)
         self._peak_rss_bytes = max(self._peak_rss_bytes, process.peak_rss_bytes())
         ops = contract.ops_per_call(self._target, case)

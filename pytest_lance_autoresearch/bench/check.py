@@ -22,8 +22,8 @@ CALLS_PER_CHECK = 3
 
 def check_calls(
     runner: Runner[Answers], oracle: Oracle, key: str, calls: Sequence[Call], what: str, seed: int | None = None
-) -> None:
-    """Run the calls and the first one again, as one window, and verify every answer."""
+) -> Answers:
+    """Run the calls and the first one again, as one window, and verify every answer; returns them all."""
     answers = oracle.run(runner, key, [*calls, calls[0]], oracle.result_bytes(calls))
     for index, call in enumerate(calls):
         where = f"{key}, {what} call {index + 1} of {len(calls)}"
@@ -31,6 +31,7 @@ def check_calls(
     if _bits(answers[0]) != _bits(answers[len(calls)]):
         where = f"{key}, {what} call 1 of {len(calls)}"
         raise KernelIncorrect(f"{where}: asked once more, the kernel answered with other bits", seed)
+    return answers
 
 
 def _bits(answer: Any) -> list[bytes]:

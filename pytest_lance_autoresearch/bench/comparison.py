@@ -24,6 +24,7 @@ from pytest_lance_autoresearch.records import (
     Pair,
     Rules,
     Source,
+    Step,
     Verdict,
 )
 from pytest_lance_autoresearch.target import contract, generate
@@ -108,7 +109,7 @@ class Comparison:
             if judgement.verdict is not Verdict.UNDECIDED:
                 return judgement
             self._so_far = judgement.speedup
-            self._show("measuring again in fresh processes", 0, 0, self._so_far)
+            self._show("measuring again in fresh processes", None, self._so_far)
             self.measure_again(timed, seed, lambda: seconds() >= self._rules.max_seconds)
 
     def measure_again(self, timed: Sequence[Case], seed: int, is_over: Callable[[], bool] = lambda: False) -> None:
@@ -167,7 +168,7 @@ class Comparison:
         with environment.placed([null.pid, sides.baseline.pid, sides.candidate.pid]):
             plan = self._plan(sides, null, case, state, seed, stream)
             for _ in range(2 * wanted):
-                self._show(case.id, undisturbed, wanted, self._so_far)
+                self._show(case.id, Step(undisturbed, wanted), self._so_far)
                 block = measure.measure_block(plan, sides.baseline, sides.candidate, thorough=thorough)
                 sides.blocks.append(block)
                 undisturbed += not aggregate.is_disturbed(block)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_lance_autoresearch.records import Interval
+from pytest_lance_autoresearch.records import Interval, Step
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Case, CaseTimes, Evidence, Judgement, KernelTimes
 
-Show = Callable[[str, int, int, Interval | None], None]
-"""Called with what is measured, how much of it is done, of how much, and the speed-up so far."""
+Show = Callable[[str, Step | None, Interval | None], None]
+"""Called with what happens, which step of it this is unless it is an event, and the speed-up at the last look."""
 
 
 class Measurement(Protocol):

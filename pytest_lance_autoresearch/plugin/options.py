@@ -7,37 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_lance_autoresearch.records import Rules
+from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Rules
 from pytest_lance_autoresearch.target.discover import DEFAULT_GLOBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DEFAULTS = Rules()
-DEFAULT_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True)
-class _Option:
-    """An option `--autoresearch-NAME` with its ini twin `autoresearch_NAME`."""
-
-    name: str
-    help: str
-    metavar: str = ""
-    convert: Callable[[str], Any] = str
-    default: Any = None
-
-    @property
-    def flag(self) -> str:
-        return f"--autoresearch-{self.name}"
-
-    @property
-    def ini(self) -> str:
-        return f"autoresearch_{self.name.replace('-', '_')}"
 
 
 def _positive(text: str) -> float:
@@ -54,44 +34,76 @@ def _fraction(text: str) -> float:
     return value
 
 
+class _Value(NamedTuple):
+    """What an option's value is made of its text by, and what is expected where that fails."""
+
+    convert: Callable[[str], Any]
+    expected: str = "a value"
+
+
+_TEXT, _FILE = _Value(str), _Value(Path)
+_POSITIVE = _Value(_positive, "a number above 0")
+_FRACTION = _Value(_fraction, "a fraction such as 0.01")
+_WHOLE = _Value(int, "a whole number")
+
+
+@dataclass(frozen=True)
+class _Option:
+    """An option `--autoresearch-NAME` with its ini twin `autoresearch_NAME`."""
+
+    name: str
+    help: str
+    metavar: str = ""
+    value: _Value = _TEXT
+    default: Any = None
+
+    @property
+    def flag(self) -> str:
+        return f"--autoresearch-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        return f"autoresearch_{self.name.replace('-', '_')}"
+
+
 _VALUED = (
     _Option("description", "what this trial tries, one line for the log", "TEXT", default=""),
-    _Option("json", "write the blocks of all targets to FILE as JSON", "FILE", Path),
+    _Option("json", "write the blocks of all targets to FILE as JSON", "FILE", _FILE),
     _Option(
         "max-seconds",
         f"time budget of one trial, in seconds (default {_DEFAULTS.max_seconds:g})",
         "SECONDS",
-        _positive,
+        _POSITIVE,
         _DEFAULTS.max_seconds,
     ),
     _Option(
         "min-effect",
         f"smallest gain worth keeping, as a fraction (default {_DEFAULTS.min_effect:g})",
         "FRACTION",
-        _fraction,
+        _FRACTION,
         _DEFAULTS.min_effect,
     ),
     _Option(
         "memory-fraction",
         f"most peak memory over the baseline's, as a fraction (default {_DEFAULTS.memory_fraction:g})",
         "FRACTION",
-        _positive,
+        _POSITIVE,
         _DEFAULTS.memory_fraction,
     ),
     _Option(
         "memory-mb",
         f"most peak memory over the baseline's, in MiB (default {_DEFAULTS.memory_bytes / 2**20:g})",
         "MIB",
-        _positive,
+        _POSITIVE,
         _DEFAULTS.memory_bytes / 2**20,
     ),
-    _Option("seed", "replay the secret inputs of an earlier trial", "N", int),
+    _Option("seed", "replay the secret inputs of an earlier trial", "N", _WHOLE),
     _Option(
         "timeout",
-        f"longest time a kernel may take for one answer, in seconds (default {DEFAULT_TIMEOUT_S:g})",
+        f"longest time a kernel may take for one answer, in seconds (default {ANSWER_TIMEOUT_S:g})",
         "SECONDS",
-        _positive,
-        DEFAULT_TIMEOUT_S,
+        _POSITIVE,
+        ANSWER_TIMEOUT_S,
     ),
 )
 _SWITCHES = (
@@ -199,10 +211,9 @@ def _value(config: pytest.Config, option: _Option) -> Any:
     if not given:
         return option.default
     try:
-        return option.convert(given)
+        return option.value.convert(given)
     except ValueError:
-        kinds = {_positive: "a number above 0", _fraction: "a fraction such as 0.01", int: "a whole number"}
-        raise pytest.UsageError(f"{where}={given}: expected {kinds.get(option.convert, 'a value')}") from None
+        raise pytest.UsageError(f"{where}={given}: expected {option.value.expected}") from None
 
 
 def _switch(config: pytest.Config, option: _Option) -> bool:

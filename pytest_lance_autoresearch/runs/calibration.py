@@ -16,7 +16,7 @@ from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.machine import clocks, environment
-from pytest_lance_autoresearch.records import Calibration, Case, Pair, Rules
+from pytest_lance_autoresearch.records import Calibration, Case, Pair, Rules, Step
 from pytest_lance_autoresearch.verdict import aggregate, stats
 from pytest_lance_autoresearch.words import report
 
@@ -62,7 +62,7 @@ def calibrate(
     itself: list[Pair] = []
     slowed: list[Pair] = []
     while len(slowed) < RUNS and not (len(slowed) >= LEAST_RUNS and is_over()):
-        show("calibrating", len(slowed) + 1, RUNS, None)
+        show("calibrating", Step(len(slowed) + 1, RUNS), None)
         itself.append(measure_run(target, processes, states, seed + 2 * len(itself)))
         slowed.append(measure_run(target, processes, states, seed + 2 * len(slowed) + 1, _slowed))
     _refuse_unmoved(target, slowed)

@@ -18,7 +18,7 @@ from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
 from pytest_lance_autoresearch.log import archive, git, history, results
 from pytest_lance_autoresearch.machine import environment
-from pytest_lance_autoresearch.records import Cause, Interval, Rules, Status
+from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Cause, Interval, Rules, Status
 from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate, stats
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Source
 
 CONFIDENCE = 0.95
-TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def _measure(
     home = archive.home(target.layout.log_path, root)
     known = archive.find_calibration(home, environment.host(), target.name)
     rules, seed = calibration.widened(Rules(), known, target.name), seeds.secret_seed()
-    processes = Processes(target, TIMEOUT_S, in_process=False)
+    processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
     comparison = Comparison(target, baseline, rules, processes, lambda *_: None)
     timed = [case for case in contract.cases_of(target) if case.timed]
     try:

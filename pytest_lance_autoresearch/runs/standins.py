@@ -103,8 +103,19 @@ def _tail(right: Array) -> Array:
     changed = right.flatten()
     end = changed[right.size - max(1, right.size // LAST_PART) :] if right.size else changed
     with np.errstate(all="ignore"):
-        end[...] = {"f": end * 1.5 + 1, "b": end == 0}.get(right.dtype.kind, end + 1)
+        end[...] = _other_values(end)
     return changed.reshape(right.shape)
+
+
+def _other_values(values: Array) -> Array:
+    """Each of them changed."""
+    match values.dtype.kind:
+        case "f":
+            return values * 1.5 + 1
+        case "b":
+            return ~values
+        case _:
+            return values + 1
 
 
 def _shifted(right: Array) -> Array:

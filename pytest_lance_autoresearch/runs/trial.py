@@ -25,6 +25,7 @@ from pytest_lance_autoresearch.log import archive, gate
 from pytest_lance_autoresearch.log.results import KEPT
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import (
+    ANSWER_TIMEOUT_S,
     Calibration,
     Case,
     CaseTimes,
@@ -37,6 +38,7 @@ from pytest_lance_autoresearch.records import (
     Progress,
     Rules,
     Status,
+    Step,
     Verdict,
 )
 from pytest_lance_autoresearch.runs import calibration
@@ -56,7 +58,7 @@ STATES_BRIEF_BYTES = 100_000_000
 PROPERTY_EXAMPLES = 100
 
 
-class Kind(StrEnum):
+class ItemKind(StrEnum):
     """What an item of a trial does."""
 
     CORRECTNESS = "correctness"
@@ -70,7 +72,7 @@ class Kind(StrEnum):
 class Item(NamedTuple):
     """One thing that must have run before there can be a verdict; `case` is empty where there is not just one."""
 
-    kind: Kind
+    kind: ItemKind
     case: str = ""
 
 
@@ -89,7 +91,7 @@ class Settings:
     require_baseline: bool = False
     calibrate: bool = False
     seed: int | None = None
-    timeout_s: float = 60.0
+    timeout_s: float = ANSWER_TIMEOUT_S
     description: str = ""
     rules: Rules = field(default_factory=Rules)
 
@@ -127,16 +129,16 @@ class Trial:
 
     def expected(self) -> frozenset[Item]:
         """Everything that must have run before there can be a verdict."""
-        checks = {Item(Kind.CORRECTNESS, case.id) for case in self.cases}
-        speeds = {Item(Kind.SPEED, case.id) for case in self._timed}
+        checks = {Item(ItemKind.CORRECTNESS, case.id) for case in self.cases}
+        speeds = {Item(ItemKind.SPEED, case.id) for case in self._timed}
         if self.settings.calibrate:
-            speeds = {Item(Kind.CALIBRATION)}
-        properties = {Item(Kind.PROPERTIES)} if self.target.has_properties else set()
+            speeds = {Item(ItemKind.CALIBRATION)}
+        properties = {Item(ItemKind.PROPERTIES)} if self.target.has_properties else set()
         return frozenset(checks | speeds | properties)
 
     def count_untimed(self) -> int:
         """How many items are done in a run that times nothing, where a speed item is one verified call."""
-        return sum(item.kind is not Kind.SPEED for item in self._done)
+        return sum(item.kind is not ItemKind.SPEED for item in self._done)
 
     def nothing_to_measure(self) -> str:
         """Why no item need run under this gate: no verdict is possible, or it is clear already; '' otherwise."""
@@ -146,7 +148,7 @@ class Trial:
 
     def check_case(self, case: Case) -> None:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
-        with self._recorded(Item(Kind.CORRECTNESS, case.id)), self._bound(case) as (runner, oracle):
+        with self._recorded(Item(ItemKind.CORRECTNESS, case.id)), self._bound(case) as (runner, oracle):
             feed = self._feed(case, seeds.PUBLISHED_SEED, "check")
             generate.refuse_other_randomness(feed)
             check.check_calls(runner, oracle, case.id, feed.draw(check.CALLS_PER_CHECK), "published")
@@ -158,7 +160,7 @@ class Trial:
 
     def check_properties(self) -> None:
         """Shapes and values beyond the battery; published examples, or secret ones when judged or seeded."""
-        with self._recorded(Item(Kind.PROPERTIES)):
+        with self._recorded(Item(ItemKind.PROPERTIES)):
             runner = self._processes.checker()
             if not self._checks_secretly:
                 properties.check_properties(self.target, runner, None, PROPERTY_EXAMPLES)
@@ -168,7 +170,7 @@ class Trial:
 
     def measure_case(self, case: Case) -> CaseTimes:
         """The speed of one case: alone, or under a gate in blocks beside the baseline."""
-        with self._recorded(Item(Kind.SPEED, case.id)), self._on_secret_inputs(), self._timing():
+        with self._recorded(Item(ItemKind.SPEED, case.id)), self._on_secret_inputs(), self._timing():
             if self._measurement is None:
                 self._measurement = self._new_measurement()
             return self._measurement.measure_case(case, self._states.of(case), self._seed)
@@ -176,7 +178,7 @@ class Trial:
     def check_speed_once(self, case: Case) -> None:
         """The speed item where timing is impossible: one of its calls runs and is verified."""
         with (
-            self._recorded(Item(Kind.UNTIMED, case.id)),
+            self._recorded(Item(ItemKind.UNTIMED, case.id)),
             self._on_secret_inputs(),
             self._bound(case) as (runner, oracle),
         ):
@@ -185,7 +187,7 @@ class Trial:
 
     def calibrate(self) -> None:
         """Find out what this host can tell apart, and keep it for the verdicts to come."""
-        with self._recorded(Item(Kind.CALIBRATION)), self._on_secret_inputs(), self._timing():
+        with self._recorded(Item(ItemKind.CALIBRATION)), self._on_secret_inputs(), self._timing():
             states = {case: self._states.of(case) for case in self._timed}
             is_over = self._is_over_budget
             found = calibration.calibrate(self.target, self._processes, states, self._seed, is_over, self._show)
@@ -323,7 +325,7 @@ class Trial:
         """Give up processes that may be out of step, and with them what they measured."""
         self._processes.clear()
         self._measurement = None
-        self._done = {item for item in self._done if item.kind is not Kind.SPEED}
+        self._done = {item for item in self._done if item.kind is not ItemKind.SPEED}
 
     # Measuring.
 
@@ -339,7 +341,7 @@ class Trial:
     @contextmanager
     def _waiting(self) -> Iterator[None]:
         if not self._stopwatch.waited_s:
-            self._show("waiting while another trial on this machine measures", 0, 0)
+            self._show("waiting while another trial on this machine measures", None, None)
         with self._stopwatch.waiting():
             yield
 
@@ -349,8 +351,8 @@ class Trial:
             return Alone(self.target, self._processes, len(self._timed), self._show, brief=brief)
         return Comparison(self.target, self._gate.baseline, self._rules, self._processes, self._show)
 
-    def _show(self, what: str, done: int, total: int, speedup: Interval | None = None) -> None:
-        self._watch(Progress(self.target.name, what, done, total, speedup, self.seconds()))
+    def _show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
+        self._watch(Progress(self.target.name, what, step, speedup, self.seconds()))
 
     def _is_over_budget(self) -> bool:
         return self.seconds() >= self.settings.rules.max_seconds
@@ -421,7 +423,7 @@ class Trial:
             return report.IN_PROCESS
         if not self.settings.calibrate:
             return report.NO_GATE
-        if self._calibration is None or Item(Kind.CALIBRATION) not in self._done:
+        if self._calibration is None or Item(ItemKind.CALIBRATION) not in self._done:
             return report.partial_reason(len(self._done & self.expected()), len(self.expected()))
         return report.calibrated(self._calibration)
 

@@ -285,7 +285,7 @@ def unmoved(target: str, case: str, moved: float, injected: float) -> str:
 def live_line(progress: Progress) -> str:
     """The status line while measuring."""
     so_far = f"  {wording.change_of_time(progress.speedup)}" if progress.speedup else ""
-    place = f"  {progress.done}/{progress.total}" if progress.total else ""
+    place = f"  {progress.step.number}/{progress.step.of}" if progress.step else ""
     return f"{progress.target}: {progress.what}{place}{so_far}  {progress.seconds:.0f} s"
 
 

@@ -12,7 +12,7 @@ kernel. S takes the sizes of q and c, not of their difference: the expanded form
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,23 @@ SAFETY = 4
 
 TINY = 2.0**-126
 """Smallest normal float32: what one term may lose when products underflow."""
+
+
+class Found(NamedTuple):
+    """The nearest rows, and all that a kernel's table and distances are compared with."""
+
+    ids: NDArray[np.uint32]
+    """Shape (min(k, n),), ascending by (distance, id)."""
+    distances: NDArray[np.float32]
+    """Theirs, rounded."""
+    table: NDArray[np.float64]
+    """Shape (M, 256)."""
+    table_limit: NDArray[np.float64]
+    """The largest error allowed in each entry of the table."""
+    all_distances: NDArray[np.float64]
+    """Shape (n,), of every row."""
+    distance_limit: NDArray[np.float64]
+    """The largest error allowed in each of them."""
 
 
 class PqKernel:
@@ -59,40 +76,15 @@ class PqKernel:
         self._query_norm = norms.sum()
         out[...] = table
 
-    def probe_top_k(
-        self, table: NDArray[np.float32], k: int
-    ) -> tuple[
-        NDArray[np.uint32],
-        NDArray[np.float32],
-        NDArray[np.float64],
-        NDArray[np.float64],
-        NDArray[np.float64],
-        NDArray[np.float64],
-    ]:
-        """Search with the float64 table behind `table`, which `distance_table` must have written last.
-
-        Returns
-        -------
-        ids : uint32, shape (min(k, n),)
-            The nearest rows, ascending by (distance, id).
-        distances : float32, shape (min(k, n),)
-            Their distances, rounded.
-        table64, table_limit : float64, shape (M, 256)
-            The table and the largest error allowed in each of its entries.
-        all_distances, distance_limit : float64, shape (n,)
-            Every row's distance and the largest error allowed in it.
-        """
+    def probe_top_k(self, table: NDArray[np.float32], k: int) -> Found:
+        """Search with the float64 table behind `table`; ValueError unless `distance_table` wrote it last."""
+        if not np.array_equal(table, self._table.astype(np.float32), equal_nan=True):
+            raise ValueError("the table is not the one that distance_table wrote last")
         every = _sum_by_code(self._table, self._codes)
         limit = _limit(len(table) + self._length, self._query_norm + self._row_norms)
         ids = _nearest(every, k)
-        return (
-            ids.astype(np.uint32),
-            every[ids].astype(np.float32),
-            self._table,
-            self._table_limit,
-            every,
-            limit,
-        )
+        nearest = every[ids].astype(np.float32)
+        return Found(ids.astype(np.uint32), nearest, self._table, self._table_limit, every, limit)
 
 
 def _sum_by_code(terms: NDArray[np.float64], codes: NDArray[np.uint8]) -> NDArray[np.float64]:

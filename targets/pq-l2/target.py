@@ -38,7 +38,7 @@ def bind(impl: ModuleType, state: inputs.State) -> Callable[[NDArray[np.float32]
     """Build the search of `impl` over the state, untimed, and return the timed call.
 
     The call takes a query, float32 (D,), and returns the kernel's (table, ids, distances) or the oracle's
-    (table, ids, distances, table64, table_limit, all_distances, distance_limit).
+    (table, *Found), see reference.py.
     """
     kernel = impl.PqKernel(state.codebook, state.codes)
     table = np.empty(state.codebook.shape[:2], np.float32)
@@ -51,6 +51,18 @@ def bind(impl: ModuleType, state: inputs.State) -> Callable[[NDArray[np.float32]
     return probe
 
 
+class Expected(NamedTuple):
+    """The oracle's result: its float32 table, and the fields of its `Found`."""
+
+    table: NDArray[np.float32]
+    ids: NDArray[np.uint32]
+    distances: NDArray[np.float32]
+    table64: NDArray[np.float64]
+    table_limit: NDArray[np.float64]
+    all_distances: NDArray[np.float64]
+    distance_limit: NDArray[np.float64]
+
+
 def check(
     actual: tuple[NDArray[Any], ...],
     expected: tuple[NDArray[Any], ...],
@@ -59,9 +71,9 @@ def check(
     """Compare the kernel's (table, ids, distances) with the oracle's, within the limits that it computed."""
     assert len(actual) == 3, f"result: a tuple of {len(actual)}, expected (table, ids, distances)"
     table, ids, distances = actual
-    _, best, _, table64, table_limit, every, limit = expected
-    compare.max_abs_err(table, table64, table_limit, dtype=np.float32, what="distance table")
-    compare.top_k(ids, distances, every, best.size, limit)
+    right = Expected(*expected)
+    compare.max_abs_err(table, right.table64, right.table_limit, dtype=np.float32, what="distance table")
+    compare.top_k(ids, distances, right.all_distances, right.ids.size, right.distance_limit)
 
 
 class Example(NamedTuple):

@@ -165,8 +165,7 @@ def test_the_kernel_has_the_bits_of_lance(index: Index, target: Target, kernel: 
         name = f"query {number}"
         kernel.bind(name, pickle.dumps(target.inputs.bare_state(*index.parts, k)))
         oracle = oracles.Oracle(target, target.inputs.bare_state(*index.parts, k))
-        check.check_calls(kernel, oracle, name, [(terms[None],)], name)
-        _, ids, found = kernel.run(name, [(terms[None],)])[0]
+        _, ids, found = check.check_calls(kernel, oracle, name, [(terms[None],)], name)[0]
         compare.exact(found, scores, name)
         inside = scores > scores[-1]
         assert set(ids[inside].tolist()) == set(rows[inside].tolist())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pytest_lance_autoresearch.bench.process import KernelProcess
+    from pytest_lance_autoresearch.bench.runner import Answers
     from pytest_lance_autoresearch.target.load import Target
 
     Floats = NDArray[np.float32]
@@ -322,23 +323,22 @@ def compare_with_oracle(target: Target, index: Index, part: Part) -> None:
 
 def check_kernel(
     kernel: KernelProcess, target: Target, index: Index, part: Part, k: int, bound_to: Codes | None = None
-) -> None:
-    """Run the queries in one partition and check every answer, as a trial does.
+) -> Answers:
+    """Run the queries in one partition and check every answer, as a trial does; returns the answers.
 
     The kernel works on the partition's own codes, or on those given as `bound_to`.
     """
     codes = part.codes if bound_to is None else bound_to
     kernel.bind("upstream", pickle.dumps(target.inputs.bare_state(index.files.codebook, codes, k)))
     calls = [(residual,) for residual in part.residuals]
-    check.check_calls(kernel, make_oracle(target, index, part, k), "upstream", calls, "real")
+    return check.check_calls(kernel, make_oracle(target, index, part, k), "upstream", calls, "real")
 
 
 def checked_answers(
     kernel: KernelProcess, target: Target, index: Index, part: Part, k: int
 ) -> list[tuple[NDArray[np.uint32], Floats]]:
     """Return the kernel's ids and distances for each query, after the checks of a trial."""
-    check_kernel(kernel, target, index, part, k)
-    answers = kernel.run("upstream", [(residual,) for residual in part.residuals])
+    answers = check_kernel(kernel, target, index, part, k)
     return [answers[number][1:] for number in range(len(part.residuals))]
 
 
