@@ -229,7 +229,7 @@ def _valid_ids(ids: NDArray[Any], n: int, what: str) -> None:
     if outside.any():
         first = _first(outside)
         raise Mismatch(
-            f"{what} ids: {_count(outside)} are no row; first at {_where(first)}: "
+            f"{what} ids: {_count(outside)} are not rows; first at {_where(first)}: "
             f"{_show(ids[first])}, expected 0 to {n - 1}"
         )
     values, first_seen, times = np.unique(ids, return_index=True, return_counts=True)

@@ -61,7 +61,7 @@ class KernelIncorrect(KernelFailure):
 
 
 class KernelRaised(KernelFailure):
-    """It raised an exception, or returned something that is no array."""
+    """It raised an exception, or returned something that is not an array."""
 
 
 class KernelReturnedMore(KernelRaised):

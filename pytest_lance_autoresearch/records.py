@@ -85,7 +85,7 @@ class Window:
 class Block:
     """Four windows of one case in the order `order`: 'ABAB' or 'BABA', A the baseline, B the candidate.
 
-    Window 1 and 2 ran the same calls on both sides, and so did 3 and 4.
+    The first two are one half block, the same calls on both sides; the last two are the other.
     """
 
     case: str
@@ -283,7 +283,7 @@ class Status(StrEnum):
     REFUSED = "refused"
     """The kernel broke a rule of the measurement."""
     INVALID = "invalid"
-    """No verdict is possible, and that is no fault of the kernel."""
+    """No verdict is possible, and the kernel is not to blame."""
 
 
 @dataclass(frozen=True)
@@ -390,7 +390,7 @@ class Progress:
     target: str
     what: str
     step: Step | None
-    """None for an event that is worth a line of its own, and is no step of anything."""
+    """None for an event, which is worth a line of its own."""
     speedup: Interval | None
     """At the last look."""
     seconds: float

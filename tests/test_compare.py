@@ -357,7 +357,7 @@ def test_the_bounds_of_a_rank_may_overflow() -> None:
 
 
 def test_an_id_that_is_no_number_is_no_row() -> None:
-    with pytest.raises(Mismatch, match=r"^top-k ids: 1 of 1 are no row; first at \[0\]: nan, expected 0 to 4$"):
+    with pytest.raises(Mismatch, match=r"^top-k ids: 1 of 1 are not rows; first at \[0\]: nan, expected 0 to 4$"):
         top_k(np.array([np.nan]), f4(1), ORACLE, 1, 0.25, id_dtype=np.float64)
 
 
@@ -433,7 +433,7 @@ def test_rows_without_a_distance_rank_last() -> None:
         (
             ids(1, 3, 5),
             f4(1, 1, 2),
-            "top-k ids: 1 of 3 are no row; first at [2]: 5, expected 0 to 4",
+            "top-k ids: 1 of 3 are not rows; first at [2]: 5, expected 0 to 4",
         ),
         (
             ids(1, 3, 2),
@@ -516,7 +516,7 @@ def test_the_largest_scores_come_first_and_rows_without_one_last() -> None:
 
 
 def test_negative_ids_are_no_rows() -> None:
-    with pytest.raises(Mismatch, match=r"^hits ids: 1 of 1 are no row; first at \[0\]: -1, expected 0 to 4$"):
+    with pytest.raises(Mismatch, match=r"^hits ids: 1 of 1 are not rows; first at \[0\]: -1, expected 0 to 4$"):
         top_k(np.array([-1], np.int32), f4(4), ORACLE, 1, 0.25, id_dtype=np.int32, what="hits")
 
 

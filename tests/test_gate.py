@@ -250,7 +250,7 @@ def test_what_fails_around_an_item_leaves_no_keep_behind(judged: pytest.Pytester
     result = judged.runpytest(*GATE)
     assert result.ret == 1
     sentence = (
-        f"test_speed[64x32-normal] failed in its {when}: AssertionError: no room; that is no fault of the kernel"
+        f"test_speed[64x32-normal] failed in its {when}: AssertionError: no room; the kernel is not to blame"
     )
     assert block(result)["reason"] == f"invalid: {sentence}"
     assert [row.status for row in rows(judged.path)] == ["baseline", "invalid"]
@@ -282,7 +282,7 @@ def test_what_fails_around_the_gate_itself_leaves_no_keep_behind(judged: pytest.
     assert result.ret == 1
     cause = "Failed: Timeout >3.0s" if when == "call" else "AssertionError: no room"
     assert block(result)["reason"] == (
-        f"invalid: test_keep_gate failed in its {when}: {cause}; that is no fault of the kernel"
+        f"invalid: test_keep_gate failed in its {when}: {cause}; the kernel is not to blame"
     )
     assert [row.status for row in rows(judged.path)] == ["baseline", "invalid"]
 

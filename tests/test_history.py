@@ -205,7 +205,7 @@ def test_a_number_that_a_spreadsheet_changed_is_one_sentence(
     assert run(path, verb) == 2
     assert capsys.readouterr() == (
         "",
-        f"ERROR: {path}: line 4, column 'speedup': '1,05127' is no number; expected one such as 1.105, or "
+        f"ERROR: {path}: line 4, column 'speedup': '1,05127' is not a number; expected one such as 1.105, or "
         f"nothing; another program changed the file, take it back from git or from a copy\n",
     )
 

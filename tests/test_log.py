@@ -299,7 +299,7 @@ def test_a_row_that_could_not_be_read_back_is_not_written(path: Path) -> None:
     first = results.append(path, KEEP)
     with pytest.raises(LogError) as raised:
         results.append(path, replace(KEEP, ci_high=math.inf))
-    assert str(raised.value).startswith(f"{path}: line 4, column 'ci_high': 'inf' is no number; ")
+    assert str(raised.value).startswith(f"{path}: line 4, column 'ci_high': 'inf' is not a number; ")
     assert results.read(path) == (first,)
 
 
@@ -480,7 +480,7 @@ def test_a_field_that_is_no_number_is_one_sentence_with_its_line_and_column(
         results.read(path)
     shown = value if len(value) < 80 else "9" * 80 + "..."
     assert str(raised.value) == (
-        f"{path}: line 4, column '{name}': '{shown}' is no number; expected one such as 1.105, or nothing; "
+        f"{path}: line 4, column '{name}': '{shown}' is not a number; expected one such as 1.105, or nothing; "
         f"{TAKE_BACK}"
     )
 
@@ -523,7 +523,7 @@ def test_a_row_that_is_no_text_is_refused(path: Path) -> None:
     path.write_bytes(HEADER.encode() + b"1\t\xff\n")
     with pytest.raises(LogError) as raised:
         results.read(path)
-    assert str(raised.value) == f"{path}: line 3 is no UTF-8 text; expected a row of this log"
+    assert str(raised.value) == f"{path}: line 3 is not UTF-8 text; expected a row of this log"
 
 
 def test_a_file_that_is_no_text_is_refused(path: Path) -> None:

@@ -406,10 +406,16 @@ def test_a_log_that_cannot_be_read(tmp_path: Path, measured: Measured, say: Say)
     [
         (
             ["replay", "2", "--pairs", "1"],
-            "--pairs: 1: expected 2 or more; one pair of processes is no replication",
+            "--pairs: 1: expected 2 or more; one pair of processes is not enough",
         ),
-        (["audit", "--pairs", "1"], "--pairs: 1: expected 2 or more; one pair of processes is no replication"),
-        (["audit", "--pairs", "-3"], "--pairs: -3: expected 2 or more; one pair of processes is no replication"),
+        (
+            ["audit", "--pairs", "1"],
+            "--pairs: 1: expected 2 or more; one pair of processes is not enough",
+        ),
+        (
+            ["audit", "--pairs", "-3"],
+            "--pairs: -3: expected 2 or more; one pair of processes is not enough",
+        ),
         (["audit", "--pairs", "many"], "--pairs: "),
         (["replay"], "the following arguments are required: N"),
         (["replay", "second"], "argument N: invalid int value: 'second'"),
@@ -614,7 +620,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels really run, but few and short windows do: no test looks at what they say."""
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
     monkeypatch.setattr(replaying, "Rules", functools.partial(Rules, blocks=2))
-    monkeypatch.setattr(replaying, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(replaying, "ANSWER_TIMEOUT_S", 1.0)
 
 
 @pytest.fixture

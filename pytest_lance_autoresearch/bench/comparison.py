@@ -115,7 +115,7 @@ class Comparison:
     def measure_again(self, timed: Sequence[Case], seed: int, is_over: Callable[[], bool] = lambda: False) -> None:
         """Another pair of processes, with states and calls that no process has seen, at hidden sizes.
 
-        Its first repetition verifies many answers. A pair that is over before its end counts for nothing.
+        In the second pair many answers are verified. A pair that is over before its end counts for nothing.
         """
         self.end()
         number = len(self._ended) + 1
@@ -186,7 +186,7 @@ class Comparison:
         return measure.plan_case(case.id, text, oracle, feed, null, sides.candidate, sides.baseline, handicap)
 
     def _new_sides(self) -> _Sides:
-        """A fresh pair, started in random order, so that what comes of being first is no side's for good."""
+        """A fresh pair, started in random order, so that being first favours neither side."""
         started_s = clocks.now_s()
         started: dict[bool, KernelProcess] = {}
         for is_baseline in _CHOICE.sample((True, False), 2):

@@ -232,7 +232,7 @@ def _compare(plan: CasePlan, answers: WindowAnswers, calls: Sequence[Call], inde
 
 @contextmanager
 def blaming_baseline(*, is_baseline: bool) -> Iterator[None]:
-    """A failure of the baseline is no fault of the candidate: it makes the trial invalid."""
+    """A failure of the baseline makes the trial invalid; the candidate is not to blame."""
     try:
         yield
     except KernelFailure as failure:

@@ -194,7 +194,7 @@ class KernelProcess:
             raise RuntimeError("another window was run since; the answers of a window are gone then")
 
     def forget_warm_up(self) -> None:
-        """Let the peak begin anew: what compiling and warming up took is not the kernel's use of memory."""
+        """Let the peak begin again: what compiling and warming up took is not the kernel's use of memory."""
         with suppress(OSError):
             Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
 
@@ -339,7 +339,7 @@ class WindowAnswers:
         self._opened_ns = opened_ns
 
     def __getitem__(self, index: int) -> Any:
-        """A private copy of the result of call `index`; KernelFailure if it is no result."""
+        """A private copy of the result of call `index`; KernelFailure if it is not a result."""
         memory, plan = self._process.memory_of(self), self._plan.calls[index]
         try:
             result = wire.read_result(memory, plan)

@@ -49,7 +49,7 @@ def _sweep(directory: Path) -> None:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """OSError when it is no folder, another user's or in use."""
+    """OSError when it is not a folder, belongs to another user or is in use."""
     fd = _open(path)
     try:
         if os.fstat(fd).st_uid == os.getuid() and {entry.name for entry in path.iterdir()} >= _CONTENTS:

@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _at_least_2(text: str) -> int:
     if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text}: expected 2 or more; one pair of processes is no replication")
+        raise argparse.ArgumentTypeError(f"{text}: expected 2 or more; one pair of processes is not enough")
     return int(text)
 
 

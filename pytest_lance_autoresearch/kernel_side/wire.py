@@ -50,7 +50,7 @@ _MAX_DIM = 2**40
 
 
 class ResultError(Exception):
-    """A result that is no array or tuple of arrays, or that does not fit; the text says which."""
+    """A result that is not an array or a tuple of arrays, or that does not fit; the text says which."""
 
 
 class RoomError(ResultError):
@@ -144,7 +144,7 @@ class Arena:
         return True
 
     def remap(self, size: int) -> None:
-        """Map the file anew at its present size; older views keep the old mapping alive."""
+        """Map the file again at its present size; older views keep the old mapping alive."""
         self._map = mmap.mmap(self.fd, size)
         self.bytes = np.frombuffer(self._map, dtype=np.uint8)
 

@@ -101,7 +101,7 @@ def _other_names(rows: Sequence[results.Row], target: Target) -> tuple[str, ...]
 def write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, description: str) -> Outcome:
     """Archive the kernel and what was measured, append the row; returns the outcome with its trial number.
 
-    A keep over a baseline that another trial has replaced meanwhile is no verdict, and logged as invalid.
+    A keep over a baseline that another trial has replaced in the meantime is logged as invalid.
     """
     archive.give_room_back(gate.root)
     try:

@@ -225,7 +225,7 @@ def _refuse_merge_markers(path: Path, lines: Sequence[bytes]) -> None:
 
 
 def _refuse_another_header(path: Path, lines: Sequence[bytes], left: bytes) -> None:
-    """A header that was cut off is none; anything else in its place is another file, or was changed."""
+    """A header may be cut off; anything else in its place belongs to another file, or was changed."""
     title, columns = f"{_TITLE}{SCHEMA}", "\t".join(COLUMNS)
     for n, (line, wanted) in enumerate(zip((*lines, left), (title.encode(), columns.encode()), strict=False)):
         is_cut_off = n == len(lines) and wanted.startswith(line)
@@ -252,7 +252,7 @@ def _row(path: Path, number: int, line: bytes) -> Row:
     try:
         values = line.decode("utf-8").split("\t")
     except UnicodeDecodeError:
-        raise LogError(f"{path}: line {number} is no UTF-8 text; expected a row of this log") from None
+        raise LogError(f"{path}: line {number} is not UTF-8 text; expected a row of this log") from None
     if values == [""]:
         raise LogError(f"{path}: line {number} is empty; expected a row; take the line out")
     if len(values) != len(COLUMNS):
@@ -275,7 +275,7 @@ def _number(where: str, column: str, text: str) -> float | None:
         return None
     if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]+)?", text):
         raise LogError(
-            f"{where}, column '{column}': '{_shown(text)}' is no number; expected one such as 1.105, "
+            f"{where}, column '{column}': '{_shown(text)}' is not a number; expected one such as 1.105, "
             f"or nothing; {_TAKE_BACK}"
         )
     return float(text) if "." in text else int(text)

@@ -23,7 +23,7 @@ _ADDOPTS = "PYTEST_ADDOPTS"
 
 
 def restarted(config: pytest.Config) -> int | pytest.ExitCode | None:
-    """The exit code of a session started anew, with the options' values told from paths; None where they were."""
+    """The exit code of a session started again with each value joined to its option; None where they were."""
     given = config.invocation_params.args
     environment = shlex.split(os.environ.get(_ADDOPTS, ""))
     paths = frozenset(config.getoption("file_or_dir", None) or ())  # none where pytest only shows its help

@@ -191,7 +191,7 @@ class Suite:
     def fail(self, name: str, what: str) -> None:
         """An item of the target failed, and neither its kernel nor the target is to blame."""
         if name in self._trials:
-            self._trials[name].failures.append(ItemFailed(f"{what}; that is no fault of the kernel"))
+            self._trials[name].failures.append(ItemFailed(f"{what}; the kernel is not to blame"))
 
     def _fail_if_red(self, trial: Trial, failed: int) -> None:
         """What failed outside the targets takes every trial's keep; `failed` counts the session's failures."""

@@ -102,7 +102,7 @@ def _matches(top: Path, glob: str) -> list[Path]:
                 found.append(path.resolve() if ".." in path.parts else path)
     except (NotImplementedError, ValueError):
         raise SelectionError(
-            f"autoresearch_targets: '{glob}' is no pattern below the root; expected one such as targets/*"
+            f"autoresearch_targets: '{glob}' is not a pattern below the root; expected one such as targets/*"
         ) from None
     return found
 

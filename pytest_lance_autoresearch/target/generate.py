@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Feed:
-    """Fresh calls of one case: every draw is a new stream, none is ever drawn twice."""
+    """Fresh calls of one case: each is made from a stream of its own, and none is ever given twice."""
 
     target: Target
     case: Case

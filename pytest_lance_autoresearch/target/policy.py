@@ -125,7 +125,7 @@ SHOWN = 80
 def violation(text: bytes) -> str:
     """The first thing in the source that a kernel may not contain, as one sentence; '' when there is none.
 
-    A source that is no Python shows its error when it is loaded, so that is no violation. One that only the
+    A source that is not Python shows its error when it is loaded, so that is not a violation. One that only the
     reader cannot take in is: it might run.
     """
     if len(text) > MAX_BYTES:

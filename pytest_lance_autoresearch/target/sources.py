@@ -22,7 +22,7 @@ def read(path: Path) -> Source:
 
 
 def make(text: bytes, path: Path) -> Source:
-    """A kernel from its bytes; a syntax error is no fault here, it shows when the kernel is loaded."""
+    """A kernel from its bytes; a syntax error is not raised here, it shows when the kernel is loaded."""
     digest = hashlib.sha256(text).hexdigest()
     tree = _parsed_if_possible(text)
     if tree is None:
@@ -43,7 +43,7 @@ def definition_line(source: Source) -> int:
 
 
 def parsed(text: bytes) -> ast.Module:
-    """The syntax tree of a kernel; SyntaxError for what is no Python, RecursionError for what is nested too deep.
+    """The syntax tree of a kernel; SyntaxError for what is not Python, RecursionError where it is nested too deeply.
 
     Whatever filters the user has set for warnings, they are not about kernels: under `error` a source that runs
     would be none.

@@ -43,7 +43,7 @@ def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator)
 
 
 def make_call(shape: Shape, distribution: str, _state: State, rng: np.random.Generator) -> Call:
-    """Make the arguments of one call; each is drawn anew, none is ever timed twice."""
+    """Make the arguments of one call; each is made from fresh random numbers, and none is ever timed twice."""
     weights = _values(distribution, (shape.dim,), rng)  # change
     if distribution == "cancelling":
         weights -= weights.mean()
