@@ -141,7 +141,7 @@ class Comparison:
 
     def candidate(self) -> KernelTimes:
         """The candidate's windows at the published sizes, that is in the first pair, and its largest peak."""
-        peak = max(pair.candidate_peak_rss_bytes for pair in self.pairs())
+        peak = max((pair.candidate_peak_rss_bytes for pair in self.pairs()), default=None)
         return KernelTimes(tuple(map(self._times, self._ops_per_call)), peak)
 
     def evidence(self) -> Evidence:

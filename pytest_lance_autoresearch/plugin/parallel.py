@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from pytest_lance_autoresearch.records import Outcome
-from pytest_lance_autoresearch.runs.trial import failed_reason
+from pytest_lance_autoresearch.runs.conclusion import failed_reason
 from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,9 +29,7 @@ from pytest_lance_autoresearch.records import (
     Calibration,
     Case,
     CaseTimes,
-    Cause,
     Evidence,
-    Figures,
     Interval,
     Judgement,
     Outcome,
@@ -39,13 +37,12 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Status,
     Step,
-    Verdict,
 )
 from pytest_lance_autoresearch.runs import calibration
+from pytest_lance_autoresearch.runs.conclusion import Facts
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 from pytest_lance_autoresearch.target import generate, seeds
 from pytest_lance_autoresearch.target.states import States
-from pytest_lance_autoresearch.verdict import aggregate
 from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
@@ -199,9 +196,7 @@ class Trial:
         if self.outcome is None:
             try:
                 with self._stopwatch.running():
-                    self.outcome = (
-                        self._verdict(self._gate) if self._gate else self._unjudged(self._why_no_verdict())
-                    )
+                    self.outcome = self._verdict(self._gate) if self._gate else self._no_verdict()
             finally:
                 self.close()
         return self.outcome
@@ -217,9 +212,10 @@ class Trial:
         if self._unwritten is not None:
             raise self._unwritten
         if self.failures and outcome.status in KEPT:
-            outcome = self._failed(self._first_failure())
+            outcome = self._facts().failed()
+        measured = gate.Measured(self._facts().evidence, self._rules, self._seed)
         try:
-            written = gate.write(self._gate, self.target, outcome, self._measured(), self.settings.description)
+            written = gate.write(self._gate, self.target, outcome, measured, self.settings.description)
         except LogError as fault:
             self._unwritten = fault
             raise
@@ -229,7 +225,7 @@ class Trial:
     def abandon(self) -> Outcome:
         """End without a verdict and without a row."""
         if self.outcome is None or (self.outcome.status is not None and self.outcome.trial is None):
-            self.outcome = self._ended(None, report.BROKEN_OFF)
+            self.outcome = self._facts().ended(None, report.BROKEN_OFF)
             self.close()
         return self.outcome
 
@@ -365,122 +361,52 @@ class Trial:
 
     def _verdict(self, opened: gate.Gate) -> Outcome:
         """The end of a trial under a gate; every one but a partial run has a status, and so a row."""
+        facts = self._facts()
         if opened.unlogged:
-            return self._ended(None, opened.unlogged)
+            return facts.ended(None, opened.unlogged)
         if opened.invalid:
-            return self._ended(Status.INVALID, f"invalid: {opened.invalid}")
+            return facts.ended(Status.INVALID, f"invalid: {opened.invalid}")
         if identical := opened.identical(self.target.kernel):
-            ended = self._ended(Status.DISCARD, identical)
-            return replace(ended, judgement=Judgement(Verdict.DISCARD, Cause.IDENTICAL))
+            return facts.identical(identical)
         if self.failures:
-            return self._failed(self._first_failure())
-        if not self._done >= self.expected():
-            return self._unjudged(report.partial_reason(len(self._done & self.expected()), len(self.expected())))
+            return facts.failed()
+        if not facts.is_complete:
+            return facts.partial()
         try:
-            return self._judged(opened)
+            judgement = self._decided()
         except AutoresearchError as failure:
             self.failures.append(failure)
-            return self._failed(failure)
+            return self._facts().failed()
+        return self._facts().judged(judgement, self._rules, self._calibration)
 
-    def _judged(self, opened: gate.Gate) -> Outcome:
-        """The end of a trial whose every item passed."""
+    def _decided(self) -> Judgement | None:
         measurement = self._measurement
         assert measurement is not None, "every speed item is done"
         with self._timing() if measurement.goes_on() else nullcontext():
-            judgement = measurement.decide(self._timed, self.seconds, self._seed)
-        figures = aggregate.figures(self.target.wiring.UNIT, measurement.candidate())
-        if judgement is None:
-            return self._recorded_baseline(opened, figures)
-        reason = report.judged_reason(judgement, figures, self._rules)
-        ended = self._ended(Status(judgement.verdict), reason)
-        notes, asides = (*ended.notes, *self._share_note(judgement)), ended.asides
-        calibrated = report.calibration_note(self._calibration, self.target.name)
-        if self._calibration is not None or judgement.verdict is not Verdict.DISCARD:
-            notes += (calibrated,)
-        else:
-            asides += (calibrated,)
-        disturbance = aggregate.disturbance(measurement.evidence().pairs)
-        return replace(
-            ended, figures=figures, judgement=judgement, disturbance=disturbance, notes=notes, asides=asides
-        )
+            return measurement.decide(self._timed, self.seconds, self._seed)
 
-    def _recorded_baseline(self, opened: gate.Gate, figures: Figures) -> Outcome:
-        ended = self._ended(Status.BASELINE, report.baseline_reason(figures, opened.newest))
-        notes = tuple(filter(None, [*ended.notes, opened.note]))
-        return replace(ended, figures=figures, notes=notes)
-
-    def _share_note(self, judgement: Judgement) -> tuple[str, ...]:
-        share = getattr(self.target.wiring, "COST_FRACTION", None)
-        if share is None or judgement.speedup is None:
-            return ()
-        return (report.share_note(share, judgement.speedup),)
-
-    def _waiting_note(self) -> str:
-        return report.waited(self._stopwatch.waited_s) if self._stopwatch.waited_s else ""
-
-    def _why_no_verdict(self) -> str:
+    def _no_verdict(self) -> Outcome:
+        """The end of a trial without a gate."""
+        facts = self._facts()
         if self.settings.in_process:
-            return report.IN_PROCESS
+            return facts.unjudged(report.IN_PROCESS)
         if not self.settings.calibrate:
-            return report.NO_GATE
+            return facts.unjudged(report.NO_GATE)
         if self._calibration is None or Item(ItemKind.CALIBRATION) not in self._done:
-            return report.partial_reason(len(self._done & self.expected()), len(self.expected()))
-        return report.calibrated(self._calibration)
+            return facts.partial()
+        return facts.unjudged(report.calibrated(self._calibration))
 
-    def _failed(self, failure: AutoresearchError) -> Outcome:
-        return self._ended(status_of(failure), failed_reason(failure))
-
-    def _unjudged(self, reason: str) -> Outcome:
-        """Figures only for a kernel whose every item passed: a wrong one has no time."""
-        figures = None
-        if not self.failures and self._done >= self.expected() and self._measurement is not None:
-            figures = aggregate.figures(self.target.wiring.UNIT, self._measurement.candidate())
-        if self.failures:
-            reason = failed_reason(self._first_failure())
-        return replace(self._ended(None, reason), figures=figures)
-
-    def _first_failure(self) -> AutoresearchError:
-        """The kernel's first failure, or else the first fault of its target."""
-        kernels = (failure for failure in self.failures if isinstance(failure, KernelFailure))
-        return next(kernels, self.failures[0])
-
-    def _ended(self, status: Status | None, reason: str) -> Outcome:
-        row = self._gate.row if self._gate else None
-        confinement = () if self._processes.is_confined else (report.NOT_CONFINED,)
-        makes_baseline = status in KEPT
-        return Outcome(
-            target=self.target.name,
-            unit=self.target.wiring.UNIT,
-            correct=len(self._done & self.expected()),
-            failed=len(self.failures),
-            items=len(self.expected()),
+    def _facts(self) -> Facts:
+        measurement, expected = self._measurement, self.expected()
+        return Facts(
+            target=self.target,
+            gate=self._gate,
+            failures=self.failures,
+            correct=len(self._done & expected),
+            items=len(expected),
             seconds=self.seconds(),
-            status=status,
-            reason=reason,
-            windows=aggregate.count_windows(self._evidence),
-            baseline_trial=row.trial if row else None,
-            gated=self._gate is not None,
-            notes=(
-                *filter(None, [environment.missing(), self._waiting_note()]),
-                *(confinement if makes_baseline else ()),
-            ),
-            asides=() if makes_baseline else confinement,
+            waited_s=self._stopwatch.waited_s,
+            evidence=measurement.evidence() if measurement else Evidence(self.target.kernel.code_size),
+            times=measurement.candidate() if measurement else None,
+            is_confined=self._processes.is_confined,
         )
-
-    @property
-    def _evidence(self) -> Evidence:
-        if self._measurement is None:
-            return Evidence(self.target.kernel.code_size)
-        return self._measurement.evidence()
-
-    def _measured(self) -> gate.Measured:
-        return gate.Measured(self._evidence, self._rules, self._seed)
-
-
-def status_of(failure: AutoresearchError) -> Status:
-    """The end of a trial whose first failure it is."""
-    return failure.status if isinstance(failure, KernelFailure) else Status.INVALID
-
-
-def failed_reason(failure: AutoresearchError) -> str:
-    return f"{status_of(failure)}: {failure.headline}"

@@ -43,7 +43,7 @@ def definition_line(source: Source) -> int:
 
 
 def parsed(text: bytes) -> ast.Module:
-    """The syntax tree of a kernel; SyntaxError for what is not Python, RecursionError where it is nested too deeply.
+    """The syntax tree of a kernel; SyntaxError if it is not Python, RecursionError if it is nested too deeply.
 
     Whatever filters the user has set for warnings, they are not about kernels: under `error` a source that runs
     would be none.

@@ -1,0 +1,142 @@
+"""What a trial came to, put together from what it knows at its end.
+
+Owns the outcome of each way to end, and the notes that go with it. Measures nothing and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure
+from pytest_lance_autoresearch.log.results import KEPT
+from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.records import (
+    Calibration,
+    Cause,
+    Evidence,
+    Figures,
+    Judgement,
+    KernelTimes,
+    Outcome,
+    Rules,
+    Status,
+    Verdict,
+)
+from pytest_lance_autoresearch.verdict import aggregate
+from pytest_lance_autoresearch.words import report
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.log.gate import Gate
+    from pytest_lance_autoresearch.target.load import Target
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a trial knows at its end; each method is a way to end."""
+
+    target: Target
+    gate: Gate | None
+    failures: Sequence[AutoresearchError]
+    correct: int
+    """Items that passed, ..."""
+    items: int
+    """... of those that a verdict needs."""
+    seconds: float
+    waited_s: float
+    """For another trial on this machine."""
+    evidence: Evidence
+    times: KernelTimes | None
+    """The candidate's; None where nothing was measured."""
+    is_confined: bool
+
+    @property
+    def is_complete(self) -> bool:
+        return self.correct == self.items
+
+    def ended(self, status: Status | None, reason: str) -> Outcome:
+        """An end without figures."""
+        confinement = () if self.is_confined else (report.NOT_CONFINED,)
+        waited = report.waited(self.waited_s) if self.waited_s else ""
+        makes_baseline = status in KEPT
+        return Outcome(
+            target=self.target.name,
+            unit=self.target.wiring.UNIT,
+            correct=self.correct,
+            failed=len(self.failures),
+            items=self.items,
+            seconds=self.seconds,
+            status=status,
+            reason=reason,
+            windows=aggregate.count_windows(self.evidence),
+            baseline_trial=self.gate.row.trial if self.gate and self.gate.row else None,
+            gated=self.gate is not None,
+            notes=(*filter(None, [environment.missing(), waited]), *(confinement if makes_baseline else ())),
+            asides=() if makes_baseline else confinement,
+        )
+
+    def failed(self) -> Outcome:
+        """The end of a trial in which something failed."""
+        failure = _first(self.failures)
+        return self.ended(status_of(failure), failed_reason(failure))
+
+    def partial(self) -> Outcome:
+        """The end of a trial of which not every item ran."""
+        return self.unjudged(report.partial_reason(self.correct, self.items))
+
+    def unjudged(self, reason: str) -> Outcome:
+        """No verdict; figures only for a kernel whose every item passed: a wrong one has no time."""
+        if self.failures:
+            return self.ended(None, failed_reason(_first(self.failures)))
+        figures = self._figures(self.times) if self.is_complete and self.times else None
+        return replace(self.ended(None, reason), figures=figures)
+
+    def identical(self, reason: str) -> Outcome:
+        """A candidate that is the baseline."""
+        ended = self.ended(Status.DISCARD, reason)
+        return replace(ended, judgement=Judgement(Verdict.DISCARD, Cause.IDENTICAL))
+
+    def judged(self, judgement: Judgement | None, rules: Rules, calibration: Calibration | None) -> Outcome:
+        """A candidate that was measured; without a judgement it is the first baseline, or a new one."""
+        assert self.times is not None, "a verdict needs times"
+        assert self.gate is not None, "and a gate"
+        figures = self._figures(self.times)
+        if judgement is None:
+            ended = self.ended(Status.BASELINE, report.baseline_reason(figures, self.gate.newest))
+            return replace(ended, figures=figures, notes=(*ended.notes, *filter(None, [self.gate.note])))
+        ended = self.ended(Status(judgement.verdict), report.judged_reason(judgement, figures, rules))
+        calibrated = report.calibration_note(calibration, self.target.name)
+        matters = calibration is not None or judgement.verdict is not Verdict.DISCARD
+        return replace(
+            ended,
+            figures=figures,
+            judgement=judgement,
+            disturbance=aggregate.disturbance(self.evidence.pairs),
+            notes=(*ended.notes, *self._share_note(judgement), *([calibrated] if matters else [])),
+            asides=(*ended.asides, *([] if matters else [calibrated])),
+        )
+
+    def _figures(self, times: KernelTimes) -> Figures:
+        return aggregate.figures(self.target.wiring.UNIT, times)
+
+    def _share_note(self, judgement: Judgement) -> tuple[str, ...]:
+        share = getattr(self.target.wiring, "COST_FRACTION", None)
+        if share is None or judgement.speedup is None:
+            return ()
+        return (report.share_note(share, judgement.speedup),)
+
+
+def status_of(failure: AutoresearchError) -> Status:
+    """The end of a trial whose first failure it is."""
+    return failure.status if isinstance(failure, KernelFailure) else Status.INVALID
+
+
+def failed_reason(failure: AutoresearchError) -> str:
+    return f"{status_of(failure)}: {failure.headline}"
+
+
+def _first(failures: Sequence[AutoresearchError]) -> AutoresearchError:
+    """The kernel's first failure, or else the first fault of its target."""
+    kernels = (failure for failure in failures if isinstance(failure, KernelFailure))
+    return next(kernels, failures[0])
