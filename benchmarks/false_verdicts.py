@@ -31,7 +31,7 @@ from pytest_lance_autoresearch.log import codec
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import Case, Pair
 from pytest_lance_autoresearch.runs.calibration import measure_run
-from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (ROOT / "targets" / "pq-l2", ROOT / "benchmarks" / "targets" / "scores")

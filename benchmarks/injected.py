@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.kernel_side.handicap import handicapped
-from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (ROOT / "targets" / "pq-l2", ROOT / "benchmarks" / "targets" / "scores")

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_lance_autoresearch.target import generate
+from pytest_lance_autoresearch.target_files import generate
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
@@ -114,7 +114,7 @@ def breakdown(scratch: Path) -> None:
     """Where a trial of pq-l2 without the gate spends its time, step by step in this process."""
     from pytest_lance_autoresearch.bench import process
     from pytest_lance_autoresearch.runs import trial
-    from pytest_lance_autoresearch.target import contract, discover, load, seeds
+    from pytest_lance_autoresearch.target_files import contract, discover, load, seeds
 
     target = load.load(discover.inspect(ROOT / "targets" / "pq-l2"))
     found = contract.cases_of(target)

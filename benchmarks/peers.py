@@ -25,8 +25,8 @@ from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import Case, Interval, Rules, Source
-from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds, sources
-from pytest_lance_autoresearch.target.load import Target
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds, sources
+from pytest_lance_autoresearch.target_files.load import Target
 from pytest_lance_autoresearch.verdict import aggregate, stats
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_lance_autoresearch.bench import cpu, measure, process
 from pytest_lance_autoresearch.runs import trial
-from pytest_lance_autoresearch.target import policy
+from pytest_lance_autoresearch.target_files import policy
 
 _start = process.KernelProcess.__init__
 

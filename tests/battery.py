@@ -11,7 +11,7 @@ import numpy as np
 from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.records import Call, Case
-from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
 
 TARGETS = Path(__file__).parent.parent / "targets"
 CALLS = 3

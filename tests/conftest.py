@@ -10,7 +10,7 @@ import pytest
 
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
-from pytest_lance_autoresearch.target import policy
+from pytest_lance_autoresearch.target_files import policy
 
 SHORTER = 6
 """How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""

@@ -59,8 +59,8 @@ from pytest_lance_autoresearch.records import (
     Window,
 )
 from pytest_lance_autoresearch.runs import calibration, trial
-from pytest_lance_autoresearch.target import discover, load
-from pytest_lance_autoresearch.target.contract import cases_of
+from pytest_lance_autoresearch.target_files import discover, load
+from pytest_lance_autoresearch.target_files.contract import cases_of
 from pytest_lance_autoresearch.words import report
 
 SLOWER = -math.log1p(calibration.INJECTED)

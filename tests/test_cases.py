@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-import pytest_lance_autoresearch.target.contract as cases_module
+import pytest_lance_autoresearch.target_files.contract as cases_module
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.records import Layout
-from pytest_lance_autoresearch.target import sources
-from pytest_lance_autoresearch.target.contract import cases_of, shape_id
-from pytest_lance_autoresearch.target.load import Target
+from pytest_lance_autoresearch.target_files import sources
+from pytest_lance_autoresearch.target_files.contract import cases_of, shape_id
+from pytest_lance_autoresearch.target_files.load import Target
 
 RULE = "expected only letters, digits and '_+=-' (a dot breaks re-running one case in an IDE)"
 

@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.errors import (
     KernelRaised,
     TargetError,
 )
-from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
 
 PROPERTIES = """
 import inputs

@@ -112,7 +112,7 @@ def test_a_project_that_freezes_time_is_measured(
 @pytest.mark.usefixtures("frozen", "any_source")
 def test_a_process_that_stays_and_says_nothing_is_not_waited_for_without_end(tmp_path: Path) -> None:
     from pytest_lance_autoresearch.errors import KernelCrashed
-    from pytest_lance_autoresearch.target import discover, load
+    from pytest_lance_autoresearch.target_files import discover, load
 
     silent = "import os, sys, time\nos.close(int(sys.argv[3]))\ntime.sleep(60)"
     target = load.load(discover.inspect(toys.write(tmp_path, text=toys.kernel("return result", silent))))

@@ -9,7 +9,7 @@ from builders import write_target
 
 from pytest_lance_autoresearch.errors import SelectionError
 from pytest_lance_autoresearch.records import Layout
-from pytest_lance_autoresearch.target import discover
+from pytest_lance_autoresearch.target_files import discover
 
 EXPECTED = "expected inputs.py, kernels.py, program.md, reference.py, target.py"
 

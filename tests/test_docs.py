@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.records import (
     Verdict,
 )
 from pytest_lance_autoresearch.runs import selftest
-from pytest_lance_autoresearch.target import policy
+from pytest_lance_autoresearch.target_files import policy
 from pytest_lance_autoresearch.verdict import judge
 from pytest_lance_autoresearch.words import report
 

@@ -19,7 +19,7 @@ from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.log import archive, gate, history, results
 from pytest_lance_autoresearch.records import Interval, Pair, Rules, Status
 from pytest_lance_autoresearch.runs import replay
-from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.target_files import discover, load
 from pytest_lance_autoresearch.verdict import judge
 
 FASTER, SLOWER = everywhere(spread(0.05)), everywhere(spread(-0.03))

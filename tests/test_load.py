@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.records import Source
-from pytest_lance_autoresearch.target import discover, generate, load, seeds, sources
+from pytest_lance_autoresearch.target_files import discover, generate, load, seeds, sources
 
 KERNEL_PATH = Path("targets/demo/kernels.py")
 

@@ -14,7 +14,7 @@ import toys
 
 from pytest_lance_autoresearch.bench import oracles, properties
 from pytest_lance_autoresearch.errors import KernelReturnedMore, TargetError
-from pytest_lance_autoresearch.target import discover, generate, load
+from pytest_lance_autoresearch.target_files import discover, generate, load
 
 RUN = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "-x")
 HALF = np.zeros(50)

@@ -10,7 +10,7 @@ from builders import quick
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch.target import policy
+from pytest_lance_autoresearch.target_files import policy
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -38,7 +38,7 @@ from pytest_lance_autoresearch.records import (
 )
 from pytest_lance_autoresearch.runs import replay as replaying
 from pytest_lance_autoresearch.runs.replay import Auditor, Replayed
-from pytest_lance_autoresearch.target import contract, discover, generate, load, sources
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load, sources
 
 LOG = "results.tsv"
 DOCUMENTED = Rules()

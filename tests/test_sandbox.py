@@ -15,7 +15,7 @@ from pytest_lance_autoresearch.bench import process
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
 from pytest_lance_autoresearch.kernel_side import sandbox
-from pytest_lance_autoresearch.target import discover, load, policy
+from pytest_lance_autoresearch.target_files import discover, load, policy
 from pytest_lance_autoresearch.words import report
 
 needs_linux = pytest.mark.skipif(

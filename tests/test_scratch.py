@@ -16,7 +16,7 @@ import toys
 from pytest_lance_autoresearch.bench import scratch
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.scratch import Scratch
-from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.target_files import discover, load
 
 HOLDING = (
     "from pytest_lance_autoresearch.bench.scratch import Scratch\n"

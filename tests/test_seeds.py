@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_lance_autoresearch.target import seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 Path = tuple[str | int, ...]
 

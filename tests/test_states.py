@@ -9,9 +9,9 @@ import pytest
 import toys
 
 from pytest_lance_autoresearch.records import Case
-from pytest_lance_autoresearch.target import discover, load
-from pytest_lance_autoresearch.target.contract import cases_of
-from pytest_lance_autoresearch.target.states import States
+from pytest_lance_autoresearch.target_files import discover, load
+from pytest_lance_autoresearch.target_files.contract import cases_of
+from pytest_lance_autoresearch.target_files.states import States
 
 
 @pytest.fixture

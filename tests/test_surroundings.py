@@ -14,8 +14,8 @@ from pytest_lance_autoresearch.bench import oracles, process
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelRaised, TargetError, TrialInvalid
 from pytest_lance_autoresearch.kernel_side import worker
-from pytest_lance_autoresearch.target import discover, generate, load
-from pytest_lance_autoresearch.target.contract import cases_of
+from pytest_lance_autoresearch.target_files import discover, generate, load
+from pytest_lance_autoresearch.target_files.contract import cases_of
 
 THERE = (
     "; that was in the kernel's process: it works in an empty folder, without this environment, "

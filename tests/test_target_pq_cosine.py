@@ -13,7 +13,7 @@ import pytest
 from battery import Battery
 
 from pytest_lance_autoresearch.errors import KernelIncorrect
-from pytest_lance_autoresearch.target import generate
+from pytest_lance_autoresearch.target_files import generate
 
 BATTERY = Battery("pq-cosine")
 Array = np.ndarray[Any, Any]

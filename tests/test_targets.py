@@ -13,7 +13,7 @@ from battery import TARGETS, Battery
 from pytest_lance_autoresearch.runs.selftest import NAMES as STAND_INS
 from pytest_lance_autoresearch.runs.selftest import Selftest
 from pytest_lance_autoresearch.runs.standins import NotApplicable
-from pytest_lance_autoresearch.target import generate, policy
+from pytest_lance_autoresearch.target_files import generate, policy
 
 NAMES = sorted(path.name for path in TARGETS.iterdir() if path.is_dir())
 battery_of = lru_cache(maxsize=None)(Battery)

@@ -28,8 +28,8 @@ from pytest_lance_autoresearch.errors import AutoresearchError, KernelIncorrect,
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.runs import trial
-from pytest_lance_autoresearch.target import discover, generate, load
-from pytest_lance_autoresearch.target.contract import cases_of
+from pytest_lance_autoresearch.target_files import discover, generate, load
+from pytest_lance_autoresearch.target_files.contract import cases_of
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "targets" / "_template"

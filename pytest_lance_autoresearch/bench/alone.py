@@ -12,7 +12,7 @@ from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import CaseTimes, Evidence, KernelTimes, Step
-from pytest_lance_autoresearch.target import contract, generate
+from pytest_lance_autoresearch.target_files import contract, generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measurement import Show
     from pytest_lance_autoresearch.bench.processes import Processes
     from pytest_lance_autoresearch.records import Case
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 WINDOWS = 24
 """Of each case."""

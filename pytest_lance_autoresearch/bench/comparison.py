@@ -27,14 +27,14 @@ from pytest_lance_autoresearch.records import (
     Step,
     Verdict,
 )
-from pytest_lance_autoresearch.target import contract, generate
+from pytest_lance_autoresearch.target_files import contract, generate
 from pytest_lance_autoresearch.verdict import aggregate, judge
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measurement import Show
     from pytest_lance_autoresearch.bench.process import KernelProcess
     from pytest_lance_autoresearch.bench.processes import Processes
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 _CHOICE = random.SystemRandom()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_lance_autoresearch.records import Call
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 
 class InProcessRunner:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.oracles import Oracle
     from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
     from pytest_lance_autoresearch.records import Call
-    from pytest_lance_autoresearch.target.generate import Feed
+    from pytest_lance_autoresearch.target_files.generate import Feed
 
 WINDOW_NS = 6_000_000
 """Length that a window is planned for; below 5 ms the parent's own overhead shows."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.records import Call
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 A = TypeVar("A", bound="Answers")
 

@@ -39,12 +39,12 @@ from pytest_lance_autoresearch.errors import (
 from pytest_lance_autoresearch.kernel_side import sandbox, wire, worker
 from pytest_lance_autoresearch.machine import clocks, interrupt
 from pytest_lance_autoresearch.records import Call, Source, Window
-from pytest_lance_autoresearch.target import load
+from pytest_lance_autoresearch.target_files import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 CONFINED = True
 """Whether workers lock themselves in, where the system lets them; what lies behind must hold without it."""

@@ -21,12 +21,12 @@ from pytest_lance_autoresearch.errors import (
     TargetError,
     TrialInvalid,
 )
-from pytest_lance_autoresearch.target import policy, sources
+from pytest_lance_autoresearch.target_files import policy, sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.records import Source
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 MAX_ENDS = 3
 """Worker processes that one kernel may bring to their end before the rest of the trial is given up.

@@ -13,7 +13,7 @@ import numpy as np
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelFailure, KernelIncorrect, KernelRaised, TargetError
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target import generate
+from pytest_lance_autoresearch.target_files import generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.records import Call
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 _KEY = "properties"
 """Stands for a case where there is none."""

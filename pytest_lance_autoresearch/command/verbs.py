@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.command import log_report
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.log import archive, history, results
 from pytest_lance_autoresearch.runs import replay
-from pytest_lance_autoresearch.target import discover
+from pytest_lance_autoresearch.target_files import discover
 from pytest_lance_autoresearch.words import wording
 
 FOUND, UNREADABLE = 1, 2

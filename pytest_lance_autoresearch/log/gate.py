@@ -16,12 +16,12 @@ from pytest_lance_autoresearch.errors import LogError, Overtaken
 from pytest_lance_autoresearch.log import archive, git, results
 from pytest_lance_autoresearch.machine import clocks, environment
 from pytest_lance_autoresearch.records import Evidence, Rules, Status, TrialRecord
-from pytest_lance_autoresearch.target import sources
+from pytest_lance_autoresearch.target_files import sources
 from pytest_lance_autoresearch.words import report, wording
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Source
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import pytest
 
 from pytest_lance_autoresearch.errors import AutoresearchError, TargetError
 from pytest_lance_autoresearch.plugin.suite import Place, Suite
-from pytest_lance_autoresearch.target import discover, load, sources
-from pytest_lance_autoresearch.target.contract import cases_of
+from pytest_lance_autoresearch.target_files import discover, load, sources
+from pytest_lance_autoresearch.target_files.contract import cases_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Rules
-from pytest_lance_autoresearch.target.discover import DEFAULT_GLOBS
+from pytest_lance_autoresearch.target_files.discover import DEFAULT_GLOBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError, SelectionError
-from pytest_lance_autoresearch.target import discover
+from pytest_lance_autoresearch.target_files import discover
 from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Case, Layout, Outcome, Progress
     from pytest_lance_autoresearch.runs.selftest import Finding, Selftest
     from pytest_lance_autoresearch.runs.trial import Trial
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 
 MOST_AWAKE = 2

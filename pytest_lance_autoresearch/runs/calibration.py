@@ -23,7 +23,7 @@ from pytest_lance_autoresearch.words import report
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measurement import Show
     from pytest_lance_autoresearch.bench.processes import Processes
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 INJECTED = 0.02
 """The known slow-down, as a fraction."""

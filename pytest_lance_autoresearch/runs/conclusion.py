@@ -29,7 +29,7 @@ from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.log.gate import Gate
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 
 @dataclass(frozen=True)

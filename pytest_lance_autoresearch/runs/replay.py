@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.log import archive, git, history, results
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Cause, Interval, Rules, Status
 from pytest_lance_autoresearch.runs import calibration
-from pytest_lance_autoresearch.target import contract, discover, generate, load, seeds, sources
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate, stats
 from pytest_lance_autoresearch.words import wording
 

@@ -27,12 +27,12 @@ from pytest_lance_autoresearch.runs.standins import (
     coarser,
     with_fastmath,
 )
-from pytest_lance_autoresearch.target import contract, generate, seeds, sources
+from pytest_lance_autoresearch.target_files import contract, generate, seeds, sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.process import KernelProcess
     from pytest_lance_autoresearch.records import Call, Case
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 LARGEST_ONLY = "largest_shape_only"
 """Right for the largest shape, zeros for the others."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pytest_lance_autoresearch.errors import KernelFailure
-from pytest_lance_autoresearch.target import seeds, sources
+from pytest_lance_autoresearch.target_files import seeds, sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Call, Case

@@ -41,14 +41,14 @@ from pytest_lance_autoresearch.records import (
 from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.runs.conclusion import Facts
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
-from pytest_lance_autoresearch.target import generate, seeds
-from pytest_lance_autoresearch.target.states import States
+from pytest_lance_autoresearch.target_files import generate, seeds
+from pytest_lance_autoresearch.target_files.states import States
 from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measurement import Measurement
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 STATES_BRIEF_BYTES = 100_000_000
 """Most states that a plain test run keeps of one target; a judged trial keeps them all."""

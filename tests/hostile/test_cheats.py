@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from pytest_lance_autoresearch.command import verbs
-from pytest_lance_autoresearch.target import policy
+from pytest_lance_autoresearch.target_files import policy
 
 IMPORTS: Final = "imports '{}'; a kernel may import"
 VALUES: Final = r"values: \d+ of \d+ values differ"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import corpus
 import pytest
 
-from pytest_lance_autoresearch.target import policy
+from pytest_lance_autoresearch.target_files import policy
 
 SOME = ("-k", "96x8x or 128x16x or properties")
 ITEMS = ("--autoresearch=pq-l2", "--autoresearch-seed=7", "-m", "autoresearch_correctness", *SOME)

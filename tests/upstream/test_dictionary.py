@@ -18,8 +18,8 @@ import pytest
 
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target import discover, load
-from pytest_lance_autoresearch.target.load import Target
+from pytest_lance_autoresearch.target_files import discover, load
+from pytest_lance_autoresearch.target_files.load import Target
 
 pytestmark = pytest.mark.upstream
 

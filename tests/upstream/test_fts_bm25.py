@@ -21,13 +21,13 @@ from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import check, oracles, process
 from pytest_lance_autoresearch.errors import KernelIncorrect
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target import discover, load, seeds
+from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pytest_lance_autoresearch.bench.process import KernelProcess
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
     Results = tuple[NDArray[np.uint64], NDArray[np.float32]]
 

@@ -18,10 +18,10 @@ import pytest
 from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target import discover, load, seeds
+from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
     Array = np.ndarray[Any, Any]
 

@@ -16,7 +16,7 @@ import pytest
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target import discover, load, seeds
+from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 pytestmark = pytest.mark.upstream
 

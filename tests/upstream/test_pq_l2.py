@@ -19,7 +19,7 @@ import pytest
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import check, oracles, process
 from pytest_lance_autoresearch.errors import KernelIncorrect
-from pytest_lance_autoresearch.target import discover, load, seeds
+from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pytest_lance_autoresearch.bench.process import KernelProcess
     from pytest_lance_autoresearch.bench.runner import Answers
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
     Floats = NDArray[np.float32]
     Codes = NDArray[np.uint8]

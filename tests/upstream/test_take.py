@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.target import discover, load, seeds
+from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.target import discover, load, seeds
+from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from numpy.typing import NDArray
 
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
     Keys = NDArray[np.float32]
     RowIds = NDArray[np.uint64]

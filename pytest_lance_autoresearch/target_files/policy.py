@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from pytest_lance_autoresearch.target import sources
+from pytest_lance_autoresearch.target_files import sources
 
 MODULES = (
     "__future__",

@@ -15,7 +15,7 @@ from pytest_lance_autoresearch.records import Case
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 MIN_SHAPES = 3
 MIN_TIMED_DISTRIBUTIONS = 3

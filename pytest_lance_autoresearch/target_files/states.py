@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch.target import contract, generate, seeds
+from pytest_lance_autoresearch.target_files import contract, generate, seeds
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Case
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 
 class States:

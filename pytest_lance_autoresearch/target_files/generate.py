@@ -16,13 +16,13 @@ import numpy as np
 
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.kernel_side import modules, wire
-from pytest_lance_autoresearch.target import load, seeds
+from pytest_lance_autoresearch.target_files import load, seeds
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pytest_lance_autoresearch.records import Call, Case
-    from pytest_lance_autoresearch.target.load import Target
+    from pytest_lance_autoresearch.target_files.load import Target
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target import sources
+from pytest_lance_autoresearch.target_files import sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Layout, Source
