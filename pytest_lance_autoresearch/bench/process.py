@@ -226,6 +226,7 @@ class KernelProcess:
         if self._is_closed:
             return
         self._is_closed = True
+        self._answers = None  # they refer to this process, and would keep its memory until the next collection
         self.end()
         os.close(self._order_fd)
         os.close(self._answer_fd)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.target_files.load import Target
 
-STATES_BRIEF_BYTES = 100_000_000
+STATES_BRIEF_BYTES = 60_000_000
 """Most states that a plain test run keeps of one target; a judged trial keeps them all."""
 PROPERTY_EXAMPLES = 100
 

@@ -116,13 +116,22 @@ def bare_state(indptr: Integers, doc_ids: Ids, freqs: Ids, doc_lengths: Ids, k: 
     return State(indptr, doc_ids, freqs, doc_lengths, k, 0, np.zeros(0, np.int32), np.zeros(0, np.int64), ())
 
 
-def from_pairs(terms: Integers, documents: Integers, vocabulary: int, size: int) -> tuple[Integers, Ids, Ids]:
+def from_pairs(
+    terms: NDArray[np.integer], documents: NDArray[np.integer], vocabulary: int, size: int
+) -> tuple[Integers, Ids, Ids]:
     """Return indptr, doc_ids and freqs of the index with these (term, document) pairs, `size` documents in all."""
-    pairs = np.sort(terms * size + documents)
-    starts = np.flatnonzero(np.diff(pairs, prepend=-1))
+    pairs = terms.astype(np.int64)
+    pairs *= size
+    pairs += documents
+    pairs.sort()
+    is_first = np.ones(pairs.size, np.bool_)
+    is_first[1:] = pairs[1:] != pairs[:-1]
+    starts = np.flatnonzero(is_first)
     freqs = np.diff(starts, append=pairs.size).astype(np.uint32)
-    term_of, doc_ids = np.divmod(pairs[starts], size)
-    return np.searchsorted(term_of, np.arange(vocabulary + 1)), doc_ids.astype(np.uint32), freqs
+    different = pairs[starts]
+    indptr = np.searchsorted(different, np.arange(vocabulary + 1) * size)
+    different %= size
+    return indptr, different.astype(np.uint32), freqs
 
 
 def _documents(shape: Shape, distribution: str) -> int:
@@ -150,13 +159,14 @@ def _text_index(
     """Draw documents token by token; the ids of the terms tell nothing of their frequency."""
     titles = distribution == "titles"
     lengths = rng.integers(4, 11, documents) if titles else _lengths(documents, rng)
-    owners = np.repeat(np.arange(documents), lengths)
+    owners = np.repeat(np.arange(documents, dtype=np.int32), lengths)
     terms = _zipf(vocabulary)[rng.integers(0, GRAIN, owners.size)]
     if distribution == "topics":
         own = _zipf(vocabulary // TOPICS - 2)[rng.integers(0, GRAIN, owners.size)]
         topic = owners * TOPICS // documents  # documents of a topic follow each other
         terms = np.where(rng.random(owners.size, dtype=np.float32) < 0.4, (own + 1) * TOPICS + topic, terms)
-    terms = rng.permutation(vocabulary)[terms]
+        del own, topic
+    terms = rng.permutation(vocabulary).astype(np.int32)[terms]
     indptr, doc_ids, freqs = from_pairs(terms, owners, vocabulary, documents)
     if titles:
         freqs[:] = 1
@@ -206,10 +216,10 @@ def _token_counts(doc_ids: NDArray[np.integer], freqs: Ids, documents: int) -> I
     return np.bincount(doc_ids, weights=freqs, minlength=documents).astype(np.uint32)
 
 
-def _zipf(vocabulary: int) -> Integers:
+def _zipf(vocabulary: int) -> NDArray[np.int32]:
     """Return a table of GRAIN ranks in which rank r stands as often as Zipf's law says, 1 / (r + 1)."""
     cumulative = np.cumsum(1 / np.arange(1, vocabulary + 1))
-    return np.searchsorted(cumulative, (np.arange(GRAIN) + 0.5) * (cumulative[-1] / GRAIN))
+    return np.searchsorted(cumulative, (np.arange(GRAIN) + 0.5) * (cumulative[-1] / GRAIN)).astype(np.int32)
 
 
 def _terms_at(depths: NDArray[np.float64], state: State) -> NDArray[np.int32]:
