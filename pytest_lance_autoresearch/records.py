@@ -103,7 +103,7 @@ class Pair:
 
     blocks: tuple[Block, ...]
     call_overhead_ns: dict[str, float]
-    """What the runner itself cost per call while this pair was measured, by case; its keys are the timed cases."""
+    """What the runner itself cost per call beside this pair, by case: those measured to their end."""
     baseline_peak_rss_bytes: int
     candidate_peak_rss_bytes: int
     seconds: float | None = None

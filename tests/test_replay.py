@@ -6,7 +6,7 @@ import functools
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.command.verbs import main
@@ -38,7 +37,7 @@ from pytest_lance_autoresearch.records import (
 )
 from pytest_lance_autoresearch.runs import replay as replaying
 from pytest_lance_autoresearch.runs.replay import Auditor, Replayed
-from pytest_lance_autoresearch.target_files import contract, discover, generate, load, sources
+from pytest_lance_autoresearch.target_files import discover, load
 
 LOG = "results.tsv"
 DOCUMENTED = Rules()
@@ -775,86 +774,6 @@ def test_as_many_pairs_of_processes_are_measured_as_were_asked_for(
     assert path.read_bytes() == before
     assert sorted(text for text, _ in started) == sorted([SECOND, FIRST, "", SECOND, FIRST])
     assert not any(alive(started))
-
-
-@dataclass
-class Compared:
-    """A comparison of two kernels with two of its cases, of which the first was measured in the first pair."""
-
-    comparison: Comparison
-    target: load.Target
-    both: tuple[Case, Case]
-    started: list[tuple[str, int]]
-
-    def again(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        self.comparison.measure_again(self.both, 1, is_over)
-
-    def measured(self) -> list[set[str]]:
-        """The cases of each pair of processes."""
-        return [{block.case for block in record.blocks} for record in self.comparison.pairs()]
-
-
-@pytest.fixture
-def compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[tuple[str, int]]
-) -> Iterator[Compared]:
-    monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
-    target = load.load(discover.inspect(toys.write(tmp_path, text=SECOND)))
-    first, second, *_ = contract.cases_of(target)
-    processes = Processes(target, 60.0, in_process=False)
-    baseline = sources.make(FIRST.encode(), target.layout.kernel_path)
-    comparison = Comparison(target, baseline, Rules(blocks=2), processes, lambda *_: None)
-    comparison.measure_case(first, generate.make_state(target, first, 1), 1)
-    yield Compared(comparison, target, (first, second), started)
-    processes.clear()
-
-
-def test_another_pair_is_of_fresh_processes_and_ends_the_one_before(compared: Compared) -> None:
-    first, second = (case.id for case in compared.both)
-    assert compared.measured() == [{first}]
-    compared.again()
-    assert compared.measured() == [{first}, {first, second}]
-    texts = [text for text, _ in compared.started]
-    assert [set(texts[:2]), texts[2], set(texts[3:])] == [{FIRST, SECOND}, "", {FIRST, SECOND}]
-    assert alive(compared.started) == [False, False, True, True, True]
-    assert all(record.candidate_peak_rss_bytes > 0 for record in compared.comparison.pairs())
-
-
-def test_a_pair_that_is_over_before_its_end_counts_for_nothing(compared: Compared) -> None:
-    before = compared.comparison.pairs()
-    compared.again(lambda: True)
-    answers = iter([False, True])
-    compared.again(lambda: next(answers))
-    (record,) = compared.comparison.pairs()
-    assert record.blocks == before[0].blocks
-    compared.again()
-    assert [len(each) for each in compared.measured()] == [1, 2]
-
-
-def test_every_further_pair_has_states_of_its_own(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs, made = compared.target.inputs, []
-
-    def noted(*arguments: object) -> object:
-        state = inputs.make_state(*arguments)
-        made.append(state.weights[0])
-        return state
-
-    monkeypatch.setattr(inputs, "make_hidden_state", noted, raising=False)
-    compared.again()
-    compared.again()
-    published = [generate.make_state(compared.target, case, 1).weights[0] for case in compared.both]
-    assert len(made) == 4
-    assert len({*made, *published}) == 6
-
-
-def test_the_end_of_a_pair_keeps_what_it_measured_and_may_come_twice(compared: Compared) -> None:
-    before = compared.comparison.pairs()
-    compared.comparison.end()
-    compared.comparison.end()
-    (record,) = compared.comparison.pairs()
-    assert record.blocks == before[0].blocks
-    assert record.baseline_peak_rss_bytes > 0
-    assert alive(compared.started) == [False, False, True]
 
 
 # What stays as it was

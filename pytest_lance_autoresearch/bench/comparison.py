@@ -122,6 +122,7 @@ class Comparison:
         sides = self._new_sides()
         for case in timed:
             if is_over():
+                sides.close()
                 return
             stream = f"look {number}"
             state = generate.make_hidden_state(self._target, case, seed, stream)

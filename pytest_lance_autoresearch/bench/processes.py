@@ -103,7 +103,6 @@ class Processes:
     def clear(self) -> None:
         """End every process; what is asked for next starts a new one. Safe more than once."""
         self._resources.close()
-        self._resources = ExitStack()
         self._checker = self._measured = self._null = None
 
     def _refuse_to_start(self) -> None:

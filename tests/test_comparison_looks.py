@@ -1,0 +1,159 @@
+"""The blocks of a comparison that count, and the looks at them until it is decided."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import fakes
+import pytest
+import toys
+from builders import quick
+from fakes import BASELINE, CANDIDATE, Compared
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_lance_autoresearch.bench.processes import Processes
+from pytest_lance_autoresearch.records import Cause, Evidence, Rules, Verdict
+from pytest_lance_autoresearch.target_files import discover, load
+from pytest_lance_autoresearch.verdict import aggregate
+
+AGAIN = "measuring again in fresh processes"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> fakes.Machine:
+    return fakes.install(monkeypatch)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> load.Target:
+    return load.load(discover.inspect(toys.write(tmp_path, text=CANDIDATE)))
+
+
+@pytest.fixture
+def compared(target: load.Target, machine: fakes.Machine) -> Compared:  # noqa: ARG001 - it runs on it
+    return Compared(target, Processes(target, 60.0, in_process=False))
+
+
+# Blocks
+
+
+def blocks_needed(disturbed: list[bool], wanted: int) -> int:
+    """How many blocks it takes until as many as wanted are undisturbed; twice as many at most."""
+    quiet = list(itertools.accumulate(int(not each) for each in disturbed))
+    return min(quiet.index(wanted) + 1 if wanted in quiet else len(disturbed), 2 * wanted)
+
+
+@settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.booleans(), min_size=8, max_size=8), st.integers(1, 4))
+def test_disturbed_blocks_are_measured_again_up_to_as_many_as_are_wanted(
+    compared: Compared, machine: fakes.Machine, disturbed: list[bool], wanted: int
+) -> None:
+    compared.rules, compared.shown, plan = Rules(blocks=wanted), [], iter(disturbed)
+
+    def disturb() -> None:
+        machine.stolen_ns = int(next(plan))
+
+    compared.watch = disturb
+    compared.start_over()
+    compared.first(compared.both[0])
+    (pair,) = compared.comparison.pairs()
+    needed = blocks_needed(disturbed, wanted)
+    assert list(map(aggregate.is_disturbed, pair.blocks)) == disturbed[:needed]
+    undisturbed = [0, *itertools.accumulate(not each for each in disturbed[: needed - 1])]
+    assert compared.shown == [(compared.ids[0], (done, wanted), None) for done in undisturbed]
+
+
+# Looks
+
+
+def decided(compared: Compared, seconds: Callable[[], float]) -> tuple[Verdict, Cause, Evidence]:
+    """The end of a comparison whose first pair is measured, and what its last look saw."""
+    compared.start_over()
+    compared.first()
+    found = compared.comparison.decide(compared.both, seconds, 1)
+    return found.verdict, found.cause, compared.comparison.evidence()
+
+
+@pytest.fixture
+def judged(compared: Compared) -> Compared:
+    """With as many blocks as the rules have."""
+    compared.rules = Rules()
+    return compared
+
+
+def test_before_the_first_look_none_is_counted(compared: Compared) -> None:
+    compared.first()
+    evidence = compared.comparison.evidence()
+    sizes = compared.target.kernel.code_size, compared.baseline.code_size
+    assert evidence == Evidence(*sizes, compared.comparison.pairs(), None, looks=0, seconds=0.0)
+
+
+def test_a_gain_is_looked_at_twice(judged: Compared, machine: fakes.Machine) -> None:
+    machine.call_ns |= {CANDIDATE: 200_000}
+    verdict, cause, evidence = decided(judged, iter([11.0, 12.0, 13.0, 22.0]).__next__)
+    assert (verdict, cause) == (Verdict.KEEP, Cause.FASTER)
+    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (2, 2, 22.0)
+
+
+def test_a_loss_is_looked_at_once(judged: Compared, machine: fakes.Machine) -> None:
+    machine.call_ns |= {CANDIDATE: 800_000}
+    verdict, cause, evidence = decided(judged, iter([11.0]).__next__)
+    assert (verdict, cause) == (Verdict.DISCARD, Cause.CASE_REGRESSED)
+    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (1, 1, 11.0)
+    assert len(machine.started) == 3
+
+
+def test_what_stays_undecided_is_measured_again_up_to_the_last_look(
+    judged: Compared, machine: fakes.Machine
+) -> None:
+    """A gain of 0.8 % is less than is kept, and too near to it to be given up."""
+    machine.call_ns |= {BASELINE: 252_000, CANDIDATE: 250_000}
+    verdict, cause, evidence = decided(judged, machine.seconds)
+    assert (verdict, cause) == (Verdict.INCONCLUSIVE, Cause.UNDECIDED)
+    assert len(evidence.pairs) == evidence.looks == judged.rules.max_looks
+    assert evidence.seconds == machine.seconds()
+
+
+def test_whoever_watches_sees_the_speed_up_of_the_last_look(judged: Compared, machine: fakes.Machine) -> None:
+    machine.call_ns |= {CANDIDATE: 200_000}
+    decided(judged, lambda: 0.0)
+    what = [(case, (done, 16)) for case in judged.ids for done in range(16)]
+    assert [shown[:2] for shown in judged.shown] == [*what, (AGAIN, None), *what]
+    speedups = [shown[2] for shown in judged.shown]
+    assert speedups[: len(what)] == [None] * len(what)
+    (known,) = set(speedups[len(what) :])
+    assert known is not None
+    assert known.low < 2.0 < known.high
+    assert known.point == pytest.approx(2.0)
+
+
+def test_time_that_runs_out_in_a_pair_ends_it_at_the_last_look(judged: Compared, machine: fakes.Machine) -> None:
+    """One case of the second pair is measured in time, and the next one would begin when it is over."""
+    machine.call_ns |= {CANDIDATE: 200_000}
+    limit = judged.rules.max_seconds
+    verdict, cause, evidence = decided(judged, iter([10.0, limit - 0.1, limit, limit + 1]).__next__)
+    assert (verdict, cause) == (Verdict.INCONCLUSIVE, Cause.BUDGET)
+    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (1, 2, limit + 1)
+
+
+def test_a_gain_that_does_not_come_again_is_not_kept(judged: Compared, machine: fakes.Machine) -> None:
+    machine.call_ns |= {CANDIDATE: 200_000}
+
+    def seconds() -> float:
+        machine.call_ns |= {CANDIDATE: 800_000}  # from the second pair on
+        return 1.0
+
+    verdict, _, evidence = decided(judged, seconds)
+    assert verdict is Verdict.DISCARD
+    assert len(evidence.pairs) == evidence.looks > 1
+
+
+def test_the_rules_are_those_it_was_given(judged: Compared, machine: fakes.Machine) -> None:
+    machine.call_ns |= {CANDIDATE: 200_000}
+    judged.rules = replace(Rules(), max_looks=1)
+    verdict, cause, evidence = decided(judged, lambda: 0.0)
+    assert (verdict, cause, evidence.looks) == (Verdict.INCONCLUSIVE, Cause.FASTER, 1)
