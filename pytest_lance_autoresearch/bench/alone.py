@@ -51,7 +51,7 @@ class Alone:
         feed = generate.Feed(self._target, case, state, seed, "timed")
         text, oracle = generate.pickled(self._target, state), Oracle(self._target, state)
         with nullcontext() if self._brief else environment.placed([null.pid, process.pid]):
-            plan = measure.plan_case(case.id, text, oracle, feed, null, process)
+            plan = measure.plan_case(case.id, text, oracle, feed, null, {"B": process})
             self._show(case.id, Step(len(self._times) + 1, self._timed), None)
             windows = measure.measure_alone(plan, process, WINDOWS_BRIEF if self._brief else WINDOWS)
         self._peak_rss_bytes = max(self._peak_rss_bytes, process.peak_rss_bytes())

@@ -61,6 +61,10 @@ class _Sides:
     def record(self) -> Pair:
         return Pair(tuple(self.blocks), dict(self.call_overhead_ns), *self.peaks, self.seconds)
 
+    def by_letter(self) -> dict[str, KernelProcess]:
+        """'A' is the baseline, 'B' the candidate."""
+        return {"A": self.baseline, "B": self.candidate}
+
     def close(self) -> None:
         self.baseline.close()
         self.candidate.close()
@@ -170,7 +174,7 @@ class Comparison:
             plan = self._plan(sides, null, case, state, seed, stream)
             for _ in range(2 * wanted):
                 self._show(case.id, Step(undisturbed, wanted), self._so_far)
-                block = measure.measure_block(plan, sides.baseline, sides.candidate, thorough=thorough)
+                block = measure.measure_block(plan, sides.by_letter(), thorough=thorough)
                 sides.blocks.append(block)
                 undisturbed += not aggregate.is_disturbed(block)
                 if undisturbed == wanted:
@@ -184,7 +188,7 @@ class Comparison:
         oracle = Oracle(self._target, state)
         text = generate.pickled(self._target, state)
         handicap = self._handicap(case)
-        return measure.plan_case(case.id, text, oracle, feed, null, sides.candidate, sides.baseline, handicap)
+        return measure.plan_case(case.id, text, oracle, feed, null, sides.by_letter(), handicap)
 
     def _new_sides(self) -> _Sides:
         """A fresh pair, started in random order, so that being first favours neither side."""

@@ -70,6 +70,7 @@ class CasePlan:
     """Calls per window, the same for every window and both sides."""
     result_bytes: int
     call_overhead_ns: float
+    """What the runner itself costs."""
     handicap: Handicap
     measuring_s: float = 0.0
     binding_s: float = 0.0
@@ -86,53 +87,57 @@ def plan_case(
     oracle: Oracle,
     feed: Feed,
     null: KernelProcess,
-    candidate: KernelProcess,
-    baseline: KernelProcess | None = None,
+    sides: Mapping[str, KernelProcess],
     handicap: Handicap = NO_HANDICAP,
 ) -> CasePlan:
     """Bind the state, warm the sides up on inputs that are never timed, and fix the calls per window.
 
-    In `null`, a process without a kernel, it is measured what the runner itself costs. The faster side decides how
-    many calls there are, so that both windows are long enough; a side that feigns slowness in the warm-up shortens
-    only its own windows.
+    `sides` are 'A', the baseline, and 'B', the candidate, or the candidate alone. What happens to one happens to
+    the other, in random order each time: whoever is bound first, or has its shared memory made larger first, is a
+    little slower from then on. `null` is a process without a kernel, in which the runner's own cost is measured.
     """
-    candidate.bind(key, state, handicap.candidate)
-    if baseline is not None:
-        with blaming_baseline(is_baseline=True):
-            baseline.bind(key, state, handicap.baseline)
+    for letter in _shuffled(sides):
+        with blaming_baseline(is_baseline=letter == "A"):
+            sides[letter].bind(key, state, handicap.of(letter))
     probe = feed.draw(1)
     result_bytes = oracle.result_bytes([*probe, *feed.draw(_SIZING_CALLS)])
-    call_ns, answers = _warm_up(candidate, key, oracle, feed, probe, result_bytes)
-    echo = answers.echo(0)
-    candidate.forget_warm_up()
-    if baseline is not None:
-        with blaming_baseline(is_baseline=True):
-            call_ns = min(call_ns, _warm_up(baseline, key, oracle, feed, probe, result_bytes)[0])
-        baseline.forget_warm_up()
+    plan = CasePlan(key, state, oracle, feed, len(probe), result_bytes, 0.0, handicap)
+    call_ns, echo = _warm_up(plan, sides, probe)
     most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(probe[0])))
-    calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
-    overhead_ns = _call_overhead_ns(key, null, echo, probe * calls, result_bytes)
-    return CasePlan(key, state, oracle, feed, calls, result_bytes, overhead_ns, handicap)
+    plan.calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
+    for letter in _shuffled(sides):
+        with blaming_baseline(is_baseline=letter == "A"):
+            plan.run(sides[letter], feed.draw(plan.calls))  # its shared memory has its final size from now on
+            sides[letter].forget_warm_up()
+    plan.call_overhead_ns = _call_overhead_ns(key, null, echo, probe * plan.calls, result_bytes)
+    return plan
 
 
-def _warm_up(
-    process: KernelProcess, key: str, oracle: Oracle, feed: Feed, probe: list[Call], result_bytes: int
-) -> tuple[float, WindowAnswers]:
-    """Nanoseconds per call of a window that is long enough to tell, and the last answers.
+def _warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess], probe: list[Call]) -> tuple[float, wire.Echo]:
+    """Nanoseconds per call of the faster side, in windows long enough to tell, and an echo of the candidate.
 
-    The first call compiles and is not counted.
+    The faster side decides, so that the windows of both are long enough; one that feigns slowness shortens only
+    its own windows. The first call compiles and is not counted.
     """
-    answers = oracle.run(process, key, probe, result_bytes)
-    oracle.verify(answers[0], probe[0], f"{key}, warm-up call", feed.seed)
+    for letter in _shuffled(sides):
+        with blaming_baseline(is_baseline=letter == "A"):
+            answers = plan.run(sides[letter], probe)
+            plan.oracle.verify(answers[0], probe[0], f"{plan.key}, warm-up call", plan.feed.seed)
     calls = 1
     while True:
-        times = []
-        for _ in range(_WARM_UP_WINDOWS):
-            answers = oracle.run(process, key, feed.draw(calls), result_bytes)
-            times.append(answers.window.wall_ns)
+        times, echoes = [], {}
+        for letter in [each for _ in range(_WARM_UP_WINDOWS) for each in _shuffled(sides)]:
+            with blaming_baseline(is_baseline=letter == "A"):
+                answers = plan.run(sides[letter], plan.feed.draw(calls))
+                times.append(answers.window.wall_ns)
+                echoes[letter] = answers.echo(0)
         if min(times) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
-            return min(times) / calls, answers
+            return min(times) / calls, echoes["B"]
         calls = min(MAX_CALLS, 4 * calls)
+
+
+def _shuffled(sides: Mapping[str, KernelProcess]) -> list[str]:
+    return _CHOICE.sample(list(sides), len(sides))
 
 
 def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[Window, ...]:
@@ -147,16 +152,13 @@ def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[W
     return tuple(windows)
 
 
-def measure_block(
-    plan: CasePlan, baseline: KernelProcess, candidate: KernelProcess, *, thorough: bool = False
-) -> Block:
-    """Four interleaved windows; `thorough` verifies far more of the candidate's answers.
+def measure_block(plan: CasePlan, sides: Mapping[str, KernelProcess], *, thorough: bool = False) -> Block:
+    """Four interleaved windows; `thorough` verifies far more of their answers.
 
     The sides take turns, and which begins is left to chance: a side whose two windows follow each other (ABBA)
     finds its caches warm in the second, which makes it 1 % faster there and the other side slower after it.
     """
     order = _CHOICE.choice(("ABAB", "BABA"))
-    sides = {"A": baseline, "B": candidate}
     _bind_again(plan, sides, order[:2])
     start_s = clocks.now_s()
     first, second = _measure_half(plan, sides, order[:2], thorough=thorough)
@@ -174,7 +176,7 @@ def _measure_half(
     for letter in letters:
         with blaming_baseline(is_baseline=letter == "A"):
             answers[letter] = plan.run(sides[letter], calls)
-    _verify_half(plan, answers["A"], answers["B"], calls, thorough=thorough)
+    _verify_half(plan, answers, calls, thorough=thorough)
     first, second = (answers[letter].settled() for letter in letters)
     return first, second
 
@@ -207,22 +209,20 @@ def _call_overhead_ns(
 
 
 def _verify_half(
-    plan: CasePlan, baseline: WindowAnswers, candidate: WindowAnswers, calls: Sequence[Call], *, thorough: bool
+    plan: CasePlan, answers: Mapping[str, WindowAnswers], calls: Sequence[Call], *, thorough: bool
 ) -> None:
-    """Compare some answers of the candidate, and one of the baseline, with the oracle's.
+    """Compare some answers of both sides with the oracle's.
 
     Which ones is left to chance, and decided only now that all were given: one, or in a thorough block, with a
     probability of a quarter for each half, all of them (256 at most).
     """
     count = len(calls)
     all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
-    chosen = _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1)
-    for index in chosen:
+    for index in _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1):
         expected = plan.oracle.expected(calls[index])
-        _compare(plan, candidate, calls, index, expected)
-        if index == chosen[0]:
-            with blaming_baseline(is_baseline=True):
-                _compare(plan, baseline, calls, index, expected)
+        for letter in _CHOICE.sample("AB", 2):
+            with blaming_baseline(is_baseline=letter == "A"):
+                _compare(plan, answers[letter], calls, index, expected)
 
 
 def _compare(plan: CasePlan, answers: WindowAnswers, calls: Sequence[Call], index: int, expected: Any) -> None:
