@@ -31,6 +31,7 @@ from pytest_lance_autoresearch.records import (
     Progress,
     Rules,
     Source,
+    Status,
     Verdict,
     Window,
 )
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measurement import Show
     from pytest_lance_autoresearch.bench.processes import Processes
 
-WINDOW = Window(10, 10_000, None)
+WINDOW = Window(10, 8_000, None)
 CASE_S = 2.0
 """Seconds that the measuring of a case takes."""
 KEEP = Judgement(Verdict.KEEP, Cause.FASTER, SPEEDUP)
@@ -74,11 +75,15 @@ class Lab:
         chosen = trial.Settings(self.root, **settings)
         return trial.Trial(loaded, contract.cases_of(loaded), chosen, self.shown.append)
 
-    def judge(self, text: str = toys.KERNEL, **settings: Any) -> Outcome:
-        """A whole trial under a gate, logged."""
+    def ran(self, text: str = toys.FASTER, **settings: Any) -> trial.Trial:
+        """A judged trial whose every item passed, not concluded yet."""
         begun = self.begin(text, gate=True, **settings)
         run_items(begun)
-        return begun.log()
+        return begun
+
+    def judge(self, text: str = toys.KERNEL, **settings: Any) -> Outcome:
+        """A whole trial under a gate, logged."""
+        return self.ran(text, **settings).log()
 
     def fail_if_told(self, case: str, window: int) -> None:
         if (case, window) in self.failing:
@@ -102,6 +107,11 @@ def run_items(begun: trial.Trial) -> None:
     for case in begun.cases:
         if case.timed:
             begun.measure_case(case)
+
+
+def ending(outcome: Outcome) -> tuple[Status | None, str, int]:
+    """What a caller goes by."""
+    return outcome.status, outcome.reason, outcome.exit_code
 
 
 def first(begun: trial.Trial) -> Case:
@@ -180,8 +190,9 @@ class FakedMeasurement:
         return self.lab.goes_on
 
 
-def install(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the laboratory where a trial looks for its processes, its measurements and its clock."""
+def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A laboratory where a trial looks for its processes, its measurements and its clock."""
+    lab = Lab(root)
 
     def process(
         target: load.Target, source: Source, timeout_s: float, *, checks_bounds: bool = False
@@ -203,3 +214,4 @@ def install(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "Alone", alone)
     monkeypatch.setattr(trial, "Comparison", comparison)
     monkeypatch.setattr(trial, "Stopwatch", lambda: Stopwatch(lambda: lab.now_s))
+    return lab

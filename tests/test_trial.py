@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
-from faked import CASE_S, FakedProcess, Lab, first, install, run_items
+from faked import CASE_S, FakedProcess, Lab, first, installed, run_items
 
 from pytest_lance_autoresearch.bench import check, properties
 from pytest_lance_autoresearch.errors import (
@@ -41,9 +41,7 @@ SEEDED: list[dict[str, Any]] = [{"seed": SEED}, {"seed": SEED, "gate": True}]
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    lab = Lab(tmp_path)
-    install(lab, monkeypatch)
-    return lab
+    return installed(tmp_path, monkeypatch)
 
 
 # What it begins with
