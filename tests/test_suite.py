@@ -54,7 +54,7 @@ def test_an_item_counts_for_its_target_and_for_its_case() -> None:
     assert Place("a").levels() == {("a", "")}
 
 
-WORK = ("check", "measure")
+WORK = ("check", "measure", "calibrate")
 PLACES = [Place(name, of_case) for name in NAMES for of_case in ("", "x", "y")]
 
 
