@@ -260,7 +260,7 @@ class Suite:
     def calibrate(self, name: str) -> None:
         if self.distributed:
             pytest.skip("timing needs one process; add -n0")
-        self.trial(name).calibrate()
+        self._started(name).calibrate()
 
     def selftest(self, name: str, stand_in: str) -> Finding:
         """What the target says of a wrong kernel, which it must refuse, or an honest one, which it must accept."""

@@ -1,0 +1,217 @@
+"""What a trial works with, faked: processes that are none, measurements without time, a clock that a test sets.
+
+A kernel runs in the test's own process, where no time is taken; what its process or a measurement is to do instead
+is set in the `Lab`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import toys
+from builders import SPEEDUP, evidence
+
+from pytest_lance_autoresearch.bench import processes
+from pytest_lance_autoresearch.bench.inprocess import InProcessRunner, KeptAnswers
+from pytest_lance_autoresearch.errors import AutoresearchError
+from pytest_lance_autoresearch.log import results
+from pytest_lance_autoresearch.records import (
+    Call,
+    Case,
+    CaseTimes,
+    Cause,
+    Evidence,
+    Judgement,
+    KernelTimes,
+    Outcome,
+    Progress,
+    Rules,
+    Source,
+    Status,
+    Verdict,
+    Window,
+)
+from pytest_lance_autoresearch.runs import trial
+from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
+from pytest_lance_autoresearch.target import contract, discover, load
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.bench.measurement import Show
+    from pytest_lance_autoresearch.bench.processes import Processes
+
+WINDOW = Window(10, 8_000, None)
+CASE_S = 2.0
+"""Seconds that the measuring of a case takes."""
+KEEP = Judgement(Verdict.KEEP, Cause.FASTER, SPEEDUP)
+DISCARD = Judgement(Verdict.DISCARD, Cause.SLOWER, SPEEDUP)
+
+
+@dataclass
+class Lab:
+    """One test's laboratory, with one toy target in `root`."""
+
+    root: Path
+    now_s: float = 100.0
+    judgement: Judgement | AutoresearchError = KEEP
+    """What a comparison comes to, or how it fails."""
+    goes_on: bool = False
+    """What measurements say of their need of processes."""
+    is_confined: bool = True
+    failing: dict[tuple[str, int], BaseException] = field(default_factory=dict)
+    """What happens in the n-th window, from 1, of a case that a kernel is checked on; 0 is its measuring."""
+    processes: list[FakedProcess] = field(default_factory=list)
+    windows: list[tuple[str, tuple[Call, ...]]] = field(default_factory=list)
+    """The case and the calls of each window that ran."""
+    measurements: list[FakedMeasurement] = field(default_factory=list)
+    shown: list[Progress] = field(default_factory=list)
+
+    def begin(self, text: str = toys.KERNEL, *, target: str = toys.TARGET, **settings: Any) -> trial.Trial:
+        """A trial over a kernel of the toy target."""
+        loaded = load.load(discover.inspect(toys.write(self.root, text=text, target=target)))
+        chosen = trial.Settings(self.root, **settings)
+        return trial.Trial(loaded, contract.cases_of(loaded), chosen, self.shown.append)
+
+    def ran(self, text: str = toys.FASTER, **settings: Any) -> trial.Trial:
+        """A judged trial whose every item passed, not concluded yet."""
+        begun = self.begin(text, gate=True, **settings)
+        run_items(begun)
+        return begun
+
+    def judge(self, text: str = toys.KERNEL, **settings: Any) -> Outcome:
+        """A whole trial under a gate, logged."""
+        return self.ran(text, **settings).log()
+
+    def fail_if_told(self, case: str, window: int) -> None:
+        if (case, window) in self.failing:
+            raise self.failing[case, window]
+
+    def open_processes(self) -> list[FakedProcess]:
+        return [process for process in self.processes if process.is_open]
+
+    def rows(self) -> tuple[results.Row, ...]:
+        return results.read(self.log_path)
+
+    @property
+    def log_path(self) -> Path:
+        return self.root / "targets" / "toy" / "results.tsv"
+
+
+def run_items(begun: trial.Trial) -> None:
+    """Every item of a trial that times its kernel."""
+    for case in begun.cases:
+        begun.check_case(case)
+    for case in begun.cases:
+        if case.timed:
+            begun.measure_case(case)
+
+
+def ending(outcome: Outcome) -> tuple[Status | None, str, int]:
+    """What a caller goes by."""
+    return outcome.status, outcome.reason, outcome.exit_code
+
+
+def first(begun: trial.Trial) -> Case:
+    return begun.cases[0]
+
+
+class FakedProcess(InProcessRunner):
+    """Stands for a worker process."""
+
+    def __init__(
+        self, lab: Lab, target: load.Target, source: Source, timeout_s: float, *, checks_bounds: bool
+    ) -> None:
+        super().__init__(replace(target, kernel=source))
+        self.lab, self.source = lab, source
+        self.timeout_s, self.checks_bounds = timeout_s, checks_bounds
+        self.is_open, self.is_confined = True, lab.is_confined
+        lab.processes.append(self)
+
+    def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> KeptAnswers:
+        assert self.is_open, "a process that was given back is used"
+        self.lab.windows.append((key, tuple(calls)))
+        self.lab.fail_if_told(key, sum(case == key for case, _ in self.lab.windows))
+        return super().run(key, calls, result_bytes)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class FakedMeasurement:
+    """Stands for `Alone`, or with a baseline for `Comparison`: every window takes the same time."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        target: load.Target,
+        processes: Processes,
+        show: Show,
+        baseline: Source | None = None,
+        rules: Rules | None = None,
+        *,
+        brief: bool = False,
+    ) -> None:
+        self.lab, self.target, self.processes, self.show = lab, target, processes, show
+        self.baseline, self.rules, self.brief = baseline, rules, brief
+        self.states: list[Any] = []
+        self.seeds: set[int] = set()
+        self.times: dict[str, CaseTimes] = {}
+        lab.measurements.append(self)
+
+    def measure_case(self, case: Case, state: Any, seed: int) -> CaseTimes:
+        self.processes.start(self.target.kernel)
+        self.show(case.id, len(self.times) + 1, len(toys.TIMED), None)
+        self.lab.fail_if_told(case.id, 0)
+        self.lab.now_s += CASE_S
+        self.states.append(state)
+        self.seeds.add(seed)
+        self.times[case.id] = CaseTimes(case.id, 1.0, 0.0, (WINDOW, WINDOW))
+        return self.times[case.id]
+
+    def decide(self, _timed: Sequence[Case], _seconds: Callable[[], float], _seed: int) -> Judgement | None:
+        if self.baseline is None:
+            return None
+        if isinstance(self.lab.judgement, AutoresearchError):
+            raise self.lab.judgement
+        return self.lab.judgement
+
+    def candidate(self) -> KernelTimes:
+        return KernelTimes(tuple(self.times.values()), 2**20)
+
+    def evidence(self) -> Evidence:
+        if self.baseline is None:
+            return Evidence(self.target.kernel.code_size, alone=self.candidate())
+        return evidence(looks=1)
+
+    def goes_on(self) -> bool:
+        return self.lab.goes_on
+
+
+def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A laboratory where a trial looks for its processes, its measurements and its clock."""
+    lab = Lab(root)
+
+    def process(
+        target: load.Target, source: Source, timeout_s: float, *, checks_bounds: bool = False
+    ) -> FakedProcess:
+        return FakedProcess(lab, target, source, timeout_s, checks_bounds=checks_bounds)
+
+    def alone(
+        target: load.Target, own: Processes, timed: int, show: Show, *, brief: bool = False
+    ) -> FakedMeasurement:
+        assert timed == len(toys.TIMED)
+        return FakedMeasurement(lab, target, own, show, brief=brief)
+
+    def comparison(
+        target: load.Target, baseline: Source, rules: Rules, own: Processes, show: Show
+    ) -> FakedMeasurement:
+        return FakedMeasurement(lab, target, own, show, baseline, rules)
+
+    monkeypatch.setattr(processes, "KernelProcess", process)
+    monkeypatch.setattr(trial, "Alone", alone)
+    monkeypatch.setattr(trial, "Comparison", comparison)
+    monkeypatch.setattr(trial, "Stopwatch", lambda: Stopwatch(lambda: lab.now_s))
+    return lab
