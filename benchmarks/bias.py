@@ -67,7 +67,7 @@ def main() -> None:
     chosen = parser.parse_args()
     layouts = [one for one in discover.discover(ROOT) if discover.is_judged_by_default(one)]
     print(
-        "| target | pairs | mean, % | s.e. | in s.e. | s.d. between pairs | cases farthest from 0: mean, % (in s.e.) |"
+        "| target | pairs | mean, % | s.e. | in s.e. | s.d. of pairs | cases farthest from 0: mean, % (in s.e.) |"
     )
     print("|---|---|---|---|---|---|---|", flush=True)
     for layout in layouts:

@@ -32,12 +32,13 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Source,
     Status,
+    Step,
     Verdict,
     Window,
 )
 from pytest_lance_autoresearch.runs import trial
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
-from pytest_lance_autoresearch.target import contract, discover, load
+from pytest_lance_autoresearch.target_files import contract, discover, load
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measurement import Show
@@ -163,7 +164,7 @@ class FakedMeasurement:
 
     def measure_case(self, case: Case, state: Any, seed: int) -> CaseTimes:
         self.processes.start(self.target.kernel)
-        self.show(case.id, len(self.times) + 1, len(toys.TIMED), None)
+        self.show(case.id, Step(len(self.times) + 1, len(toys.TIMED)), None)
         self.lab.fail_if_told(case.id, 0)
         self.lab.now_s += CASE_S
         self.states.append(state)

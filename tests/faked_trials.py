@@ -13,12 +13,12 @@ import pytest
 from builders import outcome
 
 from pytest_lance_autoresearch.errors import AutoresearchError
-from pytest_lance_autoresearch.plugin.options import DEFAULT_TIMEOUT_S, Options
+from pytest_lance_autoresearch.plugin.options import Options
 from pytest_lance_autoresearch.plugin.suite import Suite
-from pytest_lance_autoresearch.records import Case, CaseTimes, Outcome, Rules
+from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Case, CaseTimes, Outcome, Rules
 from pytest_lance_autoresearch.runs import trial
-from pytest_lance_autoresearch.target.discover import DEFAULT_GLOBS
-from pytest_lance_autoresearch.target.load import Target
+from pytest_lance_autoresearch.target_files.discover import DEFAULT_GLOBS
+from pytest_lance_autoresearch.target_files.load import Target
 from pytest_lance_autoresearch.words import report
 
 PLAIN = Options(
@@ -29,7 +29,7 @@ PLAIN = Options(
     description="",
     json=None,
     seed=None,
-    timeout_s=DEFAULT_TIMEOUT_S,
+    timeout_s=ANSWER_TIMEOUT_S,
     in_process=False,
     rebaseline=False,
     require_baseline=False,

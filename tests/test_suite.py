@@ -24,7 +24,7 @@ from pytest_lance_autoresearch.plugin.options import Options
 from pytest_lance_autoresearch.plugin.suite import MOST_AWAKE, Place, ReplayClock
 from pytest_lance_autoresearch.records import CaseTimes, Rules
 from pytest_lance_autoresearch.runs import trial
-from pytest_lance_autoresearch.target.load import Target
+from pytest_lance_autoresearch.target_files.load import Target
 
 TIMES = CaseTimes("c", 1.0, 0.0, (WINDOW,))
 

@@ -29,9 +29,9 @@ from pytest_lance_autoresearch.errors import (
     TargetError,
 )
 from pytest_lance_autoresearch.machine import environment
-from pytest_lance_autoresearch.records import Call, Case, Progress, Rules
-from pytest_lance_autoresearch.runs.trial import Item, Kind, Trial
-from pytest_lance_autoresearch.target import generate, seeds
+from pytest_lance_autoresearch.records import Call, Case, Progress, Rules, Step
+from pytest_lance_autoresearch.runs.trial import Item, ItemKind, Trial
+from pytest_lance_autoresearch.target_files import generate, seeds
 
 PROPERTIES = f"{toys.TARGET}\ndef properties():\n    raise NotImplementedError\n"
 WRONG = toys.kernel("return result + 1")
@@ -73,9 +73,14 @@ def test_what_must_have_run_before_there_is_a_verdict(
 ) -> None:
     """A calibration takes the place of the speed items."""
     expected = lab.begin(target=target, calibrate=calibrate).expected()
-    assert {item.case for item in expected if item.kind is Kind.CORRECTNESS} == set(toys.CASES)
-    assert {item.case for item in expected if item.kind is Kind.SPEED} == (set() if calibrate else {*toys.TIMED})
-    assert (Item(Kind.CALIBRATION) in expected, Item(Kind.PROPERTIES) in expected) == (calibrate, bool(more))
+    assert {item.case for item in expected if item.kind is ItemKind.CORRECTNESS} == set(toys.CASES)
+    assert {item.case for item in expected if item.kind is ItemKind.SPEED} == (
+        set() if calibrate else {*toys.TIMED}
+    )
+    assert (Item(ItemKind.CALIBRATION) in expected, Item(ItemKind.PROPERTIES) in expected) == (
+        calibrate,
+        bool(more),
+    )
     assert len(expected) == len(toys.CASES) + (1 if calibrate else len(toys.TIMED)) + more
 
 
@@ -243,8 +248,8 @@ def test_who_watches_is_told_where_the_measuring_stands(lab: Lab) -> None:
     for case in begun.cases[:2]:
         begun.measure_case(case)
     assert lab.shown == [
-        Progress("toy", toys.CASES[0], 1, len(toys.TIMED), None, 0.0),
-        Progress("toy", toys.CASES[1], 2, len(toys.TIMED), None, CASE_S),
+        Progress("toy", toys.CASES[0], Step(1, len(toys.TIMED)), None, 0.0),
+        Progress("toy", toys.CASES[1], Step(2, len(toys.TIMED)), None, CASE_S),
     ]
 
 

@@ -25,9 +25,9 @@ from pytest_lance_autoresearch.errors import (
 )
 from pytest_lance_autoresearch.log import archive
 from pytest_lance_autoresearch.machine import environment
-from pytest_lance_autoresearch.records import Calibration, Cause, Judgement, Status, Verdict
+from pytest_lance_autoresearch.records import Calibration, Cause, Judgement, Status, Step, Verdict
 from pytest_lance_autoresearch.runs import calibration
-from pytest_lance_autoresearch.runs.trial import failed_reason, status_of
+from pytest_lance_autoresearch.runs.conclusion import failed_reason, status_of
 from pytest_lance_autoresearch.words import report
 
 FOUND = Calibration(
@@ -238,7 +238,7 @@ def test_a_calibration_is_kept_and_is_what_its_run_came_to(lab: Lab, monkeypatch
         lab.now_s += begun.settings.rules.max_seconds
         assert is_over()
         assert callable(show)
-        show("calibrating", 1, 20, None)
+        show("calibrating", Step(1, 20), None)
         return FOUND
 
     monkeypatch.setattr(calibration, "calibrate", found)
