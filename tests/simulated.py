@@ -8,9 +8,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -24,9 +21,8 @@ from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
 from pytest_lance_autoresearch.errors import KernelRaised
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.records import Block, Call, Window
-from pytest_lance_autoresearch.target import contract, discover, load
+from pytest_lance_autoresearch.target import contract
 from pytest_lance_autoresearch.target.generate import Feed
-from pytest_lance_autoresearch.target.load import Target
 
 KEY, SEED = "64x32-uniform", 7
 WEIGHTS = np.arange(1.0, 5.0)
@@ -49,13 +45,13 @@ class Lab:
     def __post_init__(self) -> None:
         self.null, self.baseline, self.candidate = (Worker(self, name) for name in ("null", "A", "B"))
         self.null.call_ns = 0
-        self.feed = Numbered(toy(), contract.cases_of(toy())[0], None, SEED, "timed")
+        self.feed = Numbered(toys.loaded(), contract.cases_of(toys.loaded())[0], None, SEED, "timed")
 
     def now_s(self) -> float:
         return self.now_ns / 1e9
 
     def plan(self, *, alone: bool = False, handicap: Handicap = measure.NO_HANDICAP) -> CasePlan:
-        oracle = Oracle(toy(), toy().inputs.State(WEIGHTS))
+        oracle = Oracle(toys.loaded(), toys.loaded().inputs.State(WEIGHTS))
         baseline = None if alone else self.baseline
         return measure.plan_case(
             KEY, b"state", oracle, self.feed, self.null, self.candidate, baseline, handicap=handicap
@@ -75,11 +71,6 @@ class Lab:
     def did(self, who: str, *what: str) -> list[Any]:
         """The details of what one did, of these kinds."""
         return [detail for name, verb, detail in self.events if name == who and verb in what]
-
-
-@cache
-def toy() -> Target:
-    return load.load(discover.inspect(toys.write(Path(mkdtemp()))))
 
 
 class Numbered(Feed):
