@@ -2,11 +2,15 @@
 numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import hypothesis  # noqa: F401
 import numpy.random  # noqa: F401
 import pytest
+import scripted
 
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
@@ -35,3 +39,10 @@ def any_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels may contain anything, and do anything: what lies behind these two locks must hold without them."""
     monkeypatch.setattr(policy, "violation", lambda _: "")
     monkeypatch.setattr(process, "CONFINED", False)
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[scripted.Start]:
+    """Starts workers that say what a script says, and ends them."""
+    with ExitStack() as started:
+        yield partial(scripted.start, monkeypatch, started)

@@ -5,7 +5,12 @@ Its kernel multiplies two vectors `REPEATS` times; its speed and its faults are 
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.target.load import Target
 
 INPUTS = """
 from typing import NamedTuple
@@ -91,3 +96,10 @@ def write(root: Path, name: str = "toy", text: str = KERNEL, **changed: str) -> 
     (folder / "kernels.py").write_text(text)
     (folder / "program.md").write_text("# toy\n")
     return folder
+
+
+@cache
+def loaded() -> Target:
+    """The target, loaded once for all tests that change nothing about it; its folder is gone."""
+    with TemporaryDirectory() as root:
+        return load.load(discover.inspect(write(Path(root))))

@@ -1,0 +1,303 @@
+"""Windows as they are planned, ordered and verified: simulated workers, on a clock that only they move."""
+
+from __future__ import annotations
+
+from itertools import chain, groupby
+
+import pytest
+from builders import quick
+from hypothesis import example, given
+from hypothesis import strategies as st
+from simulated import KEY, READ_NS, SEED, US, WEIGHTS, Lab, Worker
+
+from pytest_lance_autoresearch.bench import measure
+from pytest_lance_autoresearch.bench.measure import Handicap, blaming_baseline
+from pytest_lance_autoresearch.errors import KernelIncorrect, KernelRaised, TargetError, TrialInvalid
+from pytest_lance_autoresearch.records import Window
+
+PLANNED_NS = 1_000_000
+"""Length of a window here."""
+
+
+@pytest.fixture(autouse=True)
+def _planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "WINDOW_NS", PLANNED_NS)
+
+
+@pytest.fixture
+def lab() -> Lab:
+    return Lab()
+
+
+def given_to(lab: Lab, who: str) -> list[list[int]]:
+    """The numbers of the calls of each window."""
+    return lab.did(who, "run")
+
+
+def wrong(call: int, where: str) -> str:
+    """The sentence about a toy's answer that is too large by 1."""
+    what = "result: 4 of 4 values differ (bits must be equal); first at [0]"
+    return f"{KEY}, {where}: {what}: kernel {call + 1}, reference {call}"
+
+
+# How many calls a window has
+
+
+@quick
+@given(candidate_ns=st.integers(1, 2 * PLANNED_NS), baseline_ns=st.none() | st.integers(1, 2 * PLANNED_NS))
+@example(candidate_ns=PLANNED_NS, baseline_ns=None)
+def test_the_faster_side_decides_how_many_calls_make_a_window(candidate_ns: int, baseline_ns: int | None) -> None:
+    lab = Lab()
+    lab.candidate.call_ns = candidate_ns
+    lab.baseline.call_ns = baseline_ns or 1
+    calls = lab.plan(alone=baseline_ns is None).calls
+    fastest_ns = min(candidate_ns, baseline_ns or candidate_ns)
+    assert calls * fastest_ns >= PLANNED_NS or calls == measure.MAX_CALLS
+    assert (calls - 1) * fastest_ns < PLANNED_NS
+    assert 1 <= calls <= measure.MAX_CALLS
+
+
+@pytest.mark.parametrize(("room", "calls"), [(5 * 32, 5), (6 * 32 - 1, 5), (31, 1), (0, 1)])
+def test_the_arguments_of_a_window_take_no_more_memory_than_allowed(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, room: int, calls: int
+) -> None:
+    monkeypatch.setattr(measure, "MAX_ARGUMENT_BYTES", room)
+    assert lab.plan().calls == calls
+
+
+def test_neither_compiling_nor_one_disturbed_window_decides(lab: Lab) -> None:
+    """The first window compiles; then there are three of one call and three of four, which are long enough."""
+    for side in (lab.baseline, lab.candidate):
+        side.extra_ns = dict.fromkeys((0, 1, 4, 6), 10**9)
+    assert lab.plan().calls == 10
+    assert [len(window) for window in given_to(lab, "B")] == [1, 1, 1, 1, 4, 4, 4]
+
+
+def test_a_side_that_feigns_slowness_shortens_its_own_windows_only(lab: Lab) -> None:
+    lab.candidate.call_ns = 50 * PLANNED_NS
+    plan = lab.plan()
+    lab.candidate.call_ns = 10 * US
+    block = lab.block(plan)
+    assert [window.wall_ns for window in block.side("A")] == [PLANNED_NS] * 2
+    assert [window.wall_ns for window in block.side("B")] == [PLANNED_NS // 10] * 2
+
+
+# What the runner costs
+
+
+@pytest.mark.parametrize("waited_ns", [0, 700 * US, None])
+def test_the_runners_cost_is_that_of_a_kernel_that_does_nothing(lab: Lab, waited_ns: int | None) -> None:
+    """Waiting for a core is no cost of it, and neither three long windows of seven show nor three short ones."""
+    lab.null.call_ns, lab.null.waited_ns = 2 * US, waited_ns
+    lab.null.extra_ns = {0: 10**9, 1: -US, 3: 10**9, 4: -US, 5: 10**9, 6: -US}
+    plan = lab.plan()
+    assert plan.call_overhead_ns == 2 * US
+    assert [verb for name, verb, _ in lab.events if name == "null"] == ["imitate", *["run"] * 7, "release"]
+    assert {len(window) for window in given_to(lab, "null")} == {plan.calls}
+
+
+def test_it_returns_what_the_candidate_returned(lab: Lab) -> None:
+    lab.plan()
+    ((key, echo),) = lab.did("null", "imitate")
+    last_warm_up = given_to(lab, "B")[-1][0]
+    assert key == KEY
+    assert echo.function()(None).tolist() == (WEIGHTS * last_warm_up).tolist()
+
+
+# Which calls are given
+
+
+def test_warm_up_calls_are_never_timed_and_no_call_is_given_twice(lab: Lab) -> None:
+    plan = lab.plan()
+    warm_up = {*chain(*given_to(lab, "A"), *given_to(lab, "B"))}
+    blocks = [lab.block(plan) for _ in range(6)]
+    lab.alone(plan, 3)
+    for side in "AB":
+        numbers = [*chain(*given_to(lab, side))]
+        assert len({*numbers}) == len(numbers)
+        timed = [window for window in given_to(lab, side) if len(window) == plan.calls]
+        assert not warm_up & {*chain(*timed)}
+        assert len(timed) == 2 * len(blocks) + 3 * (side == "B")
+
+
+def test_both_sides_get_the_same_calls_in_a_half_and_others_in_the_next(lab: Lab) -> None:
+    plan = lab.plan()
+    lab.block(plan)
+    first, second = (window for window in given_to(lab, "A") if len(window) == plan.calls)
+    assert [first, second] == [window for window in given_to(lab, "B") if len(window) == plan.calls]
+    assert not {*first} & {*second}
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_memory_is_counted_from_the_end_of_the_warm_up(lab: Lab, alone: bool) -> None:
+    lab.plan(alone=alone)
+    for side in "B" if alone else "AB":
+        verbs = [verb for name, verb, _ in lab.events if name == side]
+        assert verbs == ["bind", "run", "read", *["run"] * 6, "forget"]
+
+
+def test_each_side_has_its_own_handicap_whenever_it_is_bound(lab: Lab) -> None:
+    lab.block(lab.plan(handicap=Handicap(baseline=0.25)))
+    assert lab.did("A", "bind") == [(KEY, b"state", 0.25)] * 2
+    assert lab.did("B", "bind") == [(KEY, b"state", None)] * 2
+
+
+# The order of windows
+
+
+def test_the_sides_take_turns_and_either_begins(lab: Lab) -> None:
+    lab.candidate.call_ns = 200 * US
+    plan, orders = lab.plan(), set()
+    for _ in range(20):
+        start = len(lab.events)
+        block = lab.block(plan)
+        windows = [name for name, verb, calls in lab.events[start:] if verb == "run" and len(calls) == plan.calls]
+        assert "".join(windows) == block.order
+        assert [window.wall_ns // plan.calls for window in block.windows] == [
+            {"A": 100 * US, "B": 200 * US}[letter] for letter in block.order
+        ]
+        assert (block.case, {window.calls for window in block.windows}) == (KEY, {plan.calls})
+        orders.add(block.order)
+    assert orders == {"ABAB", "BABA"}
+
+
+def test_a_window_of_a_block_carries_cpu_time_until_the_answers_were_compared(lab: Lab) -> None:
+    """The side that ran first has the other's window behind it, too."""
+    lab.candidate.call_ns = 200 * US
+    block = lab.block(lab.plan())
+    later, reading = block.windows[1], 2 * READ_NS
+    assert later.cpu_ns == later.wall_ns + reading
+    assert block.windows[0].cpu_ns == block.windows[0].wall_ns + later.wall_ns + reading
+
+
+# Binding again
+
+
+def test_the_side_that_begins_is_bound_and_warmed_up_first(lab: Lab) -> None:
+    plan, orders = lab.plan(), set()
+    for _ in range(20):
+        start = len(lab.events)
+        order = lab.block(plan).order
+        before = [event for event in lab.events[start:] if event[0] != "chance"][:6]
+        assert [(who, verb) for who, verb, _ in before] == [
+            (side, verb) for side in order[:2] for verb in ("release", "bind", "run")
+        ]
+        assert [len(before[2][2]), len(before[5][2])] == [1, 1]
+        orders.add(order)
+    assert orders == {"ABAB", "BABA"}
+
+
+@quick
+@given(bind_us=st.integers(0, 20_000))
+@example(bind_us=0)
+@example(bind_us=500)
+def test_binding_again_is_left_out_while_it_takes_too_much(bind_us: int) -> None:
+    """More than half of what the blocks took: so all of it is half of that at most, and one binding more."""
+    lab, blocks = Lab(), 12
+    plan = lab.plan()
+    lab.baseline.bind_ns = lab.candidate.bind_ns = bind_us * US
+    for _ in range(blocks):
+        allowed = plan.binding_s <= 0.5 * plan.measuring_s
+        before = len(lab.did("A", "bind"))
+        lab.block(plan)
+        assert len(lab.did("A", "bind")) - before == allowed
+    once_s = 2 * (bind_us * US + lab.baseline.call_ns) / 1e9
+    assert plan.measuring_s == pytest.approx(blocks * (4 * PLANNED_NS + 4 * READ_NS) / 1e9)
+    assert plan.binding_s <= 0.5 * plan.measuring_s + once_s
+    assert plan.binding_s == pytest.approx((len(lab.did("A", "bind")) - 1) * once_s)
+
+
+# Which answers are verified
+
+
+@pytest.mark.parametrize(
+    ("call_ns", "thorough", "luck", "verified"),
+    [
+        (100 * US, False, 0.0, 1),
+        (100 * US, True, 0.25, 1),
+        (100 * US, True, 0.2499, 10),
+        (4 * US, True, 0.0, 250),
+        (3 * US, True, 0.0, 256),
+    ],
+)
+def test_one_answer_of_each_half_is_verified_or_with_luck_all_of_the_candidates(
+    lab: Lab, call_ns: int, thorough: bool, luck: float, verified: int
+) -> None:
+    lab.luck, lab.baseline.call_ns = luck, call_ns
+    plan = lab.plan()
+    start = len(lab.events)
+    lab.block(plan, thorough=thorough)
+    lab.events = lab.events[start:]
+    read = lab.did("B", "read")
+    halves = read[:verified], read[verified:]
+    assert [len({*half}) for half in halves] == [verified] * 2
+    assert lab.did("A", "read") == [half[0] for half in halves]
+    assert {*read} <= {*range(plan.calls)}
+
+
+def test_which_are_verified_is_decided_after_both_sides_answered(lab: Lab) -> None:
+    lab.block(lab.plan())
+    bound = max(number for number, (_, verb, _) in enumerate(lab.events) if verb == "bind")
+    steps = [verb for verb, _ in groupby(verb for _, verb, _ in lab.events[bound + 2 :])]
+    assert steps == ["run", "chose", "read"] * 2
+
+
+def test_alone_one_answer_of_each_window_is_verified_once_it_is_given(lab: Lab) -> None:
+    plan = lab.plan(alone=True)
+    lab.events.clear()
+    windows = lab.alone(plan, 40)
+    assert windows == (Window(10, PLANNED_NS, PLANNED_NS, 0),) * 40
+    assert [verb for verb, _ in groupby(verb for _, verb, _ in lab.events)] == ["run", "chose", "read"] * 40
+    assert {*lab.did("B", "read")} == {*range(10)}
+
+
+# Whose fault a failure is
+
+
+def test_a_wrong_answer_is_named_with_its_seed(lab: Lab) -> None:
+    lab.candidate.fails = "right"
+    with pytest.raises(KernelIncorrect) as raised:
+        lab.plan()
+    assert (str(raised.value), raised.value.seed) == (wrong(0, "warm-up call"), SEED)
+    lab.candidate.fails = ""
+    plan = lab.plan(alone=True)
+    lab.candidate.fails = "right"
+    with pytest.raises(KernelIncorrect) as raised:
+        lab.alone(plan, 1)
+    index = lab.did("B", "read")[-1]
+    call = given_to(lab, "B")[-1][index]
+    assert (str(raised.value), raised.value.seed) == (wrong(call, f"timed call {index + 1} of 10"), SEED)
+
+
+def failing(lab: Lab, side: Worker, what: str, *, in_a_block: bool) -> None:
+    """A trial in which something fails in the planning or in a block."""
+    plan = lab.plan() if in_a_block else None
+    side.fails = what
+    if plan:
+        lab.block(plan)
+    else:
+        lab.plan()
+
+
+FAULTS = [(what, False) for what in ("bind", "run", "window", "read", "right")]
+FAULTS += [(what, True) for what in ("release", "bind", "run", "window", "read", "right")]
+
+
+@pytest.mark.parametrize(("what", "in_a_block"), FAULTS)
+def test_a_failing_baseline_makes_the_trial_invalid(lab: Lab, what: str, in_a_block: bool) -> None:
+    with pytest.raises(TrialInvalid) as raised:
+        failing(lab, lab.baseline, what, in_a_block=in_a_block)
+    cause = raised.value.__cause__
+    assert isinstance(cause, KernelIncorrect if what == "right" else KernelRaised)
+    assert str(raised.value) == f"the baseline kernel failed: {cause}"
+
+
+@pytest.mark.parametrize(("what", "in_a_block"), FAULTS)
+def test_a_failing_candidate_is_the_kernels_own_failure(lab: Lab, what: str, in_a_block: bool) -> None:
+    with pytest.raises(KernelIncorrect if what == "right" else KernelRaised, match=f"^{KEY}"):
+        failing(lab, lab.candidate, what, in_a_block=in_a_block)
+
+
+def test_a_fault_of_the_target_stays_one_on_the_baselines_side() -> None:
+    with pytest.raises(TargetError), blaming_baseline(is_baseline=True):
+        raise TargetError("target 'toy': reference.py, line 7, raised NameError: name 'y' is not defined")

@@ -1,0 +1,157 @@
+"""The answers of a window, as a real worker leaves them: whose they are, how long, and what must not change."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+
+from pytest_lance_autoresearch.bench.process import KernelProcess
+from pytest_lance_autoresearch.errors import KernelRaised, KernelRefused
+from pytest_lance_autoresearch.kernel_side import wire
+from pytest_lance_autoresearch.target import discover, load
+
+KEY = "64x32-uniform"
+BIG = 2**27
+OUTDATED = "another window was run since; the answers of a window are gone then"
+KERNEL = f"""
+import numpy as np
+
+
+def answer(what, *arguments):
+    return globals()[what](*arguments)
+
+
+def double(x):
+    return 2 * x
+
+
+def spoil(position, *arrays):
+    arrays[position].flat[-1] *= -1
+    return np.zeros(1)
+
+
+def fill(value, out):
+    out[:] = value
+    return np.ones(2), out
+
+
+def fill_and_spoil(x, out):
+    x[0] += 1
+    out[:] = 1
+    return out
+
+
+def hold():
+    return np.ones({BIG // 8})[:1]
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelProcess]:
+    """One real worker, for whatever leaves it alive."""
+    folder = tmp_path_factory.mktemp("kernel")
+    wiring = "UNIT = 'x'\ndef ops(shape): return 1\ndef bind(impl, state): return impl.answer\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        target = load.load(discover.inspect(toys.write(folder, text=KERNEL, target=wiring)))
+        started = KernelProcess(target, target.kernel, 20.0)
+        started.bind(KEY, load.pickled(target, None, "inputs.make_state"))
+        yield started
+        started.close()
+
+
+def direct(size: int = wire.DIRECT_BYTES // 8) -> np.ndarray[Any, Any]:
+    """An argument that lies in the memory that is shared."""
+    return np.arange(float(size))
+
+
+def test_an_answer_is_a_private_copy(kernel: KernelProcess) -> None:
+    answers = kernel.run(KEY, [("double", np.arange(3))])
+    answers[0][:] = 9
+    assert answers[0].tolist() == [0, 2, 4]
+
+
+def test_answers_can_be_read_until_the_next_window(kernel: KernelProcess) -> None:
+    answers = kernel.run(KEY, [("double", np.arange(3))])
+    kernel.bind("another", b"\x80\x05N.")
+    kernel.release("another")
+    assert answers[0].tolist() == [0, 2, 4]
+    later = kernel.run(KEY, [("double", np.arange(4))])
+    reads: list[Callable[[], Any]] = [lambda: answers[0], lambda: answers.echo(0), answers.settled]
+    for read in reads:
+        with pytest.raises(RuntimeError) as raised:
+            read()
+        assert str(raised.value) == OUTDATED
+    assert later[0].tolist() == [0, 2, 4, 6]
+
+
+def test_a_window_that_failed_outdates_the_answers_before_it_too(kernel: KernelProcess) -> None:
+    answers = kernel.run(KEY, [("double", np.arange(3))])
+    with pytest.raises(KernelRaised, match=rf"^{KEY}: the kernel raised KeyError: 'nothing'\n"):
+        kernel.run(KEY, [("nothing",)])
+    with pytest.raises(RuntimeError, match=OUTDATED):
+        answers.settled()
+
+
+def test_a_window_may_need_more_memory_than_there_was(kernel: KernelProcess) -> None:
+    calls = [("double", direct(2**18) + i) for i in range(4)]
+    answers = kernel.run(KEY, calls, 2**21)
+    assert all((answers[i] == 2 * x).all() for i, (_, x) in enumerate(calls))
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_changed_argument_is_found_when_its_answer_is_read(kernel: KernelProcess, position: int) -> None:
+    """However small the change: the zero becomes a negative one."""
+    zeros = np.zeros(wire.DIRECT_BYTES // 8)
+    answers = kernel.run(KEY, [("double", direct()), ("spoil", position, zeros, zeros)], 2**17)
+    answers[0]
+    with pytest.raises(KernelRefused) as raised:
+        answers[1]
+    assert str(raised.value) == f"{KEY}: the kernel changed its argument {position + 2}"
+
+
+def test_what_reaches_nobody_may_be_changed(kernel: KernelProcess) -> None:
+    """A small argument is the worker's own copy."""
+    assert kernel.run(KEY, [("spoil", 0, np.ones(3))])[0].tolist() == [0]
+
+
+def test_an_argument_that_is_returned_may_be_changed_and_no_other(kernel: KernelProcess) -> None:
+    filled = kernel.run(KEY, [("fill", 5.0, direct())])[0]
+    assert [filled[0].tolist(), {*filled[1]}] == [[1, 1], {5.0}]
+    with pytest.raises(KernelRefused, match=r"changed its argument 1$"):
+        kernel.run(KEY, [("fill_and_spoil", direct(), direct())])[0]
+
+
+def test_an_argument_with_gaps_is_compared_as_its_values(kernel: KernelProcess) -> None:
+    table = direct(2**14).reshape(128, 128).T
+    assert (kernel.run(KEY, [("double", table)], table.nbytes)[0] == 2 * table).all()
+
+
+def test_a_kernel_is_imitated_with_its_own_answer(kernel: KernelProcess) -> None:
+    call = ("fill", 5.0, direct())
+    echo = kernel.run(KEY, [call]).echo(0)
+    kernel.imitate("null", echo)
+    numbers, out = kernel.run("null", [call])[0]
+    assert numbers.tolist() == [1, 1]
+    assert out.tolist() == direct().tolist()  # its own argument, as it came
+    kernel.release("null")
+
+
+needs_a_mark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no high-water mark here")
+
+
+@needs_a_mark
+def test_what_the_warm_up_took_is_forgotten_and_what_was_seen_is_not(kernel: KernelProcess) -> None:
+    kernel.run(KEY, [("hold",)])
+    kernel.forget_warm_up()
+    assert 0 < kernel.peak_rss_bytes() < BIG
+    kernel.run(KEY, [("hold",)])
+    assert (peak := kernel.peak_rss_bytes()) >= BIG
+    kernel.forget_warm_up()
+    assert kernel.peak_rss_bytes() == peak
