@@ -21,8 +21,8 @@ from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
 from pytest_lance_autoresearch.errors import KernelRaised
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.records import Block, Call, Window
-from pytest_lance_autoresearch.target import contract
-from pytest_lance_autoresearch.target.generate import Feed
+from pytest_lance_autoresearch.target_files import contract
+from pytest_lance_autoresearch.target_files.generate import Feed
 
 KEY, SEED = "64x32-uniform", 7
 WEIGHTS = np.arange(1.0, 5.0)
@@ -52,16 +52,17 @@ class Lab:
 
     def plan(self, *, alone: bool = False, handicap: Handicap = measure.NO_HANDICAP) -> CasePlan:
         oracle = Oracle(toys.loaded(), toys.loaded().inputs.State(WEIGHTS))
-        baseline = None if alone else self.baseline
-        return measure.plan_case(
-            KEY, b"state", oracle, self.feed, self.null, self.candidate, baseline, handicap=handicap
-        )
+        sides = {"B": self.candidate} if alone else self.sides()
+        return measure.plan_case(KEY, b"state", oracle, self.feed, self.null, sides, handicap)
+
+    def sides(self) -> dict[str, KernelProcess]:
+        return {"A": self.baseline, "B": self.candidate}
 
     def block(self, plan: CasePlan, *, thorough: bool = False) -> Block:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(measure, "clocks", self)
             patch.setattr(measure, "_CHOICE", Chance(self))
-            return measure.measure_block(plan, self.baseline, self.candidate, thorough=thorough)
+            return measure.measure_block(plan, self.sides(), thorough=thorough)
 
     def alone(self, plan: CasePlan, count: int) -> tuple[Window, ...]:
         with pytest.MonkeyPatch.context() as patch:

@@ -66,11 +66,14 @@ def test_the_arguments_of_a_window_take_no_more_memory_than_allowed(
 
 
 def test_neither_compiling_nor_one_disturbed_window_decides(lab: Lab) -> None:
-    """The first window compiles; then there are three of one call and three of four, which are long enough."""
+    """The first window compiles; then there are three of one call and three of four, which are long enough.
+
+    The last one has the final size, so that the memory has too.
+    """
     for side in (lab.baseline, lab.candidate):
         side.extra_ns = dict.fromkeys((0, 1, 4, 6), 10**9)
     assert lab.plan().calls == 10
-    assert [len(window) for window in given_to(lab, "B")] == [1, 1, 1, 1, 4, 4, 4]
+    assert [len(window) for window in given_to(lab, "B")] == [1, 1, 1, 1, 4, 4, 4, 10]
 
 
 def test_a_side_that_feigns_slowness_shortens_its_own_windows_only(lab: Lab) -> None:
@@ -99,7 +102,7 @@ def test_the_runners_cost_is_that_of_a_kernel_that_does_nothing(lab: Lab, waited
 def test_it_returns_what_the_candidate_returned(lab: Lab) -> None:
     lab.plan()
     ((key, echo),) = lab.did("null", "imitate")
-    last_warm_up = given_to(lab, "B")[-1][0]
+    last_warm_up = given_to(lab, "B")[-2][0]
     assert key == KEY
     assert echo.function()(None).tolist() == (WEIGHTS * last_warm_up).tolist()
 
@@ -115,7 +118,7 @@ def test_warm_up_calls_are_never_timed_and_no_call_is_given_twice(lab: Lab) -> N
     for side in "AB":
         numbers = [*chain(*given_to(lab, side))]
         assert len({*numbers}) == len(numbers)
-        timed = [window for window in given_to(lab, side) if len(window) == plan.calls]
+        _, *timed = (window for window in given_to(lab, side) if len(window) == plan.calls)
         assert not warm_up & {*chain(*timed)}
         assert len(timed) == 2 * len(blocks) + 3 * (side == "B")
 
@@ -123,8 +126,8 @@ def test_warm_up_calls_are_never_timed_and_no_call_is_given_twice(lab: Lab) -> N
 def test_both_sides_get_the_same_calls_in_a_half_and_others_in_the_next(lab: Lab) -> None:
     plan = lab.plan()
     lab.block(plan)
-    first, second = (window for window in given_to(lab, "A") if len(window) == plan.calls)
-    assert [first, second] == [window for window in given_to(lab, "B") if len(window) == plan.calls]
+    _, first, second = (window for window in given_to(lab, "A") if len(window) == plan.calls)
+    assert [first, second] == [window for window in given_to(lab, "B") if len(window) == plan.calls][1:]
     assert not {*first} & {*second}
 
 
@@ -133,13 +136,30 @@ def test_memory_is_counted_from_the_end_of_the_warm_up(lab: Lab, alone: bool) ->
     lab.plan(alone=alone)
     for side in "B" if alone else "AB":
         verbs = [verb for name, verb, _ in lab.events if name == side]
-        assert verbs == ["bind", "run", "read", *["run"] * 6, "forget"]
+        assert verbs == ["bind", "run", "read", *["run"] * 7, "forget"]
 
 
 def test_each_side_has_its_own_handicap_whenever_it_is_bound(lab: Lab) -> None:
     lab.block(lab.plan(handicap=Handicap(baseline=0.25)))
     assert lab.did("A", "bind") == [(KEY, b"state", 0.25)] * 2
     assert lab.did("B", "bind") == [(KEY, b"state", None)] * 2
+
+
+# What happens to both sides
+
+
+@pytest.mark.parametrize("verb", ["bind", "run", "forget"])
+def test_either_side_is_the_first_to_whom_something_happens(verb: str) -> None:
+    """And nothing happens to one alone: binding, first call, every growing of its memory, end of warm-up."""
+    firsts = set()
+    for _ in range(40):
+        lab = Lab()
+        lab.plan()
+        happened = [name for name, what, _ in lab.events if what == verb and name != "null"]
+        in_turn = [sorted(happened[i : i + 2]) for i in range(0, len(happened), 2)]
+        assert in_turn == [["A", "B"]] * (len(happened) // 2)
+        firsts.add(happened[0])
+    assert firsts == {"A", "B"}
 
 
 # The order of windows
@@ -220,7 +240,7 @@ def test_binding_again_is_left_out_while_it_takes_too_much(bind_us: int) -> None
         (3 * US, True, 0.0, 256),
     ],
 )
-def test_one_answer_of_each_half_is_verified_or_with_luck_all_of_the_candidates(
+def test_one_answer_of_each_half_is_verified_or_with_luck_all_of_them(
     lab: Lab, call_ns: int, thorough: bool, luck: float, verified: int
 ) -> None:
     lab.luck, lab.baseline.call_ns = luck, call_ns
@@ -231,7 +251,7 @@ def test_one_answer_of_each_half_is_verified_or_with_luck_all_of_the_candidates(
     read = lab.did("B", "read")
     halves = read[:verified], read[verified:]
     assert [len({*half}) for half in halves] == [verified] * 2
-    assert lab.did("A", "read") == [half[0] for half in halves]
+    assert lab.did("A", "read") == read
     assert {*read} <= {*range(plan.calls)}
 
 

@@ -14,7 +14,7 @@ import toys
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelRaised, KernelRefused
 from pytest_lance_autoresearch.kernel_side import wire
-from pytest_lance_autoresearch.target import discover, load
+from pytest_lance_autoresearch.target_files import discover, load
 
 KEY = "64x32-uniform"
 BIG = 2**27

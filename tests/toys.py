@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_lance_autoresearch.target import discover, load
-from pytest_lance_autoresearch.target.load import Target
+from pytest_lance_autoresearch.target_files import discover, load
+from pytest_lance_autoresearch.target_files.load import Target
 
 INPUTS = """
 from typing import NamedTuple
