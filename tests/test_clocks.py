@@ -47,7 +47,7 @@ def test_the_clock_goes_on() -> None:
     assert clocks.now_s() * 1e9 >= before
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.stem)
 def test_no_other_module_asks_a_clock_that_can_be_replaced(path: Path) -> None:
     if path.stem in OWNERS:
         return
