@@ -87,4 +87,4 @@ class KernelRefused(KernelFailure):
 
 
 class TrialInvalid(AutoresearchError):
-    """No verdict is possible: the harness changed, or the baseline's source cannot be had."""
+    """No verdict is possible, and the kernel is not to blame: the baseline failed, or no process starts."""

@@ -373,7 +373,7 @@ EXIT_CODES = {
 BUDGET_EXIT_CODE = 12
 """Of an inconclusive one whose time ran out."""
 NO_VERDICT_EXIT_CODE = 13
-"""Of a gate that could not judge: a partial run, a changed harness, a lost baseline."""
+"""Of a gate without a verdict and without a row: a partial run, a log that cannot serve."""
 
 
 class Step(NamedTuple):

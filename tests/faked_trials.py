@@ -59,7 +59,7 @@ class FakedTrial:
     ends: list[Outcome | AutoresearchError] = field(default_factory=list)
     """What concluding it comes to, and then logging it."""
     why_not: str = ""
-    answers: list[CaseTimes | AutoresearchError] = field(default_factory=list)
+    answers: list[CaseTimes | BaseException] = field(default_factory=list)
 
     def nothing_to_measure(self) -> str:
         return self.why_not
@@ -73,7 +73,7 @@ class FakedTrial:
     def measure_case(self, case: Case) -> CaseTimes:
         self._works("measure", case)
         times = self.answers.pop()
-        if isinstance(times, AutoresearchError):
+        if isinstance(times, BaseException):
             raise times
         return times
 

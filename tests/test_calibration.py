@@ -34,7 +34,7 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch.bench import cpu, measure
+from pytest_lance_autoresearch.bench import alone, cpu, measure
 from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.log import archive, gate, results
@@ -517,7 +517,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "Rules", functools.partial(Rules, blocks=6))
     monkeypatch.setattr(options, "Rules", functools.partial(Rules, blocks=2))
     monkeypatch.setattr(measure, "WINDOW_NS", 500_000)
-    monkeypatch.setattr(trial, "WINDOWS_ALONE", 2)
+    monkeypatch.setattr(alone, "WINDOWS", 2)
     monkeypatch.setattr(cpu, "_AROUND_NS", 10**12)
 
 

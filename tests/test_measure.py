@@ -318,6 +318,16 @@ def test_a_failing_candidate_is_the_kernels_own_failure(lab: Lab, what: str, in_
         failing(lab, lab.candidate, what, in_a_block=in_a_block)
 
 
+@pytest.mark.parametrize("in_a_block", [True, False])
+def test_where_both_sides_are_wrong_it_is_the_candidates_failure(lab: Lab, in_a_block: bool) -> None:
+    """As in a calibration, where both are the same kernel."""
+    plan = lab.plan() if in_a_block else None
+    lab.baseline.fails = lab.candidate.fails = "right"
+    for _ in range(10):
+        with pytest.raises(KernelIncorrect):
+            lab.block(plan) if plan else lab.plan()
+
+
 def test_a_fault_of_the_target_stays_one_on_the_baselines_side() -> None:
     with pytest.raises(TargetError), blaming_baseline(is_baseline=True):
         raise TargetError("target 'toy': reference.py, line 7, raised NameError: name 'y' is not defined")

@@ -264,7 +264,11 @@ def test_where_timing_is_impossible_or_switched_off_a_call_is_checked(
         assert benchmark.rounds_s == [0.0]
 
 
-def test_a_failure_is_raised_inside_the_fixture_which_would_warn_that_it_was_not_used(nowhere: Path) -> None:
+@pytest.mark.parametrize("failure", [KernelIncorrect("wrong"), KeyboardInterrupt()], ids=repr)
+def test_a_failure_is_raised_inside_the_fixture_which_would_warn_that_it_was_not_used(
+    nowhere: Path, failure: BaseException
+) -> None:
+    """Under `filterwarnings = error` the warning would end the session's summary."""
     made = suite_of(nowhere)
     used = []
 
@@ -274,9 +278,8 @@ def test_a_failure_is_raised_inside_the_fixture_which_would_warn_that_it_was_not
             super().pedantic(*args, **kwargs)
 
     for benchmark in (Noted(made.clock), None):
-        failure = KernelIncorrect("wrong")
         faked(made, "a").answers = [failure]
-        with pytest.raises(KernelIncorrect) as raised:
+        with pytest.raises(type(failure)) as raised:
             made.measure_case("a", A_CASE, benchmark)
         assert raised.value is failure
     assert len(used) == 1

@@ -92,7 +92,7 @@ def test_what_fails_around_an_item_is_its_trial_s_alone(made: Suite) -> None:
     made.fail("toy", "test_speed failed in its setup: KeyError: 'x'")
     assert said(faked(made)) == []
     made.fail("toy", "test_speed failed in its setup: KeyError: 'x'")
-    assert said(faked(made)) == ["test_speed failed in its setup: KeyError: 'x'; that is no fault of the kernel"]
+    assert said(faked(made)) == ["test_speed failed in its setup: KeyError: 'x'; the kernel is not to blame"]
 
 
 def test_nothing_is_logged_before_there_is_an_outcome(made: Suite) -> None:

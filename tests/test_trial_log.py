@@ -19,7 +19,7 @@ from pytest_lance_autoresearch.records import Outcome, Status
 from pytest_lance_autoresearch.words import report
 
 SLOWER_SENTENCE = "discard: geomean 832 -> 800 ns/product (-3.8 %), slower"
-FAULT = AutoresearchError("a fixture failed; that is no fault of the kernel")
+FAULT = AutoresearchError("a fixture failed; the kernel is not to blame")
 
 
 @pytest.fixture

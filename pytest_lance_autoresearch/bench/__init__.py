@@ -1,1 +1,1 @@
-"""Where kernels are checked and timed: it holds the clock and the oracle, and believes the kernel nothing."""
+"""Where kernels are checked and timed: it holds the clock and the oracle, and believes no kernel."""

@@ -119,10 +119,13 @@ def _warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess], probe: list[Cal
     The faster side decides, so that the windows of both are long enough; one that feigns slowness shortens only
     its own windows. The first call compiles and is not counted.
     """
+    first = {}
     for letter in _shuffled(sides):
         with blaming_baseline(is_baseline=letter == "A"):
-            answers = plan.run(sides[letter], probe)
-            plan.oracle.verify(answers[0], probe[0], f"{plan.key}, warm-up call", plan.feed.seed)
+            first[letter] = plan.run(sides[letter], probe)[0]
+    for letter in sorted(first, reverse=True):  # the candidate's fault is told, where both are at fault
+        with blaming_baseline(is_baseline=letter == "A"):
+            plan.oracle.verify(first[letter], probe[0], f"{plan.key}, warm-up call", plan.feed.seed)
     calls = 1
     while True:
         times, echoes = [], {}
@@ -148,7 +151,7 @@ def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[W
         answers = plan.run(process, calls)
         windows.append(answers.window)
         index = _CHOICE.randrange(len(calls))
-        _compare(plan, answers, calls, index, plan.oracle.expected(calls[index]))
+        _compare(plan, answers[index], calls, index, plan.oracle.expected(calls[index]))
     return tuple(windows)
 
 
@@ -219,15 +222,18 @@ def _verify_half(
     count = len(calls)
     all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
     for index in _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1):
-        expected = plan.oracle.expected(calls[index])
+        expected, given = plan.oracle.expected(calls[index]), {}
         for letter in _CHOICE.sample("AB", 2):
             with blaming_baseline(is_baseline=letter == "A"):
-                _compare(plan, answers[letter], calls, index, expected)
+                given[letter] = answers[letter][index]
+        for letter in "BA":  # the candidate's fault is told, where both are at fault
+            with blaming_baseline(is_baseline=letter == "A"):
+                _compare(plan, given[letter], calls, index, expected)
 
 
-def _compare(plan: CasePlan, answers: WindowAnswers, calls: Sequence[Call], index: int, expected: Any) -> None:
+def _compare(plan: CasePlan, answer: Any, calls: Sequence[Call], index: int, expected: Any) -> None:
     where = f"{plan.key}, timed call {index + 1} of {len(calls)}"
-    plan.oracle.compare(answers[index], expected, calls[index], where, plan.feed.seed)
+    plan.oracle.compare(answer, expected, calls[index], where, plan.feed.seed)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the room asks of a place where a kernel runs: a worker process, or this process under a debugger.
+"""What is expected of a place where a kernel runs: a worker process, or this process under a debugger.
 
 Owns the two protocols that both keep.
 """

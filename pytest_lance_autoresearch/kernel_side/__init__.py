@@ -1,1 +1,1 @@
-"""What runs in the kernel's own process, beside it, and is believed nothing there; it imports no other room."""
+"""What runs in the kernel's own process, beside it: nothing it says there is believed. Imports no other folder."""

@@ -1,8 +1,8 @@
 """The process that a kernel runs in: the measured party's side.
 
 Owns the loop that takes orders, runs calls and answers with one byte each. Holds no clock, no oracle, no
-generator and no verdict; everything it says is checked by the parent. Started by `process`, by path, with the
-file descriptors of the shared memory and of both pipes as arguments.
+generator and no verdict; everything it says is checked by the parent. Started by `bench.process`, by path, with
+the file descriptors of the shared memory and of both pipes as arguments.
 """
 
 from __future__ import annotations

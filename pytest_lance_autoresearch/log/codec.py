@@ -26,6 +26,8 @@ def from_json(text: bytes, kind: type[T]) -> T:
     """The record of that type; ValueError where the text does not hold one."""
     try:
         return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:  # before msgspec 0.19 it was not a ValueError
+        raise ValueError(str(error)) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -45,7 +47,10 @@ def trial_from_json(text: bytes) -> TrialRecord:
         raise ValueError(f"schema {schema}, this version reads schemas 1 to {SCHEMA}")
     if set(found.get("rules") or ()) != {field.name for field in fields(Rules)}:
         found["rules"] = None
-    return msgspec.convert(found, TrialRecord)
+    try:
+        return msgspec.convert(found, TrialRecord)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
 
 
 def _from_schema_1(found: dict[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The pytest plugin: hooks, options, collection, what is printed. Only this room imports pytest."""
+"""The pytest plugin: hooks, options, collection, what is printed. Only this folder imports pytest."""

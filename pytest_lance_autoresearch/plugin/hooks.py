@@ -1,6 +1,6 @@
 """The pytest plugin: hooks only.
 
-Owns when things happen in a session. What happens is `session`'s and `collect`'s, where it happens is `root`'s,
+Owns when things happen in a session. What happens is `suite`'s and `collect`'s, where it happens is `root`'s,
 and what is said is `again`'s and `ending`'s. Importing this module costs next to nothing, and where there is no
 target, no stage of the package is imported.
 """

@@ -234,7 +234,7 @@ class Suite:
                 durations_s = [0.0]
             else:
                 durations_s = self._timed(trial, case, benchmark)
-        except AutoresearchError as failure:
+        except BaseException as failure:
             if benchmark is not None:
                 benchmark.pedantic(_raise, args=(failure,))  # or the fixture would warn that it was not used
             raise
@@ -376,5 +376,5 @@ SUITE = pytest.StashKey[Suite]()
 """Where a session's config holds its suite."""
 
 
-def _raise(failure: AutoresearchError) -> None:
+def _raise(failure: BaseException) -> None:
     raise failure

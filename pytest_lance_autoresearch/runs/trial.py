@@ -75,7 +75,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a trial is run; made from the command line by `session`."""
+    """How a trial is run; made from the command line by `plugin.suite`."""
 
     root: Path
     gate: bool = False
@@ -360,7 +360,7 @@ class Trial:
     # The end.
 
     def _verdict(self, opened: gate.Gate) -> Outcome:
-        """The end of a trial under a gate; every one but a partial run has a status, and so a row."""
+        """The end of a trial under a gate; no status and no row if it is partial or the log is unusable."""
         facts = self._facts()
         if opened.unlogged:
             return facts.ended(None, opened.unlogged)

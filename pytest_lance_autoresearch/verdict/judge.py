@@ -1,6 +1,6 @@
 """The verdict: a pure function of what was measured and of the rules.
 
-Owns the decision; the sentence about it is `report`'s, the measuring `trial`'s.
+Owns the decision; the sentence about it is `report`'s, the measuring `bench`'s.
 
 A keep needs, in this order: every case shown not to be slower than its limit, memory within its guard, an overall
 interval that excludes 1 with a point of at least `min_effect`, wall and CPU time in agreement, and all of it

@@ -78,7 +78,7 @@ def disturbed(found: Disturbance) -> str:
 
 
 def correctness(outcome: Outcome) -> str:
-    """'pass (50 of 50 items)', 'fail (...)', or 'incomplete (...)' when items did not run."""
+    """'pass (49 of 49 items passed)', 'fail (...)', or 'incomplete (...)' when items did not run."""
     passed = outcome.correct == outcome.items
     wrong = outcome.failed and (not passed or outcome.status in WRONG)
     word = "fail" if wrong else "pass" if passed else "incomplete"
