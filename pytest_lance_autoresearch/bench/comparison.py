@@ -103,7 +103,7 @@ class Comparison:
             self._sides = self._new_sides()
         self._measure(self._sides, case, state, seed, "timed")
         self._ops_per_call[case.id] = contract.ops_per_call(self._target, case)
-        return self._times(case.id)
+        return self._times(self.pairs()[0], case.id)
 
     def decide(self, timed: Sequence[Case], seconds: Callable[[], float], seed: int) -> Judgement:
         """Look, measure again while the look asks for it, look again; ends with a verdict."""
@@ -146,8 +146,9 @@ class Comparison:
 
     def candidate(self) -> KernelTimes:
         """The candidate's windows at the published sizes, that is in the first pair, and its largest peak."""
-        peak = max((pair.candidate_peak_rss_bytes for pair in self.pairs()), default=None)
-        return KernelTimes(tuple(map(self._times, self._ops_per_call)), peak)
+        pairs = self.pairs()
+        peak = max((pair.candidate_peak_rss_bytes for pair in pairs), default=None)
+        return KernelTimes(tuple(self._times(pairs[0], case) for case in self._ops_per_call), peak)
 
     def evidence(self) -> Evidence:
         """What the next look sees, or the last one saw."""
@@ -158,11 +159,10 @@ class Comparison:
         """All cases are measured in the same pair, and deciding may take further ones."""
         return self._sides is not None
 
-    def _times(self, case_id: str) -> CaseTimes:
-        first = self.pairs()[0]
-        blocks = (block for block in first.blocks if block.case == case_id)
+    def _times(self, pair: Pair, case_id: str) -> CaseTimes:
+        blocks = (block for block in pair.blocks if block.case == case_id)
         windows = tuple(window for block in blocks for window in block.side("B"))
-        return CaseTimes(case_id, self._ops_per_call[case_id], first.call_overhead_ns[case_id], windows)
+        return CaseTimes(case_id, self._ops_per_call[case_id], pair.call_overhead_ns[case_id], windows)
 
     def _measure(
         self, sides: _Sides, case: Case, state: Any, seed: int, stream: str, *, thorough: bool = False

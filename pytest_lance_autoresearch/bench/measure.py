@@ -128,14 +128,13 @@ def _warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess], probe: list[Cal
             plan.oracle.verify(first[letter], probe[0], f"{plan.key}, warm-up call", plan.feed.seed)
     calls = 1
     while True:
-        times, echoes = [], {}
+        times, last = [], {}
         for letter in [each for _ in range(_WARM_UP_WINDOWS) for each in _shuffled(sides)]:
             with blaming_baseline(is_baseline=letter == "A"):
-                answers = plan.run(sides[letter], plan.feed.draw(calls))
-                times.append(answers.window.wall_ns)
-                echoes[letter] = answers.echo(0)
+                last[letter] = plan.run(sides[letter], plan.feed.draw(calls))
+                times.append(last[letter].window.wall_ns)
         if min(times) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
-            return min(times) / calls, echoes["B"]
+            return min(times) / calls, {letter: last[letter].echo(0) for letter in _shuffled(sides)}["B"]
         calls = min(MAX_CALLS, 4 * calls)
 
 

@@ -5,6 +5,8 @@ Owns the schema number, and how what an earlier schema stored is read.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -24,9 +26,16 @@ def to_json(record: Any, *, indent: int = 1) -> bytes:
 
 def from_json(text: bytes, kind: type[T]) -> T:
     """The record of that type; ValueError where the text does not hold one."""
-    try:
+    with _as_value_errors():
         return msgspec.json.decode(text, type=kind)
-    except msgspec.MsgspecError as error:  # before msgspec 0.19 it was not a ValueError
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """What the library raises is a ValueError only from msgspec 0.19 on."""
+    try:
+        yield
+    except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
@@ -47,10 +56,8 @@ def trial_from_json(text: bytes) -> TrialRecord:
         raise ValueError(f"schema {schema}, this version reads schemas 1 to {SCHEMA}")
     if set(found.get("rules") or ()) != {field.name for field in fields(Rules)}:
         found["rules"] = None
-    try:
+    with _as_value_errors():
         return msgspec.convert(found, TrialRecord)
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from error
 
 
 def _from_schema_1(found: dict[str, Any]) -> dict[str, Any]:

@@ -72,14 +72,17 @@ class KernelModule(pytest.Module):
     layout: Layout
     suite: Suite
     kernel_cases: tuple[Case, ...] = ()
-    fault: str = ""
-    """What is wrong with the target, so that it has no other item than test_contract."""
 
     @classmethod
     def make(cls, parent: TargetDirectory, layout: Layout, suite: Suite) -> KernelModule:
         node: KernelModule = cls.from_parent(parent, path=_shown_path(parent.path))
         node.layout, node.suite = layout, suite
         return node
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the target, so that it has no other item than test_contract; '' for a sound one."""
+        return self.suite.faults.get(self.path, "")
 
     def __repr__(self) -> str:
         """With the fault, since pytest shows this where it does not find the item that was asked for."""
@@ -101,7 +104,7 @@ class KernelModule(pytest.Module):
 
     def _module_at_fault(self, sentence: str) -> ModuleType:
         """A module with the one item that shows the fault; it is selected where correctness is."""
-        self.fault = self.suite.faults[self.path] = sentence
+        self.suite.faults[self.path] = sentence
         self.extra_keyword_matches.add("test_correctness")
 
         def test_contract() -> None:

@@ -211,9 +211,10 @@ class Trial:
             return outcome
         if self._unwritten is not None:
             raise self._unwritten
+        facts = self._facts()
         if self.failures and outcome.status in KEPT:
-            outcome = self._facts().failed()
-        measured = gate.Measured(self._facts().evidence, self._rules, self._seed)
+            outcome = facts.failed()
+        measured = gate.Measured(facts.evidence, self._rules, self._seed)
         try:
             written = gate.write(self._gate, self.target, outcome, measured, self.settings.description)
         except LogError as fault:
