@@ -15,11 +15,11 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_lance_autoresearch.bench.processes import Processes
+import fresh_pair
+
 from pytest_lance_autoresearch.machine import environment
-from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Pair
-from pytest_lance_autoresearch.runs.calibration import measure_run
-from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
+from pytest_lance_autoresearch.records import Pair
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load
 from pytest_lance_autoresearch.verdict import aggregate, stats
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,12 +31,8 @@ def measured(target: load.Target, count: int) -> list[Pair]:
     found = []
     for number in range(count):
         states = {case: generate.make_state(target, case, number) for case in timed}
-        processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
-        try:
-            with environment.timing_lock():
-                found.append(measure_run(target, processes, states, seeds.secret_seed()))
-        finally:
-            processes.clear()
+        with environment.timing_lock():
+            found.append(fresh_pair.measured(target, states))
     return found
 
 

@@ -23,15 +23,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import fresh_pair
 import verdict_report
 
 from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
-from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.log import codec
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import Case, Pair
-from pytest_lance_autoresearch.runs.calibration import measure_run
-from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (ROOT / "targets" / "pq-l2", ROOT / "benchmarks" / "targets" / "scores")
@@ -82,12 +81,8 @@ class Recorder:
 
     def pair(self, number: int, injected: str) -> Pair:
         """One pair of processes over every timed case."""
-        processes = Processes(self._target, 60.0, in_process=False)
-        states, seed = self._states[number % STATE_SETS], seeds.secret_seed()
-        try:
-            return measure_run(self._target, processes, states, seed, lambda case: self._handicap(case, injected))
-        finally:
-            processes.clear()
+        states = self._states[number % STATE_SETS]
+        return fresh_pair.measured(self._target, states, lambda case: self._handicap(case, injected))
 
     def _handicap(self, case: Case, injected: str) -> Handicap:
         if injected == "2 %":

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import fake_workers
 import hypothesis  # noqa: F401
 import numpy.random  # noqa: F401
 import pytest
@@ -46,3 +47,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[scripted.Start]:
     """Starts workers that say what a script says, and ends them."""
     with ExitStack() as started:
         yield partial(scripted.start, monkeypatch, started)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> fake_workers.Machine:
+    """Workers without processes, whose windows take as long as the machine says."""
+    return fake_workers.install(monkeypatch)

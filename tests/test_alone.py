@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import fakes
+import fake_workers
 import pytest
 import toys
-from fakes import CANDIDATE
+from fake_workers import CANDIDATE
 
 from pytest_lance_autoresearch.bench.alone import WINDOWS, WINDOWS_BRIEF, Alone
 from pytest_lance_autoresearch.bench.measurement import Measurement
@@ -49,12 +49,7 @@ Begin = Callable[..., Measured]
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> fakes.Machine:
-    return fakes.install(monkeypatch)
-
-
-@pytest.fixture
-def begin(tmp_path: Path, machine: fakes.Machine) -> Begin:  # noqa: ARG001 - it runs on it
+def begin(tmp_path: Path, machine: fake_workers.Machine) -> Begin:  # noqa: ARG001 - it runs on it
     def begun(text: str = CANDIDATE, *, brief: bool = False) -> Measured:
         target = load.load(discover.inspect(toys.write(tmp_path, text=text, target=TWO_PRODUCTS)))
         return Measured(target, Processes(target, 60.0, in_process=False), brief)
@@ -66,7 +61,9 @@ either = pytest.mark.parametrize("brief", [False, True])
 
 
 @pytest.mark.parametrize(("brief", "count"), [(False, WINDOWS), (True, WINDOWS_BRIEF)])
-def test_every_case_has_as_many_windows(begin: Begin, machine: fakes.Machine, brief: bool, count: int) -> None:
+def test_every_case_has_as_many_windows(
+    begin: Begin, machine: fake_workers.Machine, brief: bool, count: int
+) -> None:
     machine.call_ns |= {CANDIDATE: 250_000, "": 1000}
     measured = begin(brief=brief)
     for number, case in enumerate(measured.timed):
@@ -76,7 +73,9 @@ def test_every_case_has_as_many_windows(begin: Begin, machine: fakes.Machine, br
 
 
 @either
-def test_the_figures_are_those_of_every_case_so_far(begin: Begin, machine: fakes.Machine, brief: bool) -> None:
+def test_the_figures_are_those_of_every_case_so_far(
+    begin: Begin, machine: fake_workers.Machine, brief: bool
+) -> None:
     measured = begin(brief=brief)
     found = []
     for number, call_ns in enumerate([300_000, 500_000, 200_000]):
@@ -96,7 +95,7 @@ def test_before_a_case_is_measured_there_is_nothing(begin: Begin, brief: bool) -
 
 
 @either
-def test_the_peak_is_the_largest_of_all_cases(begin: Begin, machine: fakes.Machine, brief: bool) -> None:
+def test_the_peak_is_the_largest_of_all_cases(begin: Begin, machine: fake_workers.Machine, brief: bool) -> None:
     """Cases may run in processes of their own, each with its own peak."""
     measured = begin(brief=brief)
     for number, peak in enumerate([3000, 9000, 5000]):
@@ -106,7 +105,9 @@ def test_the_peak_is_the_largest_of_all_cases(begin: Begin, machine: fakes.Machi
     assert measured.alone.candidate().peak_rss_bytes == 9000
 
 
-def test_it_runs_in_a_process_of_its_own_beside_the_one_that_checks(begin: Begin, machine: fakes.Machine) -> None:
+def test_it_runs_in_a_process_of_its_own_beside_the_one_that_checks(
+    begin: Begin, machine: fake_workers.Machine
+) -> None:
     measured = begin()
     measured.processes.checker()
     measured.case(0)
@@ -119,7 +120,7 @@ def test_it_runs_in_a_process_of_its_own_beside_the_one_that_checks(begin: Begin
 
 
 def test_a_sign_of_life_runs_where_correctness_does_wherever_the_system_puts_it(
-    begin: Begin, machine: fakes.Machine
+    begin: Begin, machine: fake_workers.Machine
 ) -> None:
     measured = begin(brief=True)
     measured.processes.checker()
@@ -131,7 +132,7 @@ def test_a_sign_of_life_runs_where_correctness_does_wherever_the_system_puts_it(
 
 @either
 def test_what_was_measured_stays_when_its_process_is_gone(
-    begin: Begin, machine: fakes.Machine, brief: bool
+    begin: Begin, machine: fake_workers.Machine, brief: bool
 ) -> None:
     measured = begin(brief=brief)
     first = measured.case(0)
@@ -152,7 +153,7 @@ def test_whoever_watches_sees_which_case_of_how_many_it_is(begin: Begin, brief: 
 
 
 @either
-def test_there_is_nothing_to_decide(begin: Begin, machine: fakes.Machine, brief: bool) -> None:
+def test_there_is_nothing_to_decide(begin: Begin, machine: fake_workers.Machine, brief: bool) -> None:
     """Nobody asks for the time, and nothing is started."""
     measured = begin(brief=brief)
     measured.case(0)
@@ -180,7 +181,7 @@ def test_each_case_could_have_a_process_of_its_own(begin: Begin, brief: bool) ->
 
 
 @either
-def test_a_case_with_a_wrong_answer_has_no_time(begin: Begin, machine: fakes.Machine, brief: bool) -> None:
+def test_a_case_with_a_wrong_answer_has_no_time(begin: Begin, machine: fake_workers.Machine, brief: bool) -> None:
     """Its first call is right, which is the one of the warm-up that is verified."""
     wrong = toys.kernel("calls.append(0); return result + (len(calls) > 1)", "calls = []")
     measured = begin(wrong, brief=brief)

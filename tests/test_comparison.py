@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import fakes
+import fake_workers
 import psutil
 import pytest
 import toys
-from fakes import BASELINE, CANDIDATE, Compared
+from fake_workers import BASELINE, CANDIDATE, Compared
 
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.process import KernelProcess
@@ -20,17 +20,12 @@ from pytest_lance_autoresearch.target_files import discover, generate, load
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> fakes.Machine:
-    return fakes.install(monkeypatch)
-
-
-@pytest.fixture
 def target(tmp_path: Path) -> load.Target:
     return load.load(discover.inspect(toys.write(tmp_path, text=CANDIDATE)))
 
 
 @pytest.fixture
-def compared(target: load.Target, machine: fakes.Machine) -> Compared:  # noqa: ARG001 - it runs on it
+def compared(target: load.Target, machine: fake_workers.Machine) -> Compared:  # noqa: ARG001 - it runs on it
     return Compared(target, Processes(target, 60.0, in_process=False))
 
 
@@ -69,7 +64,7 @@ def test_what_real_processes_measured_stays_when_they_are_gone(
 
 
 def test_both_sides_run_each_in_a_process_of_its_own_for_all_cases(
-    compared: Compared, machine: fakes.Machine
+    compared: Compared, machine: fake_workers.Machine
 ) -> None:
     compared.first()
     assert sorted(machine.texts()) == sorted([BASELINE, CANDIDATE, ""])
@@ -77,7 +72,7 @@ def test_both_sides_run_each_in_a_process_of_its_own_for_all_cases(
 
 
 def test_another_pair_is_of_fresh_processes_and_ends_the_one_before(
-    compared: Compared, machine: fakes.Machine
+    compared: Compared, machine: fake_workers.Machine
 ) -> None:
     compared.first(compared.both[0])
     compared.again()
@@ -87,14 +82,14 @@ def test_another_pair_is_of_fresh_processes_and_ends_the_one_before(
     assert compared.measured() == [{compared.ids[0]}, set(compared.ids)]
 
 
-def test_which_side_is_started_first_is_left_to_chance(compared: Compared, machine: fakes.Machine) -> None:
+def test_which_side_is_started_first_is_left_to_chance(compared: Compared, machine: fake_workers.Machine) -> None:
     for _ in range(50):  # the same one each time: once in 2**49 runs of this test
         compared.comparison.measure_again([], 1)
     assert {machine.started[i].text for i in range(0, 100, 2)} == {BASELINE, CANDIDATE}
 
 
 def test_the_windows_of_a_case_run_while_its_three_processes_share_a_core(
-    compared: Compared, machine: fakes.Machine
+    compared: Compared, machine: fake_workers.Machine
 ) -> None:
     compared.first()
     sides = {process.text: process for process in machine.started}
@@ -104,7 +99,7 @@ def test_the_windows_of_a_case_run_while_its_three_processes_share_a_core(
 
 
 def test_each_pair_has_the_runners_cost_that_was_measured_beside_it(
-    compared: Compared, machine: fakes.Machine
+    compared: Compared, machine: fake_workers.Machine
 ) -> None:
     first, second = compared.ids
     machine.call_ns[""] = 1000
@@ -117,18 +112,20 @@ def test_each_pair_has_the_runners_cost_that_was_measured_beside_it(
     assert costs == [{first: 1000.0, second: 3000.0}, {first: 5000.0, second: 5000.0}]
 
 
-def test_each_pair_has_the_peaks_of_its_own_two_processes(compared: Compared, machine: fakes.Machine) -> None:
+def test_each_pair_has_the_peaks_of_its_own_two_processes(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
     compared.first()
     machine.peak_bytes = {BASELINE: 70, CANDIDATE: 80}
     compared.again()
     machine.peak_bytes = {BASELINE: 90, CANDIDATE: 60}
     compared.again()
     peaks = [(p.baseline_peak_rss_bytes, p.candidate_peak_rss_bytes) for p in compared.comparison.pairs()]
-    assert peaks == [(fakes.PEAK_BYTES, fakes.PEAK_BYTES), (70, 80), (90, 60)]
+    assert peaks == [(fake_workers.PEAK_BYTES, fake_workers.PEAK_BYTES), (70, 80), (90, 60)]
 
 
 def test_each_pair_has_the_time_from_its_start_to_the_end_of_its_last_block(
-    compared: Compared, machine: fakes.Machine
+    compared: Compared, machine: fake_workers.Machine
 ) -> None:
     begun = machine.seconds()
     compared.first()
@@ -140,10 +137,10 @@ def test_each_pair_has_the_time_from_its_start_to_the_end_of_its_last_block(
     machine.now_ns += 10**12
     seconds = [pair.seconds for pair in compared.comparison.pairs()]
     assert seconds == pytest.approx([first_over - begun, second_over - begun_again])
-    assert second_over - begun_again > 2 * fakes.START_S
+    assert second_over - begun_again > 2 * fake_workers.START_S
 
 
-def test_reading_what_was_measured_asks_no_process(compared: Compared, machine: fakes.Machine) -> None:
+def test_reading_what_was_measured_asks_no_process(compared: Compared, machine: fake_workers.Machine) -> None:
     """A fake one that has ended says so, and the cost of measuring on is not counted."""
     compared.first()
     compared.again()
@@ -156,7 +153,7 @@ def test_reading_what_was_measured_asks_no_process(compared: Compared, machine: 
 
 
 def test_the_end_of_a_pair_keeps_what_it_measured_and_may_come_twice(
-    compared: Compared, machine: fakes.Machine
+    compared: Compared, machine: fake_workers.Machine
 ) -> None:
     compared.comparison.end()
     assert compared.comparison.pairs() == ()
@@ -246,7 +243,7 @@ def test_many_answers_are_verified_in_the_first_repetition(
 
 
 def test_each_side_is_prolonged_by_what_the_case_is_to_be_prolonged_by(
-    target: load.Target, machine: fakes.Machine
+    target: load.Target, machine: fake_workers.Machine
 ) -> None:
     def only_normal(case: Case) -> measure.Handicap:
         return measure.Handicap(0.0, 0.1) if case.distribution == "normal" else measure.NO_HANDICAP
@@ -258,7 +255,7 @@ def test_each_side_is_prolonged_by_what_the_case_is_to_be_prolonged_by(
 
 
 def test_what_fails_is_the_candidates_unless_it_is_the_baseline_that_fails(
-    compared: Compared, machine: fakes.Machine
+    compared: Compared, machine: fake_workers.Machine
 ) -> None:
     failure = KernelCrashed("kernels.py, while it was loaded: its process ended")
     machine.failures = {BASELINE: failure}
@@ -271,7 +268,7 @@ def test_what_fails_is_the_candidates_unless_it_is_the_baseline_that_fails(
     assert crashed.value is failure
 
 
-def test_a_wrong_answer_ends_the_measuring_of_its_case(tmp_path: Path, machine: fakes.Machine) -> None:
+def test_a_wrong_answer_ends_the_measuring_of_its_case(tmp_path: Path, machine: fake_workers.Machine) -> None:
     wrong = load.load(discover.inspect(toys.write(tmp_path, "wrong", toys.kernel("return result + 1"))))
     compared = Compared(wrong, Processes(wrong, 60.0, in_process=False))
     with pytest.raises(KernelIncorrect, match=r"^64x32-uniform, warm-up call: result: 2048 of 2048 values differ"):
@@ -284,7 +281,7 @@ def test_a_wrong_answer_ends_the_measuring_of_its_case(tmp_path: Path, machine: 
 
 
 def test_the_candidates_windows_are_those_of_the_first_pair_and_its_peak_the_largest(
-    compared: Compared, machine: fakes.Machine
+    compared: Compared, machine: fake_workers.Machine
 ) -> None:
     machine.call_ns |= {CANDIDATE: 250_000, "": 1000}
     returned = []
@@ -292,13 +289,13 @@ def test_the_candidates_windows_are_those_of_the_first_pair_and_its_peak_the_lar
         compared.first(case)
         returned.append(compared.comparison.candidate().cases[-1])
     machine.call_ns |= {CANDIDATE: 900_000, "": 7000}
-    machine.peak_bytes = {CANDIDATE: 2 * fakes.PEAK_BYTES}
+    machine.peak_bytes = {CANDIDATE: 2 * fake_workers.PEAK_BYTES}
     compared.again()
-    machine.peak_bytes = {CANDIDATE: fakes.PEAK_BYTES // 2}
+    machine.peak_bytes = {CANDIDATE: fake_workers.PEAK_BYTES // 2}
     compared.again()
     found = compared.comparison.candidate()
     assert found.cases == tuple(returned)
-    assert found.peak_rss_bytes == 2 * fakes.PEAK_BYTES
+    assert found.peak_rss_bytes == 2 * fake_workers.PEAK_BYTES
     assert [(t.case, t.ops_per_call, t.call_overhead_ns) for t in found.cases] == [
         (case, 1, 1000.0) for case in compared.ids
     ]
@@ -306,7 +303,9 @@ def test_the_candidates_windows_are_those_of_the_first_pair_and_its_peak_the_lar
         assert [window.wall_ns for window in times.windows] == [250_000 * times.windows[0].calls] * 4
 
 
-def test_measuring_a_case_gives_the_candidates_windows_of_it(compared: Compared, machine: fakes.Machine) -> None:
+def test_measuring_a_case_gives_the_candidates_windows_of_it(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
     machine.call_ns[CANDIDATE] = 250_000
     case = compared.both[0]
     times = compared.comparison.measure_case(case, generate.make_state(compared.target, case, 1), 1)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import fakes
+import fake_workers
 import pytest
 import toys
 from builders import quick
-from fakes import BASELINE, CANDIDATE, Compared
+from fake_workers import BASELINE, CANDIDATE, Compared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,17 +24,12 @@ AGAIN = "measuring again in fresh processes"
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> fakes.Machine:
-    return fakes.install(monkeypatch)
-
-
-@pytest.fixture
 def target(tmp_path: Path) -> load.Target:
     return load.load(discover.inspect(toys.write(tmp_path, text=CANDIDATE)))
 
 
 @pytest.fixture
-def compared(target: load.Target, machine: fakes.Machine) -> Compared:  # noqa: ARG001 - it runs on it
+def compared(target: load.Target, machine: fake_workers.Machine) -> Compared:  # noqa: ARG001 - it runs on it
     return Compared(target, Processes(target, 60.0, in_process=False))
 
 
@@ -50,7 +45,7 @@ def blocks_needed(disturbed: list[bool], wanted: int) -> int:
 @settings(quick, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.booleans(), min_size=8, max_size=8), st.integers(1, 4))
 def test_disturbed_blocks_are_measured_again_up_to_as_many_as_are_wanted(
-    compared: Compared, machine: fakes.Machine, disturbed: list[bool], wanted: int
+    compared: Compared, machine: fake_workers.Machine, disturbed: list[bool], wanted: int
 ) -> None:
     compared.rules, compared.shown, plan = Rules(blocks=wanted), [], iter(disturbed)
 
@@ -92,14 +87,14 @@ def test_before_the_first_look_none_is_counted(compared: Compared) -> None:
     assert evidence == Evidence(*sizes, compared.comparison.pairs(), None, looks=0, seconds=0.0)
 
 
-def test_a_gain_is_looked_at_twice(judged: Compared, machine: fakes.Machine) -> None:
+def test_a_gain_is_looked_at_twice(judged: Compared, machine: fake_workers.Machine) -> None:
     machine.call_ns |= {CANDIDATE: 200_000}
     verdict, cause, evidence = decided(judged, iter([11.0, 12.0, 13.0, 22.0]).__next__)
     assert (verdict, cause) == (Verdict.KEEP, Cause.FASTER)
     assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (2, 2, 22.0)
 
 
-def test_a_loss_is_looked_at_once(judged: Compared, machine: fakes.Machine) -> None:
+def test_a_loss_is_looked_at_once(judged: Compared, machine: fake_workers.Machine) -> None:
     machine.call_ns |= {CANDIDATE: 800_000}
     verdict, cause, evidence = decided(judged, iter([11.0]).__next__)
     assert (verdict, cause) == (Verdict.DISCARD, Cause.CASE_REGRESSED)
@@ -108,7 +103,7 @@ def test_a_loss_is_looked_at_once(judged: Compared, machine: fakes.Machine) -> N
 
 
 def test_what_stays_undecided_is_measured_again_up_to_the_last_look(
-    judged: Compared, machine: fakes.Machine
+    judged: Compared, machine: fake_workers.Machine
 ) -> None:
     """A gain of 0.8 % is less than is kept, and too near to it to be given up."""
     machine.call_ns |= {BASELINE: 252_000, CANDIDATE: 250_000}
@@ -118,7 +113,9 @@ def test_what_stays_undecided_is_measured_again_up_to_the_last_look(
     assert evidence.seconds == machine.seconds()
 
 
-def test_whoever_watches_sees_the_speed_up_of_the_last_look(judged: Compared, machine: fakes.Machine) -> None:
+def test_whoever_watches_sees_the_speed_up_of_the_last_look(
+    judged: Compared, machine: fake_workers.Machine
+) -> None:
     machine.call_ns |= {CANDIDATE: 200_000}
     decided(judged, lambda: 0.0)
     what = [(case, (done, 16)) for case in judged.ids for done in range(16)]
@@ -131,7 +128,9 @@ def test_whoever_watches_sees_the_speed_up_of_the_last_look(judged: Compared, ma
     assert known.point == pytest.approx(2.0)
 
 
-def test_time_that_runs_out_in_a_pair_ends_it_at_the_last_look(judged: Compared, machine: fakes.Machine) -> None:
+def test_time_that_runs_out_in_a_pair_ends_it_at_the_last_look(
+    judged: Compared, machine: fake_workers.Machine
+) -> None:
     """One case of the second pair is measured in time, and the next one would begin when it is over."""
     machine.call_ns |= {CANDIDATE: 200_000}
     limit = judged.rules.max_seconds
@@ -140,7 +139,7 @@ def test_time_that_runs_out_in_a_pair_ends_it_at_the_last_look(judged: Compared,
     assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (1, 2, limit + 1)
 
 
-def test_a_gain_that_does_not_come_again_is_not_kept(judged: Compared, machine: fakes.Machine) -> None:
+def test_a_gain_that_does_not_come_again_is_not_kept(judged: Compared, machine: fake_workers.Machine) -> None:
     machine.call_ns |= {CANDIDATE: 200_000}
 
     def seconds() -> float:
@@ -152,7 +151,7 @@ def test_a_gain_that_does_not_come_again_is_not_kept(judged: Compared, machine: 
     assert len(evidence.pairs) == evidence.looks > 1
 
 
-def test_the_rules_are_those_it_was_given(judged: Compared, machine: fakes.Machine) -> None:
+def test_the_rules_are_those_it_was_given(judged: Compared, machine: fake_workers.Machine) -> None:
     machine.call_ns |= {CANDIDATE: 200_000}
     judged.rules = replace(Rules(), max_looks=1)
     verdict, cause, evidence = decided(judged, lambda: 0.0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import fakes
+import fake_workers
 import pytest
 import toys
-from fakes import BASELINE, CANDIDATE
+from fake_workers import BASELINE, CANDIDATE
 
 from pytest_lance_autoresearch.bench.alone import Alone
 from pytest_lance_autoresearch.bench.comparison import Comparison
@@ -46,7 +46,7 @@ def test_a_trial_goes_through_it_without_knowing_which_it_is(
     begin: Callable[[load.Target, Processes], Measurement],
 ) -> None:
     """mypy checks that each is a `Measurement`; here the same is asked of all."""
-    fakes.install(monkeypatch)
+    fake_workers.install(monkeypatch)
     target = load.load(discover.inspect(toys.write(tmp_path, text=CANDIDATE)))
     processes = Processes(target, 60.0, in_process=False)
     measurement = begin(target, processes)

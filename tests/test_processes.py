@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-import fakes
+import fake_workers
 import psutil
 import pytest
 import toys
-from fakes import BASELINE, CANDIDATE
+from fake_workers import BASELINE, CANDIDATE
 
 from pytest_lance_autoresearch.bench.inprocess import InProcessRunner
 from pytest_lance_autoresearch.bench.process import KernelProcess
@@ -35,11 +35,6 @@ HANG = "64x32-uniform: the kernel did not answer within 60 s and was ended\nit w
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> fakes.Machine:
-    return fakes.install(monkeypatch)
-
-
-@pytest.fixture
 def target(tmp_path: Path) -> load.Target:
     return load.load(discover.inspect(toys.write(tmp_path, text=CANDIDATE)))
 
@@ -50,7 +45,7 @@ def baseline(target: load.Target) -> Source:
 
 
 @pytest.fixture
-def processes(target: load.Target, machine: fakes.Machine) -> Processes:  # noqa: ARG001 - they run on it
+def processes(target: load.Target, machine: fake_workers.Machine) -> Processes:  # noqa: ARG001 - they run on it
     return Processes(target, 60.0, in_process=False)
 
 
@@ -62,8 +57,8 @@ def refusal(processes: Processes, source: Source) -> AutoresearchError:
 
 
 def test_a_fake_process_takes_what_a_real_one_takes() -> None:
-    for name in (*fakes.surface(fakes.FakeProcess), "__init__"):
-        real, fake = (inspect.signature(getattr(kind, name)) for kind in (KernelProcess, fakes.FakeProcess))
+    for name in (*fake_workers.surface(fake_workers.FakeProcess), "__init__"):
+        real, fake = (inspect.signature(getattr(kind, name)) for kind in (KernelProcess, fake_workers.FakeProcess))
         assert list(real.parameters.values()) == list(fake.parameters.values()), name
 
 
@@ -71,7 +66,7 @@ def test_a_fake_process_takes_what_a_real_one_takes() -> None:
 
 
 def test_correctness_runs_in_one_process_that_is_started_when_it_is_needed(
-    processes: Processes, machine: fakes.Machine
+    processes: Processes, machine: fake_workers.Machine
 ) -> None:
     assert machine.texts() == []
     assert processes.checker() is processes.checker()
@@ -80,7 +75,7 @@ def test_correctness_runs_in_one_process_that_is_started_when_it_is_needed(
 
 
 def test_what_is_timed_alone_has_a_process_of_its_own_beside_the_one_that_checks(
-    processes: Processes, machine: fakes.Machine
+    processes: Processes, machine: fake_workers.Machine
 ) -> None:
     checker, measured = processes.checker(), processes.measured(shared=False)
     assert measured is not checker
@@ -88,7 +83,9 @@ def test_what_is_timed_alone_has_a_process_of_its_own_beside_the_one_that_checks
     assert machine.texts() == [CANDIDATE] * 2
 
 
-def test_a_sign_of_life_is_timed_where_correctness_runs(processes: Processes, machine: fakes.Machine) -> None:
+def test_a_sign_of_life_is_timed_where_correctness_runs(
+    processes: Processes, machine: fake_workers.Machine
+) -> None:
     measured = processes.measured(shared=True)
     assert processes.checker() is measured
     assert processes.measured(shared=True) is measured
@@ -96,7 +93,7 @@ def test_a_sign_of_life_is_timed_where_correctness_runs(processes: Processes, ma
 
 
 def test_every_index_is_checked_where_correctness_runs_alone(
-    target: load.Target, machine: fakes.Machine, baseline: Source
+    target: load.Target, machine: fake_workers.Machine, baseline: Source
 ) -> None:
     """Everywhere else it would be timed."""
     processes = Processes(target, 60.0, in_process=False, checks_bounds=True)
@@ -108,14 +105,14 @@ def test_every_index_is_checked_where_correctness_runs_alone(
 
 
 def test_what_the_runner_costs_is_seen_in_one_process_without_a_kernel(
-    processes: Processes, machine: fakes.Machine
+    processes: Processes, machine: fake_workers.Machine
 ) -> None:
     assert processes.null() is processes.null()
     assert machine.texts() == [""]
 
 
 def test_a_process_that_is_asked_for_by_its_kernel_is_a_new_one_each_time(
-    processes: Processes, machine: fakes.Machine, target: load.Target, baseline: Source
+    processes: Processes, machine: fake_workers.Machine, target: load.Target, baseline: Source
 ) -> None:
     started = [processes.start(source) for source in (target.kernel, baseline, target.kernel)]
     assert len({process.pid for process in started}) == 3
@@ -123,7 +120,7 @@ def test_a_process_that_is_asked_for_by_its_kernel_is_a_new_one_each_time(
 
 
 def test_under_a_debugger_the_kernel_is_checked_here_and_timed_in_a_process(
-    target: load.Target, machine: fakes.Machine
+    target: load.Target, machine: fake_workers.Machine
 ) -> None:
     processes = Processes(target, 60.0, in_process=True)
     checker = processes.checker()
@@ -138,7 +135,7 @@ def test_under_a_debugger_the_kernel_is_checked_here_and_timed_in_a_process(
 
 
 def test_clearing_ends_every_process_and_what_is_asked_for_next_is_new(
-    processes: Processes, machine: fakes.Machine, baseline: Source
+    processes: Processes, machine: fake_workers.Machine, baseline: Source
 ) -> None:
     before = [processes.checker(), processes.measured(shared=False), processes.null(), processes.start(baseline)]
     processes.clear()
@@ -149,7 +146,9 @@ def test_clearing_ends_every_process_and_what_is_asked_for_next_is_new(
     assert machine.running() == [False] * 4 + [True] * 3
 
 
-def test_clearing_before_anything_was_started_does_nothing(processes: Processes, machine: fakes.Machine) -> None:
+def test_clearing_before_anything_was_started_does_nothing(
+    processes: Processes, machine: fake_workers.Machine
+) -> None:
     processes.clear()
     processes.clear()
     assert machine.texts() == []
@@ -172,7 +171,7 @@ def test_clearing_ends_what_really_runs(target: load.Target, baseline: Source) -
 )
 def test_a_candidate_that_fails_to_load_is_not_tried_twice(
     processes: Processes,
-    machine: fakes.Machine,
+    machine: fake_workers.Machine,
     target: load.Target,
     baseline: Source,
     kind: type[AutoresearchError],
@@ -196,7 +195,7 @@ def test_a_candidate_that_fails_to_load_is_not_tried_twice(
 
 @pytest.mark.parametrize("failure", [MemoryLacking("no memory to share"), OSError("no file"), KeyboardInterrupt()])
 def test_what_is_no_fault_of_the_kernel_may_be_over_at_the_next_try(
-    processes: Processes, machine: fakes.Machine, target: load.Target, failure: BaseException
+    processes: Processes, machine: fake_workers.Machine, target: load.Target, failure: BaseException
 ) -> None:
     machine.failures[CANDIDATE] = failure
     with pytest.raises(type(failure)):
@@ -207,7 +206,7 @@ def test_what_is_no_fault_of_the_kernel_may_be_over_at_the_next_try(
 
 
 def test_a_baseline_that_fails_to_load_is_not_the_candidates_fault(
-    processes: Processes, machine: fakes.Machine, target: load.Target, baseline: Source
+    processes: Processes, machine: fake_workers.Machine, target: load.Target, baseline: Source
 ) -> None:
     machine.failures[BASELINE] = KernelCrashed("kernels.py, while it was loaded: its process ended")
     for _ in range(MAX_ENDS):
@@ -217,7 +216,7 @@ def test_a_baseline_that_fails_to_load_is_not_the_candidates_fault(
 
 
 def test_a_baseline_with_the_candidates_text_is_still_the_baseline(
-    processes: Processes, machine: fakes.Machine, target: load.Target
+    processes: Processes, machine: fake_workers.Machine, target: load.Target
 ) -> None:
     twin = sources.make(target.kernel.text, target.kernel.path)
     processes.lost_a_process(KernelTimeout(HANG))
@@ -227,7 +226,7 @@ def test_a_baseline_with_the_candidates_text_is_still_the_baseline(
 
 
 def test_a_kernel_that_breaks_a_rule_of_the_house_is_never_started(
-    tmp_path: Path, machine: fakes.Machine, baseline: Source
+    tmp_path: Path, machine: fake_workers.Machine, baseline: Source
 ) -> None:
     refused = load.load(discover.inspect(toys.write(tmp_path, "refused", "import os\n")))
     processes = Processes(refused, 60.0, in_process=False)
@@ -241,7 +240,7 @@ def test_a_kernel_that_breaks_a_rule_of_the_house_is_never_started(
     assert machine.texts() == [BASELINE]
 
 
-def test_under_a_debugger_a_kernel_may_contain_anything(tmp_path: Path, machine: fakes.Machine) -> None:
+def test_under_a_debugger_a_kernel_may_contain_anything(tmp_path: Path, machine: fake_workers.Machine) -> None:
     text = f"import os\n{CANDIDATE}"
     debugged = load.load(discover.inspect(toys.write(tmp_path, "debugged", text)))
     processes = Processes(debugged, 60.0, in_process=True)
@@ -271,7 +270,7 @@ def test_what_is_no_failure_of_the_kernel_costs_it_no_process(
 
 
 def test_after_three_ended_processes_the_rest_is_not_run(
-    processes: Processes, machine: fakes.Machine, target: load.Target, baseline: Source
+    processes: Processes, machine: fake_workers.Machine, target: load.Target, baseline: Source
 ) -> None:
     ends = [KernelCrashed(CRASH), KernelRefused("64x32-normal: a thread"), KernelCrashed("64x32-sparse: ended")]
     for end in ends:
@@ -290,7 +289,7 @@ def test_after_three_ended_processes_the_rest_is_not_run(
 
 
 def test_a_kernel_that_hangs_gets_no_second_chance(
-    processes: Processes, machine: fakes.Machine, target: load.Target, baseline: Source
+    processes: Processes, machine: fake_workers.Machine, target: load.Target, baseline: Source
 ) -> None:
     processes.start(target.kernel)
     processes.lost_a_process(KernelCrashed(CRASH))
@@ -311,7 +310,7 @@ def test_a_kernel_that_hangs_gets_no_second_chance(
 
 
 def test_it_is_noted_when_one_process_had_no_locks(
-    processes: Processes, machine: fakes.Machine, target: load.Target
+    processes: Processes, machine: fake_workers.Machine, target: load.Target
 ) -> None:
     """Whichever it was, and for good: what it measured counts in the trial."""
     assert processes.is_confined

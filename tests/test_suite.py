@@ -14,8 +14,8 @@ from typing import Any, cast
 import pytest
 import toys
 from builders import quick
-from faked import WINDOW
-from faked_trials import A_CASE, GATE, NAMED, NAMES, PLAIN, faked, installed, suite_of
+from fake_measuring import WINDOW
+from fake_trials import A_CASE, GATE, NAMED, NAMES, PLAIN, faked, installed, suite_of
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import toys
 from builders import outcome
-from faked_trials import GATE, NAMED, PLAIN, FakedTrial, faked, installed, suite_of
+from fake_trials import GATE, NAMED, PLAIN, FakedTrial, faked, installed, suite_of
 
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive

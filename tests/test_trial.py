@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
-from faked import CASE_S, FakedProcess, Lab, first, installed, run_items
+from fake_measuring import CASE_S, FakedProcess, Lab, first, installed, run_items
 
 from pytest_lance_autoresearch.bench import check, properties
 from pytest_lance_autoresearch.errors import (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import toys
 from builders import SPEEDUP
-from faked import DISCARD, Lab, ending, installed, run_items
+from fake_measuring import DISCARD, Lab, ending, installed, run_items
 
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
 from pytest_lance_autoresearch.log import gate, results
@@ -30,8 +30,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
 @pytest.fixture
 def second(lab: Lab) -> Lab:
     """A laboratory whose log holds a baseline."""
-    assert lab.judge().status is Status.BASELINE
-    return lab
+    return lab.with_baseline()
 
 
 # Once, and not after all

@@ -82,6 +82,11 @@ class Lab:
         run_items(begun)
         return begun
 
+    def with_baseline(self) -> Lab:
+        """The laboratory, once its log holds a baseline."""
+        assert self.judge().status is Status.BASELINE
+        return self
+
     def judge(self, text: str = toys.KERNEL, **settings: Any) -> Outcome:
         """A whole trial under a gate, logged."""
         return self.ran(text, **settings).log()
