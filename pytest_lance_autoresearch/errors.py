@@ -13,9 +13,11 @@ class AutoresearchError(Exception):
     """A fault with a sentence for the user; never a bug of the plugin itself.
 
     `seed` is the secret seed of the inputs that showed it; None for published inputs, and where none play a part.
+    `case` is the id of the case that was measured; '' where it was not about one.
     """
 
     seed: int | None = None
+    case: str = ""
 
     @property
     def headline(self) -> str:

@@ -97,6 +97,33 @@ class Block:
         return first, second
 
 
+class Building(NamedTuple):
+    """What it took to build both kernels over the state of a case."""
+
+    baseline_ns: int
+    candidate_ns: int
+    """CPU time of the kernel's process, or elapsed time where the system counts none."""
+    state_bytes: int
+
+
+class BuildPrice(NamedTuple):
+    """What building takes, medians over pairs."""
+
+    baseline_ns: int
+    candidate_ns: int
+    """Over all cases."""
+    case: str
+    """The one nearest to its budget, or farthest beyond it."""
+    case_baseline_ns: int
+    case_candidate_ns: int
+    budget_ns: float
+    """Of that case."""
+
+    @property
+    def is_allowed(self) -> bool:
+        return self.case_candidate_ns <= self.budget_ns
+
+
 @dataclass(frozen=True)
 class Pair:
     """All that was measured with one pair of worker processes, the baseline's and the candidate's."""
@@ -108,6 +135,8 @@ class Pair:
     candidate_peak_rss_bytes: int
     seconds: float | None = None
     """From starting its processes until the end of its last block; None where it was not noted."""
+    building: dict[str, Building] = field(default_factory=dict)
+    """By case; empty where it was not noted."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +173,8 @@ class Evidence:
     """Looks taken so far, the present one included; what the confidence was spent on."""
     seconds: float = 0.0
     """Of the trial, at the last look."""
+    waited_s: float = 0.0
+    """Beside those, for its turn to measure."""
 
 
 @dataclass(frozen=True)
@@ -187,10 +218,24 @@ class Cause(StrEnum):
     TOO_SMALL = "gain too small"
     CASE_REGRESSED = "case regressed"
     MEMORY = "memory"
+    BUILDING = "building"
     CPU_DISAGREES = "cpu time disagrees"
     IDENTICAL = "identical"
     UNDECIDED = "undecided"
     BUDGET = "time budget"
+
+
+class Spread(NamedTuple):
+    """By how much pairs of processes of one kernel against another differ."""
+
+    sd: float
+    """Standard deviation of the overall log-ratio from pair to pair."""
+    df: int
+    """Degrees of freedom that it was estimated with."""
+
+
+UNKNOWN = Spread(0.0, 0)
+"""Nothing is known of how pairs differ beyond what they show themselves."""
 
 
 @dataclass(frozen=True)
@@ -207,16 +252,32 @@ class Rules:
     """Of the whole trial; spent evenly over its looks."""
     miss: float = 0.05
     """Chance, at each look, to give up a gain of just `min_effect`; what a quick discard costs."""
-    blocks: int = 16
-    """Blocks of each case that a pair of processes measures."""
+    blocks: int = 3
+    """Blocks of each case that a pair of processes measures, where no case needs more than the others."""
+    pairs: int = 4
+    """Pairs of processes that each look adds."""
     max_looks: int = 6
-    """Each adds a pair of processes."""
-    process_sd: float = 0.003
-    """Standard deviation of the overall log-ratio from one pair of processes to the next, beyond what its
-    windows show: where code and buffers happen to lie. The least that an interval allows for."""
+    known: Spread = UNKNOWN
+    """What earlier trials on this host have shown of how pairs differ."""
     memory_fraction: float = 0.25
     memory_bytes: int = 32 * 2**20
+    build_ms_per_mb: float | None = None
+    """Longest building, in milliseconds per megabyte of state; None is five times the baseline's, or 1 where that
+    is more. A millisecond in all is always allowed."""
     max_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What keeps a verdict open, and what would settle it."""
+
+    case: str | None
+    """The case that may be slower than its limit; None where it is the overall speed-up."""
+    speedup: Interval
+    """Of that case, or overall."""
+    seconds: float | None
+    """Further measuring, at the rate of this trial, after which it would be settled if its point stays where it
+    is; None where no measuring would."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +295,9 @@ class Judgement:
     candidate_peak_rss_bytes: int = 0
     baseline_code_size: int | None = None
     candidate_code_size: int | None = None
+    building: BuildPrice | None = None
+    doubt: Doubt | None = None
+    """Where it is inconclusive, what kept it open."""
 
 
 @dataclass(frozen=True)
@@ -255,13 +319,13 @@ class Calibration:
     host: str
     time: str
     runs: int
-    """Of the kernel against itself, and as many with a known slow-down."""
+    """Looks at the kernel against itself, and as many with a known slow-down."""
     seconds: float
     """Median length of a run."""
     resolution: float
-    """Half width of the range that holds 95 % of the log-ratios of the kernel against itself."""
-    process_sd: float
-    """As in `Rules`, estimated on this host."""
+    """Half width of the range that holds 95 % of the looks at the kernel against itself, as a log-ratio."""
+    spread: Spread
+    """How pairs of processes differ on this host."""
     injected: float
     """The known slow-down, as a fraction, ..."""
     seen: int
@@ -323,6 +387,8 @@ class Outcome:
     failed: int
     items: int
     seconds: float
+    waited_s: float = 0.0
+    """For its turn to measure; not part of `seconds`."""
     status: Status | None = None
     reason: str = ""
     figures: Figures | None = None

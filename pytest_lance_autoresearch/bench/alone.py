@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
+from pytest_lance_autoresearch.bench.measurement import WALL_PER_WINDOW, Measurement, about, at_once
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import CaseTimes, Evidence, KernelTimes, Step
@@ -17,7 +18,7 @@ from pytest_lance_autoresearch.target_files import contract, generate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_lance_autoresearch.bench.measurement import Show
+    from pytest_lance_autoresearch.bench.measurement import Show, Turn
     from pytest_lance_autoresearch.bench.processes import Processes
     from pytest_lance_autoresearch.records import Case
     from pytest_lance_autoresearch.target_files.load import Target
@@ -28,38 +29,65 @@ WINDOWS_BRIEF = 2
 """The same where a speed item is no more than a sign of life."""
 
 
-class Alone:
+class Alone(Measurement):
     """One kernel, case by case, in a process of its own.
 
     A `brief` one is a sign of life: few windows, in the process that checks, wherever the system puts it.
     """
 
     def __init__(
-        self, target: Target, processes: Processes, timed: int, show: Show, *, brief: bool = False
+        self,
+        target: Target,
+        cases: Sequence[Case],
+        processes: Processes,
+        show: Show,
+        turn: Turn = at_once,
+        *,
+        brief: bool = False,
     ) -> None:
         self._target = target
+        self._cases = cases
         self._processes = processes
-        self._timed = timed
         self._show = show
+        self._turn = turn
         self._brief = brief
         self._times: dict[str, CaseTimes] = {}
         self._peak_rss_bytes = 0
 
-    def measure_case(self, case: Case, state: Any, seed: int) -> CaseTimes:
-        """The case's windows."""
+    def measure_case(self, case: Case, state_of: Callable[[Case], Any], seed: int) -> CaseTimes | None:
+        """The case's windows; of a brief measurement, of this case alone."""
+        if not self._brief:
+            return super().measure_case(case, state_of, seed)
+        self._measure(case, state_of(case), seed)
+        return self.times(case)
+
+    def measure_all(self, state_of: Callable[[Case], Any], seed: int) -> None:
+        """Every case, one after the other."""
+        states = {case: state_of(case) for case in self._cases}
+        with self._turn(WINDOWS * len(states) * measure.WINDOW_NS / 1e9 * WALL_PER_WINDOW):
+            for case, state in states.items():
+                self._measure(case, state, seed)
+
+    def times(self, case: Case) -> CaseTimes:
+        return self._times[case.id]
+
+    def _measure(self, case: Case, state: Any, seed: int) -> None:
         process, null = self._processes.measured(shared=self._brief), self._processes.null()
+        side = {"B": process}
         feed = generate.Feed(self._target, case, state, seed, "timed")
-        text, oracle = generate.pickled(self._target, state), Oracle(self._target, state)
-        with nullcontext() if self._brief else environment.placed([null.pid, process.pid]):
-            plan = measure.plan_case(case.id, text, oracle, feed, null, {"B": process})
-            self._show(case.id, Step(len(self._times) + 1, self._timed), None)
+        with nullcontext() if self._brief else environment.placed([null.pid, process.pid]), about(case.id):
+            plan = measure.new_plan(case.id, Oracle(self._target, state), feed)
+            measure.bind(plan, side)
+            measure.verify_first(plan, measure.call_once(plan, side))
+            measure.size(plan, side, null)
+            process.forget_warm_up()
+            self._show(case.id, Step(len(self._times) + 1, len(self._cases)), None)
             windows = measure.measure_alone(plan, process, WINDOWS_BRIEF if self._brief else WINDOWS)
         self._peak_rss_bytes = max(self._peak_rss_bytes, process.peak_rss_bytes())
         ops = contract.ops_per_call(self._target, case)
         self._times[case.id] = CaseTimes(case.id, ops, plan.call_overhead_ns, windows)
-        return self._times[case.id]
 
-    def decide(self, timed: Sequence[Case], seconds: Callable[[], float], seed: int) -> None:
+    def decide(self, seconds: Callable[[], float], seed: int) -> None:
         """There is nothing to compare with."""
 
     def candidate(self) -> KernelTimes:
@@ -69,7 +97,3 @@ class Alone:
     def evidence(self) -> Evidence:
         """The same, for the archive."""
         return Evidence(self._target.kernel.code_size, alone=self.candidate())
-
-    def goes_on(self) -> bool:
-        """Each case could have a process of its own."""
-        return False

@@ -1,20 +1,22 @@
 """A paired measurement of candidate and baseline, until `judge` has decided.
 
-Owns the pairs of worker processes and the blocks they produced; each look after the first adds a fresh pair.
+Owns the looks: what each is measured over, the pairs of worker processes that it takes, and what comes before the
+first of its windows. Each pair is short; it is the pairs that tell how far a result may be trusted.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
+from pytest_lance_autoresearch.bench.measurement import WALL_PER_WINDOW, Measurement, about, at_once
 from pytest_lance_autoresearch.bench.oracles import Oracle
-from pytest_lance_autoresearch.machine import clocks, environment
+from pytest_lance_autoresearch.bench.pairs import KernelPair
+from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import (
-    Block,
     Case,
     CaseTimes,
     Evidence,
@@ -31,172 +33,177 @@ from pytest_lance_autoresearch.target_files import contract, generate
 from pytest_lance_autoresearch.verdict import aggregate, judge
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.bench.measurement import Show
-    from pytest_lance_autoresearch.bench.process import KernelProcess
+    from pytest_lance_autoresearch.bench.measure import CasePlan, Handicap
+    from pytest_lance_autoresearch.bench.measurement import Show, Turn
     from pytest_lance_autoresearch.bench.processes import Processes
+    from pytest_lance_autoresearch.bench.scratch import Compiled
     from pytest_lance_autoresearch.target_files.load import Target
 
-_CHOICE = random.SystemRandom()
 
-
-@dataclass
-class _Sides:
-    """One pair of processes, with what was measured in it so far."""
-
-    baseline: KernelProcess
-    candidate: KernelProcess
-    started_s: float
-    blocks: list[Block] = field(default_factory=list)
-    call_overhead_ns: dict[str, float] = field(default_factory=dict)
-    peaks: tuple[int, int] = (0, 0)
-    """Bytes of the baseline's process and of the candidate's, read after each case."""
-    seconds: float = 0.0
-
-    def note(self, case: str, call_overhead_ns: float) -> None:
-        """Read from the system what is known of the pair once a case is measured."""
-        self.call_overhead_ns[case] = call_overhead_ns
-        self.peaks = self.baseline.peak_rss_bytes(), self.candidate.peak_rss_bytes()
-        self.seconds = clocks.now_s() - self.started_s
-
-    def record(self) -> Pair:
-        return Pair(tuple(self.blocks), dict(self.call_overhead_ns), *self.peaks, self.seconds)
-
-    def by_letter(self) -> dict[str, KernelProcess]:
-        """'A' is the baseline, 'B' the candidate."""
-        return {"A": self.baseline, "B": self.candidate}
-
-    def close(self) -> None:
-        self.baseline.close()
-        self.candidate.close()
-
-
-class Comparison:
+class Comparison(Measurement):
     """Candidate against baseline over the timed cases of one target."""
 
     def __init__(
         self,
         target: Target,
         baseline: Source,
+        cases: Sequence[Case],
         rules: Rules,
         processes: Processes,
         show: Show,
-        handicap: Callable[[Case], measure.Handicap] = lambda _: measure.NO_HANDICAP,
+        turn: Turn = at_once,
+        handicap: Callable[[Case], Handicap] = lambda _: measure.NO_HANDICAP,
     ) -> None:
         self._target = target
         self._baseline = baseline
+        self._cases = cases
         self._rules = rules
         self._processes = processes
         self._show = show
+        self._turn = turn
         self._handicap = handicap
+        self._compiled: dict[str, Compiled] = {}
+        """By side, once it is known."""
         self._looks = 0
         self._seconds = 0.0
         """Of the trial, at the last look."""
         self._so_far: Interval | None = None
         """The speed-up at the last look, for whoever watches."""
-        self._sides: _Sides | None = None
-        self._ended: list[Pair] = []
-        self._ops_per_call: dict[str, float] = {}
+        self._pairs: list[Pair] = []
 
-    def measure_case(self, case: Case, state: Any, seed: int) -> CaseTimes:
-        """The case's blocks in the first pair of processes; returns the candidate's windows."""
-        if self._sides is None:
-            self._sides = self._new_sides()
-        self._measure(self._sides, case, state, seed, "timed")
-        self._ops_per_call[case.id] = contract.ops_per_call(self._target, case)
-        return self._times(self.pairs()[0], case.id)
+    def measure_all(self, state_of: Callable[[Case], Any], seed: int) -> None:
+        """The first look: compile both kernels, refuse what a candidate must not cost, measure all cases."""
+        plans = self._plans({case: state_of(case) for case in self._cases}, seed, "timed")
+        self._compile(plans)
+        with self._first_pair(plans) as pair:
+            self.refusal = judge.refusal(self._evidence_of(pair), self._rules)
+            if self.refusal is None:
+                self._look(plans, pair)
+            else:
+                self._pairs.append(pair.record())
 
-    def decide(self, timed: Sequence[Case], seconds: Callable[[], float], seed: int) -> Judgement:
+    def times(self, case: Case) -> CaseTimes:
+        """In the pairs of the first look."""
+        pairs = self._pairs[: self._rules.pairs]
+        blocks = (block for pair in pairs for block in pair.blocks if block.case == case.id)
+        windows = tuple(window for block in blocks for window in block.side("B"))
+        ops = contract.ops_per_call(self._target, case)
+        return CaseTimes(case.id, ops, pairs[0].call_overhead_ns[case.id], windows)
+
+    def decide(self, seconds: Callable[[], float], seed: int) -> Judgement:
         """Look, measure again while the look asks for it, look again; ends with a verdict."""
-        while True:
+        while self.refusal is None:
             self._looks, self._seconds = self._looks + 1, seconds()
             judgement = judge.look(self.evidence(), self._rules)
             if judgement.verdict is not Verdict.UNDECIDED:
                 return judgement
             self._so_far = judgement.speedup
             self._show("measuring again in fresh processes", None, self._so_far)
-            self.measure_again(timed, seed, lambda: seconds() >= self._rules.max_seconds)
+            blocks = judge.next_blocks(judgement, self._rules)
+            self.measure_again(seed, blocks, lambda: seconds() >= self._rules.max_seconds)
+        return self.refusal
 
-    def measure_again(self, timed: Sequence[Case], seed: int, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Another pair of processes, with states and calls that no process has seen, at hidden sizes.
+    def measure_again(
+        self, seed: int, blocks: Mapping[str, int] | None = None, is_over: Callable[[], bool] = lambda: False
+    ) -> None:
+        """The pairs of another look, over states and with calls that no process has seen, at hidden sizes.
 
-        In the second pair many answers are verified. A pair that is over before its end counts for nothing.
+        `blocks` are those of each case in a pair. In the second look many answers are verified. A pair that is
+        over before its end counts for nothing.
         """
-        self.end()
-        number = len(self._ended) + 1
-        sides = self._new_sides()
-        for case in timed:
-            if is_over():
-                sides.close()
-                return
-            stream = f"look {number}"
-            state = generate.make_hidden_state(self._target, case, seed, stream)
-            self._measure(sides, case, state, seed, stream, thorough=number == judge.PAIRS_FOR_KEEP)
-        self._sides = sides
-
-    def end(self) -> None:
-        """End the present pair of processes; what it measured stays."""
-        if self._sides is not None:
-            self._ended.append(self._sides.record())
-            self._sides.close()
-            self._sides = None
+        number = self._looks + 1
+        stream = f"look {number}"
+        states = {case: generate.make_hidden_state(self._target, case, seed, stream) for case in self._cases}
+        plans = self._plans(states, seed, stream)
+        with self._first_pair(plans) as pair:
+            self._look(plans, pair, blocks, is_over, thorough=number == judge.LOOKS_FOR_KEEP)
 
     def pairs(self) -> tuple[Pair, ...]:
-        """Everything measured so far, one record per pair of processes."""
-        return (*self._ended, *([self._sides.record()] if self._sides else []))
+        """Everything measured so far."""
+        return tuple(self._pairs)
 
     def candidate(self) -> KernelTimes:
-        """The candidate's windows at the published sizes, that is in the first pair, and its largest peak."""
-        pairs = self.pairs()
-        peak = max((pair.candidate_peak_rss_bytes for pair in pairs), default=None)
-        return KernelTimes(tuple(self._times(pairs[0], case) for case in self._ops_per_call), peak)
+        """The candidate's windows at the published sizes, that is in the first look, and its largest peak."""
+        is_measured = any(pair.blocks for pair in self._pairs)
+        peak = max((pair.candidate_peak_rss_bytes for pair in self._pairs), default=None)
+        return KernelTimes(tuple(map(self.times, self._cases)) if is_measured else (), peak)
 
     def evidence(self) -> Evidence:
         """What the next look sees, or the last one saw."""
         sizes = self._target.kernel.code_size, self._baseline.code_size
         return Evidence(*sizes, self.pairs(), looks=self._looks, seconds=self._seconds)
 
-    def goes_on(self) -> bool:
-        """All cases are measured in the same pair, and deciding may take further ones."""
-        return self._sides is not None
+    def _evidence_of(self, pair: KernelPair) -> Evidence:
+        return replace(self.evidence(), pairs=(pair.record(),))
 
-    def _times(self, pair: Pair, case_id: str) -> CaseTimes:
-        blocks = (block for block in pair.blocks if block.case == case_id)
-        windows = tuple(window for block in blocks for window in block.side("B"))
-        return CaseTimes(case_id, self._ops_per_call[case_id], pair.call_overhead_ns[case_id], windows)
+    def _plans(self, states: Mapping[Case, Any], seed: int, stream: str) -> list[CasePlan]:
+        return [self._plan(case, state, seed, stream) for case, state in states.items()]
 
-    def _measure(
-        self, sides: _Sides, case: Case, state: Any, seed: int, stream: str, *, thorough: bool = False
+    def _plan(self, case: Case, state: Any, seed: int, stream: str) -> CasePlan:
+        feed = generate.Feed(self._target, case, state, seed, stream)
+        return measure.new_plan(case.id, Oracle(self._target, state), feed, self._handicap(case))
+
+    def _compile(self, plans: Sequence[CasePlan]) -> None:
+        """Let both kernels compile in processes of their own, side by side, whose code all later ones take over.
+
+        So a kernel is compiled once, and neither its memory nor its building is charged for that.
+        """
+        self._show("compiling", None, None)
+        with self._started() as pair:
+            pair.compile(plans)
+            self._compiled = pair.compiled()
+
+    @contextmanager
+    def _started(self) -> Iterator[KernelPair]:
+        """A fresh pair of processes, ended afterwards."""
+        pair = KernelPair.start(self._processes, self._baseline, self._target.kernel, self._compiled)
+        try:
+            yield pair
+        finally:
+            pair.close()
+
+    @contextmanager
+    def _first_pair(self, plans: Sequence[CasePlan]) -> Iterator[KernelPair]:
+        """The first pair of a look, ready to be measured, with what building takes."""
+        with self._started() as pair:
+            self._processes.null()
+            pair.introduce(plans)
+            pair.price_building(plans)
+            yield pair
+
+    def _look(
+        self,
+        plans: Sequence[CasePlan],
+        first: KernelPair,
+        blocks: Mapping[str, int] | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+        *,
+        thorough: bool = False,
     ) -> None:
+        """The look's pairs, one after the other, in one turn; the first of them is ready."""
+        wanted = blocks or {plan.key: self._rules.blocks for plan in plans}
+        windows_s = 4 * measure.WINDOW_NS / 1e9 * sum(wanted.values()) * self._rules.pairs
+        with self._turn(WALL_PER_WINDOW * windows_s):
+            for number in range(self._rules.pairs):
+                with nullcontext(first) if number == 0 else self._started() as pair:
+                    if number > 0:
+                        pair.introduce(plans)
+                    for plan in plans:
+                        if is_over():
+                            return
+                        self._measure(pair, plan, wanted[plan.key], thorough=thorough)
+                    self._pairs.append(pair.record())
+
+    def _measure(self, pair: KernelPair, plan: CasePlan, wanted: int, *, thorough: bool) -> None:
         """Blocks of one case until enough are undisturbed; at most as many again are set aside."""
-        wanted, undisturbed = self._rules.blocks, 0
-        null = self._processes.null()
-        with environment.placed([null.pid, sides.baseline.pid, sides.candidate.pid]):
-            plan = self._plan(sides, null, case, state, seed, stream)
+        null, undisturbed = self._processes.null(), 0
+        with environment.placed([null.pid, *pair.pids()]), about(plan.key):
+            pair.warm_up(plan, null)
             for _ in range(2 * wanted):
-                self._show(case.id, Step(undisturbed, wanted), self._so_far)
-                block = measure.measure_block(plan, sides.by_letter(), thorough=thorough)
-                sides.blocks.append(block)
+                self._show(plan.key, Step(undisturbed, wanted), self._so_far)
+                block = measure.measure_block(plan, pair.sides, thorough=thorough)
+                pair.blocks.append(block)
                 undisturbed += not aggregate.is_disturbed(block)
                 if undisturbed == wanted:
                     break
-        sides.note(case.id, plan.call_overhead_ns)
-
-    def _plan(
-        self, sides: _Sides, null: KernelProcess, case: Case, state: Any, seed: int, stream: str
-    ) -> measure.CasePlan:
-        feed = generate.Feed(self._target, case, state, seed, stream)
-        oracle = Oracle(self._target, state)
-        text = generate.pickled(self._target, state)
-        handicap = self._handicap(case)
-        return measure.plan_case(case.id, text, oracle, feed, null, sides.by_letter(), handicap)
-
-    def _new_sides(self) -> _Sides:
-        """A fresh pair, started in random order, so that being first favours neither side."""
-        started_s = clocks.now_s()
-        started: dict[bool, KernelProcess] = {}
-        for is_baseline in _CHOICE.sample((True, False), 2):
-            with measure.blaming_baseline(is_baseline=is_baseline):
-                started[is_baseline] = self._processes.start(
-                    self._baseline if is_baseline else self._target.kernel
-                )
-        return _Sides(started[True], started[False], started_s)
+        pair.note(plan)

@@ -29,9 +29,9 @@ class CpuAccount:
     def __init__(self, pid: int) -> None:
         self._clock = _clock_id(pid)
         self._total_ns, self._allowed_ns = 0, _AROUND_NS
-        self._counted_ns = self._now_ns()
+        self._counted_ns = self.now_ns()
 
-    def _now_ns(self) -> int | None:
+    def now_ns(self) -> int | None:
         """None where there is no such clock, and for a worker that has ended: the pipe to it will say so."""
         if self._clock is not None:
             with suppress(OSError):
@@ -40,7 +40,7 @@ class CpuAccount:
 
     def skip(self) -> None:
         """Leave out what was used since the last window: to load and to bind takes what it takes."""
-        self._counted_ns = self._now_ns()
+        self._counted_ns = self.now_ns()
 
     def opens(self, doing: str, calls: int, order_bytes: int) -> int | None:
         """A window is about to open: refuse work around the windows, burned before them or after their answers.
@@ -48,7 +48,7 @@ class CpuAccount:
         The sum over all windows is judged, because the system books a running process's time late. `order_bytes`
         is the size of the order that the worker took for this window. Returns the clock, for `closes` and `since`.
         """
-        opened_ns = self._now_ns()
+        opened_ns = self.now_ns()
         self._count(opened_ns)
         self._allowed_ns += _AROUND_WINDOW_NS + calls * _AROUND_CALL_NS + order_bytes * _AROUND_BYTE_NS
         if self._total_ns > self._allowed_ns:
@@ -60,7 +60,7 @@ class CpuAccount:
 
     def closes(self, doing: str, opened_ns: int | None, wall_ns: int) -> int | None:
         """The CPU time of a window, opened then, that lasted `wall_ns`; refuses more than one thread can use."""
-        now = self._now_ns()
+        now = self.now_ns()
         self._count(now)
         self._allowed_ns += round(_MAX_CPU_PER_WALL * wall_ns)
         cpu_ns = _elapsed(opened_ns, now)
@@ -73,7 +73,7 @@ class CpuAccount:
 
     def since(self, opened_ns: int | None) -> int | None:
         """The CPU time since a window was opened, with what was used or booked after its answer."""
-        return _elapsed(opened_ns, self._now_ns())
+        return _elapsed(opened_ns, self.now_ns())
 
     def _count(self, now_ns: int | None) -> None:
         if now_ns is not None and self._counted_ns is not None:

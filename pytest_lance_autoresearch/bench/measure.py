@@ -12,15 +12,16 @@ import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks
 from pytest_lance_autoresearch.records import Block, Window
+from pytest_lance_autoresearch.target_files import generate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_lance_autoresearch.bench.oracles import Oracle
     from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
@@ -42,6 +43,8 @@ _BINDING_SHARE = 0.5
 _THOROUGH_SHARE = 0.25
 _THOROUGH_CALLS = 256
 _CHOICE = random.SystemRandom()
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,86 +63,122 @@ NO_HANDICAP = Handicap()
 
 @dataclass
 class CasePlan:
-    """One case as it is measured: bound key and state, oracle, fresh calls and the size of its windows."""
+    """One case as it is measured: its key, oracle, fresh calls and the size of its windows."""
 
     key: str
-    state: bytes
     oracle: Oracle
     feed: Feed
-    calls: int
-    """Calls per window, the same for every window and both sides."""
+    """Makes the calls, from the state that the kernels are built over."""
+    first: Call
+    """The first call that every process answers; it is never timed."""
+    first_expected: Any
     result_bytes: int
-    call_overhead_ns: float
-    """What the runner itself costs."""
     handicap: Handicap
+    calls: int = 1
+    """Calls per window, the same for every window and both sides."""
+    call_overhead_ns: float = 0.0
+    """What the runner itself costs."""
     measuring_s: float = 0.0
     binding_s: float = 0.0
     """Spent on blocks so far, and on binding the state again before them."""
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether the windows have their size."""
+        return self.call_overhead_ns > 0
+
+    def state(self) -> bytes:
+        """As it is sent to a kernel's process; made each time, since all of a target's would take much memory."""
+        return generate.pickled(self.feed.target, self.feed.state)
 
     def run(self, process: KernelProcess, calls: list[Call]) -> WindowAnswers:
         """The calls as one window."""
         return self.oracle.run(process, self.key, calls, self.result_bytes)
 
 
-def plan_case(
-    key: str,
-    state: bytes,
-    oracle: Oracle,
-    feed: Feed,
-    null: KernelProcess,
-    sides: Mapping[str, KernelProcess],
-    handicap: Handicap = NO_HANDICAP,
-) -> CasePlan:
-    """Bind the state, warm the sides up on inputs that are never timed, and fix the calls per window.
+def new_plan(key: str, oracle: Oracle, feed: Feed, handicap: Handicap = NO_HANDICAP) -> CasePlan:
+    """A plan whose windows have no size yet."""
+    first, *more = feed.draw(1 + _SIZING_CALLS)
+    expected = oracle.expected(first)
+    return CasePlan(key, oracle, feed, first, expected, oracle.result_bytes([first, *more]), handicap)
+
+
+def ask(sides: Mapping[str, S], what: Callable[[S, str], T], letters: Sequence[str] = ()) -> dict[str, T]:
+    """What each side answers, by its letter; asked in random order, unless the letters are given in order.
 
     `sides` are 'A', the baseline, and 'B', the candidate, or the candidate alone. What happens to one happens to
     the other, in random order each time: whoever is bound first, or has its shared memory made larger first, is a
-    little slower from then on. `null` is a process without a kernel, in which the runner's own cost is measured.
+    little slower from then on. A failure of the baseline makes the trial invalid.
     """
-    for letter in _shuffled(sides):
+    found = {}
+    for letter in letters or _CHOICE.sample(list(sides), len(sides)):
         with blaming_baseline(is_baseline=letter == "A"):
-            sides[letter].bind(key, state, handicap.of(letter))
-    probe = feed.draw(1)
-    result_bytes = oracle.result_bytes([*probe, *feed.draw(_SIZING_CALLS)])
-    plan = CasePlan(key, state, oracle, feed, len(probe), result_bytes, 0.0, handicap)
-    call_ns, echo = _warm_up(plan, sides, probe)
-    most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(probe[0])))
+            found[letter] = what(sides[letter], letter)
+    return found
+
+
+def bind(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: Sequence[str] = ()) -> dict[str, int]:
+    """Build the kernels over the plan's state; the nanoseconds that it took each."""
+    state = plan.state()
+    return ask(sides, lambda process, letter: process.bind(plan.key, state, plan.handicap.of(letter)), letters)
+
+
+def build_again(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: Sequence[str] = ()) -> dict[str, int]:
+    """The same where they are built already."""
+    ask(sides, lambda process, _: process.release(plan.key), letters)
+    return bind(plan, sides, letters)
+
+
+def call_once(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, Any]:
+    """The sides' answers to the first call, which compiles what is not compiled yet; not verified here."""
+    return ask(sides, lambda process, _: plan.run(process, [plan.first])[0])
+
+
+def verify_first(plan: CasePlan, answers: Mapping[str, Any]) -> None:
+    """Compare each side's answer to the first call with the oracle's."""
+    _compare(plan, answers, plan.first, plan.first_expected, "warm-up call")
+
+
+def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess) -> None:
+    """Fix the calls per window, and what the runner costs per call; both sides are warm after it.
+
+    `null` is a process without a kernel, in which the runner's own cost is measured.
+    """
+    call_ns = _call_ns(plan, sides)
+    most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(plan.first)))
     plan.calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
-    for letter in _shuffled(sides):
-        with blaming_baseline(is_baseline=letter == "A"):
-            plan.run(sides[letter], feed.draw(plan.calls))  # its shared memory has its final size from now on
-            sides[letter].forget_warm_up()
-    plan.call_overhead_ns = _call_overhead_ns(key, null, echo, probe * plan.calls, result_bytes)
-    return plan
+    echoes = warm_up(plan, sides)
+    plan.call_overhead_ns = _call_overhead_ns(plan, null, echoes["B"])
 
 
-def _warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess], probe: list[Call]) -> tuple[float, wire.Echo]:
-    """Nanoseconds per call of the faster side, in windows long enough to tell, and an echo of the candidate.
+def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, wire.Echo]:
+    """A window of the final size on each side, whose shared memory has its final size from then on.
+
+    Returns what a kernel that does nothing would have to return in place of each.
+    """
+    return ask(sides, lambda process, _: plan.run(process, plan.feed.draw(plan.calls)).echo(0))
+
+
+def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> float:
+    """Nanoseconds per call of the faster side, in windows long enough to tell.
 
     The faster side decides, so that the windows of both are long enough; one that feigns slowness shortens only
-    its own windows. The first call compiles and is not counted.
+    its own windows.
     """
-    first = {}
-    for letter in _shuffled(sides):
-        with blaming_baseline(is_baseline=letter == "A"):
-            first[letter] = plan.run(sides[letter], probe)[0]
-    for letter in sorted(first, reverse=True):  # the candidate's fault is told, where both are at fault
-        with blaming_baseline(is_baseline=letter == "A"):
-            plan.oracle.verify(first[letter], probe[0], f"{plan.key}, warm-up call", plan.feed.seed)
     calls = 1
     while True:
-        times, last = [], {}
-        for letter in [each for _ in range(_WARM_UP_WINDOWS) for each in _shuffled(sides)]:
-            with blaming_baseline(is_baseline=letter == "A"):
-                last[letter] = plan.run(sides[letter], plan.feed.draw(calls))
-                times.append(last[letter].window.wall_ns)
+        times = [
+            wall_ns
+            for _ in range(_WARM_UP_WINDOWS)
+            for wall_ns in ask(sides, lambda process, _: _wall_ns(plan, process, calls)).values()  # noqa: B023
+        ]
         if min(times) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
-            return min(times) / calls, {letter: last[letter].echo(0) for letter in _shuffled(sides)}["B"]
+            return min(times) / calls
         calls = min(MAX_CALLS, 4 * calls)
 
 
-def _shuffled(sides: Mapping[str, KernelProcess]) -> list[str]:
-    return _CHOICE.sample(list(sides), len(sides))
+def _wall_ns(plan: CasePlan, process: KernelProcess, calls: int) -> int:
+    return plan.run(process, plan.feed.draw(calls)).window.wall_ns
 
 
 def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[Window, ...]:
@@ -150,7 +189,8 @@ def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[W
         answers = plan.run(process, calls)
         windows.append(answers.window)
         index = _CHOICE.randrange(len(calls))
-        _compare(plan, answers[index], calls, index, plan.oracle.expected(calls[index]))
+        call, expected = calls[index], plan.oracle.expected(calls[index])
+        _compare(plan, {"B": answers[index]}, call, expected, f"timed call {index + 1} of {len(calls)}")
     return tuple(windows)
 
 
@@ -174,10 +214,7 @@ def _measure_half(
 ) -> tuple[Window, Window]:
     """A window of each side, in the order of their letters, on the same calls; answers of both are verified."""
     calls = plan.feed.draw(plan.calls)
-    answers = {}
-    for letter in letters:
-        with blaming_baseline(is_baseline=letter == "A"):
-            answers[letter] = plan.run(sides[letter], calls)
+    answers = ask(sides, lambda process, _: plan.run(process, calls), letters)
     _verify_half(plan, answers, calls, thorough=thorough)
     first, second = (answers[letter].settled() for letter in letters)
     return first, second
@@ -192,21 +229,17 @@ def _bind_again(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: str
     if plan.binding_s > _BINDING_SHARE * plan.measuring_s:
         return
     start_s = clocks.now_s()
-    for letter in letters:
-        with blaming_baseline(is_baseline=letter == "A"):
-            sides[letter].release(plan.key)
-            sides[letter].bind(plan.key, plan.state, plan.handicap.of(letter))
-            plan.run(sides[letter], plan.feed.draw(1))
+    build_again(plan, sides, letters)
+    ask(sides, lambda process, _: plan.run(process, plan.feed.draw(1)), letters)
     plan.binding_s += clocks.now_s() - start_s
 
 
-def _call_overhead_ns(
-    key: str, null: KernelProcess, echo: wire.Echo, calls: Sequence[Call], result_bytes: int
-) -> float:
+def _call_overhead_ns(plan: CasePlan, null: KernelProcess, echo: wire.Echo) -> float:
     """What the runner costs per call, from windows like the timed ones of a kernel that does nothing."""
-    null.imitate(key, echo)
-    windows = [null.run(key, calls, result_bytes).window for _ in range(_OVERHEAD_WINDOWS)]
-    null.release(key)
+    null.imitate(plan.key, echo)
+    calls = [plan.first] * plan.calls
+    windows = [null.run(plan.key, calls, plan.result_bytes).window for _ in range(_OVERHEAD_WINDOWS)]
+    null.release(plan.key)
     return statistics.median((w.wall_ns - (w.waited_ns or 0)) / w.calls for w in windows)
 
 
@@ -221,18 +254,16 @@ def _verify_half(
     count = len(calls)
     all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
     for index in _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1):
-        expected, given = plan.oracle.expected(calls[index]), {}
-        for letter in _CHOICE.sample("AB", 2):
-            with blaming_baseline(is_baseline=letter == "A"):
-                given[letter] = answers[letter][index]
-        for letter in "BA":  # the candidate's fault is told, where both are at fault
-            with blaming_baseline(is_baseline=letter == "A"):
-                _compare(plan, given[letter], calls, index, expected)
+        call, expected = calls[index], plan.oracle.expected(calls[index])
+        given = ask(answers, lambda of_side, _: of_side[index])  # noqa: B023
+        _compare(plan, given, call, expected, f"timed call {index + 1} of {count}")
 
 
-def _compare(plan: CasePlan, answer: Any, calls: Sequence[Call], index: int, expected: Any) -> None:
-    where = f"{plan.key}, timed call {index + 1} of {len(calls)}"
-    plan.oracle.compare(answer, expected, calls[index], where, plan.feed.seed)
+def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, expected: Any, which: str) -> None:
+    """Compare each side's answer with the oracle's; the candidate's fault is told, where both are at fault."""
+    where, seed = f"{plan.key}, {which}", plan.feed.seed
+    candidate_first = sorted(answers, reverse=True)
+    ask(answers, lambda answer, _: plan.oracle.compare(answer, expected, call, where, seed), candidate_first)
 
 
 @contextmanager

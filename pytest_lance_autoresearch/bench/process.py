@@ -63,14 +63,23 @@ _PROC_STATUS = "/proc/{pid}/status"
 
 
 class KernelProcess:
-    """A kernel in a process of its own: bind states, run windows, read answers.
+    """A kernel in a process of its own: introduce it, then bind states, run windows, read answers.
 
-    `checks_bounds` makes numba refuse every index outside its array, which costs time.
+    `checks_bounds` makes numba refuse every index outside its array, which costs time. `compiled` is machine code
+    that an earlier process of the same kernel has kept.
     """
 
-    def __init__(self, target: Target, source: Source, timeout_s: float, *, checks_bounds: bool = False) -> None:
+    def __init__(
+        self,
+        target: Target,
+        source: Source,
+        timeout_s: float,
+        *,
+        checks_bounds: bool = False,
+        compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
+    ) -> None:
+        self.source = source
         self._target = target
-        self._source = source
         self._timeout_s = timeout_s
         self._checks_bounds = checks_bounds
         self._doing = "before a kernel was loaded"
@@ -81,14 +90,9 @@ class KernelProcess:
         self._peak_rss_bytes = 0
         self._is_closed = False
         self._arena = wire.Arena.create(2**22)
-        self._scratch = Scratch(source.text)
+        self._scratch = Scratch(source.text, compiled)
         self._spawn(self._scratch.path)
         self._waits = WaitCounter(self._process.pid)
-        try:
-            self._introduce(self._scratch.path)
-        except BaseException:
-            self.close()
-            raise
 
     def _spawn(self, folder: Path) -> None:
         self._log = (folder / scratch.LOG).open("w+b")
@@ -111,6 +115,14 @@ class KernelProcess:
         os.close(order_read)
         os.close(answer_write)
 
+    def introduce(self) -> None:
+        """Wait until it has started, and let it load its target and its kernel; it is ended where that fails."""
+        try:
+            self._introduce(self._scratch.path)
+        except BaseException:
+            self.close()
+            raise
+
     def _introduce(self, folder: Path) -> None:
         self._await(wire.READY)
         self._cpu = CpuAccount(self._process.pid)
@@ -119,7 +131,7 @@ class KernelProcess:
         self.is_confined = sandbox.is_confined(self._process.pid)
         self._load_target()
         self._order(
-            "kernels.py, while it was loaded", "load_kernel", self._source.text, str(folder / scratch.KERNEL)
+            "kernels.py, while it was loaded", "load_kernel", self.source.text, str(folder / scratch.KERNEL)
         )
 
     def _load_target(self) -> None:
@@ -135,9 +147,21 @@ class KernelProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
-        """Build the kernel for a pickled state, untimed; a `handicap` prolongs its calls by that fraction."""
-        self._order(f"{key}, while it was bound", "bind", key, state, handicap)
+    def compiled(self) -> scratch.Compiled:
+        """The machine code that it has kept so far, for another process of the same kernel."""
+        return self._scratch.compiled()
+
+    def bind(self, key: str, state: bytes, handicap: float | None = None) -> int:
+        """Build the kernel for a pickled state; a `handicap` prolongs its calls by that fraction.
+
+        Returns the nanoseconds that it took: CPU time, or elapsed time where the system counts none.
+        """
+        doing = f"{key}, while it was bound"
+        self._order(doing, "take_state", state, handicap)
+        before_ns, start_ns = self._cpu.now_ns(), clocks.now_ns()
+        self._order(doing, "bind", key)
+        after_ns = self._cpu.now_ns()
+        return clocks.now_ns() - start_ns if before_ns is None or after_ns is None else after_ns - before_ns
 
     def imitate(self, key: str, echo: wire.Echo) -> None:
         """Take as `key` a kernel that does nothing but return `echo`."""
@@ -303,7 +327,7 @@ class KernelProcess:
     def _named(self, what: str) -> str:
         """`what` with the place it happened, and this machine's folders taken out of it."""
         text = f"{self._doing}: {what}"
-        return text.replace(str(self._scratch.path / scratch.KERNEL), str(self._source.path))
+        return text.replace(str(self._scratch.path / scratch.KERNEL), str(self.source.path))
 
     def _log_tail(self) -> str:
         """The end of what the kernel printed; shown to a person, never read for its meaning."""

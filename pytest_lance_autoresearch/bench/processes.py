@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.bench.inprocess import InProcessRunner
 from pytest_lance_autoresearch.bench.process import KernelProcess
+from pytest_lance_autoresearch.bench.scratch import NOTHING_COMPILED
 from pytest_lance_autoresearch.errors import (
     AutoresearchError,
     KernelCrashed,
@@ -25,6 +26,7 @@ from pytest_lance_autoresearch.target_files import policy, sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
+    from pytest_lance_autoresearch.bench.scratch import Compiled
     from pytest_lance_autoresearch.records import Source
     from pytest_lance_autoresearch.target_files.load import Target
 
@@ -79,19 +81,32 @@ class Processes:
         return self._null
 
     def start(self, source: Source, *, checks_bounds: bool = False) -> KernelProcess:
-        """A new process with a kernel; the candidate's failure to load is final."""
-        is_candidate = source is self._target.kernel
-        if is_candidate:
+        """A new process with a kernel, ready; the candidate's failure to load is final."""
+        process = self.spawn(source, checks_bounds=checks_bounds)
+        self.introduce(process)
+        return process
+
+    def spawn(
+        self, source: Source, *, checks_bounds: bool = False, compiled: Compiled = NOTHING_COMPILED
+    ) -> KernelProcess:
+        """A new process that is starting, and must be introduced before it is used."""
+        if source is self._target.kernel:
             self._refuse_to_start()
+        process = KernelProcess(
+            self._target, source, self._timeout_s, checks_bounds=checks_bounds, compiled=compiled
+        )
+        self._resources.callback(process.close)
+        return process
+
+    def introduce(self, process: KernelProcess) -> None:
+        """Wait until it has started, and let it load its kernel."""
         try:
-            process = KernelProcess(self._target, source, self._timeout_s, checks_bounds=checks_bounds)
+            process.introduce()
         except (KernelFailure, TargetError, TrialInvalid) as failure:
-            if is_candidate:
+            if process.source is self._target.kernel:
                 self._load_failure = failure
             raise
-        self._resources.callback(process.close)
         self.is_confined &= process.is_confined
-        return process
 
     def lost_a_process(self, failure: AutoresearchError) -> bool:
         """Whether the failure cost a process (crash, hang, refusal), as wrong answers and exceptions do not."""

@@ -11,6 +11,7 @@ import functools
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,10 +21,17 @@ _CONTENTS = {WORK, CACHE, KERNEL, LOG}
 """A folder that holds all of these is a worker's, and is locked if anyone uses it; its name alone says little."""
 
 
-class Scratch:
-    """One worker's folder, until it is closed."""
+MAX_COMPILED_BYTES = 64 * 2**20
+"""Of compiled code that is taken over from one process to the next; a kernel with more is compiled every time."""
+Compiled = Mapping[str, bytes]
+"""Machine code that a process has kept: the files of its cache folder."""
+NOTHING_COMPILED: Compiled = {}
 
-    def __init__(self, kernel: bytes) -> None:
+
+class Scratch:
+    """One worker's folder, until it is closed; `compiled` is what an earlier worker of the same kernel kept."""
+
+    def __init__(self, kernel: bytes, compiled: Compiled) -> None:
         _sweep(Path(tempfile.gettempdir()))
         self._directory = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
         self.path = Path(self._directory.name)
@@ -34,6 +42,19 @@ class Scratch:
         (self.path / CACHE).mkdir()
         (self.path / LOG).touch()
         (self.path / KERNEL).write_bytes(kernel)
+        for name, data in compiled.items():
+            (self.path / CACHE / name).write_bytes(data)
+
+    def compiled(self) -> Compiled:
+        """What the worker has kept; nothing where it is too much, or where something else lies there too."""
+        found, size = {}, 0
+        for path in (self.path / CACHE).iterdir():
+            is_plain = path.suffix in (".nbi", ".nbc") and path.is_file() and not path.is_symlink()
+            size += path.lstat().st_size
+            if not is_plain or size > MAX_COMPILED_BYTES:
+                return {}
+            found[path.name] = path.read_bytes()
+        return found
 
     def close(self) -> None:
         self._directory.cleanup()

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from pytest_lance_autoresearch.kernel_side import modules
 
@@ -37,13 +37,21 @@ if __name__ == "__main__":
 import numpy as np
 
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.kernel_side import sandbox, wire
+from pytest_lance_autoresearch.kernel_side import compiled, sandbox, wire
 from pytest_lance_autoresearch.kernel_side.handicap import handicapped
 from pytest_lance_autoresearch.records import Layout
 
 LENGTH = struct.Struct("<q")
 SHOWN = 200
 """Characters of a line of source that a message shows."""
+
+
+class _Next(NamedTuple):
+    """What a kernel is about to be built with."""
+
+    kernels: Any = None
+    state: Any = None
+    pickled: bytes = b""
 
 
 class KernelHost:
@@ -57,6 +65,7 @@ class KernelHost:
         self._inputs: Any = None
         self._wiring: Any = None
         self._kernels: Any = None
+        self._next = _Next()
         self._bound: dict[str, Any] = {}
         self._buffers: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
         self._window: Any = None
@@ -80,18 +89,26 @@ class KernelHost:
         self._wiring = self._execute("target", inputs=self._inputs)
 
     def load_kernel(self, text: bytes, filename: str) -> None:
+        if b"numba" in text:
+            compiled.keep(os.environ["NUMBA_CACHE_DIR"])
         self._kernels = modules.execute_source("kernels", text, filename)
+        _tidy()
 
-    def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
+    def take_state(self, state: bytes, handicap: float | None = None) -> None:
+        """What the next order builds the kernel with, so that building alone is what that order takes."""
         kernels = self._kernels if handicap is None else handicapped(self._kernels, handicap)
-        own_state = self._unpickled(state)
+        self._next = _Next(kernels, self._unpickled(state), state)
+
+    def bind(self, key: str) -> None:
+        kernels, own_state, state = self._next
         try:
             self._bound[key] = self._wiring.bind(kernels, own_state)
         except Exception as error:
             self._refuse_wiring(state, error)
             raise
-        gc.collect()
-        gc.freeze()  # or the next binding's collection would go through all that was imported and compiled
+        finally:
+            self._next = _Next()
+        _tidy()
 
     def _execute(self, stem: str, **siblings: Any) -> Any:
         with _working_in(self._home):
@@ -161,6 +178,12 @@ class KernelHost:
             buffer = np.empty(shape, dtype)
             self._buffers[(key, position)] = buffer
         return buffer
+
+
+def _tidy() -> None:
+    """Collect garbage, which the worker never does by itself, and leave what remains out of later collections."""
+    gc.collect()
+    gc.freeze()
 
 
 def run_calls(function: Any, calls: Any) -> None:

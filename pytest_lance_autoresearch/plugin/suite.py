@@ -252,6 +252,8 @@ class Suite:
         from pytest_lance_autoresearch.verdict import aggregate
 
         times = trial.measure_case(case)
+        if times is None:
+            pytest.skip(trial.untimed())
         if benchmark is not None:
             ns_per_op = aggregate.case_ns_per_op(times)
             benchmark.extra_info.update(report.speed_row(times, ns_per_op, trial.target.wiring.UNIT))

@@ -1,7 +1,7 @@
 """What this host can tell apart: a kernel against itself, and against itself with a known slow-down.
 
-Owns the runs of a calibration and the figures made of them. Each run is what the first look of a verdict sees: one
-pair of fresh processes over every timed case.
+Owns the runs of a calibration and the figures made of them. Each run is what the first look of a verdict sees:
+a few pairs of fresh processes over every timed case.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench.comparison import Comparison
@@ -31,6 +30,8 @@ RUNS = 20
 """Of either kind, unless the time budget ends first."""
 LEAST_RUNS = 3
 """Fewer tell nothing."""
+Run = Sequence[Pair]
+"""The pairs of one look."""
 _ALPHA = 0.05
 
 
@@ -40,14 +41,12 @@ def measure_run(
     states: Mapping[Case, Any],
     seed: int,
     handicap: Callable[[Case], Handicap] = lambda _: NO_HANDICAP,
-) -> Pair:
-    """The target's kernel against itself, in one pair of fresh processes."""
-    comparison = Comparison(target, target.kernel, Rules(), processes, lambda *_: None, handicap)
-    for case, state in states.items():
-        comparison.measure_case(case, state, seed)
-    comparison.end()
-    (pair,) = comparison.pairs()
-    return pair
+) -> Run:
+    """The target's kernel against itself, in the pairs of one look."""
+    show = lambda *_: None  # noqa: E731
+    comparison = Comparison(target, target.kernel, list(states), Rules(), processes, show, handicap=handicap)
+    comparison.measure_all(lambda case: states[case], seed)
+    return comparison.pairs()
 
 
 def calibrate(
@@ -59,8 +58,8 @@ def calibrate(
     show: Show,
 ) -> Calibration:
     """Runs of both kinds in turn until there are `RUNS`, or `is_over`; TargetError when the time does not move."""
-    itself: list[Pair] = []
-    slowed: list[Pair] = []
+    itself: list[Run] = []
+    slowed: list[Run] = []
     while len(slowed) < RUNS and not (len(slowed) >= LEAST_RUNS and is_over()):
         show("calibrating", Step(len(slowed) + 1, RUNS), None)
         itself.append(measure_run(target, processes, states, seed + 2 * len(itself)))
@@ -73,39 +72,33 @@ def _slowed(_: Case) -> Handicap:
     return Handicap(baseline=0.0, candidate=INJECTED)
 
 
-def summarise(target: str, host: str, itself: Sequence[Pair], slowed: Sequence[Pair]) -> Calibration:
+def summarise(target: str, host: str, itself: Sequence[Run], slowed: Sequence[Run]) -> Calibration:
     """The figures of a calibration; pure but for the time that it is given."""
-    estimates = [stats.overall([aggregate.log_ratios(pair)]) for pair in itself]
-    of_slowed = [stats.overall([aggregate.log_ratios(pair)], Rules().process_sd) for pair in slowed]
+    ratios, ratios_of_slowed = (
+        [list(map(aggregate.log_ratios, run)) for run in runs] for runs in (itself, slowed)
+    )
+    estimates, of_slowed = list(map(stats.overall, ratios)), list(map(stats.overall, ratios_of_slowed))
     square = statistics.fmean(estimate.point**2 for estimate in estimates)
-    within = statistics.fmean(estimate.se**2 for estimate in estimates)
     normal_95 = statistics.NormalDist().inv_cdf(1 - _ALPHA / 2)
     return Calibration(
         target=target,
         host=host,
         time=clocks.utc(),
         runs=len(itself),
-        seconds=statistics.median(pair.seconds or 0.0 for pair in itself),
+        seconds=statistics.median(math.fsum(pair.seconds or 0.0 for pair in run) for run in itself),
         resolution=normal_95 * math.sqrt(square),
-        process_sd=math.sqrt(max(0.0, square - within)),
+        spread=stats.spread(ratios),
         injected=INJECTED,
         seen=sum(estimate.interval(_ALPHA).high < 0 for estimate in of_slowed),
         measured=math.expm1(-statistics.fmean(estimate.point for estimate in of_slowed)),
     )
 
 
-def widened(rules: Rules, known: Calibration | None, target: str) -> Rules:
-    """The rules, with intervals that allow for what processes on this host differ by, if that is more."""
-    if known is None or known.target != target:
-        return rules
-    return replace(rules, process_sd=max(rules.process_sd, known.process_sd))
-
-
-def _refuse_unmoved(target: Target, slowed: Sequence[Pair]) -> None:
+def _refuse_unmoved(target: Target, slowed: Sequence[Run]) -> None:
     """A case whose time moves by less than half of what its kernel was slowed by does not measure the kernel."""
-    cases = slowed[0].call_overhead_ns
+    cases = slowed[0][0].call_overhead_ns
     for case in cases:
-        ratios = [ratio for pair in slowed for ratio in aggregate.log_ratios(pair)[case]]
+        ratios = [ratio for run in slowed for pair in run for ratio in aggregate.log_ratios(pair)[case]]
         moved = stats.median_interval([-ratio for ratio in ratios], _ALPHA / len(cases))
         if moved.high < math.log1p(INJECTED) / 2:
             raise TargetError(report.unmoved(target.name, case, math.expm1(moved.point), INJECTED))

@@ -67,6 +67,7 @@ class Facts:
             failed=len(self.failures),
             items=self.items,
             seconds=self.seconds,
+            waited_s=self.waited_s,
             status=status,
             reason=reason,
             windows=aggregate.count_windows(self.evidence),
@@ -99,10 +100,10 @@ class Facts:
 
     def judged(self, judgement: Judgement | None, rules: Rules, calibration: Calibration | None) -> Outcome:
         """A candidate that was measured; without a judgement it is the first baseline, or a new one."""
-        assert self.times is not None, "a verdict needs times"
-        assert self.gate is not None, "and a gate"
-        figures = self._figures(self.times)
+        assert self.gate is not None, "a verdict needs a gate"
+        figures = self._figures(self.times) if self.times and self.times.cases else None
         if judgement is None:
+            assert figures is not None, "a baseline needs times"
             ended = self.ended(Status.BASELINE, report.baseline_reason(figures, self.gate.newest))
             return replace(ended, figures=figures, notes=(*ended.notes, *filter(None, [self.gate.note])))
         ended = self.ended(Status(judgement.verdict), report.judged_reason(judgement, figures, rules))

@@ -19,7 +19,6 @@ from pytest_lance_autoresearch.errors import AutoresearchError, LogError
 from pytest_lance_autoresearch.log import archive, git, history, results
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Cause, Interval, Rules, Status
-from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate, stats
 from pytest_lance_autoresearch.words import wording
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Source
 
 CONFIDENCE = 0.95
+_LOOKS = 2
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Auditor:
         candidate, before = self._source(row.kernel, row, target), self._source(baseline, row, target)
         self.watch(f"{what}: measuring {self.pairs} pairs of processes")
         try:
-            measured = _measure(replace(target, kernel=candidate), before, self.pairs, self.root, self.watch)
+            measured = _measure(replace(target, kernel=candidate), before, self.pairs, self.watch)
         except AutoresearchError as failure:
             return Replayed(what, claimed, None, failure.headline, is_gain)
         return Replayed(what, claimed, measured, is_gain=is_gain)
@@ -167,23 +167,24 @@ def _waiting(watch: Callable[[str], None]) -> Iterator[None]:
     yield
 
 
-def _measure(
-    target: load.Target, baseline: Source, pairs: int, root: Path, watch: Callable[[str], None]
-) -> Interval:
-    """The overall speed-up over fresh pairs of processes, at published sizes first, then at hidden ones."""
-    home = archive.home(target.layout.log_path, root)
-    known = archive.find_calibration(home, environment.host(), target.name)
-    rules, seed = calibration.widened(Rules(), known, target.name), seeds.secret_seed()
+@contextmanager
+def _turn(watch: Callable[[str], None], _seconds: float) -> Iterator[None]:
+    with environment.timing_lock(partial(_waiting, watch)):
+        yield
+
+
+def _measure(target: load.Target, baseline: Source, pairs: int, watch: Callable[[str], None]) -> Interval:
+    """The overall speed-up over fresh pairs of processes, half of them at published sizes, half at hidden ones."""
+    rules, seed = Rules(pairs=math.ceil(pairs / _LOOKS)), seeds.secret_seed()
     processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
-    comparison = Comparison(target, baseline, rules, processes, lambda *_: None)
     timed = [case for case in contract.cases_of(target) if case.timed]
+    turn = partial(_turn, watch)
+    comparison = Comparison(target, baseline, timed, rules, processes, lambda *_: None, turn)
     try:
-        with environment.timing_lock(partial(_waiting, watch)):
-            for case in timed:
-                comparison.measure_case(case, generate.make_state(target, case, seeds.PUBLISHED_SEED), seed)
-            for _ in range(pairs - 1):
-                comparison.measure_again(timed, seed)
+        comparison.measure_all(lambda case: generate.make_state(target, case, seeds.PUBLISHED_SEED), seed)
+        for _ in range(_LOOKS - 1):
+            comparison.measure_again(seed)
         ratios = list(map(aggregate.log_ratios, comparison.pairs()))
-        return stats.overall(ratios, rules.process_sd).interval(1 - CONFIDENCE).ratio()
+        return stats.overall(ratios).interval(1 - CONFIDENCE).ratio()
     finally:
         processes.clear()

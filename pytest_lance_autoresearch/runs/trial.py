@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -165,12 +165,27 @@ class Trial:
             with self._on_secret_inputs():
                 properties.check_properties(self.target, runner, self._seed, PROPERTY_EXAMPLES)
 
-    def measure_case(self, case: Case) -> CaseTimes:
-        """The speed of one case: alone, or under a gate in blocks beside the baseline."""
-        with self._recorded(Item(ItemKind.SPEED, case.id)), self._on_secret_inputs(), self._timing():
+    def measure_case(self, case: Case) -> CaseTimes | None:
+        """The speed of one case: alone, or under a gate in blocks beside the baseline.
+
+        None where it has none, which `untimed` explains.
+        """
+        item = Item(ItemKind.SPEED, case.id)
+        with self._recorded(item), self._on_secret_inputs():
             if self._measurement is None:
                 self._measurement = self._new_measurement()
-            return self._measurement.measure_case(case, self._states.of(case), self._seed)
+            times = self._measurement.measure_case(case, self._states.of, self._seed)
+        if self._measurement.failure is not None:
+            self._done.discard(item)
+        return times
+
+    def untimed(self) -> str:
+        """Why a case has no times."""
+        assert self._measurement is not None, "it was asked for them"
+        if self._measurement.failure is not None:
+            return report.not_timed(self._measurement.failure.headline)
+        assert self._measurement.refusal is not None, "or it has"
+        return report.refused_untimed(self._measurement.refusal, self._rules)
 
     def check_speed_once(self, case: Case) -> None:
         """The speed item where timing is impossible: one of its calls runs and is verified."""
@@ -184,7 +199,7 @@ class Trial:
 
     def calibrate(self) -> None:
         """Find out what this host can tell apart, and keep it for the verdicts to come."""
-        with self._recorded(Item(ItemKind.CALIBRATION)), self._on_secret_inputs(), self._timing():
+        with self._recorded(Item(ItemKind.CALIBRATION)), self._on_secret_inputs(), self._turn(0.0):
             states = {case: self._states.of(case) for case in self._timed}
             is_over = self._is_over_budget
             found = calibration.calibrate(self.target, self._processes, states, self._seed, is_over, self._show)
@@ -239,10 +254,9 @@ class Trial:
         self._states.forget(case_id)
 
     def rest(self) -> None:
-        """Give states and processes back between items, except what is needed again; what was measured stays."""
+        """Give states and processes back between items; what was measured stays."""
         self._states.clear()
-        if self._measurement is None or not self._measurement.goes_on():
-            self._processes.clear()
+        self._processes.clear()
 
     # States and failures.
 
@@ -274,8 +288,9 @@ class Trial:
 
     @property
     def _rules(self) -> Rules:
-        """Those of the command line, with the intervals that this host needs."""
-        return calibration.widened(self.settings.rules, self._calibration, self.target.name)
+        """Those of the command line and of the target."""
+        budget = getattr(self.target.wiring, "BUILD_BUDGET", None)
+        return replace(self.settings.rules, build_ms_per_mb=budget)
 
     @property
     def _checks_secretly(self) -> bool:
@@ -302,10 +317,10 @@ class Trial:
         except AutoresearchError as failure:
             self.failures.append(failure)
             if self._processes.lost_a_process(failure):
-                self._start_over()
+                self._processes.clear()
             raise
         except BaseException:
-            self._start_over()
+            self._processes.clear()
             raise
         self._done.add(item)
 
@@ -318,16 +333,10 @@ class Trial:
             failure.seed = self._seed
             raise
 
-    def _start_over(self) -> None:
-        """Give up processes that may be out of step, and with them what they measured."""
-        self._processes.clear()
-        self._measurement = None
-        self._done = {item for item in self._done if item.kind is not ItemKind.SPEED}
-
     # Measuring.
 
     @contextmanager
-    def _timing(self) -> Iterator[None]:
+    def _turn(self, _seconds: float) -> Iterator[None]:
         """Measure while no other trial on this machine does: timing is never shared."""
         if self.settings.brief:
             yield
@@ -343,10 +352,10 @@ class Trial:
             yield
 
     def _new_measurement(self) -> Measurement:
+        run = self._processes, self._show, self._turn
         if self._gate is None or self._gate.baseline is None:
-            brief = self.settings.brief
-            return Alone(self.target, self._processes, len(self._timed), self._show, brief=brief)
-        return Comparison(self.target, self._gate.baseline, self._rules, self._processes, self._show)
+            return Alone(self.target, self._timed, *run, brief=self.settings.brief)
+        return Comparison(self.target, self._gate.baseline, self._timed, self._rules, *run)
 
     def _show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
         self._watch(Progress(self.target.name, what, step, speedup, self.seconds()))
@@ -381,10 +390,8 @@ class Trial:
         return self._facts().judged(judgement, self._rules, self._calibration)
 
     def _decided(self) -> Judgement | None:
-        measurement = self._measurement
-        assert measurement is not None, "every speed item is done"
-        with self._timing() if measurement.goes_on() else nullcontext():
-            return measurement.decide(self._timed, self.seconds, self._seed)
+        assert self._measurement is not None, "every speed item is done"
+        return self._measurement.decide(self.seconds, self._seed)
 
     def _no_verdict(self) -> Outcome:
         """The end of a trial without a gate."""
@@ -397,6 +404,11 @@ class Trial:
             return facts.partial()
         return facts.unjudged(report.calibrated(self._calibration))
 
+    def _evidence(self) -> Evidence:
+        if self._measurement is None:
+            return Evidence(self.target.kernel.code_size)
+        return replace(self._measurement.evidence(), waited_s=self._stopwatch.waited_s)
+
     def _facts(self) -> Facts:
         measurement, expected = self._measurement, self.expected()
         return Facts(
@@ -407,7 +419,7 @@ class Trial:
             items=len(expected),
             seconds=self.seconds(),
             waited_s=self._stopwatch.waited_s,
-            evidence=measurement.evidence() if measurement else Evidence(self.target.kernel.code_size),
+            evidence=self._evidence(),
             times=measurement.candidate() if measurement else None,
             is_confined=self._processes.is_confined,
         )

@@ -4,27 +4,47 @@ Owns the decision; the sentence about it is `report`'s, the measuring `bench`'s.
 
 A keep needs, in this order: every case shown not to be slower than its limit, memory within its guard, an overall
 interval that excludes 1 with a point of at least `min_effect`, wall and CPU time in agreement, and all of it
-over two pairs of processes or more. The confidence is spent evenly over the looks (Bonferroni), so that looking
-several times does not inflate false keeps.
+over two looks or more, of which the later ones see data that nobody could know. The confidence is spent evenly
+over the looks (Bonferroni), so that looking several times does not inflate false keeps.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pytest_lance_autoresearch.records import Cause, Evidence, Judgement, Pair, Rules, Verdict
+from pytest_lance_autoresearch.records import (
+    Building,
+    BuildPrice,
+    Cause,
+    Doubt,
+    Evidence,
+    Judgement,
+    Pair,
+    Rules,
+    Verdict,
+)
 from pytest_lance_autoresearch.verdict import aggregate, stats
 
-PAIRS_FOR_KEEP = 2
-"""Pairs of worker processes that a keep needs at least."""
+LOOKS_FOR_KEEP = 2
+"""Looks that a keep needs at least: the first one sees published data only."""
+SETTLED_BLOCKS = 2
+"""Of each case in a pair, where nothing but other cases is open."""
+MOST_BLOCKS = 16
+"""Of a single case in a pair."""
+_FREE_BUILDING_NS = 1e6
+_TIMES_BASELINE = 5.0
+_NS_PER_BYTE = 1.0
+"""A millisecond per megabyte."""
 
 
 def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: keep, discard, inconclusive, or undecided, which asks for another pair."""
     ratios = [aggregate.log_ratios(pair) for pair in evidence.pairs]
     alpha = (1 - rules.confidence) / rules.max_looks
-    estimate = stats.overall(ratios, rules.process_sd)
+    estimate = stats.overall(ratios, rules.known)
     overall = estimate.interval(alpha)
     cpu_overall = _cpu_overall(evidence.pairs, rules, alpha)
     cases = {
@@ -46,7 +66,41 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         max(pair.candidate_peak_rss_bytes for pair in evidence.pairs),
         evidence.baseline_code_size,
         evidence.candidate_code_size,
+        build_price(evidence.pairs, rules),
+        _doubt(evidence, rules, overall, cases) if verdict is Verdict.INCONCLUSIVE else None,
     )
+
+
+def refusal(evidence: Evidence, rules: Rules) -> Judgement | None:
+    """The verdict about a candidate that must not be timed, since it costs what a gain must not; None to go on."""
+    cause = unaffordable(evidence.pairs, rules)
+    if cause is None:
+        return None
+    return Judgement(
+        Verdict.DISCARD,
+        cause,
+        baseline_peak_rss_bytes=max(pair.baseline_peak_rss_bytes for pair in evidence.pairs),
+        candidate_peak_rss_bytes=max(pair.candidate_peak_rss_bytes for pair in evidence.pairs),
+        building=build_price(evidence.pairs, rules),
+    )
+
+
+def next_blocks(judgement: Judgement, rules: Rules) -> dict[str, int]:
+    """How many blocks of each case the pairs of the next look measure, after an undecided one.
+
+    A case is open while its interval reaches across its limit, whichever side it points to. Open cases get what
+    the others do not need: as much as they need for the overall speed-up, or where that is settled, little.
+    """
+    assert judgement.speedup is not None
+    limit = 1 / (1 + rules.case_limit)
+    is_open = {case: 0 < one.low <= limit <= one.high < math.inf for case, one in judgement.cases.items()}
+    count, is_settled = sum(is_open.values()), judgement.speedup.low > 1
+    if not count:
+        return dict.fromkeys(is_open, rules.blocks)
+    others = min(rules.blocks, SETTLED_BLOCKS) if is_settled else rules.blocks
+    spared = (rules.blocks - others) * (len(is_open) - count)
+    each = min(MOST_BLOCKS, max(2 * rules.blocks, rules.blocks + spared // count))
+    return {case: each if this else others for case, this in is_open.items()}
 
 
 def _cpu_overall(pairs: Sequence[Pair], rules: Rules, alpha: float) -> stats.LogEstimate | None:
@@ -57,7 +111,7 @@ def _cpu_overall(pairs: Sequence[Pair], rules: Rules, alpha: float) -> stats.Log
         if of_pair is None:
             return None
         ratios.append(of_pair)
-    return stats.overall(ratios, rules.process_sd).interval(alpha)
+    return stats.overall(ratios, rules.known).interval(alpha)
 
 
 def _decide(
@@ -76,8 +130,8 @@ def _decide(
         return Verdict.DISCARD, Cause.CASE_REGRESSED
     if overall.high < 0 and not (smaller and overall.high > -band):
         return Verdict.DISCARD, Cause.SLOWER
-    if not memory_allowed(evidence.pairs, rules):
-        return Verdict.DISCARD, Cause.MEMORY
+    if (cause := unaffordable(evidence.pairs, rules)) is not None:
+        return Verdict.DISCARD, cause
     if not smaller and hopeless:
         return Verdict.DISCARD, Cause.TOO_SMALL if overall.low > 0 else Cause.WITHIN_NOISE
     if any(estimate.low <= floor for estimate in cases.values()):
@@ -87,6 +141,49 @@ def _decide(
     if smaller and overall.low > -band and overall.high < max(band, effect):
         return _if_cpu_agrees(evidence, cpu, -band, 0.0, Cause.SIMPLER)
     return Verdict.UNDECIDED, Cause.UNDECIDED
+
+
+def unaffordable(pairs: Sequence[Pair], rules: Rules) -> Cause | None:
+    """What a gain must not cost and does: memory, or building."""
+    if not memory_allowed(pairs, rules):
+        return Cause.MEMORY
+    price = build_price(pairs, rules)
+    return Cause.BUILDING if price is not None and not price.is_allowed else None
+
+
+def build_price(pairs: Sequence[Pair], rules: Rules) -> BuildPrice | None:
+    """What building takes, and which case is nearest to its budget; None where it was not measured."""
+    by_case: dict[str, list[Building]] = {}
+    for pair in pairs:
+        for name, one in pair.building.items():
+            by_case.setdefault(name, []).append(one)
+    if not by_case:
+        return None
+    found = {
+        name: Building(
+            round(statistics.median(one.baseline_ns for one in ones)),
+            round(statistics.median(one.candidate_ns for one in ones)),
+            max(one.state_bytes for one in ones),
+        )
+        for name, ones in by_case.items()
+    }
+    budget_ns = {name: _build_budget_ns(one, rules) for name, one in found.items()}
+    case = max(found, key=lambda name: found[name].candidate_ns / budget_ns[name])
+    return BuildPrice(
+        sum(one.baseline_ns for one in found.values()),
+        sum(one.candidate_ns for one in found.values()),
+        case,
+        found[case].baseline_ns,
+        found[case].candidate_ns,
+        budget_ns[case],
+    )
+
+
+def _build_budget_ns(one: Building, rules: Rules) -> float:
+    """The longest building of a candidate over that state that a keep may have."""
+    if rules.build_ms_per_mb is not None:
+        return max(_FREE_BUILDING_NS, rules.build_ms_per_mb * one.state_bytes)
+    return max(_FREE_BUILDING_NS, _TIMES_BASELINE * one.baseline_ns, _NS_PER_BYTE * one.state_bytes)
 
 
 def memory_allowed(pairs: Sequence[Pair], rules: Rules) -> bool:
@@ -102,7 +199,7 @@ def _if_cpu_agrees(
     """A keep, if the CPU time's interval lies above `floor` too; a discard, if not and it lies below `aim`."""
     if cpu is not None and cpu.low <= floor:
         return (Verdict.DISCARD if cpu.high < aim else Verdict.UNDECIDED), Cause.CPU_DISAGREES
-    return (Verdict.KEEP if len(evidence.pairs) >= PAIRS_FOR_KEEP else Verdict.UNDECIDED), cause
+    return (Verdict.KEEP if evidence.looks >= LOOKS_FOR_KEEP else Verdict.UNDECIDED), cause
 
 
 def _unless_over(evidence: Evidence, rules: Rules, verdict: Verdict, cause: Cause) -> tuple[Verdict, Cause]:
@@ -112,6 +209,37 @@ def _unless_over(evidence: Evidence, rules: Rules, verdict: Verdict, cause: Caus
     if verdict is Verdict.UNDECIDED and evidence.looks >= rules.max_looks:
         return Verdict.INCONCLUSIVE, cause
     return verdict, cause
+
+
+def _doubt(
+    evidence: Evidence, rules: Rules, overall: stats.LogEstimate, cases: Mapping[str, stats.LogEstimate]
+) -> Doubt:
+    """What keeps the verdict open: the case that needs most, or the overall speed-up where no case is open."""
+    floor = -math.log1p(rules.case_limit)
+    measured_s = math.fsum(pair.seconds or 0.0 for pair in evidence.pairs)
+    blocks = Counter(block.case for pair in evidence.pairs for block in pair.blocks)
+    seconds = {case: measured_s * count / blocks.total() for case, count in blocks.items()}
+    is_open = {case: one.low <= floor <= one.high for case, one in cases.items()}
+    needs = {case: seconds[case] * _more(cases[case], floor) for case, this in is_open.items() if this}
+    if needs:
+        case = max(needs, key=lambda name: (needs[name], -cases[name].low))
+        return Doubt(case, cases[case].ratio(), _finite(needs[case]))
+    return Doubt(None, overall.ratio(), _finite(measured_s * _more(overall, 0.0)))
+
+
+def _more(estimate: stats.LogEstimate, limit: float) -> float:
+    """How many times what was measured would have to be measured in addition, for the bound to pass the limit.
+
+    The width of an interval falls with the square root of what was measured. Infinite where the point itself lies
+    on the wrong side.
+    """
+    if estimate.point <= limit or math.isinf(estimate.low):
+        return math.inf
+    return max(0.0, ((estimate.point - estimate.low) / (estimate.point - limit)) ** 2 - 1)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _worst_case(cases: Mapping[str, stats.LogEstimate], cause: Cause) -> str:

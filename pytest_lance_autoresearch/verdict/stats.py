@@ -7,17 +7,14 @@ sides mirrors every result and scaling all times changes none.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
-import numpy as np
+from pytest_lance_autoresearch.records import UNKNOWN, Interval, Spread
 
-from pytest_lance_autoresearch.records import Interval
-
-RESAMPLES = 2000
-_BOOTSTRAP_SEED = 20_251_115
-"""Fixed, so that a verdict can be computed again from its windows, to the last digit."""
+_LARGEST = 700.0
+"""About the logarithm of the largest float."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,13 @@ class LogEstimate:
     high: float
 
     def ratio(self) -> Interval:
-        return Interval(math.exp(self.low), math.exp(self.point), math.exp(self.high))
+        """The same as a ratio."""
+        return Interval(_exp(self.low), _exp(self.point), _exp(self.high))
+
+
+def _exp(x: float) -> float:
+    """Few pairs that differ much give bounds that no ratio can have."""
+    return math.exp(x) if x < _LARGEST else math.inf
 
 
 def geomean(values: Sequence[float]) -> float:
@@ -40,50 +43,78 @@ def geomean(values: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Normal:
-    """A nearly normal estimate on the log scale."""
+class Mean:
+    """A mean whose spread was estimated; 0 degrees of freedom where it was not, and any value is possible."""
 
     point: float
     se: float
+    df: int
 
     def interval(self, alpha: float) -> LogEstimate:
-        """The two-sided interval of confidence 1 - alpha."""
-        half = NormalDist().inv_cdf(1 - alpha / 2) * self.se
+        """The two-sided interval of confidence 1 - alpha (Student's t)."""
+        half = student_quantile(1 - alpha / 2, self.df) * self.se if self.df else math.inf
         return LogEstimate(self.point - half, self.point, self.point + half)
 
 
-def overall(pairs: Sequence[Mapping[str, Sequence[float]]], process_sd: float = 0.0) -> Normal:
+def overall(pairs: Sequence[Mapping[str, Sequence[float]]], known: Spread = UNKNOWN) -> Mean:
     """The overall log-ratio from each process pair's log-ratios by case.
 
-    The point is the mean over pairs of the mean over cases of the median. Its variance is that of the windows
-    (bootstrap within pair and case: Efron and Tibshirani, An Introduction to the Bootstrap, chapter 6) plus
-    `process_sd` squared for each pair, or the variance seen between the pairs where that is larger.
+    The point is the mean over pairs of the mean over cases of the median. How far it may be off is told by how
+    much the pairs differ: whatever makes them differ is in it, on any host, and none of it is assumed. What
+    earlier pairs of this host have shown, `known`, counts as that many pairs more.
     ValueError without data.
     """
-    if not pairs or not all(cases and all(map(len, cases.values())) for cases in pairs):
+    if not pairs:
+        raise ValueError("an overall speed-up needs at least one pair")
+    points = [pair_point(of_pair) for of_pair in pairs]
+    df = known.df + len(points) - 1
+    if df == 0:
+        return Mean(points[0], math.inf, 0)
+    mean = math.fsum(points) / len(points)
+    squares = known.df * known.sd**2 + math.fsum((point - mean) ** 2 for point in points)
+    return Mean(mean, math.sqrt(squares / df / len(points)), df)
+
+
+def spread(runs: Sequence[Sequence[Mapping[str, Sequence[float]]]]) -> Spread:
+    """How pairs differ, from the log-ratios by case of the pairs of several runs, each about its own mean."""
+    squares, df = 0.0, 0
+    for run in runs:
+        points = list(map(pair_point, run))
+        squares += math.fsum((point - statistics.fmean(points)) ** 2 for point in points)
+        df += len(points) - 1
+    return Spread(math.sqrt(squares / df), df) if df > 0 else UNKNOWN
+
+
+def pair_point(cases: Mapping[str, Sequence[float]]) -> float:
+    """The mean over cases of the median of one pair's log-ratios; ValueError where a case has none."""
+    if not cases or not all(map(len, cases.values())):
         raise ValueError("an overall speed-up needs at least one log-ratio of every case")
-    points = [_mean_of_medians(cases) for cases in pairs]
-    variance = math.fsum(_bootstrap_variance(cases) + process_sd**2 for cases in pairs) / len(pairs)
-    if len(pairs) > 1:
-        variance = max(variance, float(np.var(points, ddof=1)))
-    return Normal(math.fsum(points) / len(pairs), math.sqrt(variance / len(pairs)))
+    return math.fsum(statistics.median(values) for values in cases.values()) / len(cases)
 
 
-def _mean_of_medians(cases: Mapping[str, Sequence[float]]) -> float:
-    return math.fsum(float(np.median(values)) for values in cases.values()) / len(cases)
+def student_quantile(p: float, df: int) -> float:
+    """The p-quantile, 0 < p < 1, of Student's t with a whole number of degrees of freedom, at least 1."""
+    if p < 0.5:
+        return -student_quantile(1 - p, df)
+    low, high = 0.0, 1.0
+    while student_cdf(high, df) < p:
+        low, high = high, 2 * high
+    while (middle := (low + high) / 2) not in (low, high):
+        low, high = (middle, high) if student_cdf(middle, df) < p else (low, middle)
+    return high
 
 
-def _bootstrap_variance(cases: Mapping[str, Sequence[float]]) -> float:
-    """Of the mean over cases of the median; infinite where a case has one value, whose spread nobody sees."""
-    if min(map(len, cases.values())) < 2:
-        return math.inf
-    random = np.random.default_rng(_BOOTSTRAP_SEED)
-    total = np.zeros(RESAMPLES)
-    for case in sorted(cases):
-        array = np.asarray(cases[case], dtype=np.float64)
-        picks = random.integers(0, array.size, (RESAMPLES, array.size))
-        total += np.median(array[picks], axis=1)
-    return float(np.var(total / len(cases), ddof=1))
+def student_cdf(t: float, df: int) -> float:
+    """P(T <= t), by the finite sums for whole degrees of freedom (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    theta = math.atan2(t, math.sqrt(df))
+    cos, sin = math.cos(theta), math.sin(theta)
+    term, total = (1.0, 1.0) if df % 2 == 0 else (cos, cos)
+    for k in range(2 + df % 2, df - 1, 2):
+        term *= (k - 1) / k * cos**2
+        total += term
+    if df % 2 == 0:
+        return 0.5 + sin * total / 2
+    return 0.5 + (theta + (sin * total if df > 1 else 0.0)) / math.pi
 
 
 def median_interval(values: Sequence[float], alpha: float) -> LogEstimate:
@@ -96,7 +127,7 @@ def median_interval(values: Sequence[float], alpha: float) -> LogEstimate:
         raise ValueError("a median needs at least one value")
     ordered = sorted(values)
     rank = _sign_rank(len(ordered), alpha)
-    point = float(np.median(ordered))
+    point = statistics.median(ordered)
     if rank == 0:
         return LogEstimate(-math.inf, point, math.inf)
     return LogEstimate(ordered[rank - 1], point, ordered[-rank])

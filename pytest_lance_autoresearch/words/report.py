@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lance_autoresearch.records import (
+    BuildPrice,
     Calibration,
     CaseTimes,
     Cause,
     Disturbance,
+    Doubt,
     Figures,
     Interval,
     Judgement,
@@ -54,7 +56,9 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
         ("slowest_case", figures.slowest_case if figures else wording.NONE),
         ("fastest_case", figures.fastest_case if figures else wording.NONE),
         ("peak_rss_mb", wording.NONE if peak_mb is None else f"{peak_mb:.1f}"),
+        ("build_ms", _build_ms(outcome.judgement.building if outcome.judgement else None)),
         ("total_seconds", f"{outcome.seconds:.1f}"),
+        ("waited_seconds", f"{outcome.waited_s:.1f}"),
         ("speedup", wording.interval(speedup) if speedup else wording.NONE),
         ("verdict", verdict),
         ("reason", outcome.reason),
@@ -64,6 +68,13 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
     if outcome.trial is not None:
         lines += [("trial", str(outcome.trial)), ("log", str(outcome.log))]
     return lines
+
+
+def _build_ms(price: BuildPrice | None) -> str:
+    """What building the kernels takes over all cases."""
+    if price is None:
+        return wording.NONE
+    return f"{price.candidate_ns / 1e6:.1f} (baseline {price.baseline_ns / 1e6:.1f})"
 
 
 def _peak_mb(figures: Figures | None) -> float | None:
@@ -106,13 +117,16 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "fastest_case": figures.fastest_case if figures else None,
         "cases_ns_per_op": figures.ns_per_op if figures else None,
         "peak_rss_mb": _peak_mb(figures),
+        "build_ms": _build_json(judgement.building if judgement else None),
         "total_seconds": outcome.seconds,
+        "waited_s": outcome.waited_s,
         "speedup": _interval_json(judgement.speedup if judgement else None),
         "cpu_speedup": _interval_json(judgement.cpu_speedup if judgement else None),
         "case_speedups": {c: _interval_json(i) for c, i in judgement.cases.items()} if judgement else None,
         "verdict": outcome.status.value if outcome.status else None,
         "cause": judgement.cause.value if judgement else None,
         "reason": outcome.reason,
+        "doubt": _doubt_json(judgement.doubt if judgement else None),
         "windows": outcome.windows,
         "disturbance": asdict(outcome.disturbance) if outcome.disturbance else None,
         "trial": outcome.trial,
@@ -123,8 +137,29 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def judged_reason(judgement: Judgement, figures: Figures, rules: Rules) -> str:
-    """One sentence for a measured verdict, with the numbers of both sides."""
+def _build_json(price: BuildPrice | None) -> dict[str, Any] | None:
+    if price is None:
+        return None
+    return {
+        "candidate": price.candidate_ns / 1e6,
+        "baseline": price.baseline_ns / 1e6,
+        "case": price.case,
+        "case_candidate": price.case_candidate_ns / 1e6,
+        "case_baseline": price.case_baseline_ns / 1e6,
+        "case_limit": price.budget_ns / 1e6,
+    }
+
+
+def _doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
+    if doubt is None:
+        return None
+    return {"case": doubt.case, "speedup": _interval_json(doubt.speedup), "seconds_to_settle": doubt.seconds}
+
+
+def judged_reason(judgement: Judgement, figures: Figures | None, rules: Rules) -> str:
+    """One sentence for a verdict, with the numbers of both sides; no figures where nothing was timed."""
+    if figures is None:
+        return f"{judgement.verdict.value}: {_untimed_price(judgement, rules)}; nothing was timed"
     word = (
         "keep (simpler)"
         if judgement.verdict is Verdict.KEEP and judgement.cause is Cause.SIMPLER
@@ -151,13 +186,41 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
             return f"{_joint(judgement)} {_case_change(judgement, figures, rules)}"
         case Cause.MEMORY:
             return f"{_joint(judgement)} {_memory_change(judgement, rules)}"
+        case Cause.BUILDING:
+            return f"{_joint(judgement)} {_build_change(judgement)}"
         case Cause.CPU_DISAGREES:
             says = wording.change_of_time(judgement.cpu_speedup)
             return f"{_joint(judgement, says)} its CPU time says {says}; wall and CPU time must agree"
         case Cause.BUDGET:
-            return f", undecided when the time budget of {rules.max_seconds:g} s ended"
+            ended = f", undecided when the time budget of {rules.max_seconds:g} s ended"
+            return f"{ended}: {_open_question(judgement, rules)}"
         case _:
             return f", undecided after the last look: {_open_question(judgement, rules)}"
+
+
+def _untimed_price(judgement: Judgement, rules: Rules) -> str:
+    return _build_change(judgement) if judgement.cause is Cause.BUILDING else _memory_change(judgement, rules)
+
+
+def _build_change(judgement: Judgement) -> str:
+    price = judgement.building
+    assert price is not None
+    before, after, limit = (ns / 1e6 for ns in (price.case_baseline_ns, price.case_candidate_ns, price.budget_ns))
+    digits = wording.digits_apart(after, limit)
+    return (
+        f"building {price.case} takes {before:.{digits}f} -> {after:.{digits}f} ms of CPU "
+        f"(limit {limit:.{digits}f} ms)"
+    )
+
+
+def refused_untimed(judgement: Judgement, rules: Rules) -> str:
+    """Why the speed items of a candidate that is discarded already have no times."""
+    return f"not timed: {_untimed_price(judgement, rules)}"
+
+
+def not_timed(headline: str) -> str:
+    """Why the speed items of a trial have no times once one of them failed."""
+    return f"not timed: {headline}"
 
 
 def _joint(judgement: Judgement, second: str = "") -> str:
@@ -330,16 +393,31 @@ def _memory_change(judgement: Judgement, rules: Rules) -> str:
 
 
 def _open_question(judgement: Judgement, rules: Rules) -> str:
-    """What the windows could not show: that no case regressed, or on which side of the least gain it is."""
-    case = min(judgement.cases, key=lambda name: judgement.cases[name].low)
-    low = judgement.cases[case].low
-    if low > 1 / (1 + rules.case_limit):
-        return f"the interval of the overall change is {_range(judgement.speedup)}"
+    """What the windows could not show, that no case regressed or how large the gain is, and what would show it."""
+    doubt = judgement.doubt
+    assert doubt is not None, "an inconclusive verdict has one"
+    if doubt.case is None:
+        return f"the interval of the overall change is {_range(doubt.speedup)}; {_settling(doubt)}"
     limit = f"limit +{wording.percent(rules.case_limit)}"
-    if low <= 0:
-        return f"{case} may be slower by any amount ({limit})"
-    worst = (1 / low - 1) * 100
-    return f"{case} may be slower by {worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} % ({limit})"
+    if doubt.speedup.low <= 0:
+        return f"{doubt.case} may be slower by any amount ({limit}); {_settling(doubt)}"
+    worst = (1 / doubt.speedup.low - 1) * 100
+    slower = f"{worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} %"
+    measured = f"measured {wording.change(doubt.speedup.point)}, {limit}"
+    return f"{doubt.case} may be slower by {slower} ({measured}); {_settling(doubt)}"
+
+
+def _settling(doubt: Doubt) -> str:
+    """How much more measuring, or what else, would end the doubt."""
+    if doubt.seconds is None:
+        return "it is too close to the limit for more measuring to settle it"
+    shorter = "" if doubt.case is None else ", or longer calls in that case,"
+    return f"about {_rounded(doubt.seconds)} s more at this rate{shorter} or a quieter machine would settle it"
+
+
+def _rounded(seconds: float) -> str:
+    """Two digits at most: it is an estimate."""
+    return f"{seconds:.0f}" if seconds < 100 else f"{float(f'{seconds:.1e}'):.0f}"
 
 
 def _range(value: Interval | None) -> str:

@@ -1,0 +1,127 @@
+"""A pair of worker processes, the baseline's and the candidate's, and what is measured in it.
+
+Owns what happens to both sides before their first window: starting, compiling, building, the first call. All of it
+happens to one as it happens to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from pytest_lance_autoresearch.bench import measure
+from pytest_lance_autoresearch.bench.measurement import about
+from pytest_lance_autoresearch.machine import clocks
+from pytest_lance_autoresearch.records import Block, Building, Pair
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.bench.measure import CasePlan
+    from pytest_lance_autoresearch.bench.process import KernelProcess
+    from pytest_lance_autoresearch.bench.processes import Processes
+    from pytest_lance_autoresearch.bench.scratch import Compiled
+    from pytest_lance_autoresearch.records import Source
+
+
+class KernelPair:
+    """Two processes, and what was measured in them so far."""
+
+    def __init__(self, sides: Mapping[str, KernelProcess], started_s: float) -> None:
+        self.sides = sides
+        """'A' is the baseline, 'B' the candidate."""
+        self.blocks: list[Block] = []
+        self._started_s = started_s
+        self._call_overhead_ns: dict[str, float] = {}
+        self._building: dict[str, Building] = {}
+        self._peaks = {"A": 0, "B": 0}
+        """Bytes, read after each case."""
+        self._seconds = 0.0
+
+    @classmethod
+    def start(
+        cls, processes: Processes, baseline: Source, candidate: Source, compiled: Mapping[str, Compiled]
+    ) -> KernelPair:
+        """A fresh pair, in random order, so that being first favours neither side; `compiled` is by side."""
+        started_s = clocks.now_s()
+        spawned = measure.ask(
+            {"A": baseline, "B": candidate},
+            lambda source, letter: processes.spawn(source, compiled=compiled.get(letter, {})),
+        )
+        measure.ask(spawned, lambda process, _: processes.introduce(process))
+        return cls(spawned, started_s)
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self.sides.values()]
+
+    def compile(self, plans: Sequence[CasePlan]) -> None:
+        """Build both kernels and call them once on every case, side by side, on a core each if there are two."""
+        with ThreadPoolExecutor(len(self.sides)) as pool:
+            futures = {letter: pool.submit(self._compile_side, letter, plans) for letter in self.sides}
+            try:
+                answers = measure.ask(futures, lambda future, _: future.result())
+            except BaseException:
+                self.close()  # or the other side would be waited for
+                raise
+        for plan in plans:
+            with about(plan.key):
+                measure.verify_first(plan, {letter: of_side[plan.key] for letter, of_side in answers.items()})
+
+    def _compile_side(self, letter: str, plans: Sequence[CasePlan]) -> dict[str, Any]:
+        """The side's answers, by case."""
+        side, answers = {letter: self.sides[letter]}, {}
+        for plan in plans:
+            with about(plan.key):
+                measure.bind(plan, side)
+                answers[plan.key] = measure.call_once(plan, side)[letter]
+        return answers
+
+    def compiled(self) -> dict[str, Compiled]:
+        """What each side has compiled, by side."""
+        return {letter: process.compiled() for letter, process in self.sides.items()}
+
+    def introduce(self, plans: Sequence[CasePlan]) -> None:
+        """Build both kernels and call them once on every case; what that took of memory is not counted."""
+        for plan in plans:
+            with about(plan.key):
+                measure.bind(plan, self.sides)
+                measure.verify_first(plan, measure.call_once(plan, self.sides))
+        measure.ask(self.sides, lambda process, _: process.forget_warm_up())
+
+    def price_building(self, plans: Sequence[CasePlan]) -> None:
+        """Build both kernels once more on every case, all compiled by now, and note what it takes."""
+        for plan in plans:
+            with about(plan.key):
+                took_ns = measure.build_again(plan, self.sides)
+                self._building[plan.key] = Building(took_ns["A"], took_ns["B"], len(plan.state()))
+        self._read_peaks()
+
+    def warm_up(self, plan: CasePlan, null: KernelProcess) -> None:
+        """Make both sides ready for windows of a case, whose size is found beside the look's first pair."""
+        if plan.is_sized:
+            measure.warm_up(plan, self.sides)
+        else:
+            measure.size(plan, self.sides, null)
+
+    def note(self, plan: CasePlan) -> None:
+        """Read from the system what is known of the pair once a case is measured."""
+        self._call_overhead_ns[plan.key] = plan.call_overhead_ns
+        self._read_peaks()
+        self._seconds = clocks.now_s() - self._started_s
+
+    def record(self) -> Pair:
+        return Pair(
+            tuple(self.blocks),
+            dict(self._call_overhead_ns),
+            self._peaks["A"],
+            self._peaks["B"],
+            self._seconds,
+            dict(self._building),
+        )
+
+    def close(self) -> None:
+        """End both processes; safe more than once."""
+        for process in self.sides.values():
+            process.close()
+
+    def _read_peaks(self) -> None:
+        self._peaks = {letter: process.peak_rss_bytes() for letter, process in self.sides.items()}
