@@ -225,19 +225,6 @@ class Cause(StrEnum):
     BUDGET = "time budget"
 
 
-class Spread(NamedTuple):
-    """By how much pairs of processes of one kernel against another differ."""
-
-    sd: float
-    """Standard deviation of the overall log-ratio from pair to pair."""
-    df: int
-    """Degrees of freedom that it was estimated with."""
-
-
-UNKNOWN = Spread(0.0, 0)
-"""Nothing is known of how pairs differ beyond what they show themselves."""
-
-
 @dataclass(frozen=True)
 class Rules:
     """The thresholds of the verdict; the defaults are the documented ones."""
@@ -257,8 +244,6 @@ class Rules:
     pairs: int = 4
     """Pairs of processes that each look adds."""
     max_looks: int = 6
-    known: Spread = UNKNOWN
-    """What earlier trials on this host have shown of how pairs differ."""
     memory_fraction: float = 0.25
     memory_bytes: int = 32 * 2**20
     build_ms_per_mb: float | None = None
@@ -324,8 +309,8 @@ class Calibration:
     """Median length of a run."""
     resolution: float
     """Half width of the range that holds 95 % of the looks at the kernel against itself, as a log-ratio."""
-    spread: Spread
-    """How pairs of processes differ on this host."""
+    pair_sd: float
+    """Standard deviation of the overall log-ratio from one pair of processes to the next."""
     injected: float
     """The known slow-down, as a fraction, ..."""
     seen: int

@@ -115,7 +115,7 @@ def find_calibration(root: Path, host: str, target: str) -> Calibration | None:
         with suppress(OSError, ValueError):
             one = codec.from_json(path.read_bytes(), Calibration)
             datetime.fromisoformat(one.time)
-            if math.isfinite(one.spread.sd + one.resolution + one.seconds + one.measured):
+            if math.isfinite(one.pair_sd + one.resolution + one.seconds + one.measured):
                 found.append(one)
     return max(found, key=lambda one: (one.target == target, one.time), default=None)
 

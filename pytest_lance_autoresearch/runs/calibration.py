@@ -87,7 +87,7 @@ def summarise(target: str, host: str, itself: Sequence[Run], slowed: Sequence[Ru
         runs=len(itself),
         seconds=statistics.median(math.fsum(pair.seconds or 0.0 for pair in run) for run in itself),
         resolution=normal_95 * math.sqrt(square),
-        spread=stats.spread(ratios),
+        pair_sd=stats.pooled_sd(ratios),
         injected=INJECTED,
         seen=sum(estimate.interval(_ALPHA).high < 0 for estimate in of_slowed),
         measured=math.expm1(-statistics.fmean(estimate.point for estimate in of_slowed)),

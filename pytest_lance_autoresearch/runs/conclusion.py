@@ -107,15 +107,13 @@ class Facts:
             ended = self.ended(Status.BASELINE, report.baseline_reason(figures, self.gate.newest))
             return replace(ended, figures=figures, notes=(*ended.notes, *filter(None, [self.gate.note])))
         ended = self.ended(Status(judgement.verdict), report.judged_reason(judgement, figures, rules))
-        calibrated = report.calibration_note(calibration, self.target.name)
-        matters = calibration is not None or judgement.verdict is not Verdict.DISCARD
+        calibrated = (report.calibration_note(calibration),) if calibration else ()
         return replace(
             ended,
             figures=figures,
             judgement=judgement,
-            disturbance=aggregate.disturbance(self.evidence.pairs),
-            notes=(*ended.notes, *self._share_note(judgement), *([calibrated] if matters else [])),
-            asides=(*ended.asides, *([] if matters else [calibrated])),
+            disturbance=aggregate.disturbance(self.evidence.pairs) if figures else None,
+            notes=(*ended.notes, *self._share_note(judgement), *calibrated),
         )
 
     def _figures(self, times: KernelTimes) -> Figures:

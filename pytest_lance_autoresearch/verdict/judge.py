@@ -44,9 +44,9 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: keep, discard, inconclusive, or undecided, which asks for another pair."""
     ratios = [aggregate.log_ratios(pair) for pair in evidence.pairs]
     alpha = (1 - rules.confidence) / rules.max_looks
-    estimate = stats.overall(ratios, rules.known)
+    estimate = stats.overall(ratios)
     overall = estimate.interval(alpha)
-    cpu_overall = _cpu_overall(evidence.pairs, rules, alpha)
+    cpu_overall = _cpu_overall(evidence.pairs, alpha)
     cases = {
         case: stats.median_interval([v for of_pair in ratios for v in of_pair[case]], alpha / len(ratios[0]))
         for case in ratios[0]
@@ -103,7 +103,7 @@ def next_blocks(judgement: Judgement, rules: Rules) -> dict[str, int]:
     return {case: each if this else others for case, this in is_open.items()}
 
 
-def _cpu_overall(pairs: Sequence[Pair], rules: Rules, alpha: float) -> stats.LogEstimate | None:
+def _cpu_overall(pairs: Sequence[Pair], alpha: float) -> stats.LogEstimate | None:
     """The overall interval of the CPU time; None where the system did not count it."""
     ratios = []
     for pair in pairs:
@@ -111,7 +111,7 @@ def _cpu_overall(pairs: Sequence[Pair], rules: Rules, alpha: float) -> stats.Log
         if of_pair is None:
             return None
         ratios.append(of_pair)
-    return stats.overall(ratios, rules.known).interval(alpha)
+    return stats.overall(ratios).interval(alpha)
 
 
 def _decide(

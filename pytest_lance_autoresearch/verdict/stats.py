@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_lance_autoresearch.records import UNKNOWN, Interval, Spread
+from pytest_lance_autoresearch.records import Interval
 
 _LARGEST = 700.0
 """About the logarithm of the largest float."""
@@ -56,33 +56,34 @@ class Mean:
         return LogEstimate(self.point - half, self.point, self.point + half)
 
 
-def overall(pairs: Sequence[Mapping[str, Sequence[float]]], known: Spread = UNKNOWN) -> Mean:
+def overall(pairs: Sequence[Mapping[str, Sequence[float]]]) -> Mean:
     """The overall log-ratio from each process pair's log-ratios by case.
 
     The point is the mean over pairs of the mean over cases of the median. How far it may be off is told by how
-    much the pairs differ: whatever makes them differ is in it, on any host, and none of it is assumed. What
-    earlier pairs of this host have shown, `known`, counts as that many pairs more.
+    much the pairs differ: whatever makes them differ is in it, on any host, and none of it is assumed.
     ValueError without data.
     """
     if not pairs:
         raise ValueError("an overall speed-up needs at least one pair")
-    points = [pair_point(of_pair) for of_pair in pairs]
-    df = known.df + len(points) - 1
-    if df == 0:
+    points = list(map(pair_point, pairs))
+    if len(points) == 1:
         return Mean(points[0], math.inf, 0)
-    mean = math.fsum(points) / len(points)
-    squares = known.df * known.sd**2 + math.fsum((point - mean) ** 2 for point in points)
-    return Mean(mean, math.sqrt(squares / df / len(points)), df)
+    return Mean(statistics.fmean(points), statistics.stdev(points) / math.sqrt(len(points)), len(points) - 1)
 
 
-def spread(runs: Sequence[Sequence[Mapping[str, Sequence[float]]]]) -> Spread:
-    """How pairs differ, from the log-ratios by case of the pairs of several runs, each about its own mean."""
+def pooled_sd(runs: Sequence[Sequence[Mapping[str, Sequence[float]]]]) -> float:
+    """By how much pairs differ, from the log-ratios by case of the pairs of several runs, each about its own mean.
+
+    ValueError where no run has two pairs.
+    """
     squares, df = 0.0, 0
     for run in runs:
         points = list(map(pair_point, run))
         squares += math.fsum((point - statistics.fmean(points)) ** 2 for point in points)
         df += len(points) - 1
-    return Spread(math.sqrt(squares / df), df) if df > 0 else UNKNOWN
+    if df < 1:
+        raise ValueError("a standard deviation needs two pairs of one run")
+    return math.sqrt(squares / df)
 
 
 def pair_point(cases: Mapping[str, Sequence[float]]) -> float:

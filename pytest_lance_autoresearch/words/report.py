@@ -328,13 +328,8 @@ def calibrated(found: Calibration) -> str:
     )
 
 
-def calibration_note(found: Calibration | None, target: str) -> str:
-    """The newest calibration of this host, or how to get one."""
-    if found is None:
-        return (
-            f"this host is not calibrated; "
-            f"pytest --autoresearch={target} --autoresearch-calibrate finds out what it can tell apart"
-        )
+def calibration_note(found: Calibration) -> str:
+    """The newest calibration of this host."""
     return f"{calibrated(found)} (calibrated {found.time[:10]})"
 
 
