@@ -416,6 +416,36 @@ def test_the_status_line_grows_with_what_is_known() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("number", "seconds", "said"),
+    [
+        (2, None, "second in line"),
+        (2, 0.0, "second in line"),
+        (2, 0.2, "second in line, about 5 s"),
+        (3, 12.4, "third in line, about 10 s"),
+        (3, 90.0, "third in line, about 90 s"),
+        (3, 99.9, "third in line, about 100 s"),
+        (4, 100.0, "fourth in line, about 2 min"),
+        (10, 240.0, "tenth in line, about 4 min"),
+        (11, 5939.0, "11th in line, about 99 min"),
+        (12, 5980.0, "12th in line, about 2 h"),
+        (13, None, "13th in line"),
+        (21, None, "21st in line"),
+        (22, None, "22nd in line"),
+        (23, None, "23rd in line"),
+        (24, None, "24th in line"),
+        (111, None, "111th in line"),
+    ],
+)
+def test_a_trial_that_waits_says_where_it_stands(number: int, seconds: float | None, said: str) -> None:
+    assert report.waiting_line(number, seconds) == f"waiting for its turn to measure: {said}"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.2, "less than 1 s"), (1.0, "1 s"), (95.4, "95 s")])
+def test_a_trial_that_waited_says_how_long(seconds: float, said: str) -> None:
+    assert report.waited(seconds) == f"waited {said} for its turn to measure; that counts against no budget"
+
+
 def test_a_benchmark_row_says_what_its_seconds_are_of() -> None:
     times = CaseTimes("2x3-flat", 6.0, 250.0, (Window(40, 6_000_000, None), Window(40, 6_100_000, None)))
     assert report.speed_row(times, 24.5, "value") == {

@@ -295,8 +295,15 @@ def renamed(names: Sequence[str]) -> str:
     )
 
 
+def waiting_line(number: int, seconds: float | None) -> str:
+    """Where a trial stands among those that take turns; no time where none is known, or where it is over."""
+    left = f", {wording.about(seconds)}" if seconds else ""
+    return f"waiting for its turn to measure: {wording.ordinal(number)} in line{left}"
+
+
 def waited(seconds: float) -> str:
-    return f"waited {seconds:.0f} s while another trial on this machine measured; that counts against no budget"
+    how_long = f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"
+    return f"waited {how_long} for its turn to measure; that counts against no budget"
 
 
 BROKEN_OFF = "no verdict: the run was broken off; nothing was logged"

@@ -84,3 +84,22 @@ def printable(text: str) -> str:
 def many(count: int, what: str) -> str:
     """'1 row', '2 rows'"""
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def ordinal(number: int) -> str:
+    """'third', '11th', '22nd'"""
+    if number <= len(_ORDINALS):
+        return _ORDINALS[number - 1]
+    ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def about(seconds: float) -> str:
+    """An estimate: 'about 5 s', the least that it says, 'about 90 s', 'about 4 min', 'about 3 h'."""
+    if seconds < 100:
+        return f"about {max(1, round(seconds / 5)) * 5} s"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 100 else f"about {round(seconds / 3600)} h"
