@@ -1,4 +1,4 @@
-"""What the plugin costs: start-up without targets, collection of 12 targets, whole trials, growth with cases.
+"""What the plugin costs: start-up, collection of 12 targets, whole trials, states, growth with cases.
 
 Prints one table. Every comparison is a ratio or a difference of runs that alternate within this one command, so
 that a machine whose speed drifts does not decide; absolute seconds are there for reading.
@@ -153,6 +153,33 @@ def breakdown(scratch: Path) -> None:
     run_of.close()
 
 
+def states(scratch: Path) -> None:
+    """The states of every judged target: what storing costs a first run, and what finding spares a later one."""
+    from pytest_lance_autoresearch.machine import environment
+    from pytest_lance_autoresearch.target_files import contract, discover, load
+    from pytest_lance_autoresearch.target_files.states import States
+
+    for layout in filter(discover.is_judged_by_default, discover.discover(ROOT)):
+        target = load.load(layout)
+        found = contract.cases_of(target)
+        folder = scratch / layout.name
+        folder.mkdir()
+
+        def seconds_of(folder: Path | None, target: load.Target = target) -> float:
+            of_a_run = States(target, folder=folder)
+            start = time.perf_counter()
+            for case in contract.cases_of(target):
+                of_a_run.of(case)
+            return time.perf_counter() - start
+
+        with environment.one_thread():
+            pairs = [(seconds_of(None), seconds_of(folder)) for _ in range(4)]
+        megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+        what = f"{len(found)} states of {layout.name}, {megabytes:.0f} MB"
+        report(f"{what}: storing / making", [pairs[0][1] / pairs[0][0]], "", "")
+        report(f"{what}: making / finding", [made / again for made, again in pairs[1:]], "", "above 1")
+
+
 def growth(scratch: Path) -> None:
     """Seconds of a trial of the template with 1, 2 and 4 times its timed distributions."""
     (scratch / "pytest.ini").write_text("[pytest]\n")
@@ -197,6 +224,7 @@ def main() -> None:
         "collect": collect,
         "trials": trials,
         "breakdown": breakdown,
+        "states": states,
         "growth": growth,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -31,6 +31,7 @@ PLAIN = Options(
     seed=None,
     timeout_s=ANSWER_TIMEOUT_S,
     in_process=False,
+    no_cache=False,
     rebaseline=False,
     require_baseline=False,
     calibrate=False,
@@ -114,7 +115,9 @@ class FakedTrial:
 
 def suite_of(root: Path, options: Options = PLAIN, names: Sequence[str] = NAMES, **kwargs: Any) -> Suite:
     """A suite that has collected targets of these names; only their names are looked at."""
-    made = Suite(options, root, **{"benchmarks": False, "distributed": False, "watch": print, **kwargs})
+    made = Suite(
+        options, root, **{"benchmarks": False, "distributed": False, "cache": None, "watch": print, **kwargs}
+    )
     for name in names:
         made.add(cast("Target", SimpleNamespace(name=name)), (A_CASE,))
     return made

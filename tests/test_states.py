@@ -19,20 +19,25 @@ def target(tmp_path: Path) -> load.Target:
     return load.load(discover.inspect(toys.write(tmp_path)))
 
 
+@pytest.fixture(params=[False, True], ids=["in memory", "stored too"])
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path | None:
+    return tmp_path if request.param else None
+
+
 def of_shape(target: load.Target, shape: str) -> list[Case]:
     return [case for case in cases_of(target) if case.shape_id == shape]
 
 
-def test_a_state_is_made_once(target: load.Target) -> None:
+def test_a_state_is_made_once(target: load.Target, folder: Path | None) -> None:
     first, second, *_ = of_shape(target, "64x32")
-    states = States(target)
+    states = States(target, folder=folder)
     assert states.of(first) is states.of(first)
     assert states.of(first) is not states.of(second)
 
 
-def test_a_state_that_was_given_up_is_made_again_and_is_the_same(target: load.Target) -> None:
+def test_a_state_that_was_given_up_is_made_again_and_is_the_same(target: load.Target, folder: Path | None) -> None:
     case = of_shape(target, "64x32")[0]
-    states = States(target)
+    states = States(target, folder=folder)
     before = states.of(case)
     states.forget(case.id)
     again = states.of(case)
@@ -42,10 +47,10 @@ def test_a_state_that_was_given_up_is_made_again_and_is_the_same(target: load.Ta
     assert states.of(case) is not again
 
 
-def test_the_latest_used_are_kept_as_far_as_there_is_room(target: load.Target) -> None:
+def test_the_latest_used_are_kept_as_far_as_there_is_room(target: load.Target, folder: Path | None) -> None:
     """A state has 64 * 32 numbers of 8 bytes and a little more; two of them fit."""
     one, two, three, *_ = of_shape(target, "64x32")
-    states = States(target, most_bytes=2.5 * 64 * 32 * 8)
+    states = States(target, most_bytes=2.5 * 64 * 32 * 8, folder=folder)
     first, second = states.of(one), states.of(two)
     assert states.of(one) is first
     third = states.of(three)
@@ -54,9 +59,9 @@ def test_the_latest_used_are_kept_as_far_as_there_is_room(target: load.Target) -
     assert states.of(two) is not second
 
 
-def test_one_that_is_too_large_is_kept_while_it_is_the_latest(target: load.Target) -> None:
+def test_one_that_is_too_large_is_kept_while_it_is_the_latest(target: load.Target, folder: Path | None) -> None:
     one, two, *_ = of_shape(target, "64x32")
-    states = States(target, most_bytes=1)
+    states = States(target, most_bytes=1, folder=folder)
     state = states.of(one)
     assert states.of(one) is state
     states.of(two)

@@ -156,6 +156,38 @@ def test_a_trial_is_begun_once_as_the_options_say(nowhere: Path) -> None:
     )
 
 
+class FakedCache:
+    """Stands for pytest's, whose folder is there or cannot be made."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def mkdir(self, name: str) -> Path:
+        if self.folder is None:
+            raise PermissionError
+        return self.folder / name
+
+
+@pytest.mark.parametrize("options", [PLAIN, GATE])
+def test_states_are_stored_in_the_cache_of_pytest(project: Path, options: Options) -> None:
+    made = suite_of(project, options, ["toy"], cache=FakedCache(project))
+    assert faked(made).settings.states == project / "autoresearch"
+
+
+@pytest.mark.parametrize(
+    ("options", "cache"),
+    [
+        (NAMED, None),
+        (NAMED, FakedCache(None)),
+        (replace(NAMED, no_cache=True), FakedCache(Path("there"))),
+        (replace(NAMED, in_process=True), FakedCache(Path("there"))),
+    ],
+    ids=["without the cache provider", "where it cannot be written", "with --autoresearch-no-cache", "in process"],
+)
+def test_states_are_not_stored(project: Path, options: Options, cache: FakedCache | None) -> None:
+    assert faked(suite_of(project, options, ["toy"], cache=cache)).settings.states is None
+
+
 @pytest.mark.parametrize(("options", "gate"), [(NAMED, False), (GATE, True)])
 def test_only_a_plain_run_is_brief(project: Path, options: Options, *, gate: bool) -> None:
     settings = faked(suite_of(project, options, ["toy"])).settings

@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         root.of(config),
         benchmarks=_has_benchmarks(config, chosen),
         distributed=_is_distributed(config),
+        cache=getattr(config, "cache", None),
         watch=live_line,
     )
     config.stash[SUITE] = suite

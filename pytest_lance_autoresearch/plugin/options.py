@@ -108,6 +108,7 @@ _VALUED = (
 )
 _SWITCHES = (
     _Option("in-process", "run the kernel in pytest's own process, for a debugger: correctness only"),
+    _Option("no-cache", "make every state, and store none in pytest's cache"),
     _Option("rebaseline", "record the present kernel and target files as a new baseline"),
     _Option("require-baseline", "with the gate: without a baseline there is no verdict, and none is recorded"),
     _Option("selftest", "find out whether the targets catch wrong kernels and accept honest rewrites"),
@@ -129,6 +130,7 @@ class Options:
     seed: int | None
     timeout_s: float
     in_process: bool
+    no_cache: bool
     rebaseline: bool
     require_baseline: bool
     calibrate: bool
@@ -160,6 +162,7 @@ class Options:
             seed=values["seed"],
             timeout_s=values["timeout"],
             in_process=switches["in-process"],
+            no_cache=switches["no-cache"],
             rebaseline=switches["rebaseline"],
             require_baseline=switches["require-baseline"],
             calibrate=switches["calibrate"],

@@ -83,12 +83,15 @@ class Suite:
         *,
         benchmarks: bool,
         distributed: bool,
+        cache: pytest.Cache | None,
         watch: Callable[[Progress], None],
     ) -> None:
         self.options = options
         self.root = root
         self.benchmarks = benchmarks
         self.distributed = distributed
+        self.cache = cache
+        """pytest's own; None where it is switched off."""
         self.clock = ReplayClock()
         self.watch = watch
         try:
@@ -176,6 +179,7 @@ class Suite:
                 gate=options.gate,
                 log=options.baseline,
                 brief=not options.selects,
+                states=self._states_folder(),
                 in_process=options.in_process,
                 rebaseline=options.rebaseline,
                 require_baseline=options.require_baseline,
@@ -187,6 +191,15 @@ class Suite:
             )
             self._trials[name] = Trial(*self._targets[name], settings, self.watch)
         return self._trials[name]
+
+    def _states_folder(self) -> Path | None:
+        """In pytest's cache, where that can be written; under a debugger, breakpoints in inputs.py are reached."""
+        if self.cache is None or self.options.no_cache or self.options.in_process:
+            return None
+        try:
+            return self.cache.mkdir("autoresearch")
+        except OSError:
+            return None
 
     def fail(self, name: str, what: str) -> None:
         """An item of the target failed, and neither its kernel nor the target is to blame."""

@@ -83,6 +83,8 @@ class Settings:
     """None is the target's own."""
     brief: bool = False
     """A plain test run: speed items run once, briefly, without placing or locking."""
+    states: Path | None = None
+    """The folder where states with the published seed are stored; None is nowhere."""
     in_process: bool = False
     rebaseline: bool = False
     require_baseline: bool = False
@@ -113,7 +115,7 @@ class Trial:
         self._stopwatch = Stopwatch()
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
-        self._states = States(target, STATES_BRIEF_BYTES if settings.brief else math.inf)
+        self._states = States(target, STATES_BRIEF_BYTES if settings.brief else math.inf, settings.states)
         self._processes = Processes(
             target,
             settings.timeout_s,

@@ -61,12 +61,18 @@ class Feed:
 
 def make_state(target: Target, case: Case, seed: int) -> Any:
     """What exists before the case's first call."""
-    return _state(target, case, seed, "make_state", "state")
+    return _state(target, case, "make_state", state_rng(target, case, seed))
+
+
+def state_rng(target: Target, case: Case, seed: int) -> np.random.Generator:
+    """The numbers that the case's state is made from."""
+    return seeds.rng(seed, target.name, case.id, "state")
 
 
 def make_hidden_state(target: Target, case: Case, seed: int, stream: str) -> Any:
     """A state of nearly the published size, which no process has seen; each `stream` has its own."""
-    return _state(target, case, seed, _hidden_maker(target), f"hidden state, {stream}")
+    rng = seeds.rng(seed, target.name, case.id, f"hidden state, {stream}")
+    return _state(target, case, _hidden_maker(target), rng)
 
 
 def _hidden_maker(target: Target) -> str:
@@ -74,8 +80,7 @@ def _hidden_maker(target: Target) -> str:
     return "make_hidden_state" if hasattr(target.inputs, "make_hidden_state") else "make_state"
 
 
-def _state(target: Target, case: Case, seed: int, maker: str, stream: str) -> Any:
-    rng = seeds.rng(seed, target.name, case.id, stream)
+def _state(target: Target, case: Case, maker: str, rng: np.random.Generator) -> Any:
     with _blaming(target):
         return getattr(target.inputs, maker)(case.shape, case.distribution, rng)
 

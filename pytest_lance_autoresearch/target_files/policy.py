@@ -7,7 +7,7 @@ kernel runs in a process that holds nothing. The rule keeps honest kernels plain
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pytest_lance_autoresearch.target_files import sources
 
@@ -122,11 +122,11 @@ SHOWN = 80
 """Characters of a name that a sentence shows."""
 
 
-def violation(text: bytes) -> str:
+def violation(text: bytes, modules: Sequence[str] = MODULES) -> str:
     """The first thing in the source that a kernel may not contain, as one sentence; '' when there is none.
 
     A source that is not Python shows its error when it is loaded, so that is not a violation. One that only the
-    reader cannot take in is: it might run.
+    reader cannot take in is: it might run. `modules` are those that it may import.
     """
     if len(text) > MAX_BYTES:
         return f"kernels.py: {len(text)} bytes; expected {MAX_BYTES} at most"
@@ -136,15 +136,16 @@ def violation(text: bytes) -> str:
         return ""
     except RecursionError:
         return "kernels.py: an expression or a chain of branches is nested too deep to be read; split it"
-    found = sorted(_Reader(tree).violations())
+    found = sorted(_Reader(tree, modules).violations())
     return f"kernels.py, line {found[0][0]}: {found[0][1]}" if found else ""
 
 
 class _Reader:
     """Goes through one syntax tree."""
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, modules: Sequence[str]) -> None:
         self._tree = tree
+        self._modules = modules
         self._imported = dict(_imports(tree))
         self._docstrings = {id(doc) for doc in _docstrings(tree)}
 
@@ -156,9 +157,9 @@ class _Reader:
     def _sentences(self, node: ast.AST) -> Iterator[str]:
         match node:
             case ast.Import(names=names):
-                yield from _about_modules([alias.name for alias in names])
+                yield from _about_modules([alias.name for alias in names], self._modules)
             case ast.ImportFrom(names=names):
-                yield from _about_modules([_full_name(node, alias) for alias in names])
+                yield from _about_modules([_full_name(node, alias) for alias in names], self._modules)
             case ast.Name(id=name, ctx=ast.Load()):
                 yield from _about_name(name)
             case ast.Attribute():
@@ -232,10 +233,10 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
             yield body[0].value
 
 
-def _about_modules(names: list[str]) -> Iterator[str]:
+def _about_modules(names: list[str], modules: Sequence[str]) -> Iterator[str]:
     for name in names:
-        if name.split(".")[0] not in MODULES:
-            yield f"imports {_quoted(name)}; a kernel may import {', '.join(MODULES[1:])}"
+        if name.split(".")[0] not in modules:
+            yield f"imports {_quoted(name)}; a kernel may import {', '.join(modules[1:])}"
         elif forbidden := _forbidden_part(name):
             yield f"imports '{forbidden}'; a kernel reaches no files, threads or foreign memory"
 
