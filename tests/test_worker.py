@@ -77,8 +77,7 @@ def served(arena: wire.Arena, *orders: bytes) -> tuple[bytes, list[int]]:
 
 
 def window(*calls: tuple[Any, ...]) -> bytes:
-    plan, _ = wire.plan_window("key", list(calls), 0)
-    return packed("prepare", plan) + wire.GO
+    return packed("prepare", wire.Packer().pack("key", calls, 0).plan) + wire.GO
 
 
 def bound(size: int) -> bytes:

@@ -11,7 +11,7 @@ import random
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.machine import clocks
 from pytest_lance_autoresearch.records import Block, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from pytest_lance_autoresearch.bench.oracles import Oracle
     from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 WINDOW_NS = 6_000_000
 """Length that a window is planned for; below 5 ms the parent's own overhead shows."""
 MAX_CALLS = 1024
-MAX_ARGUMENT_BYTES = 2**28
-"""Most shared memory that the arguments of one window may take."""
+MAX_ARGUMENT_BYTES = 96 * 2**20
+"""Most memory that the arguments of one window may take: in this process, and again in each that runs it.
+
+Enough for windows of 6 ms of a kernel that reads 16 GB/s.
+"""
 _OVERHEAD_WINDOWS = 7
 _SIZING_CALLS = 4
 """Further calls whose results are looked at for their size."""
@@ -76,9 +79,19 @@ class CasePlan:
     binding_s: float = 0.0
     """Spent on blocks so far, and on binding the state again before them."""
 
-    def run(self, process: KernelProcess, calls: list[Call]) -> WindowAnswers:
-        """The calls as one window."""
-        return self.oracle.run(process, self.key, calls, self.result_bytes)
+    _packer: wire.Packer = field(default_factory=wire.Packer)
+
+    def draw(self, count: int) -> wire.PackedWindow:
+        """A window of fresh calls, for every process that is to run them."""
+        return self.pack(self.feed.one_by_one(count))
+
+    def pack(self, calls: Iterable[Call]) -> wire.PackedWindow:
+        """The calls as one window, until the next is packed."""
+        return self._packer.pack(self.key, calls, self.result_bytes)
+
+    def run(self, process: KernelProcess, window: wire.PackedWindow) -> WindowAnswers:
+        with self.oracle.judging_room(window.calls, self.result_bytes):
+            return process.run_window(window)
 
 
 def plan_case(
@@ -107,9 +120,9 @@ def plan_case(
     plan.calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
     for letter in _shuffled(sides):
         with blaming_baseline(is_baseline=letter == "A"):
-            plan.run(sides[letter], feed.draw(plan.calls))  # its shared memory has its final size from now on
+            plan.run(sides[letter], plan.draw(plan.calls))  # its shared memory has its final size from now on
             sides[letter].forget_warm_up()
-    plan.call_overhead_ns = _call_overhead_ns(key, null, echo, probe * plan.calls, result_bytes)
+    plan.call_overhead_ns = _call_overhead_ns(plan, null, echo, probe)
     return plan
 
 
@@ -119,10 +132,10 @@ def _warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess], probe: list[Cal
     The faster side decides, so that the windows of both are long enough; one that feigns slowness shortens only
     its own windows. The first call compiles and is not counted.
     """
-    first = {}
+    first, window = {}, plan.pack(probe)
     for letter in _shuffled(sides):
         with blaming_baseline(is_baseline=letter == "A"):
-            first[letter] = plan.run(sides[letter], probe)[0]
+            first[letter] = plan.run(sides[letter], window)[0]
     for letter in sorted(first, reverse=True):  # the candidate's fault is told, where both are at fault
         with blaming_baseline(is_baseline=letter == "A"):
             plan.oracle.verify(first[letter], probe[0], f"{plan.key}, warm-up call", plan.feed.seed)
@@ -131,7 +144,7 @@ def _warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess], probe: list[Cal
         times, last = [], {}
         for letter in [each for _ in range(_WARM_UP_WINDOWS) for each in _shuffled(sides)]:
             with blaming_baseline(is_baseline=letter == "A"):
-                last[letter] = plan.run(sides[letter], plan.feed.draw(calls))
+                last[letter] = plan.run(sides[letter], plan.draw(calls))
                 times.append(last[letter].window.wall_ns)
         if min(times) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
             return min(times) / calls, {letter: last[letter].echo(0) for letter in _shuffled(sides)}["B"]
@@ -146,11 +159,11 @@ def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[W
     """`count` windows of one kernel; one answer of each, chosen after it was given, is verified."""
     windows = []
     for _ in range(count):
-        calls = plan.feed.draw(plan.calls)
+        calls = plan.draw(plan.calls)
         answers = plan.run(process, calls)
         windows.append(answers.window)
         index = _CHOICE.randrange(len(calls))
-        _compare(plan, answers[index], calls, index, plan.oracle.expected(calls[index]))
+        _compare(plan, answers[index], calls, index, plan.oracle.expected(calls.call(index)))
     return tuple(windows)
 
 
@@ -173,7 +186,7 @@ def _measure_half(
     plan: CasePlan, sides: Mapping[str, KernelProcess], letters: str, *, thorough: bool
 ) -> tuple[Window, Window]:
     """A window of each side, in the order of their letters, on the same calls; answers of both are verified."""
-    calls = plan.feed.draw(plan.calls)
+    calls = plan.draw(plan.calls)
     answers = {}
     for letter in letters:
         with blaming_baseline(is_baseline=letter == "A"):
@@ -196,22 +209,21 @@ def _bind_again(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: str
         with blaming_baseline(is_baseline=letter == "A"):
             sides[letter].release(plan.key)
             sides[letter].bind(plan.key, plan.state, plan.handicap.of(letter))
-            plan.run(sides[letter], plan.feed.draw(1))
+            plan.run(sides[letter], plan.draw(1))
     plan.binding_s += clocks.now_s() - start_s
 
 
-def _call_overhead_ns(
-    key: str, null: KernelProcess, echo: wire.Echo, calls: Sequence[Call], result_bytes: int
-) -> float:
+def _call_overhead_ns(plan: CasePlan, null: KernelProcess, echo: wire.Echo, probe: list[Call]) -> float:
     """What the runner costs per call, from windows like the timed ones of a kernel that does nothing."""
-    null.imitate(key, echo)
-    windows = [null.run(key, calls, result_bytes).window for _ in range(_OVERHEAD_WINDOWS)]
-    null.release(key)
+    null.imitate(plan.key, echo)
+    calls = plan.pack(probe * plan.calls)
+    windows = [plan.run(null, calls).window for _ in range(_OVERHEAD_WINDOWS)]
+    null.release(plan.key)
     return statistics.median((w.wall_ns - (w.waited_ns or 0)) / w.calls for w in windows)
 
 
 def _verify_half(
-    plan: CasePlan, answers: Mapping[str, WindowAnswers], calls: Sequence[Call], *, thorough: bool
+    plan: CasePlan, answers: Mapping[str, WindowAnswers], calls: wire.PackedWindow, *, thorough: bool
 ) -> None:
     """Compare some answers of both sides with the oracle's.
 
@@ -221,7 +233,7 @@ def _verify_half(
     count = len(calls)
     all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
     for index in _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1):
-        expected, given = plan.oracle.expected(calls[index]), {}
+        expected, given = plan.oracle.expected(calls.call(index)), {}
         for letter in _CHOICE.sample("AB", 2):
             with blaming_baseline(is_baseline=letter == "A"):
                 given[letter] = answers[letter][index]
@@ -230,9 +242,9 @@ def _verify_half(
                 _compare(plan, given[letter], calls, index, expected)
 
 
-def _compare(plan: CasePlan, answer: Any, calls: Sequence[Call], index: int, expected: Any) -> None:
+def _compare(plan: CasePlan, answer: Any, calls: wire.PackedWindow, index: int, expected: Any) -> None:
     where = f"{plan.key}, timed call {index + 1} of {len(calls)}"
-    plan.oracle.compare(answer, expected, calls[index], where, plan.feed.seed)
+    plan.oracle.compare(answer, expected, calls.call(index), where, plan.feed.seed)
 
 
 @contextmanager
