@@ -21,8 +21,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pytest_lance_autoresearch.kernel_side import modules
-
 if __name__ == "__main__":
     # Run by path with `python -I`, which finds the standard library and what is installed for all users. The
     # parent hands over its user's packages, whose .pth files may install finders, and its path. First comes the
@@ -37,7 +35,7 @@ if __name__ == "__main__":
 import numpy as np
 
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.kernel_side import sandbox, wire
+from pytest_lance_autoresearch.kernel_side import modules, sandbox, wire
 from pytest_lance_autoresearch.kernel_side.handicap import handicapped
 from pytest_lance_autoresearch.records import Layout
 
