@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.bench.inprocess import InProcessRunner, KeptAnswe
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks, environment
-from pytest_lance_autoresearch.records import Call, Case, Interval, Rules, Source, Step, Window
+from pytest_lance_autoresearch.records import Case, Interval, Rules, Source, Step, Window
 from pytest_lance_autoresearch.target_files import contract, generate, sources
 from pytest_lance_autoresearch.target_files.load import Target
 
@@ -102,14 +102,14 @@ class FakeProcess:
         if self.text:
             self._runner.release(key)
 
-    def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> FakeAnswers:
+    def run_window(self, window: wire.PackedWindow) -> FakeAnswers:
         assert not self.is_closed, "a window in a process that has ended"
+        key, calls = window.plan.key, window.calls()
         self.placements.append(self.machine.together)
         wall_ns = self.machine.call_ns.get(self.text, CALL_NS) * len(calls)
         self.machine.now_ns += wall_ns
-        window = Window(len(calls), wall_ns, wall_ns, 0, self.machine.stolen_ns)
-        results = self._runner.run(key, calls, result_bytes).results if self.text else []
-        return FakeAnswers(window, results)
+        timed = Window(len(calls), wall_ns, wall_ns, 0, self.machine.stolen_ns)
+        return FakeAnswers(timed, self._runner.run(key, calls).results if self.text else [])
 
     def forget_warm_up(self) -> None:
         pass

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +27,8 @@ from pytest_lance_autoresearch.target_files.generate import Feed
 
 KEY, SEED = "64x32-uniform", 7
 WEIGHTS = np.arange(1.0, 5.0)
-RESULT_BYTES = 2 * WEIGHTS.nbytes
+ROOM = wire.Packer().pack(KEY, [()], 2 * WEIGHTS.nbytes).plan.calls[0].result_bytes
+"""What is kept for the result of a call."""
 READ_NS = 30_000
 """What reading an answer takes."""
 US = 1_000
@@ -77,9 +79,9 @@ class Lab:
 class Numbered(Feed):
     """Calls that carry their number."""
 
-    def draw(self, count: int) -> list[Call]:
+    def one_by_one(self, count: int) -> Iterator[Call]:
         first, self.drawn = self.drawn, self.drawn + count
-        return [(np.full(WEIGHTS.size, float(n)),) for n in range(first, self.drawn)]
+        return ((np.full(WEIGHTS.size, float(n)),) for n in range(first, first + count))
 
 
 class Chance(random.Random):
@@ -134,8 +136,10 @@ class Worker(KernelProcess):
     def forget_warm_up(self) -> None:
         self.note("forget")
 
-    def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> WindowAnswers:
-        assert (key, result_bytes) == (KEY, RESULT_BYTES)
+    def run_window(self, window: wire.PackedWindow) -> WindowAnswers:
+        calls = deepcopy(window.calls())
+        assert window.plan.key == KEY
+        assert {plan.result_bytes for plan in window.plan.calls} == {ROOM}
         opened_ns = self.lab.now_ns
         wall_ns = len(calls) * self.call_ns + self.extra_ns.get(self.runs, 0) + (self.waited_ns or 0)
         self.runs += 1

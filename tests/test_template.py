@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -175,18 +175,16 @@ def shows(shown: str, output: str) -> bool:
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Kernels run and are checked as always, but take the same time on every machine: one with einsum less."""
-    run = process.KernelProcess.run
+    run = process.KernelProcess.run_window
 
-    def timed(
-        self: process.KernelProcess, key: str, calls: Sequence[records.Call], room: int = 0
-    ) -> process.WindowAnswers:
+    def timed(self: process.KernelProcess, window: wire.PackedWindow) -> process.WindowAnswers:
         each = 100_000 if b"einsum" in self._source.text else 200_000
-        ns = len(calls) * (each if self._source.text else 0)  # a process without a kernel costs nothing
-        answers = run(self, key, calls, room)
+        ns = len(window) * (each if self._source.text else 0)  # a process without a kernel costs nothing
+        answers = run(self, window)
         answers.window = replace(answers.window, wall_ns=ns, cpu_ns=ns, waited_ns=0, stolen_ns=0)
         return answers
 
-    monkeypatch.setattr(process.KernelProcess, "run", timed)
+    monkeypatch.setattr(process.KernelProcess, "run_window", timed)
     monkeypatch.setattr(process.WindowAnswers, "settled", lambda answers: answers.window)
     monkeypatch.setattr(cpu, "_AROUND_NS", 10**12)
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)

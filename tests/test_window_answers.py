@@ -99,6 +99,20 @@ def test_a_window_that_failed_outdates_the_answers_before_it_too(kernel: KernelP
         answers.settled()
 
 
+def test_a_window_is_run_as_often_as_wanted_until_the_next_one_is_packed(kernel: KernelProcess) -> None:
+    packer = wire.Packer()
+    window = packer.pack(KEY, [("double", direct())], 2**17)
+    for _ in range(2):
+        answers = kernel.run_window(window)
+        assert (answers[0] == 2 * direct()).all()
+    packer.pack(KEY, [()], 0)
+    reads: list[Callable[[], Any]] = [lambda: answers[0], lambda: kernel.run_window(window)]
+    for read in reads:
+        with pytest.raises(RuntimeError) as raised:
+            read()
+        assert str(raised.value) == "another window was packed since; the bytes of a window are gone then"
+
+
 def test_a_window_may_need_more_memory_than_there_was(kernel: KernelProcess) -> None:
     calls = [("double", direct(2**18) + i) for i in range(4)]
     answers = kernel.run(KEY, calls, 2**21)

@@ -29,9 +29,10 @@ class Session:
     """Parent and worker in one process, with the memory between them."""
 
     def __init__(self, *calls: tuple[Any, ...], result_bytes: int = 0) -> None:
-        self.plan, packed = wire.plan_window("key", list(calls), result_bytes)
+        window = wire.Packer().pack("key", calls, result_bytes)
+        self.plan = window.plan
         self.arena = wire.Arena.create(self.plan.memory_bytes)
-        self.arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
+        self.arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + window.data.size] = window.data
         weakref.finalize(self, self.arena.close)
         for call in self.plan.calls:
             wire.clear_result(self.arena, call)
@@ -164,15 +165,82 @@ def test_each_call_of_a_window_has_its_own_arguments_and_result() -> None:
         assert same(session.result(i), (np.arange(3) + i) * i)
 
 
-def test_small_arguments_have_the_same_address_in_every_call() -> None:
-    addresses: set[int] = set()
+@pytest.mark.parametrize("growth", [0, 1000])
+def test_small_arguments_have_the_same_address_in_every_call(growth: int) -> None:
+    """However large the first of them is."""
+    addresses: list[int] = []
 
-    def kernel(values: Any) -> Any:
-        addresses.add(values.ctypes.data)
+    def kernel(_big: Any, values: Any) -> Any:
+        addresses.append(values.ctypes.data)
         return np.zeros(1)
 
-    Session(*[(np.arange(3) + i,) for i in range(5)]).run(kernel)
-    assert len(addresses) == 1
+    Session(*[(BIG, np.arange(3 + i * growth)) for i in range(5)]).run(kernel)
+    assert len({*addresses}) == 1
+    assert addresses[0] % wire.ALIGNMENT == 0
+
+
+def test_the_small_arguments_of_a_call_lie_side_by_side() -> None:
+    """They are copied together, and the direct ones with none of them; all keep their positions."""
+    first, second = np.arange(3, dtype=np.uint8), np.arange(5.0)
+    plan = Session((BIG, first, 7, BIG + 1, second)).plan.calls[0]
+    start, end = plan.small
+    assert end - start == wire.ALIGNMENT + second.nbytes
+    offsets = [each.offset - start for each in plan.arguments if isinstance(each, wire.ArrayArgument)]
+    assert offsets == [128, 0, 128 + BIG.nbytes, 64]
+
+
+# The window as it is packed
+
+
+def window_of(packer: wire.Packer, *calls: tuple[Any, ...]) -> wire.PackedWindow:
+    return packer.pack("key", calls, 0)
+
+
+def test_a_window_is_packed_once_for_every_process() -> None:
+    window, orders = window_of(wire.Packer(), (np.arange(3), 7), (BIG,)), iter([b"order"])
+    assert [window.order(lambda _: next(orders)) for _ in "AB"] == [b"order"] * 2
+    (first, seven), (second,) = window.calls()
+    assert (len(window), seven) == (2, 7)
+    assert same(first, np.arange(3))
+    assert same(second, BIG)
+
+
+def test_the_next_window_is_packed_in_the_same_memory_and_the_last_one_is_gone() -> None:
+    packer = wire.Packer()
+    earlier = window_of(packer, (BIG,))
+    memory = earlier.data
+    window = window_of(packer, (BIG + 1,))
+    assert window.data.ctypes.data == memory.ctypes.data
+    assert same(window.call(0)[0], BIG + 1)
+    reads: list[Callable[[], Any]] = [lambda: earlier.data, lambda: earlier.call(0), earlier.calls]
+    for read in reads:
+        with pytest.raises(RuntimeError) as raised:
+            read()
+        assert str(raised.value) == "another window was packed since; the bytes of a window are gone then"
+
+
+def test_a_window_that_is_larger_than_all_before_keeps_its_first_calls() -> None:
+    packer = wire.Packer()
+    window_of(packer, (np.arange(3),))
+    window = window_of(packer, *[(np.arange(50_000) + i, np.arange(i)) for i in range(9)])
+    for i, (large, small) in enumerate(window.calls()):
+        assert same(large, np.arange(50_000) + i)
+        assert same(small, np.arange(i))
+
+
+def test_a_call_that_is_packed_is_not_kept() -> None:
+    made: list[weakref.ref[Any]] = []
+
+    def calls() -> Iterator[tuple[Any, ...]]:
+        for i in range(9):
+            assert sum(array() is not None for array in made) <= 1
+            array = BIG + i
+            made.append(weakref.ref(array))
+            yield (array,)
+
+    window = wire.Packer().pack("key", calls(), 0)
+    assert not any(array() is not None for array in made)
+    assert same(window.call(8)[0], BIG + 8)
 
 
 def test_a_window_needs_no_argument_at_all() -> None:

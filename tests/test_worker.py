@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,8 +81,7 @@ def served(arena: wire.Arena, *orders: bytes) -> tuple[bytes, list[int]]:
 
 
 def window(*calls: tuple[Any, ...]) -> bytes:
-    plan, _ = wire.plan_window("key", list(calls), 0)
-    return packed("prepare", plan) + wire.GO
+    return packed("prepare", wire.Packer().pack("key", calls, 0).plan) + wire.GO
 
 
 def bound(size: int) -> bytes:
@@ -121,6 +124,13 @@ def test_an_order_that_fails_is_given_back_as_well(arena: wire.Arena) -> None:
     said, (_, held) = served(arena, bound(1), packed("release", bytes(BIG)))
     assert said == wire.READY + wire.DONE + wire.FAILED
     assert held < 0.5 * BIG
+
+
+def test_the_package_is_found_where_the_parents_is_and_not_where_another_is_installed(tmp_path: Path) -> None:
+    theirs = shutil.copytree(Path(worker.__file__).parents[1], tmp_path / "pytest_lance_autoresearch")
+    (theirs / "kernel_side" / "modules.py").write_text("raise SystemExit(42)")
+    command = [sys.executable, "-I", theirs / "kernel_side" / "worker.py", *"0000", "0", "free", "", tmp_path]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 42
 
 
 def test_the_worker_follows_when_the_memory_grows(arena: wire.Arena) -> None:

@@ -11,7 +11,7 @@ import random
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
@@ -21,7 +21,7 @@ from pytest_lance_autoresearch.records import Block, Window
 from pytest_lance_autoresearch.target_files import generate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_lance_autoresearch.bench.oracles import Oracle
     from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 WINDOW_NS = 6_000_000
 """Length that a window is planned for; below 5 ms the parent's own overhead shows."""
 MAX_CALLS = 1024
-MAX_ARGUMENT_BYTES = 2**28
-"""Most shared memory that the arguments of one window may take."""
+MAX_ARGUMENT_BYTES = 96 * 2**20
+"""Most memory that the arguments of one window may take: in this process, and again in each that runs it.
+
+Enough for windows of 6 ms of a kernel that reads 16 GB/s.
+"""
 _OVERHEAD_WINDOWS = 7
 _SIZING_CALLS = 4
 """Further calls whose results are looked at for their size."""
@@ -71,6 +74,7 @@ class CasePlan:
     """Makes the calls, from the state that the kernels are built over."""
     first: Call
     """The first call that every process answers; it is never timed."""
+    first_window: wire.PackedWindow
     first_expected: Any
     result_bytes: int
     handicap: Handicap
@@ -81,6 +85,7 @@ class CasePlan:
     measuring_s: float = 0.0
     binding_s: float = 0.0
     """Spent on blocks so far, and on binding the state again before them."""
+    _packer: wire.Packer = field(default_factory=wire.Packer)
 
     @property
     def is_sized(self) -> bool:
@@ -91,16 +96,25 @@ class CasePlan:
         """As it is sent to a kernel's process; made each time, since all of a target's would take much memory."""
         return generate.pickled(self.feed.target, self.feed.state)
 
-    def run(self, process: KernelProcess, calls: list[Call]) -> WindowAnswers:
-        """The calls as one window."""
-        return self.oracle.run(process, self.key, calls, self.result_bytes)
+    def draw(self, count: int) -> wire.PackedWindow:
+        """A window of fresh calls, for every process that is to run them."""
+        return self.pack(self.feed.one_by_one(count))
+
+    def pack(self, calls: Iterable[Call]) -> wire.PackedWindow:
+        """The calls as one window, until the next is packed."""
+        return self._packer.pack(self.key, calls, self.result_bytes)
+
+    def run(self, process: KernelProcess, window: wire.PackedWindow) -> WindowAnswers:
+        with self.oracle.judging_room(window.calls, self.result_bytes):
+            return process.run_window(window)
 
 
 def new_plan(key: str, oracle: Oracle, feed: Feed, handicap: Handicap = NO_HANDICAP) -> CasePlan:
     """A plan whose windows have no size yet."""
     first, *more = feed.draw(1 + _SIZING_CALLS)
-    expected = oracle.expected(first)
-    return CasePlan(key, oracle, feed, first, expected, oracle.result_bytes([first, *more]), handicap)
+    room = oracle.result_bytes([first, *more])
+    window = wire.Packer().pack(key, [first], room)
+    return CasePlan(key, oracle, feed, first, window, oracle.expected(first), room, handicap)
 
 
 def ask(sides: Mapping[str, S], what: Callable[[S, str], T], letters: Sequence[str] = ()) -> dict[str, T]:
@@ -131,7 +145,7 @@ def build_again(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: Seq
 
 def call_once(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, Any]:
     """The sides' answers to the first call, which compiles what is not compiled yet; not verified here."""
-    return ask(sides, lambda process, _: plan.run(process, [plan.first])[0])
+    return ask(sides, lambda process, _: plan.run(process, plan.first_window)[0])
 
 
 def verify_first(plan: CasePlan, answers: Mapping[str, Any]) -> None:
@@ -156,7 +170,7 @@ def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, wir
 
     Returns what a kernel that does nothing would have to return in place of each.
     """
-    return ask(sides, lambda process, _: plan.run(process, plan.feed.draw(plan.calls)).echo(0))
+    return ask(sides, lambda process, _: plan.run(process, plan.draw(plan.calls)).echo(0))
 
 
 def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> float:
@@ -178,18 +192,19 @@ def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> float:
 
 
 def _wall_ns(plan: CasePlan, process: KernelProcess, calls: int) -> int:
-    return plan.run(process, plan.feed.draw(calls)).window.wall_ns
+    return plan.run(process, plan.draw(calls)).window.wall_ns
 
 
 def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[Window, ...]:
     """`count` windows of one kernel; one answer of each, chosen after it was given, is verified."""
     windows = []
     for _ in range(count):
-        calls = plan.feed.draw(plan.calls)
+        calls = plan.draw(plan.calls)
         answers = plan.run(process, calls)
         windows.append(answers.window)
         index = _CHOICE.randrange(len(calls))
-        call, expected = calls[index], plan.oracle.expected(calls[index])
+        call = calls.call(index)
+        expected = plan.oracle.expected(call)
         _compare(plan, {"B": answers[index]}, call, expected, f"timed call {index + 1} of {len(calls)}")
     return tuple(windows)
 
@@ -213,7 +228,7 @@ def _measure_half(
     plan: CasePlan, sides: Mapping[str, KernelProcess], letters: str, *, thorough: bool
 ) -> tuple[Window, Window]:
     """A window of each side, in the order of their letters, on the same calls; answers of both are verified."""
-    calls = plan.feed.draw(plan.calls)
+    calls = plan.draw(plan.calls)
     answers = ask(sides, lambda process, _: plan.run(process, calls), letters)
     _verify_half(plan, answers, calls, thorough=thorough)
     first, second = (answers[letter].settled() for letter in letters)
@@ -230,21 +245,21 @@ def _bind_again(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: str
         return
     start_s = clocks.now_s()
     build_again(plan, sides, letters)
-    ask(sides, lambda process, _: plan.run(process, plan.feed.draw(1)), letters)
+    ask(sides, lambda process, _: plan.run(process, plan.draw(1)), letters)
     plan.binding_s += clocks.now_s() - start_s
 
 
 def _call_overhead_ns(plan: CasePlan, null: KernelProcess, echo: wire.Echo) -> float:
     """What the runner costs per call, from windows like the timed ones of a kernel that does nothing."""
     null.imitate(plan.key, echo)
-    calls = [plan.first] * plan.calls
-    windows = [null.run(plan.key, calls, plan.result_bytes).window for _ in range(_OVERHEAD_WINDOWS)]
+    calls = plan.pack([plan.first] * plan.calls)
+    windows = [plan.run(null, calls).window for _ in range(_OVERHEAD_WINDOWS)]
     null.release(plan.key)
     return statistics.median((w.wall_ns - (w.waited_ns or 0)) / w.calls for w in windows)
 
 
 def _verify_half(
-    plan: CasePlan, answers: Mapping[str, WindowAnswers], calls: Sequence[Call], *, thorough: bool
+    plan: CasePlan, answers: Mapping[str, WindowAnswers], calls: wire.PackedWindow, *, thorough: bool
 ) -> None:
     """Compare some answers of both sides with the oracle's.
 
@@ -254,7 +269,8 @@ def _verify_half(
     count = len(calls)
     all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
     for index in _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1):
-        call, expected = calls[index], plan.oracle.expected(calls[index])
+        call = calls.call(index)
+        expected = plan.oracle.expected(call)
         given = ask(answers, lambda of_side, _: of_side[index])  # noqa: B023
         _compare(plan, given, call, expected, f"timed call {index + 1} of {count}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,7 @@ from pytest_lance_autoresearch.errors import KernelIncorrect, KernelReturnedMore
 from pytest_lance_autoresearch.kernel_side import modules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.records import Call
@@ -49,10 +49,16 @@ class Oracle:
     def run(self, runner: Runner[A], key: str, calls: Sequence[Call], result_bytes: int | None = None) -> A:
         """Run the calls as one window, with `result_bytes` of room for each result, or as much as they need."""
         room = self.result_bytes(calls) if result_bytes is None else result_bytes
-        try:
+        with self.judging_room(lambda: calls, room):
             return runner.run(key, calls, room)
+
+    @contextmanager
+    def judging_room(self, calls: Callable[[], Sequence[Call]], room: int) -> Iterator[None]:
+        """Around a window of the calls: TargetError where the reference made the room too small."""
+        try:
+            yield
         except KernelReturnedMore as failure:
-            self._refuse_unforeseen(calls, room, failure)
+            self._refuse_unforeseen(calls(), room, failure)
             raise
 
     def _refuse_unforeseen(self, calls: Sequence[Call], room: int, failure: KernelReturnedMore) -> None:

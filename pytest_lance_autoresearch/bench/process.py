@@ -172,24 +172,28 @@ class KernelProcess:
         self._order(f"{key}, while it was released", "release", key)
 
     def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> WindowAnswers:
-        """Run the calls as one window, timed by this process's clock.
+        """Run the calls as one window; `result_bytes` is the room that a correct result needs at least."""
+        return self.run_window(wire.Packer().pack(key, calls, result_bytes))
 
-        `result_bytes` is the room that a correct result needs at least. The answers can be read until the next
-        window. KernelFailure when it raises, ends, hangs, or works outside the window.
+    def run_window(self, window: wire.PackedWindow) -> WindowAnswers:
+        """Run a window, timed by this process's clock.
+
+        The answers can be read until the next window, while it is packed. KernelFailure when the kernel raises,
+        ends, hangs, or works outside the window.
         """
         interrupt.obey()
         self._answers = None
-        plan, packed = wire.plan_window(key, list(calls), result_bytes)
+        plan, data, key = window.plan, window.data, window.plan.key
         if self._arena.grow(plan.memory_bytes):
             self._order(f"{key}, while its memory was made larger", "remap", plan.memory_bytes)
         for call in plan.calls:
             wire.clear_result(self._arena, call)
         self._doing = key
-        order_bytes = self._send("prepare", plan)
+        order_bytes = self._send(window.order(self._pickled))
         self._await(wire.READY)
         self._refuse_threads(key)
         opened_ns = self._cpu.opens(key, len(plan.calls), order_bytes)
-        self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + packed.size] = packed
+        self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + data.size] = data
         start = clocks.now_ns()
         self._waits.begin()
         os.write(self._order_fd, wire.GO)
@@ -199,8 +203,8 @@ class KernelProcess:
         wall_ns = clocks.now_ns() - start
         cpu_ns = self._cpu.closes(key, opened_ns, wall_ns)
         self._refuse_threads(key)
-        window = Window(len(calls), wall_ns, cpu_ns, waited_ns, stolen_ns)
-        self._answers = WindowAnswers(self, plan, list(calls), window, opened_ns)
+        timed = Window(len(window), wall_ns, cpu_ns, waited_ns, stolen_ns)
+        self._answers = WindowAnswers(self, window, timed, opened_ns)
         return self._answers
 
     def cpu_ns_since(self, opened_ns: int | None, answers: WindowAnswers) -> int | None:
@@ -261,13 +265,15 @@ class KernelProcess:
 
     def _order(self, doing: str, verb: str, *arguments: Any) -> None:
         self._doing = doing
-        self._send(verb, *arguments)
+        self._send(self._pickled((verb, *arguments)))
         self._await(wire.DONE)
         self._cpu.skip()
 
-    def _send(self, *order: Any) -> int:
-        """Returns how many bytes the order is."""
-        data = load.pickled(self._target, order, "inputs.make_call")
+    def _pickled(self, order: object) -> bytes:
+        return load.pickled(self._target, order, "inputs.make_call")
+
+    def _send(self, data: bytes) -> int:
+        """Send a pickled order; returns how many bytes it is."""
         view = memoryview(worker.LENGTH.pack(len(data)) + data)
         try:
             while view:
@@ -350,17 +356,12 @@ class WindowAnswers:
     """The answers of one window, each read from shared memory when it is asked for."""
 
     def __init__(
-        self,
-        process: KernelProcess,
-        plan: wire.WindowPlan,
-        calls: list[Call],
-        window: Window,
-        opened_ns: int | None,
+        self, process: KernelProcess, packed: wire.PackedWindow, window: Window, opened_ns: int | None
     ) -> None:
         self.window = window
         self._process = process
-        self._plan = plan
-        self._calls = calls
+        self._packed = packed
+        self._plan = packed.plan
         self._opened_ns = opened_ns
 
     def __getitem__(self, index: int) -> Any:
@@ -370,7 +371,7 @@ class WindowAnswers:
             result = wire.read_result(memory, plan)
         except wire.ResultError as error:
             raise KernelRaised(f"{self._plan.key}: the kernel {error}") from None
-        self._refuse_changed_inputs(memory, plan, self._calls[index])
+        self._refuse_changed_inputs(memory, plan, self._packed.call(index))
         return result
 
     def echo(self, index: int) -> wire.Echo:

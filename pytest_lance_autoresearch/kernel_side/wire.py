@@ -14,14 +14,16 @@ import os
 import struct
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pytest_lance_autoresearch.errors import MemoryLacking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from pytest_lance_autoresearch.records import Call
 
 READY, DONE, FAILED, GO = b"r", b"d", b"f", b"g"
 TARGET_FAILED = b"t"
@@ -33,7 +35,7 @@ ALIGNMENT = 64
 TEXT_BYTES = 16_384
 """Room for a worker's message, at the start of the memory."""
 DIRECT_BYTES = 65_536
-"""An argument of this size or more is read where it lies; a smaller one is copied just before its call."""
+"""An argument of this size or more is read where it lies; the smaller ones are copied just before their call."""
 MAX_ITEMS = 8
 MAX_DIMS = 4
 RESULT_BYTES = 4096
@@ -43,6 +45,8 @@ _DTYPES = ("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2",
 _CODES = {np.dtype(name): code for code, name in enumerate(_DTYPES)}
 _HEAD = struct.Struct("<qq")
 _ITEM = struct.Struct("<qqqqqq")
+_ITEMS = tuple(struct.Struct(f"<qq{ndim}q") for ndim in range(MAX_DIMS + 1))
+"""An item by its number of dimensions; what follows the last dimension is not read."""
 _HEADER_BYTES = 448
 _NONE, _ARRAY, _TUPLE = 0, 1, 2
 _TEXT_SIZE = struct.Struct("<q")
@@ -57,8 +61,7 @@ class RoomError(ResultError):
     """A result that is larger than its room."""
 
 
-@dataclass(frozen=True)
-class ArrayArgument:
+class ArrayArgument(NamedTuple):
     """An array argument: its place in the memory; its bytes arrive after the worker said READY."""
 
     offset: int
@@ -67,18 +70,18 @@ class ArrayArgument:
     direct: bool
 
 
-@dataclass(frozen=True)
-class PlainArgument:
+class PlainArgument(NamedTuple):
     """Any other argument (an int, None ...), sent with the order."""
 
     value: Any
 
 
-@dataclass(frozen=True)
-class CallPlan:
+class CallPlan(NamedTuple):
     """Where one call's arguments lie and where its result goes."""
 
     arguments: tuple[ArrayArgument | PlainArgument, ...]
+    small: tuple[int, int]
+    """The bounds of the arrays that are not direct: they lie side by side, to be copied at once."""
     result_offset: int
     result_bytes: int
 
@@ -118,8 +121,8 @@ class Arena:
 
     def __init__(self, fd: int, size: int) -> None:
         self.fd = fd
-        self._map = mmap.mmap(fd, size)
-        self.bytes = np.frombuffer(self._map, dtype=np.uint8)
+        self.map = mmap.mmap(fd, size)
+        self.bytes = np.frombuffer(self.map, dtype=np.uint8)
 
     @classmethod
     def create(cls, size: int) -> Arena:
@@ -145,17 +148,20 @@ class Arena:
 
     def remap(self, size: int) -> None:
         """Map the file again at its present size; older views keep the old mapping alive."""
-        self._map = mmap.mmap(self.fd, size)
-        self.bytes = np.frombuffer(self._map, dtype=np.uint8)
+        self.map = mmap.mmap(self.fd, size)
+        self.bytes = np.frombuffer(self.map, dtype=np.uint8)
 
     def view(self, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        return np.ndarray(shape, dtype, self._map, offset)
+        return np.ndarray(shape, dtype, self.map, offset)
+
+    def span(self, start: int, end: int) -> memoryview:
+        return memoryview(self.map)[start:end]
 
     def pack(self, form: struct.Struct, offset: int, *values: int) -> None:
-        form.pack_into(self._map, offset, *values)
+        form.pack_into(self.map, offset, *values)
 
     def unpack(self, form: struct.Struct, offset: int) -> tuple[int, ...]:
-        return form.unpack_from(self._map, offset)
+        return form.unpack_from(self.map, offset)
 
     def write_text(self, text: str) -> None:
         data = text.encode("utf-8", "replace")[: TEXT_BYTES - _TEXT_SIZE.size]
@@ -177,31 +183,98 @@ def is_plain(array: np.ndarray[Any, Any]) -> bool:
     return type(array) is np.ndarray and array.dtype in _CODES and array.dtype.fields is None
 
 
-def plan_window(
-    key: str, calls: list[tuple[Any, ...]], result_bytes: int
-) -> tuple[WindowPlan, np.ndarray[Any, Any]]:
-    """Lay out a window's calls; returns the plan and the argument bytes, to be written at TEXT_BYTES."""
-    place = TEXT_BYTES
-    arguments: list[tuple[ArrayArgument | PlainArgument, ...]] = []
-    arrays: list[tuple[int, np.ndarray[Any, Any]]] = []
-    for call in calls:
-        planned: list[ArrayArgument | PlainArgument] = []
-        for value in call:
-            if isinstance(value, np.ndarray):
-                direct = value.nbytes >= DIRECT_BYTES
-                planned.append(ArrayArgument(place, value.dtype.str, value.shape, direct))
-                arrays.append((place, value))
+class Packer:
+    """Packs one window after the other, in memory of this process that is used again each time.
+
+    Between the arguments lies what earlier windows left there: inputs that their kernels were given as well.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.uint8)
+        self._count = 0
+        """Windows so far; only the last one still has its bytes."""
+
+    def pack(self, key: str, calls: Iterable[Call], result_bytes: int) -> PackedWindow:
+        """Lay out a window's calls and copy their arrays; a call is not needed once the next one is taken."""
+        self._count += 1
+        place, laid_out = TEXT_BYTES, []
+        for call in calls:
+            arguments, small, place = _lay_out(call, place)
+            self._make_room(place - TEXT_BYTES)
+            for argument, value in zip(arguments, call, strict=True):
+                if isinstance(argument, ArrayArgument):
+                    _packed(self._memory, argument, value.dtype)[...] = value
+            laid_out.append((arguments, small))
+        room = _aligned(_HEADER_BYTES + max(result_bytes, RESULT_BYTES))
+        plans = tuple(CallPlan(*each, place + i * room, room) for i, each in enumerate(laid_out))
+        return PackedWindow(
+            WindowPlan(key, plans, place + len(plans) * room), self, self._count, place - TEXT_BYTES
+        )
+
+    def window_bytes(self, number: int, size: int) -> np.ndarray[Any, Any]:
+        """The bytes of the window of that number, of that size; RuntimeError when they are gone."""
+        if number != self._count:
+            raise RuntimeError("another window was packed since; the bytes of a window are gone then")
+        return self._memory[:size]
+
+    def _make_room(self, size: int) -> None:
+        if size > self._memory.size:
+            larger = np.empty(size + size // 2, np.uint8)
+            larger[: self._memory.size] = self._memory
+            self._memory = larger
+
+
+class PackedWindow:
+    """A window that can be sent to one process after the other, until its packer packs the next."""
+
+    def __init__(self, plan: WindowPlan, packer: Packer, number: int, size: int) -> None:
+        self.plan = plan
+        self._packer = packer
+        self._number = number
+        self._size = size
+        self._order: bytes | None = None
+
+    def __len__(self) -> int:
+        return len(self.plan.calls)
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        """The argument bytes, to be written at TEXT_BYTES."""
+        return self._packer.window_bytes(self._number, self._size)
+
+    def order(self, pickled: Callable[[object], bytes]) -> bytes:
+        """The order to prepare it, pickled when it is first asked for."""
+        if self._order is None:
+            self._order = pickled(("prepare", self.plan))
+        return self._order
+
+    def call(self, index: int) -> Call:
+        """The arguments of a call; its arrays are those that are packed."""
+        data = self.data
+        return tuple(
+            _packed(data, each, np.dtype(each.dtype)) if isinstance(each, ArrayArgument) else each.value
+            for each in self.plan.calls[index].arguments
+        )
+
+    def calls(self) -> list[Call]:
+        return [self.call(index) for index in range(len(self))]
+
+
+def _lay_out(call: Call, place: int) -> tuple[tuple[ArrayArgument | PlainArgument, ...], tuple[int, int], int]:
+    """Places for a call's arguments from `place` on, the bounds of its small arrays, and the end of all."""
+    arguments: list[ArrayArgument | PlainArgument] = [PlainArgument(value) for value in call]
+    start = small_end = place
+    for direct in (False, True):
+        for position, value in enumerate(call):
+            if isinstance(value, np.ndarray) and (value.nbytes >= DIRECT_BYTES) is direct:
+                arguments[position] = ArrayArgument(place, value.dtype.str, value.shape, direct)
+                small_end = small_end if direct else place + value.nbytes
                 place = _aligned(place + value.nbytes)
-            else:
-                planned.append(PlainArgument(value))
-        arguments.append(tuple(planned))
-    packed = np.zeros(place - TEXT_BYTES, np.uint8)
-    for offset, array in arrays:
-        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        packed[offset - TEXT_BYTES : offset - TEXT_BYTES + flat.size] = flat
-    room = _aligned(_HEADER_BYTES + max(result_bytes, RESULT_BYTES))
-    plans = tuple(CallPlan(a, place + i * room, room) for i, a in enumerate(arguments))
-    return WindowPlan(key, plans, place + len(calls) * room), packed
+    return tuple(arguments), (start, small_end), place
+
+
+def _packed(memory: np.ndarray[Any, Any], argument: ArrayArgument, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    return np.ndarray(argument.shape, dtype, memory, argument.offset - TEXT_BYTES)
 
 
 def clear_result(arena: Arena, plan: CallPlan) -> None:
@@ -210,10 +283,13 @@ def clear_result(arena: Arena, plan: CallPlan) -> None:
 
 
 class ResultSlot:
-    """The worker's side of one call's result: copies a kernel's return value into the memory."""
+    """The worker's side of one call's result: copies a kernel's return value into the memory.
+
+    It runs within the timed window, so it looks at each item once and copies bytes, whatever their shape.
+    """
 
     def __init__(self, arena: Arena, plan: CallPlan) -> None:
-        self._arena = arena
+        self._memory: Any = arena.map  # takes the bytes of any array, which its type does not say before 3.12
         self._start = plan.result_offset
         self._end = plan.result_offset + plan.result_bytes
 
@@ -222,34 +298,35 @@ class ResultSlot:
         items = result if type(result) is tuple else (result,)
         if len(items) > MAX_ITEMS:
             raise ResultError(f"returned a tuple of {len(items)}; expected {MAX_ITEMS} arrays at most")
-        place = self._start + _HEADER_BYTES
-        for index, item in enumerate(items):
-            place = self._store_item(index, item, place, arguments)
-        self._arena.pack(_HEAD, self._start, _TUPLE if type(result) is tuple else _ARRAY, len(items))
+        memory, header, place = self._memory, self._start + _HEAD.size, self._start + _HEADER_BYTES
+        for item in items:
+            if type(item) is not np.ndarray:
+                raise ResultError(f"returned a {type(item).__name__}; expected numpy.ndarray or a tuple of them")
+            size = item.nbytes
+            position = _position(item, arguments) if size >= DIRECT_BYTES else None
+            if position is not None:
+                _ITEM.pack_into(memory, header, -1 - position, 0, 0, 0, 0, 0)
+            else:
+                code, ndim, end = _CODES.get(item.dtype), item.ndim, place + size
+                if code is None or ndim > MAX_DIMS or end > self._end:
+                    raise self._refusal(item, place)
+                memory[place:end] = item if item.flags.c_contiguous else np.ascontiguousarray(item)
+                _ITEMS[ndim].pack_into(memory, header, code, ndim, *item.shape)
+                place = _aligned(end)
+            header += _ITEM.size
+        _HEAD.pack_into(memory, self._start, _TUPLE if items is result else _ARRAY, len(items))
 
-    def _store_item(self, index: int, item: Any, place: int, arguments: tuple[Any, ...]) -> int:
-        if type(item) is not np.ndarray:
-            raise ResultError(f"returned a {type(item).__name__}; expected numpy.ndarray or a tuple of them")
-        shape = item.shape
-        header = self._start + _HEAD.size + index * _ITEM.size
-        if item.nbytes >= DIRECT_BYTES:
-            for position, argument in enumerate(arguments):
-                if argument is item:
-                    self._arena.pack(_ITEM, header, -1 - position, 0, 0, 0, 0, 0)
-                    return place
-        view = self._view(item, place)
-        np.copyto(view, item)
-        self._arena.pack(_ITEM, header, _CODES[item.dtype], len(shape), *shape, *(0,) * (MAX_DIMS - len(shape)))
-        return _aligned(place + view.nbytes)
-
-    def _view(self, item: np.ndarray[Any, Any], place: int) -> np.ndarray[Any, Any]:
+    def _refusal(self, item: np.ndarray[Any, Any], place: int) -> ResultError:
         if item.dtype not in _CODES:
-            raise ResultError(f"returned an array of dtype {item.dtype}; expected plain numbers")
+            return ResultError(f"returned an array of dtype {item.dtype}; expected plain numbers")
         if item.ndim > MAX_DIMS:
-            raise ResultError(f"returned an array of {item.ndim} dimensions; expected {MAX_DIMS} at most")
-        if place + item.nbytes > self._end:
-            raise RoomError(f"returned {item.nbytes} bytes; there is room for {self._end - place}")
-        return self._arena.view(place, item.dtype, item.shape)
+            return ResultError(f"returned an array of {item.ndim} dimensions; expected {MAX_DIMS} at most")
+        return RoomError(f"returned {item.nbytes} bytes; there is room for {self._end - place}")
+
+
+def _position(item: np.ndarray[Any, Any], arguments: tuple[Any, ...]) -> int | None:
+    """Which argument the item is."""
+    return next((position for position, argument in enumerate(arguments) if argument is item), None)
 
 
 def read_result(arena: Arena, plan: CallPlan) -> Any:

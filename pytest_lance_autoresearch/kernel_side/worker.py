@@ -21,8 +21,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from pytest_lance_autoresearch.kernel_side import modules
-
 if __name__ == "__main__":
     # Run by path with `python -I`, which finds the standard library and what is installed for all users. The
     # parent hands over its user's packages, whose .pth files may install finders, and its path. First comes the
@@ -37,7 +35,7 @@ if __name__ == "__main__":
 import numpy as np
 
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.kernel_side import compiled, sandbox, wire
+from pytest_lance_autoresearch.kernel_side import compiled, modules, sandbox, wire
 from pytest_lance_autoresearch.kernel_side.handicap import handicapped
 from pytest_lance_autoresearch.records import Layout
 
@@ -67,7 +65,7 @@ class KernelHost:
         self._kernels: Any = None
         self._next = _Next()
         self._bound: dict[str, Any] = {}
-        self._buffers: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
+        self._buffers: dict[str, np.ndarray[Any, Any]] = {}
         self._window: Any = None
 
     def obey(self, order: bytes) -> bytes:
@@ -138,7 +136,7 @@ class KernelHost:
 
     def release(self, key: str) -> None:
         del self._bound[key]
-        self._buffers = {name: buffer for name, buffer in self._buffers.items() if name[0] != key}
+        self._buffers.pop(key, None)
 
     def remap(self, size: int) -> None:
         """Follow the parent, who made the shared memory larger."""
@@ -146,37 +144,35 @@ class KernelHost:
 
     def prepare(self, plan: wire.WindowPlan) -> None:
         """Everything that a window needs besides the argument bytes, made before the clock starts."""
-        self._window = self._bound[plan.key], [self._prepare_call(plan.key, call) for call in plan.calls]
+        private = self._private(plan.key, max(end - start for start, end in (call.small for call in plan.calls)))
+        self._window = self._bound[plan.key], [self._prepare_call(call, private) for call in plan.calls]
 
     def run(self) -> bytes:
         """The window that was prepared; it is given back with the next order, when the clock has stopped."""
         run_calls(*self._window)
         return wire.DONE
 
-    def _prepare_call(self, key: str, plan: wire.CallPlan) -> Any:
-        copies, arguments = [], []
-        for position, argument in enumerate(plan.arguments):
+    def _prepare_call(self, plan: wire.CallPlan, private: np.ndarray[Any, Any]) -> Any:
+        start, end = plan.small
+        arguments: list[Any] = []
+        for argument in plan.arguments:
             if isinstance(argument, wire.PlainArgument):
                 arguments.append(argument.value)
-                continue
-            dtype = np.dtype(argument.dtype)
-            shared = self._arena.view(argument.offset, dtype, argument.shape)
-            if argument.direct:
-                arguments.append(shared)
-                continue
-            private = self._private(key, position, dtype, argument.shape)
-            copies.append((private, shared))
-            arguments.append(private)
-        return copies, tuple(arguments), wire.ResultSlot(self._arena, plan)
+            elif argument.direct:
+                dtype = np.dtype(argument.dtype)
+                arguments.append(self._arena.view(argument.offset, dtype, argument.shape))
+            else:
+                arguments.append(np.ndarray(argument.shape, argument.dtype, private, argument.offset - start))
+        copy = private.data[: end - start], self._arena.span(start, end)
+        return *copy, tuple(arguments), wire.ResultSlot(self._arena, plan)
 
-    def _private(
-        self, key: str, position: int, dtype: np.dtype[Any], shape: tuple[int, ...]
-    ) -> np.ndarray[Any, Any]:
-        """One buffer per argument, the same for every call: an address tells a kernel nothing."""
-        buffer = self._buffers.get((key, position))
-        if buffer is None or buffer.dtype != dtype or buffer.shape != shape:
-            buffer = np.empty(shape, dtype)
-            self._buffers[(key, position)] = buffer
+    def _private(self, key: str, size: int) -> np.ndarray[Any, Any]:
+        """One buffer for the small arguments of every call: an address tells a kernel nothing."""
+        buffer = self._buffers.get(key)
+        if buffer is None or buffer.size < size:
+            wider = np.empty(size + wire.ALIGNMENT, np.uint8)
+            gap = -wider.ctypes.data % wire.ALIGNMENT
+            self._buffers[key] = buffer = wider[gap : gap + size]
         return buffer
 
 
@@ -188,10 +184,8 @@ def _tidy() -> None:
 
 def run_calls(function: Any, calls: Any) -> None:
     """The timed loop: fresh arguments in, one call, its result out at once."""
-    copyto = np.copyto
-    for copies, arguments, slot in calls:
-        for private, shared in copies:
-            copyto(private, shared)
+    for private, shared, arguments, slot in calls:
+        private[:] = shared
         slot.store(function(*arguments), arguments)
 
 

@@ -19,6 +19,7 @@ from pytest_lance_autoresearch.kernel_side import modules, wire
 from pytest_lance_autoresearch.target_files import load, seeds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from pytest_lance_autoresearch.records import Call, Case
@@ -37,7 +38,11 @@ class Feed:
     drawn: int = 0
 
     def draw(self, count: int) -> list[Call]:
-        return [self._one() for _ in range(count)]
+        return list(self.one_by_one(count))
+
+    def one_by_one(self, count: int) -> Iterator[Call]:
+        """The same one by one, so that one can be given back before the next is made."""
+        return (self._one() for _ in range(count))
 
     def _one(self) -> Call:
         rng = seeds.rng(self.seed, self.target.name, self.case.id, self.stream, self.drawn)
