@@ -17,7 +17,7 @@ from pathlib import Path
 
 import fresh_pair
 
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Pair
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load
 from pytest_lance_autoresearch.verdict import aggregate, stats
@@ -31,7 +31,7 @@ def measured(target: load.Target, count: int) -> list[Pair]:
     found = []
     for number in range(count):
         states = {case: generate.make_state(target, case, number) for case in timed}
-        with environment.timing_lock():
+        with turns.take(None):
             found.append(fresh_pair.measured(target, states))
     return found
 

@@ -28,7 +28,7 @@ import verdict_report
 
 from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
 from pytest_lance_autoresearch.log import codec
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Case, Pair
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load
 
@@ -122,7 +122,7 @@ def record(wanted: int) -> None:
             have = _whole_lines(setting.file)
             if have > number // every or have >= wanted // every:
                 continue
-            with load_on_the_machine(setting.loaded), environment.timing_lock():
+            with load_on_the_machine(setting.loaded), turns.take(None):
                 pair = recorders[setting.folder].pair(number, setting.injected)
             with setting.file.open("a") as file:
                 file.write(codec.to_json(pair, indent=-1).decode() + "\n")

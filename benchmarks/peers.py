@@ -23,7 +23,7 @@ from pytest_lance_autoresearch.bench import process
 from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Case, Interval, Rules, Source
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds, sources
 from pytest_lance_autoresearch.target_files.load import Target
@@ -113,7 +113,7 @@ def main() -> None:
     for name in chosen:
         target = load.load(discover.inspect(ROOT / "targets" / name))
         for path in sorted((PEERS / name).glob("*.py")):
-            with environment.timing_lock():
+            with turns.take(None):
                 found = compare(target, sources.make(path.read_bytes(), path))
             print(row(name, path.stem, found), flush=True)
             for case, sentence in found.refused.items():

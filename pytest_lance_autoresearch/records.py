@@ -441,7 +441,8 @@ class Progress:
     target: str
     what: str
     step: Step | None
-    """None for an event, which is worth a line of its own."""
     speedup: Interval | None
     """At the last look."""
     seconds: float
+    is_event: bool = False
+    """Whether it is worth a line of its own."""

@@ -184,6 +184,7 @@ class Comparison(Measurement):
         wanted = blocks or {plan.key: self._rules.blocks for plan in plans}
         windows_s = 4 * measure.WINDOW_NS / 1e9 * sum(wanted.values()) * self._rules.pairs
         with self._turn(WALL_PER_WINDOW * windows_s):
+            first.begin()
             for number in range(self._rules.pairs):
                 with nullcontext(first) if number == 0 else self._started() as pair:
                     if number > 0:

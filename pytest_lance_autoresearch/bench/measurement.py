@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 Show = Callable[[str, Step | None, Interval | None], None]
 """Called with what happens, which step of it this is unless it is an event, and the speed-up at the last look."""
-Turn = Callable[[float], AbstractContextManager[None]]
+Turn = Callable[[float], AbstractContextManager[object]]
 """What measuring happens inside of, given about how many seconds it takes: no other trial measures meanwhile."""
 WALL_PER_WINDOW = 1.7
 """Seconds of measuring for one second of windows, for whoever waits for its end."""
 
 
-def at_once(_seconds: float) -> AbstractContextManager[None]:
+def at_once(_seconds: float) -> AbstractContextManager[object]:
     """The turn of whoever need not wait, or has it already."""
     return nullcontext()
 

@@ -50,6 +50,10 @@ class KernelPair:
         measure.ask(spawned, lambda process, _: processes.introduce(process))
         return cls(spawned, started_s)
 
+    def begin(self) -> None:
+        """Its time counts from here: before, it may have waited for its turn."""
+        self._started_s = clocks.now_s()
+
     def pids(self) -> list[int]:
         return [process.pid for process in self.sides.values()]
 

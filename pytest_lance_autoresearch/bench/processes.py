@@ -22,6 +22,7 @@ from pytest_lance_autoresearch.errors import (
     TargetError,
     TrialInvalid,
 )
+from pytest_lance_autoresearch.machine import environment, turns
 from pytest_lance_autoresearch.target_files import policy, sources
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Processes:
             self._target, source, self._timeout_s, checks_bounds=checks_bounds, compiled=compiled
         )
         self._resources.callback(process.close)
+        if not turns.is_free():
+            environment.put_aside(process.pid)  # until it is placed: another trial may be measuring
         return process
 
     def introduce(self, process: KernelProcess) -> None:

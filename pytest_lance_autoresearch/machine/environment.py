@@ -6,12 +6,11 @@ line; nothing here raises for that.
 
 from __future__ import annotations
 
-import fcntl
+import functools
 import os
 import platform
 import sys
-import tempfile
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 import threadpoolctl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 
 def host() -> str:
@@ -35,19 +34,6 @@ def versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
-
-
-@contextmanager
-def timing_lock(waiting: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[None]:
-    """Held while one trial measures; a second trial of this user on this machine waits, inside `waiting()`."""
-    path = Path(tempfile.gettempdir()) / f"pytest-lance-autoresearch-{os.getuid()}.lock"
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            with waiting():
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def missing() -> str:
@@ -67,26 +53,56 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@functools.cache
+def _cores() -> frozenset[int]:
+    """Those that this process might use when it was first asked, before it moved itself."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def measuring_core() -> int | None:
+    """The core that timed kernels run on, where there are two cores or more."""
+    return max(_cores()) if len(_cores()) >= 2 else None
+
+
 @contextmanager
 def placed(pids: Sequence[int]) -> Iterator[None]:
-    """Keep the workers together on one core and this process off it, where there are two cores or more."""
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    if len(cores) < 2:
+    """Keep the workers together on the measuring core and this process off it."""
+    core = measuring_core()
+    if core is not None:
+        for pid in pids:
+            _move(pid, {core})
+    with aside(), one_thread():
+        yield
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Keep this process off the measuring core."""
+    core = measuring_core()
+    if core is None:
         yield
         return
-    core = max(cores)
-    for pid in pids:
-        with suppress(ProcessLookupError):  # a process that ended is found out at its next order
-            os.sched_setaffinity(pid, {core})
-    _move_threads(cores - {core})
+    before = os.sched_getaffinity(0)
+    _move_threads(_cores() - {core})
     try:
-        with one_thread():
-            yield
+        yield
     finally:
-        _move_threads(cores)
+        _move_threads(before)
 
 
-def _move_threads(cores: set[int]) -> None:
+def put_aside(pid: int) -> None:
+    """Keep another process off the measuring core, until it is placed."""
+    core = measuring_core()
+    if core is not None:
+        _move(pid, _cores() - {core})
+
+
+def _move(pid: int, cores: Collection[int]) -> None:
+    with suppress(ProcessLookupError):  # a process that ended is found out at its next order
+        os.sched_setaffinity(pid, cores)
+
+
+def _move_threads(cores: Collection[int]) -> None:
     """Every thread of this process: an idle thread of a numerics library may spin for a while."""
     for thread in Path("/proc/self/task").iterdir():
         with suppress(OSError):

@@ -81,7 +81,7 @@ class FailureCount:
 class LiveLine:
     """Says where a measurement stands, behind pytest's own progress, and takes it back before pytest goes on.
 
-    Events (a progress without a step) are printed as lines everywhere; the rest only on a terminal.
+    Events are printed as lines everywhere; the rest only on a terminal.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -92,7 +92,7 @@ class LiveLine:
         from pytest_lance_autoresearch.words import report
 
         line = report.live_line(progress)
-        if progress.step is None:
+        if progress.is_event:
             self._write(f"{_ERASE if self._is_shown else ''}\n{line}\n")
         elif self._on_terminal():
             writer = self._config.get_terminal_writer()

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
 
 
+LEAST_WAIT_S = 1.0
+"""Shorter waits are in the JSON, and no word about them."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a trial knows at its end; each method is a way to end."""
@@ -45,7 +49,9 @@ class Facts:
     """... of those that a verdict needs."""
     seconds: float
     waited_s: float
-    """For another trial on this machine."""
+    """For its turn to measure."""
+    turn_fault: str
+    """Why there were no turns, so that another trial may have measured at the same time; '' where there were."""
     evidence: Evidence
     times: KernelTimes | None
     """The candidate's; None where nothing was measured."""
@@ -58,7 +64,8 @@ class Facts:
     def ended(self, status: Status | None, reason: str) -> Outcome:
         """An end without figures."""
         confinement = () if self.is_confined else (report.NOT_CONFINED,)
-        waited = report.waited(self.waited_s) if self.waited_s else ""
+        waited = report.waited(self.waited_s) if self.waited_s >= LEAST_WAIT_S else ""
+        notes = filter(None, [environment.missing(), waited, self.turn_fault])
         makes_baseline = status in KEPT
         return Outcome(
             target=self.target.name,
@@ -73,7 +80,10 @@ class Facts:
             windows=aggregate.count_windows(self.evidence),
             baseline_trial=self.gate.row.trial if self.gate and self.gate.row else None,
             gated=self.gate is not None,
-            notes=(*filter(None, [environment.missing(), waited]), *(confinement if makes_baseline else ())),
+            notes=(
+                *filter(None, [environment.missing(), waited, self.turn_fault]),
+                *(confinement if makes_baseline else ()),
+            ),
             asides=() if makes_baseline else confinement,
         )
 

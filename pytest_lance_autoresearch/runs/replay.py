@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +16,11 @@ from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
 from pytest_lance_autoresearch.log import archive, git, history, results
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Cause, Interval, Rules, Status
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate, stats
-from pytest_lance_autoresearch.words import wording
+from pytest_lance_autoresearch.words import report, wording
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Source
@@ -161,16 +160,8 @@ def _product(claims: Sequence[Interval]) -> Interval:
     return stats.LogEstimate(point - half, point, point + half).ratio()
 
 
-@contextmanager
-def _waiting(watch: Callable[[str], None]) -> Iterator[None]:
-    watch("waiting while another trial on this machine measures")
-    yield
-
-
-@contextmanager
-def _turn(watch: Callable[[str], None], _seconds: float) -> Iterator[None]:
-    with environment.timing_lock(partial(_waiting, watch)):
-        yield
+def _turn(watch: Callable[[str], None], seconds: float) -> turns.Turn:
+    return turns.take(seconds, lambda position: watch(report.waiting_line(*position)))
 
 
 def _measure(target: load.Target, baseline: Source, pairs: int, watch: Callable[[str], None]) -> Interval:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, LogError, TargetError
 from pytest_lance_autoresearch.log import archive, gate
 from pytest_lance_autoresearch.log.results import KEPT
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.machine import environment, turns
 from pytest_lance_autoresearch.records import (
     ANSWER_TIMEOUT_S,
     Calibration,
@@ -113,6 +113,8 @@ class Trial:
         self._unwritten: LogError | None = None
         self._watch = watch
         self._stopwatch = Stopwatch()
+        self._turn_fault = ""
+        self._number_in_line = 0
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
         self._states = States(target, STATES_BRIEF_BYTES if settings.brief else math.inf, settings.states)
@@ -201,7 +203,7 @@ class Trial:
 
     def calibrate(self) -> None:
         """Find out what this host can tell apart, and keep it for the verdicts to come."""
-        with self._recorded(Item(ItemKind.CALIBRATION)), self._on_secret_inputs(), self._turn(0.0):
+        with self._recorded(Item(ItemKind.CALIBRATION)), self._on_secret_inputs(), self._turn(None):
             states = {case: self._states.of(case) for case in self._timed}
             is_over = self._is_over_budget
             found = calibration.calibrate(self.target, self._processes, states, self._seed, is_over, self._show)
@@ -314,7 +316,12 @@ class Trial:
     def _recorded(self, item: Item) -> Iterator[None]:
         """Note that the item is done, or what went wrong; processes out of step are not used again."""
         try:
-            with environment.one_thread(), self._stopwatch.running():
+            others_measure = not turns.is_free()
+            with (
+                environment.aside() if others_measure else nullcontext(),
+                environment.one_thread(),
+                self._stopwatch.running(),
+            ):
                 yield
         except AutoresearchError as failure:
             self.failures.append(failure)
@@ -338,20 +345,23 @@ class Trial:
     # Measuring.
 
     @contextmanager
-    def _turn(self, _seconds: float) -> Iterator[None]:
+    def _turn(self, seconds: float | None) -> Iterator[None]:
         """Measure while no other trial on this machine does: timing is never shared."""
         if self.settings.brief:
             yield
             return
-        with environment.timing_lock(self._waiting):
+        with self._stopwatch.waiting():
+            self._number_in_line = 0
+            turn = turns.take(seconds, self._show_position)
+        with turn:
+            self._turn_fault = turn.fault
             yield
 
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        if not self._stopwatch.waited_s:
-            self._show("waiting while another trial on this machine measures", None, None)
-        with self._stopwatch.waiting():
-            yield
+    def _show_position(self, position: turns.Position) -> None:
+        """In a line of its own where it stands elsewhere in the line than before."""
+        what, is_event = report.waiting_line(*position), position.number != self._number_in_line
+        self._number_in_line = position.number
+        self._watch(Progress(self.target.name, what, None, None, self.seconds(), is_event))
 
     def _new_measurement(self) -> Measurement:
         run = self._processes, self._show, self._turn
@@ -360,7 +370,7 @@ class Trial:
         return Comparison(self.target, self._gate.baseline, self._timed, self._rules, *run)
 
     def _show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
-        self._watch(Progress(self.target.name, what, step, speedup, self.seconds()))
+        self._watch(Progress(self.target.name, what, step, speedup, self.seconds(), is_event=step is None))
 
     def _is_over_budget(self) -> bool:
         return self.seconds() >= self.settings.rules.max_seconds
@@ -421,6 +431,7 @@ class Trial:
             items=len(expected),
             seconds=self.seconds(),
             waited_s=self._stopwatch.waited_s,
+            turn_fault=self._turn_fault,
             evidence=self._evidence(),
             times=measurement.candidate() if measurement else None,
             is_confined=self._processes.is_confined,
