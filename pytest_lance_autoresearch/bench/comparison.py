@@ -144,19 +144,19 @@ class Comparison(Measurement):
         return measure.new_plan(case.id, Oracle(self._target, state), feed, self._handicap(case))
 
     def _compile(self, plans: Sequence[CasePlan]) -> None:
-        """Let both kernels compile in processes of their own, side by side, whose code all later ones take over.
+        """Let both kernels compile in processes of their own, whose code all later ones take over.
 
         So a kernel is compiled once, and neither its memory nor its building is charged for that.
         """
         self._show("compiling", None, None)
-        with self._started() as pair:
-            pair.compile(plans)
+        with self._pair(plans) as pair:
             self._compiled = pair.compiled()
 
     @contextmanager
-    def _started(self) -> Iterator[KernelPair]:
+    def _pair(self, plans: Sequence[CasePlan]) -> Iterator[KernelPair]:
         """A fresh pair of processes, ended afterwards."""
-        pair = KernelPair.start(self._processes, self._baseline, self._target.kernel, self._compiled)
+        sources = self._baseline, self._target.kernel
+        pair = KernelPair.start(self._processes, *sources, plans, self._compiled)
         try:
             yield pair
         finally:
@@ -164,10 +164,9 @@ class Comparison(Measurement):
 
     @contextmanager
     def _first_pair(self, plans: Sequence[CasePlan]) -> Iterator[KernelPair]:
-        """The first pair of a look, ready to be measured, with what building takes."""
-        with self._started() as pair:
+        """The first pair of a look, with what building takes."""
+        with self._pair(plans) as pair:
             self._processes.null()
-            pair.introduce(plans)
             pair.price_building(plans)
             yield pair
 
@@ -186,9 +185,7 @@ class Comparison(Measurement):
         with self._turn(WALL_PER_WINDOW * windows_s):
             first.begin()
             for number in range(self._rules.pairs):
-                with nullcontext(first) if number == 0 else self._started() as pair:
-                    if number > 0:
-                        pair.introduce(plans)
+                with nullcontext(first) if number == 0 else self._pair(plans) as pair:
                     for plan in plans:
                         if is_over():
                             return

@@ -39,16 +39,27 @@ class KernelPair:
 
     @classmethod
     def start(
-        cls, processes: Processes, baseline: Source, candidate: Source, compiled: Mapping[str, Compiled]
+        cls,
+        processes: Processes,
+        baseline: Source,
+        candidate: Source,
+        plans: Sequence[CasePlan],
+        compiled: Mapping[str, Compiled],
     ) -> KernelPair:
-        """A fresh pair, in random order, so that being first favours neither side; `compiled` is by side."""
+        """A fresh pair whose kernels are built, and were called once on every case; `compiled` is by side.
+
+        The sides are started in random order, and then go on side by side, on a core each where there are two.
+        """
         started_s = clocks.now_s()
-        spawned = measure.ask(
-            {"A": baseline, "B": candidate},
-            lambda source, letter: processes.spawn(source, compiled=compiled.get(letter, {})),
-        )
-        measure.ask(spawned, lambda process, _: processes.introduce(process))
-        return cls(spawned, started_s)
+        sources = {"A": baseline, "B": candidate}
+        sides = measure.ask(sources, lambda one, letter: processes.spawn(one, compiled=compiled.get(letter, {})))
+        pair = cls(sides, started_s)
+        try:
+            pair._introduce(processes, plans)
+        except BaseException:
+            pair.close()
+            raise
+        return pair
 
     def begin(self) -> None:
         """Its time counts from here: before, it may have waited for its turn."""
@@ -57,10 +68,12 @@ class KernelPair:
     def pids(self) -> list[int]:
         return [process.pid for process in self.sides.values()]
 
-    def compile(self, plans: Sequence[CasePlan]) -> None:
-        """Build both kernels and call them once on every case, side by side, on a core each if there are two."""
+    def _introduce(self, processes: Processes, plans: Sequence[CasePlan]) -> None:
+        """Load, build and call both; what that took of memory is not counted."""
         with ThreadPoolExecutor(len(self.sides)) as pool:
-            futures = {letter: pool.submit(self._compile_side, letter, plans) for letter in self.sides}
+            futures = {
+                letter: pool.submit(self._introduce_side, letter, processes, plans) for letter in self.sides
+            }
             try:
                 answers = measure.ask(futures, lambda future, _: future.result())
             except BaseException:
@@ -69,10 +82,12 @@ class KernelPair:
         for plan in plans:
             with about(plan.key):
                 measure.verify_first(plan, {letter: of_side[plan.key] for letter, of_side in answers.items()})
+        measure.ask(self.sides, lambda process, _: process.forget_warm_up())
 
-    def _compile_side(self, letter: str, plans: Sequence[CasePlan]) -> dict[str, Any]:
+    def _introduce_side(self, processes: Processes, plans: Sequence[CasePlan], letter: str) -> dict[str, Any]:
         """The side's answers, by case."""
         side, answers = {letter: self.sides[letter]}, {}
+        processes.introduce(self.sides[letter])
         for plan in plans:
             with about(plan.key):
                 measure.bind(plan, side)
@@ -82,14 +97,6 @@ class KernelPair:
     def compiled(self) -> dict[str, Compiled]:
         """What each side has compiled, by side."""
         return {letter: process.compiled() for letter, process in self.sides.items()}
-
-    def introduce(self, plans: Sequence[CasePlan]) -> None:
-        """Build both kernels and call them once on every case; what that took of memory is not counted."""
-        for plan in plans:
-            with about(plan.key):
-                measure.bind(plan, self.sides)
-                measure.verify_first(plan, measure.call_once(plan, self.sides))
-        measure.ask(self.sides, lambda process, _: process.forget_warm_up())
 
     def price_building(self, plans: Sequence[CasePlan]) -> None:
         """Build both kernels once more on every case, all compiled by now, and note what it takes."""

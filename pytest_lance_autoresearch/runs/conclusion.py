@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
 
 
+SHORT_CALL_NS = 50_000
+"""A call that takes less is a warning: the runner's own cost, and how well it is known, matter too much."""
 LEAST_WAIT_S = 1.0
 """Shorter waits are in the JSON, and no word about them."""
 
@@ -80,10 +82,7 @@ class Facts:
             windows=aggregate.count_windows(self.evidence),
             baseline_trial=self.gate.row.trial if self.gate and self.gate.row else None,
             gated=self.gate is not None,
-            notes=(
-                *filter(None, [environment.missing(), waited, self.turn_fault]),
-                *(confinement if makes_baseline else ()),
-            ),
+            notes=(*notes, *(confinement if makes_baseline else ())),
             asides=() if makes_baseline else confinement,
         )
 
@@ -101,7 +100,9 @@ class Facts:
         if self.failures:
             return self.ended(None, failed_reason(_first(self.failures)))
         figures = self._figures(self.times) if self.is_complete and self.times else None
-        return replace(self.ended(None, reason), figures=figures)
+        ended = self.ended(None, reason)
+        notes = filter(None, [self._short_calls() if figures else ""])
+        return replace(ended, figures=figures, notes=(*ended.notes, *notes))
 
     def identical(self, reason: str) -> Outcome:
         """A candidate that is the baseline."""
@@ -115,7 +116,8 @@ class Facts:
         if judgement is None:
             assert figures is not None, "a baseline needs times"
             ended = self.ended(Status.BASELINE, report.baseline_reason(figures, self.gate.newest))
-            return replace(ended, figures=figures, notes=(*ended.notes, *filter(None, [self.gate.note])))
+            notes = filter(None, [self.gate.note, self._short_calls()])
+            return replace(ended, figures=figures, notes=(*ended.notes, *notes))
         ended = self.ended(Status(judgement.verdict), report.judged_reason(judgement, figures, rules))
         calibrated = (report.calibration_note(calibration),) if calibration else ()
         return replace(
@@ -128,6 +130,13 @@ class Facts:
 
     def _figures(self, times: KernelTimes) -> Figures:
         return aggregate.figures(self.target.wiring.UNIT, times)
+
+    def _short_calls(self) -> str:
+        """A note about cases whose calls are too short to be measured well; '' where there are none."""
+        assert self.times is not None, "they were measured"
+        calls_ns = {one.case: aggregate.case_ns_per_op(one) * one.ops_per_call for one in self.times.cases}
+        short = {case: ns for case, ns in calls_ns.items() if ns < SHORT_CALL_NS}
+        return report.short_calls(short) if short else ""
 
     def _share_note(self, judgement: Judgement) -> tuple[str, ...]:
         share = getattr(self.target.wiring, "COST_FRACTION", None)

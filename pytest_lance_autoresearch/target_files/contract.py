@@ -71,6 +71,10 @@ def _faults(target: Target) -> Iterator[str]:
     if not isinstance(unit, str) or not unit.isidentifier():
         yield f"target.UNIT is {unit!r}; expected one word such as 'query', it becomes part of a key"
     yield from _share_faults(getattr(target.wiring, "COST_FRACTION", None))
+    budget = getattr(target.wiring, "BUILD_BUDGET", None)
+    is_number = isinstance(budget, Real) and not isinstance(budget, bool)
+    if budget is not None and not (is_number and 0 < budget < float("inf")):
+        yield f"target.BUILD_BUDGET is {budget!r}; expected milliseconds per megabyte of state, a number above 0"
     exact = getattr(target.wiring, "BIT_EXACT", False)
     if not isinstance(exact, bool):
         yield f"target.BIT_EXACT is {exact!r}; expected True where every bit of a result is the contract"

@@ -6,7 +6,7 @@ Owns every sentence about a verdict, the block at the end of a run, and its JSON
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -316,6 +316,17 @@ def share_note(share: tuple[float, str], speedup: Interval) -> str:
     return (
         f"the whole operation would change by {wording.change(whole)}: "
         f"the kernel is {wording.percent(fraction)} of it ({source})"
+    )
+
+
+def short_calls(calls_ns: Mapping[str, float]) -> str:
+    """What is said of cases whose calls are too short, by case."""
+    case = min(calls_ns, key=lambda name: calls_ns[name])
+    more = len(calls_ns) - 1
+    others = f", and {wording.many(more, 'more case')} have short calls too" if more else ""
+    return (
+        f"a call of {case} takes {wording.time(calls_ns[case])}{others}; "
+        f"below 50 us the runner's own cost weighs too much, so let a call of that shape do more"
     )
 
 
