@@ -71,9 +71,8 @@ class KernelPair:
     def _introduce(self, processes: Processes, plans: Sequence[CasePlan]) -> None:
         """Load, build and call both; what that took of memory is not counted."""
         with ThreadPoolExecutor(len(self.sides)) as pool:
-            futures = {
-                letter: pool.submit(self._introduce_side, letter, processes, plans) for letter in self.sides
-            }
+            submit = partial(pool.submit, self._introduce_side, processes, plans)
+            futures = {letter: submit(letter) for letter in self.sides}
             try:
                 answers = measure.ask(futures, lambda future, _: future.result())
             except BaseException:
