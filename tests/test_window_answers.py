@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pytest_lance_autoresearch.target_files import discover, load
 
 KEY = "64x32-uniform"
 BIG = 2**27
-OUTDATED = "another window was run since; the answers of a window are gone then"
+OUTDATED = "the answers of a window are gone when another is run or its state is released"
 KERNEL = f"""
 import numpy as np
 
@@ -89,6 +90,18 @@ def test_answers_can_be_read_until_the_next_window(kernel: KernelProcess) -> Non
             read()
         assert str(raised.value) == OUTDATED
     assert later[0].tolist() == [0, 2, 4, 6]
+
+
+def test_with_a_state_the_answers_of_its_window_are_released_and_the_packed_window(kernel: KernelProcess) -> None:
+    kernel.bind("another", b"\x80\x05N.")
+    window = wire.Packer().pack("another", [("double", np.arange(3))], 0)
+    packed = weakref.ref(window)
+    answers = kernel.run_window(window)
+    kernel.release("another")
+    with pytest.raises(RuntimeError, match=OUTDATED):
+        answers.settled()
+    del window, answers
+    assert packed() is None
 
 
 def test_a_window_that_failed_outdates_the_answers_before_it_too(kernel: KernelProcess) -> None:

@@ -168,7 +168,9 @@ class KernelProcess:
         self._order(f"{key}, while it was imitated", "imitate", key, echo)
 
     def release(self, key: str) -> None:
-        """Forget a bound state."""
+        """Forget a bound state, and the answers of a window of it, which keep the packed window."""
+        if self._answers is not None and self._answers.is_of(key):
+            self._answers = None
         self._order(f"{key}, while it was released", "release", key)
 
     def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> WindowAnswers:
@@ -178,8 +180,8 @@ class KernelProcess:
     def run_window(self, window: wire.PackedWindow) -> WindowAnswers:
         """Run a window, timed by this process's clock.
 
-        The answers can be read until the next window, while it is packed. KernelFailure when the kernel raises,
-        ends, hangs, or works outside the window.
+        The answers can be read until the next window, while this one is packed. KernelFailure when the kernel
+        raises, ends, hangs, or works outside the window.
         """
         interrupt.obey()
         self._answers = None
@@ -219,7 +221,7 @@ class KernelProcess:
 
     def _refuse_outdated(self, answers: WindowAnswers) -> None:
         if answers is not self._answers:
-            raise RuntimeError("another window was run since; the answers of a window are gone then")
+            raise RuntimeError("the answers of a window are gone when another is run or its state is released")
 
     def forget_warm_up(self) -> None:
         """Let the peak begin again: what compiling and warming up took is not the kernel's use of memory."""
@@ -373,6 +375,10 @@ class WindowAnswers:
             raise KernelRaised(f"{self._plan.key}: the kernel {error}") from None
         self._refuse_changed_inputs(memory, plan, self._packed.call(index))
         return result
+
+    def is_of(self, key: str) -> bool:
+        """Whether the bound state of that name answered."""
+        return self._plan.key == key
 
     def echo(self, index: int) -> wire.Echo:
         """What a kernel that does nothing must return in place of the result of call `index`."""

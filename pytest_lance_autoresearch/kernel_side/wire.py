@@ -219,7 +219,7 @@ class Packer:
 
     def _make_room(self, size: int) -> None:
         if size > self._memory.size:
-            larger = np.empty(size + size // 2, np.uint8)
+            larger = np.empty(2 * size, np.uint8)  # what is not written to takes no memory
             larger[: self._memory.size] = self._memory
             self._memory = larger
 
