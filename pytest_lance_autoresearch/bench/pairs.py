@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
@@ -72,8 +71,9 @@ class KernelPair:
     def _introduce(self, processes: Processes, plans: Sequence[CasePlan]) -> None:
         """Load, build and call both; what that took of memory is not counted."""
         with ThreadPoolExecutor(len(self.sides)) as pool:
-            submit = partial(pool.submit, self._introduce_side, processes, plans)
-            futures = {letter: submit(letter) for letter in self.sides}
+            futures = {
+                letter: pool.submit(self._introduce_side, processes, plans, letter) for letter in self.sides
+            }
             try:
                 answers = measure.ask(futures, lambda future, _: future.result())
             except BaseException:
