@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measurement import WALL_PER_WINDOW, Measurement, about, at_once
 from pytest_lance_autoresearch.bench.oracles import Oracle
+from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import CaseTimes, Evidence, KernelTimes, Step
 from pytest_lance_autoresearch.target_files import contract, generate
@@ -50,6 +51,7 @@ class Alone(Measurement):
         self._processes = processes
         self._show = show
         self._turn = turn
+        self._packer = wire.Packer()
         self._brief = brief
         self._times: dict[str, CaseTimes] = {}
         self._peak_rss_bytes = 0
@@ -76,7 +78,7 @@ class Alone(Measurement):
         side = {"B": process}
         feed = generate.Feed(self._target, case, state, seed, "timed")
         with nullcontext() if self._brief else environment.placed([null.pid, process.pid]), about(case.id):
-            plan = measure.new_plan(case.id, Oracle(self._target, state), feed)
+            plan = measure.new_plan(case.id, Oracle(self._target, state), feed, self._packer)
             measure.bind(plan, side)
             measure.verify_first(plan, measure.call_once(plan, side))
             measure.size(plan, side, null)

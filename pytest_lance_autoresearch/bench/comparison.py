@@ -15,6 +15,7 @@ from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measurement import WALL_PER_WINDOW, Measurement, about, at_once
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.bench.pairs import KernelPair
+from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import (
     Case,
@@ -62,6 +63,7 @@ class Comparison(Measurement):
         self._show = show
         self._turn = turn
         self._handicap = handicap
+        self._packer = wire.Packer()
         self._compiled: dict[str, Compiled] = {}
         """By side, once it is known."""
         self._looks = 0
@@ -141,7 +143,7 @@ class Comparison(Measurement):
 
     def _plan(self, case: Case, state: Any, seed: int, stream: str) -> CasePlan:
         feed = generate.Feed(self._target, case, state, seed, stream)
-        return measure.new_plan(case.id, Oracle(self._target, state), feed, self._handicap(case))
+        return measure.new_plan(case.id, Oracle(self._target, state), feed, self._packer, self._handicap(case))
 
     def _compile(self, plans: Sequence[CasePlan]) -> None:
         """Let both kernels compile in processes of their own, whose code all later ones take over.

@@ -11,7 +11,7 @@ import random
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
@@ -77,6 +77,8 @@ class CasePlan:
     first_window: wire.PackedWindow
     first_expected: Any
     result_bytes: int
+    packer: wire.Packer
+    """Whose memory all cases of a target may share: they are measured one after the other."""
     handicap: Handicap
     calls: int = 1
     """Calls per window, the same for every window and both sides."""
@@ -87,7 +89,6 @@ class CasePlan:
     measuring_s: float = 0.0
     binding_s: float = 0.0
     """Spent on blocks so far, and on binding the state again before them."""
-    _packer: wire.Packer = field(default_factory=wire.Packer)
 
     @property
     def is_sized(self) -> bool:
@@ -104,19 +105,21 @@ class CasePlan:
 
     def pack(self, calls: Iterable[Call]) -> wire.PackedWindow:
         """The calls as one window, until the next is packed."""
-        return self._packer.pack(self.key, calls, self.result_bytes)
+        return self.packer.pack(self.key, calls, self.result_bytes)
 
     def run(self, process: KernelProcess, window: wire.PackedWindow) -> WindowAnswers:
         with self.oracle.judging_room(window.calls, self.result_bytes):
             return process.run_window(window)
 
 
-def new_plan(key: str, oracle: Oracle, feed: Feed, handicap: Handicap = NO_HANDICAP) -> CasePlan:
+def new_plan(
+    key: str, oracle: Oracle, feed: Feed, packer: wire.Packer, handicap: Handicap = NO_HANDICAP
+) -> CasePlan:
     """A plan whose windows have no size yet."""
     first, *more = feed.draw(1 + _SIZING_CALLS)
     room = oracle.result_bytes([first, *more])
     window = wire.Packer().pack(key, [first], room)
-    return CasePlan(key, oracle, feed, first, window, oracle.expected(first), room, handicap)
+    return CasePlan(key, oracle, feed, first, window, oracle.expected(first), room, packer, handicap)
 
 
 def ask(sides: Mapping[str, S], what: Callable[[S, str], T], letters: Sequence[str] = ()) -> dict[str, T]:
