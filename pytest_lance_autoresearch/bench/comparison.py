@@ -66,6 +66,8 @@ class Comparison(Measurement):
         self._packer = wire.Packer()
         self._compiled: dict[str, Compiled] = {}
         """By side, once it is known."""
+        self._data_sets = 1
+        """Published and hidden ones that were measured over; one for each look."""
         self._looks = 0
         self._seconds = 0.0
         """Of the trial, at the last look."""
@@ -113,7 +115,8 @@ class Comparison(Measurement):
         `blocks` are those of each case in a pair. In the second look many answers are verified. A pair that is
         over before its end counts for nothing.
         """
-        number = self._looks + 1
+        self._data_sets += 1
+        number = self._data_sets
         stream = f"look {number}"
         states = {case: generate.make_hidden_state(self._target, case, seed, stream) for case in self._cases}
         plans = self._plans(states, seed, stream)
@@ -150,7 +153,6 @@ class Comparison(Measurement):
 
         So a kernel is compiled once, and neither its memory nor its building is charged for that.
         """
-        self._show("compiling", None, None)
         with self._pair(plans) as pair:
             self._compiled = pair.compiled()
 
