@@ -150,14 +150,15 @@ def take(expected_s: float | None, show: Callable[[Position], None] = lambda _: 
     return turn
 
 
-def is_free() -> bool:
-    """Whether no other process has the turn or waits for it now."""
+def others_measure() -> bool:
+    """Whether another process has the turn now."""
     own = {turn.number for turn in _own()}
     try:
         with _folder() as folder:
-            return all(number in own for number, _ in _living(folder))
+            first = next((number for number, _ in _living(folder)), None)
     except OSError:
-        return True
+        return False
+    return first is not None and first not in own
 
 
 def _path() -> Path:
