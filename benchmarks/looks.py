@@ -6,9 +6,9 @@
 Prints one line for each target. First the shares of the look: compiling in a pair of its own, starting the other
 pairs (load, build, first calls), pricing the building, finding the size of windows, warm-up, measuring what the
 runner costs, the blocks, the rest. Then the shares of the blocks. Then what the runner costs per call, from the
-least to the most of all cases, beside what a call takes, and the most that it is of one; the shortest of the cases'
-windows; and the memory of this process before the look and at most, with what it shares with the workers. The
-functions of the package are timed from here: it knows nothing of it.
+least to the most of all cases, beside what a call takes, and the most that it is of one; the shortest of the
+cases' windows; and the memory of this process before the look and at most, with what it shares with the workers.
+The functions of the package are timed from here: it knows nothing of it.
 """
 
 from __future__ import annotations
@@ -52,10 +52,9 @@ PARTS: Mapping[str, list[tuple[Any, str]]] = {
     "making calls": [(generate.Feed, "_one")],
     "packing": [(wire.Packer, "pack"), (KernelProcess, "run_window")],
     "oracle": [(Oracle, "expected"), (Oracle, "compare"), (WindowAnswers, "__getitem__")],
-    "binding": [(measure, "_bind_again")],
 }
 """Of the blocks. A window's own time is taken out of what `KernelProcess.run_window` takes."""
-WHOLE = {"compiling", "starting", "pricing", "sizing", "warm-up", "runner", "binding"}
+WHOLE = {"compiling", "starting", "pricing", "sizing", "warm-up", "runner"}
 """What is one thing, whatever happens in it."""
 
 
