@@ -17,18 +17,18 @@ import argparse
 import functools
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import fresh_pair
+import fresh_look
 
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.oracles import Oracle
+from pytest_lance_autoresearch.bench.pairs import KernelPair
 from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
-from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks
 from pytest_lance_autoresearch.records import Pair
@@ -36,8 +36,9 @@ from pytest_lance_autoresearch.target_files import contract, discover, generate,
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS: Mapping[str, list[tuple[Any, str]]] = {
-    "starting": [(Processes, "start")],
-    "warm-up": [(measure, "plan_case")],
+    "starting": [(KernelPair, "start")],
+    "building": [(KernelPair, "price_building")],
+    "warm-up": [(KernelPair, "warm_up")],
     "runner": [(measure, "_call_overhead_ns")],
     "blocks": [(measure, "measure_block")],
 }
@@ -50,7 +51,7 @@ PARTS: Mapping[str, list[tuple[Any, str]]] = {
     "binding": [(measure, "_bind_again")],
 }
 """Of the blocks. A window's own time is taken out of what `KernelProcess.run_window` takes."""
-WHOLE = {"starting", "runner", "binding"}
+WHOLE = {"starting", "building", "runner", "binding"}
 """What is one thing, whatever happens in it."""
 
 
@@ -115,9 +116,9 @@ def look(name: str) -> str:
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
     watch = Stopwatch()
     with watching(watch):
-        pair = fresh_pair.measured(target, states)
+        pairs = fresh_look.measured(target, states)
     memory = f"{before:.0f} | {memory_mb()['VmHWM']:.0f}"
-    return f"| {name} | {' | '.join(shares(watch.seconds))} | {' | '.join(times(pair))} | {memory} |"
+    return f"| {name} | {' | '.join(shares(watch.seconds))} | {' | '.join(times(pairs))} | {memory} |"
 
 
 def shares(seconds: Mapping[str, float]) -> Iterator[str]:
@@ -132,15 +133,15 @@ def shares(seconds: Mapping[str, float]) -> Iterator[str]:
     yield from (f"{100 * part_s / blocks_s:.0f} %" for part_s in of_blocks.values())
 
 
-def times(pair: Pair) -> Iterator[str]:
+def times(pairs: Sequence[Pair]) -> Iterator[str]:
     """The runner's cost per call, the call's time and the shortest window: the least of the cases' medians."""
     windows = {
-        case: [w for block in pair.blocks if block.case == case for w in block.windows]
-        for case in pair.call_overhead_ns
+        case: [w for pair in pairs for block in pair.blocks if block.case == case for w in block.windows]
+        for case in pairs[0].call_overhead_ns
     }
     wall_us = {case: statistics.median(w.wall_ns / 1e3 for w in found) for case, found in windows.items()}
     call_us = {case: wall_us[case] / windows[case][0].calls for case in windows}
-    runner = {case: ns / 1e3 for case, ns in pair.call_overhead_ns.items()}
+    runner = {case: ns / 1e3 for case, ns in pairs[0].call_overhead_ns.items()}
     yield f"{min(runner.values()):.1f} to {max(runner.values()):.1f}"
     yield f"{min(call_us.values()):.0f} to {max(call_us.values()):.0f}"
     yield f"{100 * max(runner[case] / call_us[case] for case in windows):.0f} %"

@@ -249,7 +249,7 @@ def _more_overall(
 
 
 def _more(estimate: stats.LogEstimate, limit: float) -> float:
-    """How many times what was measured would have to be measured in addition, for the lower bound to pass the limit.
+    """How many times what was measured must be measured in addition, for the lower bound to pass the limit.
 
     The width of an interval falls with the square root of what was measured. Infinite where the point itself lies
     on the wrong side.
