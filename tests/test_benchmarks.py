@@ -108,7 +108,7 @@ def test_bias_tells_the_spread_of_pairs_and_of_cases(benchmark_module: Import) -
     ]
     assert benchmark_module("bias").row("demo", pairs) == (
         "| demo | 3 | +0.33 | 1.15 | +0.3 | 2.00 | 2.00, 3.00 "
-        "| 2x3-flat +2.00 (+3.5), 50x1-flat -4.00 (-2.3), 2x3-sorted +3.00 (+2.6) |"
+        "| 2x3-flat +2.00 (+3.5), 2x3-sorted +3.00 (+2.6), 50x1-flat -4.00 (-2.3) |"
     )
 
 
