@@ -9,7 +9,7 @@ import json
 import math
 import re
 from pathlib import Path
-from statistics import NormalDist, fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 import pytest
@@ -61,7 +61,12 @@ RATIOS = list(map(aggregate.log_ratios, PAIRS))
 
 def look(number: int) -> Judgement:
     sizes = TRIAL["candidate_code_size"], TRIAL["baseline_code_size"]
-    return judge.look(Evidence(*sizes, tuple(PAIRS[:number]), looks=number), RULES)
+    return judge.look(Evidence(*sizes, tuple(PAIRS[: number * RULES.pairs]), looks=number), RULES)
+
+
+def of_look(number: int, case: str) -> list[float]:
+    """The log-ratios of a case in all pairs up to that look."""
+    return [value for ratios in RATIOS[: number * RULES.pairs] for value in ratios[case]]
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -152,42 +157,23 @@ def test_the_table_of_cases_is_the_trials() -> None:
     }
 
 
-def test_the_cases_give_the_overall_ratio_of_either_look() -> None:
-    means = [fmean(float(row[column]) for row in rows("Twelve cases")) for column in (2, 5)]
-    spreads = [stats.overall([each]).se for each in RATIOS]
-    first, second = (stats.overall(RATIOS[:number], RULES.process_sd) for number in (1, 2))
-    assert [f"{mean:.5f}" for mean in means] == [f"{stats.overall([each]).point:.5f}" for each in RATIOS]
-    assert f"is {means[0]:.5f}, and e^{means[0]:.5f} = **{math.exp(first.point):.4f}**" in TEXT
-    assert f"*What the blocks show: {spreads[0]:.6f}.*" in TEXT
-    assert f"{stats.RESAMPLES:,} times" in TEXT
-    assert f"*What they cannot show: {RULES.process_sd:g}.*" in TEXT
-    assert f"reveals it; {100 * RULES.process_sd:g} % is what was measured" in TEXT
-    errors = f"{spreads[0]:.6f}^2 + {RULES.process_sd:g}^2"
-    assert f"the square root of {errors}, which is {first.se:.5f}." in TEXT
-    assert math.hypot(spreads[0], RULES.process_sd) == pytest.approx(first.se)
-
-    reach = NormalDist().inv_cdf(1 - ALPHA / 2)
-    assert f"A two-sided interval of {100 * RULES.confidence:g} %, with the 1 % divided over six looks," in TEXT
-    assert f"reaches {reach:.3f} standard errors to each side" in TEXT
-    bounds = first.interval(ALPHA)
-    for sign, bound in (("-", bounds.low), ("+", bounds.high)):
-        line = f"{first.point:.5f} {sign} {reach:.3f} x {first.se:.6f} = {bound:.5f} e^{bound:.5f}"
-        assert f"{line} = {math.exp(bound):.4f}" in TEXT
-    assert f"Overall, at the first look: **{said(bounds.ratio())}**." in TEXT
-
-    assert f"The mean logarithm of pair 2 is {means[1]:.5f}, and its blocks show a" in TEXT
-    assert f"a standard error of {spreads[1]:.6f}." in TEXT
-    assert f"({means[0]:.5f} + {means[1]:.5f}) / 2 = {second.point:.5f}." in TEXT
-    errors = f"{errors} + {spreads[1]:.6f}^2 + {RULES.process_sd:g}^2"
-    assert f"square root of ({errors}), divided by 2 = {second.se:.6f}" in TEXT
-    by_hand = math.sqrt(sum(spread**2 + RULES.process_sd**2 for spread in spreads)) / 2
-    assert by_hand == pytest.approx(second.se)
-    assert (
-        f"as before, {reach:.3f} standard errors to each side: **{said(second.interval(ALPHA).ratio())}**." in TEXT
-    )
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_pairs_give_the_overall_ratio_of_either_look(number: int) -> None:
+    """The mean of the pairs' mean logarithms, their standard deviation, and Student's t."""
+    points = [fmean(median(values) for values in ratios.values()) for ratios in RATIOS[: number * RULES.pairs]]
+    assert " ".join(f"{point:.5f}" for point in points) in TEXT
+    mean, sd = fmean(points), stdev(points)
+    error = sd / math.sqrt(len(points))
+    assert f"mean {mean:.5f}, standard deviation {sd:.5f}" in TEXT
+    assert f"{sd:.5f} / {math.sqrt(len(points)):.3f} = {error:.6f}" in TEXT
+    reach = stats.student_quantile(1 - ALPHA / 2, len(points) - 1)
+    assert f"with {len(points)} pairs reaches {reach:.3f} standard errors to each side" in TEXT
+    overall = stats.LogEstimate(mean - reach * error, mean, mean + reach * error).ratio()
+    assert said(overall) == said(look(number).speedup)
+    assert f"**{said(overall)}**" in TEXT
 
 
-def test_the_first_look_asks_for_another_pair() -> None:
+def test_the_first_look_asks_for_another() -> None:
     first = look(1)
     floor = 1 / (1 + RULES.case_limit)
     assert (first.verdict, first.cause) == (Verdict.UNDECIDED, Cause.UNDECIDED)
@@ -197,8 +183,9 @@ def test_the_first_look_asks_for_another_pair() -> None:
     assert f"The lowest upper bound is {min(case.high for case in first.cases.values()):.4f}: no." in TEXT
     peaks = first.candidate_peak_rss_bytes / 2**20, first.baseline_peak_rss_bytes / 2**20
     assert f"{peaks[0]:.1f} MiB beside {peaks[1]:.1f} MiB" in TEXT
-    estimate = stats.overall(RATIOS[:1], RULES.process_sd)
-    reach, bound = NormalDist().inv_cdf(1 - RULES.miss), estimate.interval(2 * RULES.miss).high
+    estimate = stats.overall(RATIOS[: RULES.pairs])
+    reach = stats.student_quantile(1 - RULES.miss, estimate.df)
+    bound = estimate.interval(2 * RULES.miss).high
     assert (
         f"Is a gain of {100 * RULES.min_effect:g} % unlikely? The one-sided {100 * (1 - RULES.miss):g} % bound is"
         in TEXT
@@ -218,7 +205,7 @@ def test_the_second_look_keeps() -> None:
     assert f"its point is {1 + RULES.min_effect:g} or more" in TEXT
     assert f"agrees: {said(second.cpu_speedup)}." in TEXT
     assert f"speedup: {said(second.speedup)} verdict: {TRIAL['status']} reason: {TRIAL['reason']}" in TEXT
-    ordered = sorted(value for each in RATIOS for value in each[CASE])
+    ordered = sorted(of_look(2, CASE))
     assert f"The cases now have {len(ordered)} blocks each." in TEXT
     assert (second.cases[CASE].low, second.cases[CASE].high) == pytest.approx(
         (math.exp(ordered[5]), math.exp(ordered[-6]))
@@ -232,14 +219,14 @@ def test_the_rules_have_the_codes_own_numbers() -> None:
     effect, case = f"{100 * RULES.min_effect:g} %", f"{100 * RULES.case_limit:g} %"
     memory = f"{100 * RULES.memory_fraction:g} % or {RULES.memory_bytes // 2**20} MiB"
     for sentence in (
-        f"in them {RULES.blocks} blocks of every case are measured. Every look adds a pair.",
+        f"in them {RULES.blocks} blocks of every case are measured. Every look adds {RULES.pairs} pairs.",
         f"There are {RULES.max_looks} at most. The confidence of the whole trial is {100 * RULES.confidence:g} %",
         f"| a case is shown to be slower than {case} | discard |",
         f"the interval reaches to within {100 * RULES.noise_band:g} %) | discard |",
         f"| peak memory is more than {memory} over the baseline's | discard |",
         f"| a gain of {effect} is unlikely: the one-sided {100 * (1 - RULES.miss):g} % bound lies below it",
-        f"| some case is not yet shown to be within {case} | measure another pair |",
-        f"its point is {1 + RULES.min_effect:g} or more, and CPU time agrees | keep after two pairs,",
+        f"| some case is not yet shown to be within {case} | look again |",
+        f"its point is {1 + RULES.min_effect:g} or more, and CPU time agrees | keep after two looks,",
         f"the interval lies within {100 * RULES.noise_band:g} %, and CPU time agrees | keep (simpler)",
     ):
         assert sentence in TEXT
