@@ -129,9 +129,10 @@ class Trial:
     # What the items run.
 
     def expected(self) -> frozenset[Item]:
-        """Everything that must have run before there can be a verdict."""
+        """Everything that must have run before there can be a verdict; a refused candidate is not timed."""
         checks = {Item(ItemKind.CORRECTNESS, case.id) for case in self.cases}
-        speeds = {Item(ItemKind.SPEED, case.id) for case in self._timed}
+        is_refused = self._measurement is not None and self._measurement.refusal is not None
+        speeds = set() if is_refused else {Item(ItemKind.SPEED, case.id) for case in self._timed}
         if self.settings.calibrate:
             speeds = {Item(ItemKind.CALIBRATION)}
         properties = {Item(ItemKind.PROPERTIES)} if self.target.has_properties else set()
@@ -179,7 +180,7 @@ class Trial:
             if self._measurement is None:
                 self._measurement = self._new_measurement()
             times = self._measurement.measure_case(case, self._states.of, self._seed)
-        if self._measurement.failure is not None:
+        if times is None:
             self._done.discard(item)
         return times
 

@@ -125,7 +125,7 @@ def _decide(
 ) -> tuple[Verdict, Cause]:
     floor = -math.log1p(rules.case_limit)
     effect, band = math.log1p(rules.min_effect), math.log1p(rules.noise_band)
-    smaller = evidence.candidate_code_size < (evidence.baseline_code_size or 0)
+    smaller = _is_smaller(evidence)
     if any(estimate.high < floor for estimate in cases.values()):
         return Verdict.DISCARD, Cause.CASE_REGRESSED
     if overall.high < 0 and not (smaller and overall.high > -band):
@@ -141,6 +141,10 @@ def _decide(
     if smaller and overall.low > -band and overall.high < max(band, effect):
         return _if_cpu_agrees(evidence, cpu, -band, 0.0, Cause.SIMPLER)
     return Verdict.UNDECIDED, Cause.UNDECIDED
+
+
+def _is_smaller(evidence: Evidence) -> bool:
+    return evidence.candidate_code_size < (evidence.baseline_code_size or 0)
 
 
 def unaffordable(pairs: Sequence[Pair], rules: Rules) -> Cause | None:
@@ -224,7 +228,14 @@ def _doubt(
     if needs:
         case = max(needs, key=lambda name: (needs[name], -cases[name].low))
         return Doubt(case, cases[case].ratio(), _finite(needs[case]))
-    return Doubt(None, overall.ratio(), _finite(measured_s * _more(overall, 0.0)))
+    return Doubt(None, overall.ratio(), _finite(measured_s * _more_overall(evidence, rules, overall)))
+
+
+def _more_overall(evidence: Evidence, rules: Rules, overall: stats.LogEstimate) -> float:
+    """The same for the overall speed-up, whose limit depends on what the candidate could be kept for."""
+    if overall.point >= math.log1p(rules.min_effect):
+        return _more(overall, 0.0)
+    return _more(overall, -math.log1p(rules.noise_band)) if _is_smaller(evidence) else math.inf
 
 
 def _more(estimate: stats.LogEstimate, limit: float) -> float:
