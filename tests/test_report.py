@@ -459,6 +459,11 @@ def test_a_refused_candidate_has_a_reason_without_times_and_items_that_say_it(ca
     assert report.refused_untimed(refused, Rules()) == f"not timed: {sentence}"
 
 
+def test_building_that_takes_next_to_nothing_is_not_shown_as_nothing() -> None:
+    quick = BUILDING._replace(case_baseline_ns=29_336)
+    assert reason_of(Cause.BUILDING, building=quick).endswith("takes 0.03 -> 80.00 ms of CPU (limit 10.00 ms)")
+
+
 def test_building_just_beyond_its_limit_is_seen_to_be() -> None:
     beyond = BUILDING._replace(case_candidate_ns=10_001_000)
     assert reason_of(Cause.BUILDING, building=beyond).endswith("takes 2.000 -> 10.001 ms of CPU (limit 10.000 ms)")
@@ -522,8 +527,9 @@ def test_a_headline_is_the_first_line_of_a_fault() -> None:
 
 
 def test_the_status_line_grows_with_what_is_known() -> None:
-    bare = Progress("demo", "waiting", None, None, 3.4)
-    assert report.live_line(bare) == "demo: waiting  3 s"
+    assert report.live_line(Progress("demo", "waiting", None, None, None)) == "demo: waiting"
+    bare = Progress("demo", "working", None, None, 3.4)
+    assert report.live_line(bare) == "demo: working  3 s"
     assert report.live_line(replace(bare, what="2x3-flat", step=Step(4, 16))) == "demo: 2x3-flat  4/16  3 s"
     assert report.live_line(Progress("demo", "2x3-flat", Step(4, 16), SPEEDUP, 61.0)) == (
         "demo: 2x3-flat  4/16  -3.8 % [-4.8 %, -2.9 %]  61 s"

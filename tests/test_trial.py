@@ -265,7 +265,7 @@ def test_the_fourth_in_line_is_told_where_it_stands_and_waits_at_nobody_s_cost(l
     begun.measure_case(first(begun))
     waiting = [one for one in lab.shown if one.step is None]
     assert waiting == [
-        Progress("toy", f"waiting for its turn to measure: {place}", None, None, 0.0, is_event=True)
+        Progress("toy", f"waiting for its turn to measure: {place}", None, None, None, is_event=True)
         for place in ("fourth in line, about 90 s", "third in line, about 50 s", "second in line, about 20 s")
     ]
     outcome = begun.conclude()

@@ -41,7 +41,7 @@ from pytest_lance_autoresearch.records import (
 from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.runs.conclusion import Facts
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
-from pytest_lance_autoresearch.target_files import generate, seeds
+from pytest_lance_autoresearch.target_files import contract, generate, seeds
 from pytest_lance_autoresearch.target_files.states import States
 from pytest_lance_autoresearch.words import report
 
@@ -294,8 +294,7 @@ class Trial:
     @property
     def _rules(self) -> Rules:
         """Those of the command line and of the target."""
-        budget = getattr(self.target.wiring, "BUILD_BUDGET", None)
-        return replace(self.settings.rules, build_ms_per_mb=budget)
+        return replace(self.settings.rules, build_ms_per_mb=contract.build_budget(self.target))
 
     @property
     def _checks_secretly(self) -> bool:
@@ -362,7 +361,7 @@ class Trial:
         """In a line of its own where it stands elsewhere in the line than before."""
         what, is_event = report.waiting_line(*position), position.number != self._number_in_line
         self._number_in_line = position.number
-        self._watch(Progress(self.target.name, what, None, None, self.seconds(), is_event))
+        self._watch(Progress(self.target.name, what, None, None, None, is_event))
 
     def _new_measurement(self) -> Measurement:
         run = self._processes, self._show, self._turn

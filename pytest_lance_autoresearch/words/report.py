@@ -206,7 +206,7 @@ def _build_change(judgement: Judgement) -> str:
     price = judgement.building
     assert price is not None
     before, after, limit = (ns / 1e6 for ns in (price.case_baseline_ns, price.case_candidate_ns, price.budget_ns))
-    digits = wording.digits_apart(after, limit)
+    digits = max(wording.digits_apart(after, limit), wording.digits_apart(before, 0.0))
     return (
         f"building {price.case} takes {before:.{digits}f} -> {after:.{digits}f} ms of CPU "
         f"(limit {limit:.{digits}f} ms)"
@@ -361,7 +361,8 @@ def live_line(progress: Progress) -> str:
     """The status line while measuring."""
     so_far = f"  {wording.change_of_time(progress.speedup)}" if progress.speedup else ""
     place = f"  {progress.step.number}/{progress.step.of}" if progress.step else ""
-    return f"{progress.target}: {progress.what}{place}{so_far}  {progress.seconds:.0f} s"
+    seconds = "" if progress.seconds is None else f"  {progress.seconds:.0f} s"
+    return f"{progress.target}: {progress.what}{place}{so_far}{seconds}"
 
 
 def speed_row(times: CaseTimes, ns_per_op: float, unit: str) -> dict[str, Any]:
