@@ -334,7 +334,7 @@ def rows_of(heading: str) -> list[list[str]]:
 PROTOCOL = {row[0].strip("`"): row[1] for heading in ("inputs.py", "target.py") for row in rows_of(heading)}
 
 
-NOT_IN_THE_TEMPLATE = {"target.COST_FRACTION", "target.BIT_EXACT"}
+NOT_IN_THE_TEMPLATE = {"target.COST_FRACTION", "target.BUILD_BUDGET", "target.BIT_EXACT"}
 
 
 class Recorder:

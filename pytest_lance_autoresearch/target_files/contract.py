@@ -86,7 +86,8 @@ def _faults(target: Target) -> Iterator[str]:
 
 def _is_positive(value: Any) -> bool:
     """Whether it is a finite number above 0, of any type."""
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and bool(0 < value < float("inf"))
 
 
 def _share_faults(share: Any) -> Iterator[str]:

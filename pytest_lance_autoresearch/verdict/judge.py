@@ -34,9 +34,9 @@ SETTLED_BLOCKS = 2
 """Of each case in a pair, where nothing but other cases is open."""
 MOST_BLOCKS = 16
 """Of a single case in a pair."""
-_FREE_BUILDING_NS = 1e6
-_TIMES_BASELINE = 5.0
-_NS_PER_BYTE = 1.0
+FREE_BUILDING_NS = 1e6
+TIMES_BASELINE = 5.0
+NS_PER_BYTE = 1.0
 """A millisecond per megabyte."""
 
 
@@ -186,8 +186,8 @@ def build_price(pairs: Sequence[Pair], rules: Rules) -> BuildPrice | None:
 def _build_budget_ns(one: Building, rules: Rules) -> float:
     """The longest building of a candidate over that state that a keep may have."""
     if rules.build_ms_per_mb is not None:
-        return max(_FREE_BUILDING_NS, rules.build_ms_per_mb * one.state_bytes)
-    return max(_FREE_BUILDING_NS, _TIMES_BASELINE * one.baseline_ns, _NS_PER_BYTE * one.state_bytes)
+        return max(FREE_BUILDING_NS, rules.build_ms_per_mb * one.state_bytes)
+    return max(FREE_BUILDING_NS, TIMES_BASELINE * one.baseline_ns, NS_PER_BYTE * one.state_bytes)
 
 
 def memory_allowed(pairs: Sequence[Pair], rules: Rules) -> bool:
