@@ -156,6 +156,15 @@ def test_a_trial_is_begun_once_as_the_options_say(nowhere: Path) -> None:
     )
 
 
+def test_a_trial_is_told_which_cases_any_item_is_about(nowhere: Path) -> None:
+    made = suite_of(nowhere)
+    places = [Place("a", "x"), Place("a", "y"), Place("a", "x"), Place("a"), Place("b")]
+    made.expect([(str(number), place) for number, place in enumerate(places)])
+    assert faked(made, "a").settings.selected == frozenset({"x", "y"})
+    assert faked(made, "b").settings.selected == frozenset()
+    assert faked(made, "c").settings.selected is None
+
+
 class FakedCache:
     """Stands for pytest's, whose folder is there or cannot be made."""
 

@@ -243,6 +243,21 @@ def test_all_cases_are_measured_in_one_turn(lab: Lab) -> None:
     assert (len(lab.measurements), lab.expected_s) == (1, [TURN_S])
 
 
+@pytest.mark.parametrize("gate", [False, True])
+def test_a_case_that_no_item_is_about_is_not_measured(lab: Lab, *, gate: bool) -> None:
+    """Which is no reason for a verdict: that needs all of them."""
+    lab.judge()
+    begun = lab.begin(toys.FASTER, gate=gate, selected=frozenset({toys.TIMED[1], toys.TIMED[3], toys.CASES[-1]}))
+    for case in begun.cases:
+        begun.check_case(case)
+        if case.id in (toys.TIMED[1], toys.TIMED[3]):
+            begun.measure_case(case)
+    assert list(lab.measurements[-1].measured) == [toys.TIMED[1], toys.TIMED[3]]
+    outcome = begun.log()
+    assert (outcome.correct, outcome.items, outcome.status) == (len(toys.CASES) + 2, toys.ITEMS, None)
+    assert len(lab.rows()) == 1
+
+
 def test_a_brief_run_takes_no_turn_and_measures_what_it_is_asked_for(lab: Lab) -> None:
     begun = lab.begin(brief=True)
     begun.measure_case(first(begun))

@@ -81,6 +81,8 @@ class Settings:
     gate: bool = False
     log: Path | None = None
     """None is the target's own."""
+    selected: frozenset[str] | None = None
+    """Ids of the cases that any item is about: no other is measured. None is all."""
     brief: bool = False
     """A plain test run: speed items run once, briefly, without placing or locking."""
     states: Path | None = None
@@ -364,10 +366,11 @@ class Trial:
         self._watch(Progress(self.target.name, what, None, None, None, is_event))
 
     def _new_measurement(self) -> Measurement:
-        run = self._processes, self._show, self._turn
+        run, selected = (self._processes, self._show, self._turn), self.settings.selected
+        cases = [case for case in self._timed if selected is None or case.id in selected]
         if self._gate is None or self._gate.baseline is None:
-            return Alone(self.target, self._timed, *run, brief=self.settings.brief)
-        return Comparison(self.target, self._gate.baseline, self._timed, self._rules, *run)
+            return Alone(self.target, cases, *run, brief=self.settings.brief)
+        return Comparison(self.target, self._gate.baseline, cases, self._rules, *run)
 
     def _show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
         self._watch(Progress(self.target.name, what, step, speedup, self.seconds(), is_event=step is None))
