@@ -46,7 +46,18 @@ def package(folder: Path, name: str = "shop", text: str = "") -> Path:
 
 def start(tmp_path: Path, kernel: str = toys.KERNEL, **files: str) -> KernelProcess:
     target = load.load(discover.inspect(toys.write(tmp_path, text=kernel, **files)))
-    return KernelProcess(target, target.kernel, TIMEOUT_S)
+    return introduced(target)
+
+
+def introduced(target: load.Target) -> KernelProcess:
+    """A process that has loaded the target; none is left where it could not."""
+    process = KernelProcess(target, target.kernel, TIMEOUT_S)
+    try:
+        process.introduce()
+    except BaseException:
+        process.close()
+        raise
+    return process
 
 
 def starts(tmp_path: Path, kernel: str = toys.KERNEL, **files: str) -> None:
@@ -138,7 +149,7 @@ def test_a_file_beside_where_pytest_was_started(tmp_path: Path, monkeypatch: pyt
     target = load.load(discover.inspect(folder))
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")  # as a fixture of the project may do
-    KernelProcess(target, target.kernel, TIMEOUT_S).close()
+    introduced(target).close()
 
 
 def test_the_kernel_works_in_an_empty_folder(tmp_path: Path) -> None:
