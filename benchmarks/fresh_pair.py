@@ -1,11 +1,11 @@
-"""A kernel against itself in one pair of fresh processes, for the benchmarks that need many.
+"""A kernel against itself in the pairs of one look, for the benchmarks that need many.
 
 Owns starting and ending the processes around one measurement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
@@ -18,7 +18,7 @@ from pytest_lance_autoresearch.target_files.load import Target
 
 def measured(
     target: Target, states: Mapping[Case, Any], handicap: Callable[[Case], Handicap] = lambda _: NO_HANDICAP
-) -> Pair:
+) -> Sequence[Pair]:
     """The target's kernel against itself over the cases of the states, on secret calls."""
     processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
     try:

@@ -1,14 +1,14 @@
-"""Where the wall time of a look goes: one pair of fresh processes, all timed cases, a kernel against itself.
+"""Where the wall time of a look goes: its pairs of fresh processes, all timed cases, a kernel against itself.
 
     python benchmarks/looks.py                every target, about 5 minutes
     python benchmarks/looks.py bitpack pq-l2
 
-Prints one line for each target. First the shares of the look: starting processes, warm-up (binding, compiling,
-first windows), measuring what the runner costs, the blocks, the rest. Then the shares of the blocks, of which
-windows should be half or more. Then what the runner costs per call, from the least to the most of all cases,
-beside what a call takes, and the most that it is of one; the shortest of the cases' windows; and the memory of
-this process before the look and at most, with what it shares with the workers. The functions of the package are
-timed from here: it knows nothing of it.
+Prints one line for each target. First the shares of the look: compiling in a pair of its own, starting the other
+pairs (load, build, first calls), pricing the building, finding the size of windows, warm-up, measuring what the
+runner costs, the blocks, the rest. Then the shares of the blocks. Then what the runner costs per call, from the
+least to the most of all cases, beside what a call takes, and the most that it is of one; the shortest of the
+cases' windows; and the memory of this process before the look and at most, with what it shares with the workers.
+The functions of the package are timed from here: it knows nothing of it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ from unittest import mock
 import fresh_pair
 
 from pytest_lance_autoresearch.bench import measure
+from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.oracles import Oracle
+from pytest_lance_autoresearch.bench.pairs import KernelPair
 from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
-from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks
 from pytest_lance_autoresearch.records import Pair
@@ -36,8 +38,11 @@ from pytest_lance_autoresearch.target_files import contract, discover, generate,
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS: Mapping[str, list[tuple[Any, str]]] = {
-    "starting": [(Processes, "start")],
-    "warm-up": [(measure, "plan_case")],
+    "compiling": [(Comparison, "_compile")],
+    "starting": [(KernelPair, "start")],
+    "pricing": [(KernelPair, "price_building")],
+    "sizing": [(measure, "size")],
+    "warm-up": [(measure, "warm_up")],
     "runner": [(measure, "_call_overhead_ns")],
     "blocks": [(measure, "measure_block")],
 }
@@ -47,10 +52,9 @@ PARTS: Mapping[str, list[tuple[Any, str]]] = {
     "making calls": [(generate.Feed, "_one")],
     "packing": [(wire.Packer, "pack"), (KernelProcess, "run_window")],
     "oracle": [(Oracle, "expected"), (Oracle, "compare"), (WindowAnswers, "__getitem__")],
-    "binding": [(measure, "_bind_again")],
 }
 """Of the blocks. A window's own time is taken out of what `KernelProcess.run_window` takes."""
-WHOLE = {"starting", "runner", "binding"}
+WHOLE = {"compiling", "starting", "pricing", "sizing", "warm-up", "runner"}
 """What is one thing, whatever happens in it."""
 
 
@@ -65,6 +69,8 @@ class Stopwatch:
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def timed(*arguments: Any, **options: Any) -> Any:
+            if threading.current_thread() is not threading.main_thread():
+                return function(*arguments, **options)  # it is part of what the main thread waits for
             with self._counting(name):
                 result = function(*arguments, **options)
                 if self._going_on[-1] == "packing" and function.__name__ == "run_window":
@@ -115,9 +121,9 @@ def look(name: str) -> str:
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
     watch = Stopwatch()
     with watching(watch):
-        pair = fresh_pair.measured(target, states)
+        pairs = fresh_pair.measured(target, states)
     memory = f"{before:.0f} | {memory_mb()['VmHWM']:.0f}"
-    return f"| {name} | {' | '.join(shares(watch.seconds))} | {' | '.join(times(pair))} | {memory} |"
+    return f"| {name} | {' | '.join(shares(watch.seconds))} | {' | '.join(times(pairs))} | {memory} |"
 
 
 def shares(seconds: Mapping[str, float]) -> Iterator[str]:
@@ -132,15 +138,15 @@ def shares(seconds: Mapping[str, float]) -> Iterator[str]:
     yield from (f"{100 * part_s / blocks_s:.0f} %" for part_s in of_blocks.values())
 
 
-def times(pair: Pair) -> Iterator[str]:
+def times(pairs: Sequence[Pair]) -> Iterator[str]:
     """The runner's cost per call, the call's time and the shortest window: the least of the cases' medians."""
     windows = {
-        case: [w for block in pair.blocks if block.case == case for w in block.windows]
-        for case in pair.call_overhead_ns
+        case: [w for pair in pairs for block in pair.blocks if block.case == case for w in block.windows]
+        for case in pairs[0].call_overhead_ns
     }
     wall_us = {case: statistics.median(w.wall_ns / 1e3 for w in found) for case, found in windows.items()}
     call_us = {case: wall_us[case] / windows[case][0].calls for case in windows}
-    runner = {case: ns / 1e3 for case, ns in pair.call_overhead_ns.items()}
+    runner = {case: ns / 1e3 for case, ns in pairs[0].call_overhead_ns.items()}
     yield f"{min(runner.values()):.1f} to {max(runner.values()):.1f}"
     yield f"{min(call_us.values()):.0f} to {max(call_us.values()):.0f}"
     yield f"{100 * max(runner[case] / call_us[case] for case in windows):.0f} %"

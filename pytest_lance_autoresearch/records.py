@@ -239,7 +239,7 @@ class Rules:
     """Of the whole trial; spent evenly over its looks."""
     miss: float = 0.05
     """Chance, at each look, to give up a gain of just `min_effect`; what a quick discard costs."""
-    blocks: int = 3
+    blocks: int = 4
     """Blocks of each case that a pair of processes measures, where no case needs more than the others."""
     pairs: int = 4
     """Pairs of processes that each look adds."""

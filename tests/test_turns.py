@@ -96,7 +96,7 @@ def test_the_line_keeps_its_order_whoever_comes_goes_or_dies(happens: list[tuple
         assert numbers == [*range(1, len(line) + 1)]
     for turn in line:
         turn.give_back()
-    assert turns.is_free()
+    assert not turns.others_measure()
     assert tickets() == []
 
 
@@ -113,7 +113,7 @@ def test_nobody_draws_or_looks_while_another_does(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(turns, "_numbers", looking)
     with turns.take(3.0):
-        assert turns.is_free()
+        assert not turns.others_measure()
     assert looks == [folder()] * 3
 
 
@@ -124,7 +124,7 @@ def test_what_else_lies_in_the_folder_is_nobodys_ticket() -> None:
     before = tickets()
     with turns.take(None) as turn:
         assert turn.number == 8
-        assert turns.is_free()
+        assert not turns.others_measure()
     assert tickets() == before
 
 
@@ -246,7 +246,7 @@ def test_where_no_folder_can_be_made_everyone_measures_and_says_so() -> None:
         assert turn.fault == sentence("Not a directory")
         with turns.take(3.0) as other:
             assert other.waited_s == 0.0
-        assert turns.is_free()
+        assert not turns.others_measure()
 
 
 def test_a_folder_of_another_user_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +353,7 @@ def test_turns_come_in_the_order_of_coming_and_the_dead_are_passed_over(tmp_path
         for number, name in enumerate(("second", "third", "fourth", "fifth"), 2):
             line.append(stack.enter_context(start(name, log)))
             assert said(line[-1], f"number {number}")
-        assert not turns.is_free()
+        assert turns.others_measure()
         end(line[2])  # while it waits
         end(line[0])  # while it measures
         assert said(line[1], "measures")
@@ -366,7 +366,7 @@ def test_turns_come_in_the_order_of_coming_and_the_dead_are_passed_over(tmp_path
         "first begins",
         *(f"{name} {what}" for name in ("second", "fourth", "fifth") for what in ("begins", "ends")),
     ]
-    assert turns.is_free()
+    assert not turns.others_measure()
     assert tickets() == []
 
 
@@ -381,9 +381,9 @@ def test_an_interrupted_process_leaves_the_line(tmp_path: Path) -> None:
 def test_children_keep_no_ticket_of_a_killed_parent_and_give_none_back() -> None:
     with running(LEAVING_CHILDREN) as parent:
         assert said(parent, "forked")
-        assert not turns.is_free()
+        assert turns.others_measure()
         end(parent)
-        assert turns.is_free()  # although the children live, until there is nothing more to read
+        assert not turns.others_measure()  # although the children live, until there is nothing more to read
 
 
 def test_a_full_disk_costs_an_estimate_and_no_turn() -> None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
 from pytest_lance_autoresearch.kernel_side import wire
-from pytest_lance_autoresearch.machine import clocks
 from pytest_lance_autoresearch.records import Block, Window
 from pytest_lance_autoresearch.target_files import generate
 
@@ -41,8 +40,6 @@ _SIZING_CALLS = 4
 """Further calls whose results are looked at for their size."""
 _WARM_UP_WINDOWS = 3
 """The fastest of them counts, so that one disturbed window does not decide."""
-_BINDING_SHARE = 0.5
-"""Most time for binding states again, as a share of that for the blocks."""
 _THOROUGH_SHARE = 0.25
 _THOROUGH_CALLS = 256
 _CHOICE = random.SystemRandom()
@@ -84,11 +81,6 @@ class CasePlan:
     """Calls per window, the same for every window and both sides."""
     call_overhead_ns: float = 0.0
     """What the runner itself costs."""
-    is_fresh: bool = True
-    """Whether the kernels were just built and are warm, so that they need not be built again before a block."""
-    measuring_s: float = 0.0
-    binding_s: float = 0.0
-    """Spent on blocks so far, and on binding the state again before them."""
 
     @property
     def is_sized(self) -> bool:
@@ -136,16 +128,16 @@ def ask(sides: Mapping[str, S], what: Callable[[S, str], T], letters: Sequence[s
     return found
 
 
-def bind(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: Sequence[str] = ()) -> dict[str, int]:
+def bind(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, int]:
     """Build the kernels over the plan's state; the nanoseconds that it took each."""
     state = plan.state()
-    return ask(sides, lambda process, letter: process.bind(plan.key, state, plan.handicap.of(letter)), letters)
+    return ask(sides, lambda process, letter: process.bind(plan.key, state, plan.handicap.of(letter)))
 
 
-def build_again(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: Sequence[str] = ()) -> dict[str, int]:
+def build_again(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, int]:
     """The same where they are built already."""
-    ask(sides, lambda process, _: process.release(plan.key), letters)
-    return bind(plan, sides, letters)
+    ask(sides, lambda process, _: process.release(plan.key))
+    return bind(plan, sides)
 
 
 def call_once(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, Any]:
@@ -175,7 +167,6 @@ def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, wir
 
     Returns what a kernel that does nothing would have to return in place of each.
     """
-    plan.is_fresh = True
     return ask(sides, lambda process, _: plan.run(process, plan.draw(plan.calls)).echo(0))
 
 
@@ -222,11 +213,8 @@ def measure_block(plan: CasePlan, sides: Mapping[str, KernelProcess], *, thoroug
     finds its caches warm in the second, which makes it 1 % faster there and the other side slower after it.
     """
     order = _CHOICE.choice(("ABAB", "BABA"))
-    _bind_again(plan, sides, order[:2])
-    start_s = clocks.now_s()
     first, second = _measure_half(plan, sides, order[:2], thorough=thorough)
     third, fourth = _measure_half(plan, sides, order[2:], thorough=thorough)
-    plan.measuring_s += clocks.now_s() - start_s
     return Block(plan.key, order, (first, second, third, fourth))
 
 
@@ -239,22 +227,6 @@ def _measure_half(
     _verify_half(plan, answers, calls, thorough=thorough)
     first, second = (answers[letter].settled() for letter in letters)
     return first, second
-
-
-def _bind_again(plan: CasePlan, sides: Mapping[str, KernelProcess], letters: str) -> None:
-    """Give both sides fresh buffers, so that their places in memory differ from block to block.
-
-    Left out before the first block of a pair, where they are fresh, and while it would take too much of the time.
-    The side whose window comes first is bound and warmed up
-    first: each finds the caches as the other left them.
-    """
-    if plan.is_fresh or plan.binding_s > _BINDING_SHARE * plan.measuring_s:
-        plan.is_fresh = False
-        return
-    start_s = clocks.now_s()
-    build_again(plan, sides, letters)
-    ask(sides, lambda process, _: plan.run(process, plan.draw(1)), letters)
-    plan.binding_s += clocks.now_s() - start_s
 
 
 def _call_overhead_ns(plan: CasePlan, null: KernelProcess, echo: wire.Echo) -> float:

@@ -276,10 +276,11 @@ class KernelProcess:
 
     def _send(self, data: bytes) -> int:
         """Send a pickled order; returns how many bytes it is."""
-        view = memoryview(worker.LENGTH.pack(len(data)) + data)
         try:
-            while view:
-                view = view[os.write(self._order_fd, view) :]
+            for part in (worker.LENGTH.pack(len(data)), data):  # put together, a large state would be copied
+                view = memoryview(part)
+                while view:
+                    view = view[os.write(self._order_fd, view) :]
         except BrokenPipeError:
             raise self._ended() from None
         return len(data)

@@ -97,8 +97,8 @@ class Processes:
             self._target, source, self._timeout_s, checks_bounds=checks_bounds, compiled=compiled
         )
         self._resources.callback(process.close)
-        if not turns.is_free():
-            environment.put_aside(process.pid)  # until it is placed: another trial may be measuring
+        if turns.others_measure():
+            environment.put_aside(process.pid)  # until it is placed
         return process
 
     def introduce(self, process: KernelProcess) -> None:

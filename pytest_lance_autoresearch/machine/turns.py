@@ -55,7 +55,7 @@ class Turn:
         self._expected_s = expected_s
         self._number = 0
         self._ticket: FileIO | None = None
-        _turns.add(self)
+        _known[:] = [*map(weakref.ref, _own()), weakref.ref(self)]
 
     def __enter__(self) -> Turn:
         return self
@@ -112,13 +112,17 @@ class Turn:
             self._ticket.write(f"{number}\n".encode())
 
 
-_turns: weakref.WeakSet[Turn] = weakref.WeakSet()
-"""This process's own."""
+_known: list[weakref.ref[Turn]] = []
+"""This process's own. No WeakSet: it has a callback, in which the exception of a Ctrl-C would get lost."""
+
+
+def _own() -> list[Turn]:
+    return [turn for known in _known if (turn := known()) is not None]
 
 
 def _forget() -> None:
     """A forked child has its parent's files open, which would keep the tickets of a killed parent alive."""
-    for turn in _turns:
+    for turn in _own():
         turn.forget()
 
 
@@ -146,14 +150,15 @@ def take(expected_s: float | None, show: Callable[[Position], None] = lambda _: 
     return turn
 
 
-def is_free() -> bool:
-    """Whether no other process has the turn or waits for it now."""
-    own = {turn.number for turn in _turns}
+def others_measure() -> bool:
+    """Whether another process has the turn now."""
+    own = {turn.number for turn in _own()}
     try:
         with _folder() as folder:
-            return all(number in own for number, _ in _living(folder))
+            first = next((number for number, _ in _living(folder)), None)
     except OSError:
-        return True
+        return False
+    return first is not None and first not in own
 
 
 def _path() -> Path:

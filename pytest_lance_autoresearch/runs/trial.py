@@ -318,9 +318,8 @@ class Trial:
     def _recorded(self, item: Item) -> Iterator[None]:
         """Note that the item is done, or what went wrong; processes out of step are not used again."""
         try:
-            others_measure = not turns.is_free()
             with (
-                environment.aside() if others_measure else nullcontext(),
+                environment.aside() if turns.others_measure() else nullcontext(),
                 environment.one_thread(),
                 self._stopwatch.running(),
             ):

@@ -29,7 +29,7 @@ SHAPES: Final = (
     Shape(32, 12, 256),  # ids and categories in an int32
     Shape(64, 20, 128),  # timestamps, offsets and counts in an int64
     Shape(16, 1, 256),  # definition levels: null or not
-    Shape(8, 3, 251),
+    Shape(8, 3, 1019),  # an odd number of chunks; a call of 250 of them would take 20 us
 )
 DISTRIBUTIONS: Final = ("constant", "mixed", "growing")
 EDGE_DISTRIBUTIONS: Final = (
