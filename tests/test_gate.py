@@ -9,6 +9,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, history, results
 from pytest_lance_autoresearch.machine import turns
+from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.records import Rules
 from pytest_lance_autoresearch.runs import trial
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
@@ -44,6 +46,12 @@ def judged(pytester: pytest.Pytester) -> pytest.Pytester:
     result = pytester.runpytest(*GATE, "--autoresearch-description=the first one")
     assert result.ret == 0
     return pytester
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks of one short pair, where no verdict rests on them."""
+    monkeypatch.setattr(options, "Rules", partial(Rules, pairs=1, blocks=1))
 
 
 def test_the_first_run_records_the_baseline_and_says_so(judged: pytest.Pytester) -> None:
@@ -295,6 +303,7 @@ def test_a_gate_without_pytest_s_terminal(pytester: pytest.Pytester) -> None:
     assert block(result)["verdict"] == "baseline"
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("part", [["-k", "not 64x32"]])
 def test_a_partial_run_never_gives_a_verdict(judged: pytest.Pytester, part: list[str]) -> None:
     toys.write(judged.path, text=toys.FASTER)
@@ -305,6 +314,7 @@ def test_a_partial_run_never_gives_a_verdict(judged: pytest.Pytester, part: list
     assert len(rows(judged.path)) == 1
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("when", ["setup", "teardown"])
 def test_what_fails_around_an_item_leaves_no_keep_behind(judged: pytest.Pytester, when: str) -> None:
     """pytest reports a failure; a row that says 'keep' would be the next trial's baseline all the same."""
@@ -335,17 +345,19 @@ def test_what_fails_around_the_gate_itself_leaves_no_keep_behind(judged: pytest.
     toys.write(judged.path, text=toys.FASTER)
     judged.makeconftest(
         f"""
+        import functools
         import pytest
         from pytest_lance_autoresearch.bench.comparison import Comparison
-        from pytest_lance_autoresearch.records import Cause, Judgement, Verdict
+        from pytest_lance_autoresearch.plugin import options
+        from pytest_lance_autoresearch.records import Cause, Interval, Judgement, Verdict
+        options.Rules = functools.partial(options.Rules, pairs=1, blocks=1)
         def decide(*_):
             {"pytest.fail('Timeout >3.0s')" if when == "call" else "pass"}
-            return Judgement(Verdict.DISCARD, Cause.SLOWER)
+            return Judgement(Verdict.KEEP, Cause.FASTER, Interval(1.1, 1.2, 1.3))
         @pytest.fixture(autouse=True)
         def around(request):
             concerned = request.node.name == "test_keep_gate"
-            if concerned and {when == "call"}:
-                Comparison.decide = decide
+            Comparison.decide = decide
             assert not (concerned and {when == "setup"}), "no room"
             yield
             assert not (concerned and {when == "teardown"}), "no room"

@@ -25,7 +25,7 @@ import toys
 from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, results
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.machine import turns
 
 GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 600.0
@@ -167,14 +167,14 @@ def lines_of(stream: IO[str], into: list[str]) -> threading.Thread:
 
 
 def test_a_second_trial_waits_while_the_first_measures_and_says_so(judged: pytest.Pytester) -> None:
-    with environment.timing_lock(), trial(judged) as run:
+    with turns.take(None), trial(judged) as run:
         said: list[str] = []
         assert run.stdout is not None
         reader = lines_of(run.stdout, said)
         deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and not any("waiting while another trial" in line for line in said):
+        while time.monotonic() < deadline and not any("waiting for its turn" in line for line in said):
             time.sleep(0.05)
-        assert any("toy: waiting while another trial on this machine measures" in line for line in said)
+        assert "toy: waiting for its turn to measure: second in line\n" in said
         assert run.poll() is None
         run.send_signal(signal.SIGINT)
         reader.join(PATIENCE_S)
