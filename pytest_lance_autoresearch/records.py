@@ -443,6 +443,7 @@ class Progress:
     step: Step | None
     speedup: Interval | None
     """At the last look."""
-    seconds: float
+    seconds: float | None
+    """Of the trial; None while it waits, which is no part of them."""
     is_event: bool = False
     """Whether it is worth a line of its own."""

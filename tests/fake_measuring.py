@@ -17,9 +17,13 @@ from builders import SPEEDUP, evidence
 
 from pytest_lance_autoresearch.bench import processes
 from pytest_lance_autoresearch.bench.inprocess import InProcessRunner, KeptAnswers
+from pytest_lance_autoresearch.bench.measurement import Measurement, about
+from pytest_lance_autoresearch.bench.scratch import NOTHING_COMPILED
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.log import results
+from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import (
+    BuildPrice,
     Call,
     Case,
     CaseTimes,
@@ -41,14 +45,26 @@ from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 from pytest_lance_autoresearch.target_files import contract, discover, load
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.bench.measurement import Show
+    from pytest_lance_autoresearch.bench.measurement import Show, Turn
     from pytest_lance_autoresearch.bench.processes import Processes
+    from pytest_lance_autoresearch.bench.scratch import Compiled
 
 WINDOW = Window(10, 8_000, None)
 CASE_S = 2.0
 """Seconds that the measuring of a case takes."""
+TURN_S = CASE_S * len(toys.TIMED)
+"""... and of all of them."""
 KEEP = Judgement(Verdict.KEEP, Cause.FASTER, SPEEDUP)
 DISCARD = Judgement(Verdict.DISCARD, Cause.SLOWER, SPEEDUP)
+
+
+REFUSAL = Judgement(
+    Verdict.DISCARD,
+    Cause.BUILDING,
+    baseline_peak_rss_bytes=50 * 2**20,
+    candidate_peak_rss_bytes=51 * 2**20,
+    building=BuildPrice(9_000_000, 99_000_000, toys.TIMED[2], 2_000_000, 80_000_000, 10_000_000.0),
+)
 
 
 @dataclass
@@ -59,9 +75,16 @@ class Lab:
     now_s: float = 100.0
     judgement: Judgement | AutoresearchError = KEEP
     """What a comparison comes to, or how it fails."""
-    goes_on: bool = False
-    """What measurements say of their need of processes."""
+    refusal: Judgement | None = None
+    """What it says instead of timing anything."""
+    ahead: Sequence[float] = ()
+    """How long each of those measures who are ahead when a turn is asked for, the last in line first."""
+    turn_fault: str = ""
+    expected_s: list[float | None] = field(default_factory=list)
+    """The estimate of each turn that was taken."""
     is_confined: bool = True
+    window: Window = WINDOW
+    """What every window of a measurement is."""
     failing: dict[tuple[str, int], BaseException] = field(default_factory=dict)
     """What happens in the n-th window, from 1, of a case that a kernel is checked on; 0 is its measuring."""
     processes: list[FakedProcess] = field(default_factory=list)
@@ -94,6 +117,16 @@ class Lab:
     def fail_if_told(self, case: str, window: int) -> None:
         if (case, window) in self.failing:
             raise self.failing[case, window]
+
+    def take(self, expected_s: float | None, show: Callable[[turns.Position], None]) -> turns.Turn:
+        """Stands for `turns.take`."""
+        self.expected_s.append(expected_s)
+        for place, seconds in enumerate(self.ahead):
+            show(turns.Position(len(self.ahead) + 1 - place, sum(self.ahead[place:])))
+            self.now_s += seconds
+        turn = turns.Turn(expected_s)
+        turn.fault = self.turn_fault
+        return turn
 
     def open_processes(self) -> list[FakedProcess]:
         return [process for process in self.processes if process.is_open]
@@ -136,6 +169,9 @@ class FakedProcess(InProcessRunner):
         self.is_open, self.is_confined = True, lab.is_confined
         lab.processes.append(self)
 
+    def introduce(self) -> None:
+        pass
+
     def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> KeptAnswers:
         assert self.is_open, "a process that was given back is used"
         self.lab.windows.append((key, tuple(calls)))
@@ -146,54 +182,71 @@ class FakedProcess(InProcessRunner):
         self.is_open = False
 
 
-class FakedMeasurement:
+class FakedMeasurement(Measurement):
     """Stands for `Alone`, or with a baseline for `Comparison`: every window takes the same time."""
 
     def __init__(
         self,
         lab: Lab,
         target: load.Target,
+        cases: Sequence[Case],
         processes: Processes,
         show: Show,
+        turn: Turn,
         baseline: Source | None = None,
         rules: Rules | None = None,
         *,
         brief: bool = False,
     ) -> None:
-        self.lab, self.target, self.processes, self.show = lab, target, processes, show
+        self.lab, self.target, self.cases = lab, target, cases
+        self.processes, self.show, self.turn = processes, show, turn
         self.baseline, self.rules, self.brief = baseline, rules, brief
         self.states: list[Any] = []
         self.seeds: set[int] = set()
-        self.times: dict[str, CaseTimes] = {}
+        self.measured: dict[str, CaseTimes] = {}
         lab.measurements.append(self)
 
-    def measure_case(self, case: Case, state: Any, seed: int) -> CaseTimes:
-        self.processes.start(self.target.kernel)
-        self.show(case.id, Step(len(self.times) + 1, len(toys.TIMED)), None)
-        self.lab.fail_if_told(case.id, 0)
+    def measure_case(self, case: Case, state_of: Callable[[Case], Any], seed: int) -> CaseTimes | None:
+        if not self.brief:
+            return super().measure_case(case, state_of, seed)
+        self._measure(case, state_of(case), seed)
+        return self.times(case)
+
+    def measure_all(self, state_of: Callable[[Case], Any], seed: int) -> None:
+        self.refusal = self.lab.refusal
+        if self.refusal is not None:
+            return
+        with self.turn(TURN_S):
+            for case in self.cases:
+                self._measure(case, state_of(case), seed)
+
+    def _measure(self, case: Case, state: Any, seed: int) -> None:
+        with about(case.id):
+            self.processes.start(self.target.kernel)
+            self.show(case.id, Step(len(self.measured) + 1, len(self.cases)), None)
+            self.lab.fail_if_told(case.id, 0)
         self.lab.now_s += CASE_S
         self.states.append(state)
         self.seeds.add(seed)
-        self.times[case.id] = CaseTimes(case.id, 1.0, 0.0, (WINDOW, WINDOW))
-        return self.times[case.id]
+        self.measured[case.id] = CaseTimes(case.id, 1.0, 0.0, (self.lab.window, self.lab.window))
 
-    def decide(self, _timed: Sequence[Case], _seconds: Callable[[], float], _seed: int) -> Judgement | None:
-        if self.baseline is None:
-            return None
+    def times(self, case: Case) -> CaseTimes:
+        return self.measured[case.id]
+
+    def decide(self, _seconds: Callable[[], float], _seed: int) -> Judgement | None:
+        if self.baseline is None or self.refusal is not None:
+            return self.refusal
         if isinstance(self.lab.judgement, AutoresearchError):
             raise self.lab.judgement
         return self.lab.judgement
 
     def candidate(self) -> KernelTimes:
-        return KernelTimes(tuple(self.times.values()), 2**20)
+        return KernelTimes(tuple(self.measured.values()), 2**20)
 
     def evidence(self) -> Evidence:
         if self.baseline is None:
             return Evidence(self.target.kernel.code_size, alone=self.candidate())
         return evidence(looks=1)
-
-    def goes_on(self) -> bool:
-        return self.lab.goes_on
 
 
 def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
@@ -201,22 +254,34 @@ def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     lab = Lab(root)
 
     def process(
-        target: load.Target, source: Source, timeout_s: float, *, checks_bounds: bool = False
+        target: load.Target,
+        source: Source,
+        timeout_s: float,
+        *,
+        checks_bounds: bool = False,
+        compiled: Compiled = NOTHING_COMPILED,
     ) -> FakedProcess:
+        assert compiled is NOTHING_COMPILED
         return FakedProcess(lab, target, source, timeout_s, checks_bounds=checks_bounds)
 
     def alone(
-        target: load.Target, own: Processes, timed: int, show: Show, *, brief: bool = False
+        target: load.Target, cases: Sequence[Case], own: Processes, show: Show, turn: Turn, *, brief: bool = False
     ) -> FakedMeasurement:
-        assert timed == len(toys.TIMED)
-        return FakedMeasurement(lab, target, own, show, brief=brief)
+        return FakedMeasurement(lab, target, cases, own, show, turn, brief=brief)
 
     def comparison(
-        target: load.Target, baseline: Source, rules: Rules, own: Processes, show: Show
+        target: load.Target,
+        baseline: Source,
+        cases: Sequence[Case],
+        rules: Rules,
+        own: Processes,
+        show: Show,
+        turn: Turn,
     ) -> FakedMeasurement:
-        return FakedMeasurement(lab, target, own, show, baseline, rules)
+        return FakedMeasurement(lab, target, cases, own, show, turn, baseline, rules)
 
     monkeypatch.setattr(processes, "KernelProcess", process)
+    monkeypatch.setattr(turns, "take", lab.take)
     monkeypatch.setattr(trial, "Alone", alone)
     monkeypatch.setattr(trial, "Comparison", comparison)
     monkeypatch.setattr(trial, "Stopwatch", lambda: Stopwatch(lambda: lab.now_s))

@@ -60,7 +60,8 @@ class FakedTrial:
     ends: list[Outcome | AutoresearchError] = field(default_factory=list)
     """What concluding it comes to, and then logging it."""
     why_not: str = ""
-    answers: list[CaseTimes | BaseException] = field(default_factory=list)
+    answers: list[CaseTimes | BaseException | None] = field(default_factory=list)
+    """What measuring comes to, the last one first; None where the case is not timed."""
 
     def nothing_to_measure(self) -> str:
         return self.why_not
@@ -71,7 +72,10 @@ class FakedTrial:
     def check_speed_once(self, case: Case) -> None:
         self._works("once", case)
 
-    def measure_case(self, case: Case) -> CaseTimes:
+    def untimed(self) -> str:
+        return "not timed: another case failed"
+
+    def measure_case(self, case: Case) -> CaseTimes | None:
         self._works("measure", case)
         times = self.answers.pop()
         if isinstance(times, BaseException):

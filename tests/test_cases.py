@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-import pytest_lance_autoresearch.target_files.contract as cases_module
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.records import Layout
-from pytest_lance_autoresearch.target_files import sources
+from pytest_lance_autoresearch.target_files import contract, sources
 from pytest_lance_autoresearch.target_files.contract import cases_of, shape_id
 from pytest_lance_autoresearch.target_files.load import Target
 
@@ -31,7 +30,13 @@ INPUTS: dict[str, Any] = {
     "make_state": lambda *_: None,
     "make_call": lambda *_: (),
 }
-WIRING: dict[str, Any] = {"UNIT": "value", "bind": lambda *_: None, "ops": lambda _: 1, "BIT_EXACT": False}
+WIRING: dict[str, Any] = {
+    "UNIT": "value",
+    "bind": lambda *_: None,
+    "ops": lambda _: 1,
+    "BIT_EXACT": False,
+    "BUILD_BUDGET": None,
+}
 ABSENT = object()
 
 
@@ -202,12 +207,28 @@ def test_bit_exact_is_true_or_false(value: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("value", [0, -1.5, float("inf"), float("nan"), True, "2", (1, "ms")])
+def test_a_budget_of_building_is_a_number_above_0(value: Any) -> None:
+    assert fault(BUILD_BUDGET=value) == (
+        f"target 'demo': target.BUILD_BUDGET is {value!r}; expected milliseconds per megabyte of state, "
+        f"a number above 0"
+    )
+
+
+@pytest.mark.parametrize("value", [None, 2, 0.5, np.float32(3)])
+def test_a_budget_of_building_may_be_any_such_number_or_none(value: Any) -> None:
+    one = target(BUILD_BUDGET=value)
+    assert cases_of(one)
+    budget = contract.build_budget(one)
+    assert (budget, type(budget)) == (value, type(None) if value is None else float)
+
+
 @pytest.mark.parametrize("share", [0.35, (35, "percent"), (0.35,), (0.35, 1), (1.5, "too much")])
 def test_a_cost_fraction_is_a_fraction_and_its_source(share: Any) -> None:
-    assert list(cases_module._share_faults(share)) == [
+    assert list(contract._share_faults(share)) == [
         f"target.COST_FRACTION is {share!r}; expected (fraction from 0 to 1, its source)"
     ]
-    assert not list(cases_module._share_faults((0.35, "a profile")))
+    assert not list(contract._share_faults((0.35, "a profile")))
 
 
 # Operations
@@ -218,7 +239,7 @@ def test_a_cost_fraction_is_a_fraction_and_its_source(share: Any) -> None:
 )
 def test_any_real_number_is_a_number_of_operations(ops: Any, number: float) -> None:
     loaded = target(ops=lambda _: ops)
-    found = cases_module.ops_per_call(loaded, cases_of(loaded)[0])
+    found = contract.ops_per_call(loaded, cases_of(loaded)[0])
     assert found == number
     assert type(found) is type(number)
 
@@ -229,7 +250,7 @@ def test_any_real_number_is_a_number_of_operations(ops: Any, number: float) -> N
 def test_anything_else_is_none(ops: Any) -> None:
     loaded = target(ops=lambda _: ops)
     with pytest.raises(TargetError) as raised:
-        cases_module.ops_per_call(loaded, cases_of(loaded)[0])
+        contract.ops_per_call(loaded, cases_of(loaded)[0])
     assert str(raised.value) == (
         f"target 'demo': target.ops returned {ops!r} for 2x3; expected a positive number of operations per call"
     )
@@ -237,4 +258,4 @@ def test_anything_else_is_none(ops: Any) -> None:
 
 def test_the_smallest_shape_has_the_fewest_operations() -> None:
     loaded = target(ops=lambda shape: shape.columns)
-    assert cases_module.smallest(loaded) == list(cases_of(loaded)[-5:])
+    assert contract.smallest(loaded) == list(cases_of(loaded)[-5:])

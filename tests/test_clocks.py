@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import toys
 import pytest_lance_autoresearch
 from pytest_lance_autoresearch.bench import process
 from pytest_lance_autoresearch.bench.process import KernelProcess
+from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks
 
 FOLDER = Path(pytest_lance_autoresearch.__file__).parent
@@ -95,17 +97,18 @@ def test_a_project_that_freezes_time_is_measured(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = []
-    run = KernelProcess.run
+    run = KernelProcess.run_window
 
-    def recorded(self: KernelProcess, *arguments: object) -> object:
-        given.append(run(self, *arguments))  # type: ignore[arg-type]
+    def recorded(self: KernelProcess, window: wire.PackedWindow) -> process.WindowAnswers:
+        given.append(run(self, window))
         return given[-1]
 
-    monkeypatch.setattr(process.KernelProcess, "run", recorded)
+    monkeypatch.setattr(process.KernelProcess, "run_window", recorded)
     pytester.makeconftest(FREEZING)
     toys.write(pytester.path)
     result = pytester.runpytest("-q", "-p", "no:randomly", "-k", "64x32-uniform")
     result.assert_outcomes(passed=2, deselected=toys.ITEMS - 2)
+    assert given
     assert all(answers.window.wall_ns > 0 for answers in given)
 
 
@@ -116,8 +119,9 @@ def test_a_process_that_stays_and_says_nothing_is_not_waited_for_without_end(tmp
 
     silent = "import os, sys, time\nos.close(int(sys.argv[3]))\ntime.sleep(60)"
     target = load.load(discover.inspect(toys.write(tmp_path, text=toys.kernel("return result", silent))))
-    with pytest.raises(KernelCrashed) as raised:
-        KernelProcess(target, target.kernel, 20.0)
+    started = KernelProcess(target, target.kernel, 20.0)
+    with closing(started), pytest.raises(KernelCrashed) as raised:
+        started.introduce()
     assert str(raised.value) == (
         "kernels.py, while it was loaded: the kernel's process ended (without a word) instead of answering"
     )

@@ -49,13 +49,16 @@ def test_the_loops_contract_gives_the_codes_own_numbers() -> None:
         f"at most {RULES.memory_fraction * 100:g} % and at most {RULES.memory_bytes // 2**20} MiB"
     )
     assert said["looks at the data"] == (
-        f"{RULES.max_looks} at most, each after {RULES.blocks} blocks of every case in fresh processes"
+        f"{RULES.max_looks} at most, each of {RULES.pairs} pairs of fresh processes with {RULES.blocks} blocks of "
+        f"every case; later ones look longer at cases in doubt"
     )
     assert said["time budget of a trial, without waiting for others"].startswith(f"{RULES.max_seconds:g} s ")
     assert said["longest answer of a kernel"].startswith(f"{records.ANSWER_TIMEOUT_S:g} s ")
-    assert "pairs of fresh processes, with fresh inputs and hidden sizes" in said
-    assert (
-        said["pairs of fresh processes, with fresh inputs and hidden sizes"] == f"{judge.PAIRS_FOR_KEEP} or more"
+    looks = "looks, each with data of its own; from the second on with hidden sizes"
+    assert said[looks] == f"{judge.LOOKS_FOR_KEEP} or more"
+    assert said["CPU time of building, of every case"] == (
+        f"at most the target's `BUILD_BUDGET`; without one, {judge.TIMES_BASELINE:g} times the baseline's or "
+        f"{judge.NS_PER_BYTE:g} ms per MB of state; {judge.FREE_BUILDING_NS / 1e6:g} ms is always free"
     )
     assert f"the speed is equal within {band}" in HARNESS
 
@@ -87,14 +90,14 @@ def kept() -> Outcome:
     return Outcome(
         "pq-l2",
         "query",
-        2,
-        0,
-        2,
-        1.0,
-        Status.KEEP,
-        "keep: x",
-        figures,
-        judgement,
+        correct=2,
+        failed=0,
+        items=2,
+        seconds=1.0,
+        status=Status.KEEP,
+        reason="keep: x",
+        figures=figures,
+        judgement=judgement,
         windows=8,
         trial=2,
         baseline_trial=1,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ import toys
 
 from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.log import archive, results
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.log import archive, history, results
+from pytest_lance_autoresearch.machine import turns
+from pytest_lance_autoresearch.plugin import options
+from pytest_lance_autoresearch.records import Rules
 from pytest_lance_autoresearch.runs import trial
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 
@@ -42,6 +46,12 @@ def judged(pytester: pytest.Pytester) -> pytest.Pytester:
     result = pytester.runpytest(*GATE, "--autoresearch-description=the first one")
     assert result.ret == 0
     return pytester
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks of one short pair, where no verdict rests on them."""
+    monkeypatch.setattr(options, "Rules", partial(Rules, pairs=1, blocks=1))
 
 
 def test_the_first_run_records_the_baseline_and_says_so(judged: pytest.Pytester) -> None:
@@ -74,6 +84,8 @@ def test_an_identical_kernel_is_discarded_at_once(judged: pytest.Pytester) -> No
         "slowest_case": "none",
         "fastest_case": "none",
         "peak_rss_mb": "none",
+        "build_ms": "none",
+        "waited_seconds": "0.0",
         "speedup": "none",
         "verdict": "discard",
         "reason": f"discard: the kernel is identical to the baseline, trial 1 (sha256 {digest}); "
@@ -94,7 +106,7 @@ def test_a_comment_makes_no_new_kernel(judged: pytest.Pytester) -> None:
 
 
 @pytest.mark.slow
-def test_a_faster_kernel_is_kept_after_a_second_pair_of_processes(judged: pytest.Pytester) -> None:
+def test_a_faster_kernel_is_kept_after_a_second_look_in_fresh_processes(judged: pytest.Pytester) -> None:
     toys.write(judged.path, text=toys.FASTER)
     result = judged.runpytest(*GATE, "--autoresearch-json=out.json")
     assert result.ret == 0, result.outlines
@@ -105,14 +117,17 @@ def test_a_faster_kernel_is_kept_after_a_second_pair_of_processes(judged: pytest
     assert (row.status, row.trial) == ("keep", 2)
     assert row.interval is not None
     assert 1 < row.interval.low < row.interval.point < row.interval.high
-    record = json.loads(
-        next((judged.path / ".autoresearch/trials").glob(f"toy-{row.record[:16]}.json")).read_text()
-    )
-    assert all(len(pair["blocks"]) >= 16 * len(toys.TIMED) for pair in record["evidence"]["pairs"])
-    assert len(record["evidence"]["pairs"]) == 2
+    evidence = history.record_of(judged.path, row).evidence
+    assert evidence.looks >= 2
+    assert len(evidence.pairs) == evidence.looks * Rules().pairs
+    for pair in evidence.pairs:
+        measured = Counter(block.case for block in pair.blocks)
+        assert set(measured) == set(toys.TIMED)
+        assert min(measured.values()) >= 2
     (told,) = json.loads((judged.path / "out.json").read_text())["trials"]
     assert (told["verdict"], told["trial"], told["baseline_trial"], told["exit_code"]) == ("keep", 2, 1, 0)
     assert set(told["case_speedups"]) == set(toys.TIMED)
+    assert told["build_ms"]["case"] in toys.TIMED
 
     # The kept kernel is the new baseline: going back to the first is a loss now.
     toys.write(judged.path)
@@ -130,10 +145,76 @@ def test_a_slower_kernel_is_discarded_with_both_numbers(judged: pytest.Pytester)
     result.stdout.re_match_lines([r"discard: geomean [\d.]+ -> [\d.]+ us/product \(\+\d+\.\d %\)"])
     row = rows(judged.path)[-1]
     assert row.status == "discard"
+    rules = Rules()
     assert row.windows is not None
-    assert row.windows >= 16 * 4 * len(toys.TIMED)  # more where the machine was disturbed
+    assert row.windows >= rules.pairs * rules.blocks * 4 * len(toys.TIMED)  # more where it was disturbed
     assert row.interval is not None
     assert row.interval.high < 1
+
+
+BUILDS_LONG = toys.FASTER.replace(
+    "        self.weights = weights", "        self.weights = weights\n        self.more = sum(range(3_000_000))"
+)
+HOLDS_MUCH = toys.FASTER.replace(
+    "        self.weights = weights", "        self.weights = weights\n        self.more = np.ones(8_000_000)"
+)
+
+
+@pytest.mark.parametrize(
+    ("cause", "text", "sentence"),
+    [
+        ("building", BUILDS_LONG, r"building \S+ takes [\d.]+ -> [\d.]+ ms of CPU \(limit [\d.]+ ms\)"),
+        ("memory", HOLDS_MUCH, r"peak RSS [\d.]+ -> [\d.]+ MB \(limit [\d.]+ MB\)"),
+    ],
+)
+def test_a_candidate_that_costs_too_much_is_a_discard_before_it_is_timed(
+    judged: pytest.Pytester, cause: str, text: str, sentence: str
+) -> None:
+    toys.write(judged.path, text=text)
+    result = judged.runpytest(*GATE, "-rs", "--autoresearch-json=out.json")
+    result.assert_outcomes(passed=len(toys.CASES), skipped=len(toys.TIMED), failed=1)
+    assert result.ret == 10
+    said = block(result)
+    assert re.fullmatch(f"discard: {sentence}; nothing was timed", said["reason"])
+    assert said["correctness"] == f"pass ({len(toys.CASES)} of {len(toys.CASES)} items passed)"
+    assert (said["geomean_ns_per_product"], said["speedup"], said["verdict"]) == ("none", "none", "discard")
+    assert re.fullmatch(r"[\d.]+ \(baseline [\d.]+\)", said["build_ms"])
+    skipped = [line for line in result.outlines if line.startswith("SKIPPED")]
+    assert len(skipped) == 1
+    assert re.search(f": not timed: {sentence}$", skipped[0])
+    row = rows(judged.path)[-1]
+    assert (row.status, row.trial, row.description) == ("discard", 2, said["reason"])
+    assert (row.geomean_ns, row.speedup, row.windows) == (None, None, 0)
+    (told,) = json.loads((judged.path / "out.json").read_text())["trials"]
+    assert (told["cause"], told["exit_code"], told["speedup"], told["cases_ns_per_op"]) == (cause, 10, None, None)
+    assert told["build_ms"]["candidate"] > told["build_ms"]["baseline"] > 0
+    assert main(["verify", str(judged.path / "targets/toy/results.tsv")]) == 0
+
+
+TIRES = toys.kernel(
+    "calls[0] += x.size == 128 * 32\nif calls[0] > 200: raise ValueError('tired')\nreturn result", "calls = [0]"
+)
+"""Right for as long as correctness is looked at, and wrong in the windows of one shape."""
+
+
+@pytest.mark.parametrize(("stop", "after"), [([], 5), (["-x"], 0)])
+def test_a_kernel_that_fails_while_it_is_timed_is_one_red_item(
+    judged: pytest.Pytester, stop: list[str], after: int
+) -> None:
+    """The items before and after it say why they have no times; the gate is red, or with -x it does not run."""
+    toys.write(judged.path, text=TIRES)
+    result = judged.runpytest(*GATE, "-rs", *stop)
+    result.assert_outcomes(passed=len(toys.CASES), skipped=3 + after, failed=1 if stop else 2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    said = block(result)
+    assert said["reason"] == "incorrect: 128x32-uniform: the kernel raised ValueError: tired"
+    assert said["correctness"] == f"fail ({len(toys.CASES)} of {toys.ITEMS} items passed)"
+    assert said["geomean_ns_per_product"] == "none"
+    skipped = [line for line in result.outlines if line.startswith("SKIPPED")]
+    assert [line.partition(": ")[2] for line in skipped] == [
+        "not timed: 128x32-uniform: the kernel raised ValueError: tired"
+    ]
+    assert rows(judged.path)[-1].status == "incorrect"
 
 
 @pytest.mark.parametrize(
@@ -222,6 +303,7 @@ def test_a_gate_without_pytest_s_terminal(pytester: pytest.Pytester) -> None:
     assert block(result)["verdict"] == "baseline"
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("part", [["-k", "not 64x32"]])
 def test_a_partial_run_never_gives_a_verdict(judged: pytest.Pytester, part: list[str]) -> None:
     toys.write(judged.path, text=toys.FASTER)
@@ -232,6 +314,7 @@ def test_a_partial_run_never_gives_a_verdict(judged: pytest.Pytester, part: list
     assert len(rows(judged.path)) == 1
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("when", ["setup", "teardown"])
 def test_what_fails_around_an_item_leaves_no_keep_behind(judged: pytest.Pytester, when: str) -> None:
     """pytest reports a failure; a row that says 'keep' would be the next trial's baseline all the same."""
@@ -262,17 +345,19 @@ def test_what_fails_around_the_gate_itself_leaves_no_keep_behind(judged: pytest.
     toys.write(judged.path, text=toys.FASTER)
     judged.makeconftest(
         f"""
+        import functools
         import pytest
         from pytest_lance_autoresearch.bench.comparison import Comparison
-        from pytest_lance_autoresearch.records import Cause, Judgement, Verdict
+        from pytest_lance_autoresearch.plugin import options
+        from pytest_lance_autoresearch.records import Cause, Interval, Judgement, Verdict
+        options.Rules = functools.partial(options.Rules, pairs=1, blocks=1)
         def decide(*_):
             {"pytest.fail('Timeout >3.0s')" if when == "call" else "pass"}
-            return Judgement(Verdict.DISCARD, Cause.SLOWER)
+            return Judgement(Verdict.KEEP, Cause.FASTER, Interval(1.1, 1.2, 1.3))
         @pytest.fixture(autouse=True)
         def around(request):
             concerned = request.node.name == "test_keep_gate"
-            if concerned and {when == "call"}:
-                Comparison.decide = decide
+            Comparison.decide = decide
             assert not (concerned and {when == "setup"}), "no room"
             yield
             assert not (concerned and {when == "teardown"}), "no room"
@@ -356,7 +441,7 @@ def test_a_gate_that_runs_first_leaves_the_decision_to_the_end(judged: pytest.Py
         """
     )
     result = judged.runpytest(*GATE)
-    result.assert_outcomes(failed=toys.ITEMS, skipped=1)
+    result.assert_outcomes(failed=len(toys.CASES) + 1, skipped=len(toys.TIMED))
     assert rows(judged.path)[-1].status == "incorrect"
 
 
@@ -495,29 +580,35 @@ def test_a_gate_without_any_target_is_refused(pytester: pytest.Pytester) -> None
     )
 
 
-def test_waiting_for_another_trial_uses_up_no_budget(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another trial measures for 40 s before each of this one's timed items; else the clock stands still."""
-    now_s = 0.0
+def test_waiting_in_line_uses_up_no_budget(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three others measure for 40 s each before all of this one's cases; else the clock stands still."""
+    now_s, taken = 0.0, []
 
-    @contextmanager
-    def lock(waiting: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    def take(expected_s: float | None, show: Callable[[turns.Position], None]) -> turns.Turn:
         nonlocal now_s
-        with waiting():
+        taken.append(expected_s)
+        for number in (4, 3, 2):
+            show(turns.Position(number, 40.0 * (number - 1)))
             now_s += 40
-        yield
+        return turns.Turn(expected_s)
 
-    monkeypatch.setattr(environment, "timing_lock", lock)
+    monkeypatch.setattr(turns, "take", take)
     monkeypatch.setattr(trial, "Stopwatch", lambda: Stopwatch(lambda: now_s))
     toys.write(pytester.path)
-    result = pytester.runpytest(*GATE, "--autoresearch-max-seconds=30")
-    assert (block(result)["verdict"], block(result)["total_seconds"]) == ("baseline", "0.0")
-    assert (
-        f"note: waited {40 * len(toys.TIMED)} s for its turn to measure; that counts against no budget"
-        in result.outlines
+    result = pytester.runpytest(*GATE, "--autoresearch-max-seconds=30", "--autoresearch-json=out.json")
+    said = block(result)
+    assert (said["verdict"], said["total_seconds"], said["waited_seconds"]) == ("baseline", "0.0", "120.0")
+    result.stdout.fnmatch_lines_random(
+        [
+            "toy: waiting for its turn to measure: fourth in line, about 2 min",
+            "toy: waiting for its turn to measure: third in line, about 80 s",
+            "toy: waiting for its turn to measure: second in line, about 40 s",
+            "note: waited 120 s for its turn to measure; that counts against no budget",
+        ]
     )
-    assert result.stdout.str().count("waiting while another trial on this machine measures") == 1
+    (told,) = json.loads((pytester.path / "out.json").read_text())["trials"]
+    assert (told["total_seconds"], told["waited_s"]) == (0.0, 120.0)
+    assert len(taken) == 1
 
 
 def test_json_of_a_run_without_trials_is_refused(pytester: pytest.Pytester) -> None:

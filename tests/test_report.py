@@ -12,9 +12,11 @@ from builders import RSS_BYTES, SPEEDUP, figures, outcome
 
 from pytest_lance_autoresearch.errors import KernelCrashed
 from pytest_lance_autoresearch.records import (
+    BuildPrice,
     CaseTimes,
     Cause,
     Disturbance,
+    Doubt,
     Figures,
     Interval,
     Judgement,
@@ -31,10 +33,25 @@ MB = 2**20
 CASE_SPEEDUPS = {"2x3-flat": SPEEDUP, "2x3-sorted": SPEEDUP, "50x1-flat": Interval(0.9, 0.91, 0.94)}
 
 
+BUILDING = BuildPrice(9_040_000, 99_960_000, "50x1-flat", 2_000_000, 80_000_000, 10_000_000.0)
+DOUBT = Doubt("50x1-flat", CASE_SPEEDUPS["50x1-flat"], None)
+
+
 def judgement(kind: Verdict, cause: Cause, point: float = 1.04) -> Judgement:
     speedup = Interval(point - 0.01, point, point + 0.01)
     return Judgement(
-        kind, cause, speedup, CASE_SPEEDUPS, Interval(0.99, 1.0, 1.02), "50x1-flat", RSS_BYTES, 300 * MB, 120, 90
+        kind,
+        cause,
+        speedup,
+        CASE_SPEEDUPS,
+        Interval(0.99, 1.0, 1.02),
+        "50x1-flat",
+        RSS_BYTES,
+        300 * MB,
+        120,
+        90,
+        BUILDING,
+        DOUBT,
     )
 
 
@@ -43,7 +60,8 @@ def judgement(kind: Verdict, cause: Cause, point: float = 1.04) -> Judgement:
 KEEP = replace(
     outcome(Status.KEEP, "keep: geomean 1.04 -> 1.00 us/query (-3.8 %)"),
     figures=figures(),
-    judgement=Judgement(Verdict.KEEP, Cause.FASTER, SPEEDUP, CASE_SPEEDUPS, SPEEDUP),
+    judgement=Judgement(Verdict.KEEP, Cause.FASTER, SPEEDUP, CASE_SPEEDUPS, SPEEDUP, building=BUILDING),
+    waited_s=70.04,
     windows=1152,
     trial=7,
     baseline_trial=3,
@@ -70,7 +88,9 @@ def test_the_block_of_a_keep() -> None:
         "slowest_case: 50x1-flat",
         "fastest_case: 2x3-flat",
         "peak_rss_mb: 300.0",
+        "build_ms: 100.0 (baseline 9.0)",
         "total_seconds: 12.3",
+        "waited_seconds: 70.0",
         "speedup: 1.0400 [1.0300, 1.0500]",
         "verdict: keep",
         "reason: keep: geomean 1.04 -> 1.00 us/query (-3.8 %)",
@@ -93,7 +113,9 @@ def test_the_block_of_a_discard_without_a_measurement() -> None:
         "slowest_case: none",
         "fastest_case: none",
         "peak_rss_mb: none",
+        "build_ms: none",
         "total_seconds: 12.3",
+        "waited_seconds: 0.0",
         "speedup: none",
         "verdict: discard",
         "reason: discard: the kernel is identical to the baseline, trial 3 (sha256 0123456789ab); "
@@ -114,7 +136,14 @@ def test_a_failed_trial_has_no_number_for_a_time() -> None:
     lines = dict(line.split(": ", 1) for line in report.block(FAILED)[1:])
     assert lines["correctness"] == "fail (23 of 24 items passed)"
     assert lines["verdict"] == "incorrect"
-    without = ("geomean_ns_per_query", "worst_ns_per_query", "best_ns_per_query", "peak_rss_mb", "speedup")
+    without = (
+        "geomean_ns_per_query",
+        "worst_ns_per_query",
+        "best_ns_per_query",
+        "peak_rss_mb",
+        "build_ms",
+        "speedup",
+    )
     assert {key: lines[key] for key in (*without, "slowest_case", "fastest_case")} == dict.fromkeys(
         (*without, "slowest_case", "fastest_case"), "none"
     )
@@ -156,7 +185,16 @@ def test_the_json_of_a_keep() -> None:
         "fastest_case": "2x3-flat",
         "cases_ns_per_op": {"2x3-flat": 800.0, "2x3-sorted": 1000.0, "50x1-flat": 1250.0},
         "peak_rss_mb": 300.0,
+        "build_ms": {
+            "candidate": 99.96,
+            "baseline": 9.04,
+            "case": "50x1-flat",
+            "case_candidate": 80.0,
+            "case_baseline": 2.0,
+            "case_limit": 10.0,
+        },
         "total_seconds": 12.34,
+        "waited_s": 70.04,
         "speedup": text,
         "cpu_speedup": text,
         "case_speedups": {
@@ -167,6 +205,7 @@ def test_the_json_of_a_keep() -> None:
         "verdict": "keep",
         "cause": "faster",
         "reason": KEEP.reason,
+        "doubt": None,
         "windows": 1152,
         "disturbance": {"blocks": 288, "set_aside": 2, "waited": 0.034},
         "trial": 7,
@@ -186,10 +225,12 @@ def test_the_json_of_a_failed_trial_has_null_for_every_number_that_it_lacks() ->
         "fastest_case",
         "cases_ns_per_op",
         "peak_rss_mb",
+        "build_ms",
         "speedup",
         "cpu_speedup",
         "case_speedups",
         "cause",
+        "doubt",
         "disturbance",
         "baseline_trial",
     }
@@ -201,6 +242,18 @@ def test_a_bound_that_does_not_exist_is_null() -> None:
         KEEP, judgement=Judgement(Verdict.INCONCLUSIVE, Cause.BUDGET, cases={"a": Interval(0.0, 1.5, math.inf)})
     )
     assert report.as_json(open_ended)["case_speedups"] == {"a": {"low": None, "point": 1.5, "high": None}}
+
+
+@pytest.mark.parametrize("case", ["2x3-flat", None])
+@pytest.mark.parametrize("seconds", [90.5, None])
+def test_the_json_of_a_doubt(case: str | None, seconds: float | None) -> None:
+    doubt = Doubt(case, Interval(0.94, 0.97, 1.0), seconds)
+    undecided = replace(KEEP, judgement=Judgement(Verdict.INCONCLUSIVE, Cause.UNDECIDED, doubt=doubt))
+    assert report.as_json(undecided)["doubt"] == {
+        "case": case,
+        "speedup": {"low": 0.94, "point": 0.97, "high": 1.0},
+        "seconds_to_settle": seconds,
+    }
 
 
 def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
@@ -266,6 +319,13 @@ def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
         ),
         (
             Verdict.DISCARD,
+            Cause.BUILDING,
+            1.04,
+            "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but building 50x1-flat takes 2.0 -> 80.0 ms of CPU "
+            "(limit 10.0 ms)",
+        ),
+        (
+            Verdict.DISCARD,
             Cause.CPU_DISAGREES,
             1.04,
             "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but its CPU time says +0.0 % [-2.0 %, +1.0 %]; "
@@ -276,13 +336,16 @@ def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
             Cause.UNDECIDED,
             1.02,
             "inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided after the last look: "
-            "50x1-flat may be slower by 11.1 % (limit +5 %)",
+            "50x1-flat may be up to 11.1 % slower (measured +9.9 %, limit +5 %); "
+            "at these numbers, more measuring would not make it a keep",
         ),
         (
             Verdict.INCONCLUSIVE,
             Cause.BUDGET,
             1.02,
-            "inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided when the time budget of 600 s ended",
+            "inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided when the time budget of 600 s ended: "
+            "50x1-flat may be up to 11.1 % slower (measured +9.9 %, limit +5 %); "
+            "at these numbers, more measuring would not make it a keep",
         ),
     ],
 )
@@ -328,8 +391,8 @@ def test_smaller_code_that_is_faster_than_the_band_is_not_called_equal() -> None
 def test_a_case_just_beyond_its_limit_is_seen_to_be(ratio: float, shown: str) -> None:
     cases = {**CASE_SPEEDUPS, "50x1-flat": Interval(ratio, ratio, ratio)}
     assert f"({shown})" in reason_of(Cause.CASE_REGRESSED, cases=cases)
-    open_end = reason_of(Cause.UNDECIDED, cases=cases)
-    assert open_end.endswith(f"may be slower by {shown.removeprefix('+').replace(', limit', ' (limit')})")
+    in_doubt = reason_of(Cause.UNDECIDED, doubt=Doubt("50x1-flat", Interval(ratio, 1.0, 1.1), None))
+    assert f"50x1-flat may be up to {shown.removeprefix('+').split(',')[0]} slower " in in_doubt
 
 
 def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
@@ -338,16 +401,72 @@ def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "sentence"),
+    ("doubt", "sentence"),
     [
-        (Interval(0.96, 1.2, 1.5), "the interval of the overall change is -2.9 % to -1.0 %"),
-        (Interval(0.0, 1.2, math.inf), "2x3-flat may be slower by any amount (limit +5 %)"),
+        (
+            Doubt(None, Interval(0.997, 1.02, 1.04), 40.4),
+            "the interval of the overall change is -3.8 % to +0.3 %; "
+            "about 40 s more at this rate or a quieter machine would settle it",
+        ),
+        (
+            Doubt(None, Interval(0.998, 1.004, 1.01), None),
+            "the interval of the overall change is -1.0 % to +0.2 %; "
+            "at these numbers, more measuring would not make it a keep",
+        ),
+        (
+            Doubt("2x3-flat", Interval(0.93, 0.97, 1.01), 4000.0),
+            "2x3-flat may be up to 7.5 % slower (measured +3.1 %, limit +5 %); "
+            "about 67 min more at this rate, longer calls in that case, or a quieter machine would settle it",
+        ),
+        (
+            Doubt("2x3-flat", Interval(0.93, 0.95, 0.97), None),
+            "2x3-flat may be up to 7.5 % slower (measured +5.3 %, limit +5 %); "
+            "at these numbers, more measuring would not make it a keep",
+        ),
+        (
+            Doubt("2x3-flat", Interval(0.0, 1.2, math.inf), None),
+            "2x3-flat was measured too seldom to say how much slower it may be (measured -16.7 %, limit +5 %); "
+            "more time or a quieter machine would tell",
+        ),
     ],
 )
-def test_an_undecided_trial_says_what_is_open(case: Interval, sentence: str) -> None:
-    undecided = replace(judgement(Verdict.INCONCLUSIVE, Cause.UNDECIDED, 1.02), cases={"2x3-flat": case})
-    found = report.judged_reason(undecided, figures(), Rules())
-    assert found.endswith(f", undecided after the last look: {sentence}")
+@pytest.mark.parametrize(
+    ("cause", "when"),
+    [
+        (Cause.UNDECIDED, "after the last look"),
+        (Cause.BUDGET, "when the time budget of 600 s ended"),
+    ],
+)
+def test_an_inconclusive_trial_says_what_is_open_and_what_would_settle_it(
+    doubt: Doubt, sentence: str, cause: Cause, when: str
+) -> None:
+    undecided = replace(judgement(Verdict.INCONCLUSIVE, cause, 1.02), doubt=doubt)
+    assert report.judged_reason(undecided, figures(), Rules()) == (
+        f"inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided {when}: {sentence}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "sentence"),
+    [
+        (Cause.BUILDING, "building 50x1-flat takes 2.0 -> 80.0 ms of CPU (limit 10.0 ms)"),
+        (Cause.MEMORY, "peak RSS 200.0 -> 300.0 MB (limit 232.0 MB)"),
+    ],
+)
+def test_a_refused_candidate_has_a_reason_without_times_and_items_that_say_it(cause: Cause, sentence: str) -> None:
+    refused = replace(judgement(Verdict.DISCARD, cause), speedup=None, cases={})
+    assert report.judged_reason(refused, None, Rules()) == f"discard: {sentence}; nothing was timed"
+    assert report.refused_untimed(refused, Rules()) == f"not timed: {sentence}"
+
+
+def test_building_that_takes_next_to_nothing_is_not_shown_as_nothing() -> None:
+    quick = BUILDING._replace(case_baseline_ns=29_336)
+    assert reason_of(Cause.BUILDING, building=quick).endswith("takes 0.03 -> 80.00 ms of CPU (limit 10.00 ms)")
+
+
+def test_building_just_beyond_its_limit_is_seen_to_be() -> None:
+    beyond = BUILDING._replace(case_candidate_ns=10_001_000)
+    assert reason_of(Cause.BUILDING, building=beyond).endswith("takes 2.000 -> 10.001 ms of CPU (limit 10.000 ms)")
 
 
 def test_every_cause_has_a_sentence_of_its_own() -> None:
@@ -408,8 +527,9 @@ def test_a_headline_is_the_first_line_of_a_fault() -> None:
 
 
 def test_the_status_line_grows_with_what_is_known() -> None:
-    bare = Progress("demo", "waiting", None, None, 3.4)
-    assert report.live_line(bare) == "demo: waiting  3 s"
+    assert report.live_line(Progress("demo", "waiting", None, None, None)) == "demo: waiting"
+    bare = Progress("demo", "working", None, None, 3.4)
+    assert report.live_line(bare) == "demo: working  3 s"
     assert report.live_line(replace(bare, what="2x3-flat", step=Step(4, 16))) == "demo: 2x3-flat  4/16  3 s"
     assert report.live_line(Progress("demo", "2x3-flat", Step(4, 16), SPEEDUP, 61.0)) == (
         "demo: 2x3-flat  4/16  -3.8 % [-4.8 %, -2.9 %]  61 s"
@@ -444,6 +564,20 @@ def test_a_trial_that_waits_says_where_it_stands(number: int, seconds: float | N
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "less than 1 s"), (1.0, "1 s"), (95.4, "95 s")])
 def test_a_trial_that_waited_says_how_long(seconds: float, said: str) -> None:
     assert report.waited(seconds) == f"waited {said} for its turn to measure; that counts against no budget"
+
+
+@pytest.mark.parametrize(
+    ("calls_ns", "sentence"),
+    [
+        ({"a": 49_960.0}, "a call of a takes 50.0 us; "),
+        ({"b": 20_000.0, "a": 1_234.0}, "a call of a takes 1.23 us, the shortest of 2 cases with short calls; "),
+        (dict.fromkeys("abc", 999.0), "a call of a takes 999 ns, the shortest of 3 cases with short calls; "),
+    ],
+)
+def test_calls_that_are_too_short_are_a_note_about_the_shortest(calls_ns: dict[str, float], sentence: str) -> None:
+    assert report.short_calls(calls_ns) == (
+        f"{sentence}below 50 us the runner's own cost weighs too much, so let a call of that shape do more"
+    )
 
 
 def test_a_benchmark_row_says_what_its_seconds_are_of() -> None:

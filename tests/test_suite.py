@@ -156,6 +156,15 @@ def test_a_trial_is_begun_once_as_the_options_say(nowhere: Path) -> None:
     )
 
 
+def test_a_trial_is_told_which_cases_any_item_is_about(nowhere: Path) -> None:
+    made = suite_of(nowhere)
+    places = [Place("a", "x"), Place("a", "y"), Place("a", "x"), Place("a"), Place("b")]
+    made.expect([(str(number), place) for number, place in enumerate(places)])
+    assert faked(made, "a").settings.selected == frozenset({"x", "y"})
+    assert faked(made, "b").settings.selected == frozenset()
+    assert faked(made, "c").settings.selected is None
+
+
 class FakedCache:
     """Stands for pytest's, whose folder is there or cannot be made."""
 
@@ -209,6 +218,19 @@ def test_what_need_not_run_is_skipped_with_the_reason(nowhere: Path) -> None:
     assert faked(made, "a").calls == []
 
 
+@pytest.mark.parametrize("has_benchmark", [False, True])
+def test_a_case_that_is_not_timed_is_skipped_with_the_reason(nowhere: Path, *, has_benchmark: bool) -> None:
+    """Inside the fixture where there is one, which would warn that it was not used; it has no row."""
+    made = suite_of(nowhere)
+    faked(made, "a").answers = [None]
+    benchmark = Benchmark(made.clock) if has_benchmark else None
+    with pytest.raises(pytest.skip.Exception) as skipped:
+        made.measure_case("a", A_CASE, benchmark)
+    assert str(skipped.value) == "not timed: another case failed"
+    if benchmark is not None:
+        assert (benchmark.was_used, benchmark.rounds_s, benchmark.extra_info) == (True, [], {})
+
+
 def test_nothing_is_calibrated_in_parallel(nowhere: Path) -> None:
     with pytest.raises(pytest.skip.Exception) as skipped:
         suite_of(nowhere, distributed=True).calibrate("a")
@@ -225,6 +247,7 @@ class Benchmark:
         self.clock, self.enabled, self.is_profiled = clock, enabled, is_profiled
         self.rounds_s: list[float] = []
         self.extra_info: dict[str, Any] = {}
+        self.was_used = False
 
     def pedantic(
         self,
@@ -233,6 +256,7 @@ class Benchmark:
         setup: Callable[[], None] = lambda: None,
         rounds: int = 1,
     ) -> None:
+        self.was_used = True
         for _ in range(rounds):
             setup()
             start_s = self.clock()
@@ -302,16 +326,10 @@ def test_a_failure_is_raised_inside_the_fixture_which_would_warn_that_it_was_not
 ) -> None:
     """Under `filterwarnings = error` the warning would end the session's summary."""
     made = suite_of(nowhere)
-    used = []
-
-    class Noted(Benchmark):
-        def pedantic(self, *args: Any, **kwargs: Any) -> None:
-            used.append(self)
-            super().pedantic(*args, **kwargs)
-
-    for benchmark in (Noted(made.clock), None):
+    benchmark = Benchmark(made.clock)
+    for given_one in (benchmark, None):
         faked(made, "a").answers = [failure]
         with pytest.raises(type(failure)) as raised:
-            made.measure_case("a", A_CASE, benchmark)
+            made.measure_case("a", A_CASE, given_one)
         assert raised.value is failure
-    assert len(used) == 1
+    assert benchmark.was_used

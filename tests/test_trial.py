@@ -8,8 +8,7 @@ from __future__ import annotations
 import builtins
 import io
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
-from fake_measuring import CASE_S, FakedProcess, Lab, first, installed, run_items
+from fake_measuring import CASE_S, REFUSAL, TURN_S, FakedProcess, Lab, first, installed, run_items
 
 from pytest_lance_autoresearch.bench import check, properties
 from pytest_lance_autoresearch.errors import (
@@ -27,8 +26,9 @@ from pytest_lance_autoresearch.errors import (
     KernelTimeout,
     MemoryLacking,
     TargetError,
+    TrialInvalid,
 )
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Call, Case, Progress, Rules, Step
 from pytest_lance_autoresearch.runs.trial import Item, ItemKind, Trial
 from pytest_lance_autoresearch.target_files import generate, seeds
@@ -163,12 +163,10 @@ def test_a_seed_that_nobody_gave_is_drawn_for_each_trial(lab: Lab) -> None:
     drawn = set()
     for _ in range(2):
         begun = lab.begin(gate=True)
-        begun.measure_case(first(begun))
-        (seed,) = lab.measurements[-1].seeds
-        lab.failing[first(begun).id, 0] = failure = KernelIncorrect("wrong")
+        lab.failing[begun.cases[1].id, 0] = failure = KernelIncorrect("wrong")
         with pytest.raises(KernelIncorrect):
-            begun.measure_case(first(begun))
-        lab.failing.clear()
+            begun.measure_case(begun.cases[1])
+        (seed,) = lab.measurements[-1].seeds
         assert failure.seed == seed
         drawn.add(seed)
     assert len(drawn) == 2
@@ -215,42 +213,140 @@ def test_without_a_baseline_a_kernel_is_measured_alone(lab: Lab, *, brief: bool)
     run_items(begun)
     (measurement,) = lab.measurements
     assert (measurement.baseline, measurement.brief) == (None, brief)
-    assert tuple(measurement.times) == toys.TIMED
+    assert tuple(measurement.measured) == toys.TIMED
 
 
-def test_with_a_baseline_it_is_measured_beside_it_by_the_given_rules(lab: Lab) -> None:
-    baseline = lab.begin().target.kernel
-    lab.judge()
-    rules = Rules(min_effect=0.3)
-    begun = lab.begin(toys.FASTER, gate=True, rules=rules)
-    begun.measure_case(first(begun))
-    assert (lab.measurements[-1].baseline, lab.measurements[-1].rules) == (baseline, rules)
-
-
-@pytest.mark.parametrize(("brief", "locks"), [(False, len(toys.TIMED)), (True, 0)])
-def test_timing_is_never_shared_unless_it_is_brief(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, locks: int, *, brief: bool
+@pytest.mark.parametrize(("addition", "budget"), [("", None), ("BUILD_BUDGET = 2.5\n", 2.5)])
+def test_with_a_baseline_it_is_measured_beside_it_by_the_given_rules(
+    lab: Lab, addition: str, budget: float | None
 ) -> None:
-    taken = []
+    """What building may take is the target's rule."""
+    target = toys.TARGET + addition
+    baseline = lab.begin(target=target).target.kernel
+    run_items(begun := lab.begin(target=target, gate=True))
+    begun.log()
+    rules = Rules(min_effect=0.3)
+    begun = lab.begin(toys.FASTER, target=target, gate=True, rules=rules)
+    begun.measure_case(first(begun))
+    measurement = lab.measurements[-1]
+    assert (measurement.baseline, measurement.rules) == (baseline, replace(rules, build_ms_per_mb=budget))
+    assert [case.id for case in measurement.cases] == list(toys.TIMED)
 
-    @contextmanager
-    def lock(_: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-        taken.append(len(lab.measurements))
-        yield
 
-    monkeypatch.setattr(environment, "timing_lock", lock)
-    run_items(lab.begin(brief=brief))
-    assert len(taken) == locks
+def test_all_cases_are_measured_in_one_turn(lab: Lab) -> None:
+    """Whichever of them is asked for first."""
+    begun = lab.begin()
+    assert lab.expected_s == []
+    begun.measure_case(begun.cases[2])
+    assert (list(lab.measurements[0].measured), lab.expected_s) == ([*toys.TIMED], [TURN_S])
+    run_items(begun)
+    assert (len(lab.measurements), lab.expected_s) == (1, [TURN_S])
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_a_case_that_no_item_is_about_is_not_measured(lab: Lab, *, gate: bool) -> None:
+    """Which is no reason for a verdict: that needs all of them."""
+    lab.judge()
+    begun = lab.begin(toys.FASTER, gate=gate, selected=frozenset({toys.TIMED[1], toys.TIMED[3], toys.CASES[-1]}))
+    for case in begun.cases:
+        begun.check_case(case)
+        if case.id in (toys.TIMED[1], toys.TIMED[3]):
+            begun.measure_case(case)
+    assert list(lab.measurements[-1].measured) == [toys.TIMED[1], toys.TIMED[3]]
+    outcome = begun.log()
+    assert (outcome.correct, outcome.items, outcome.status) == (len(toys.CASES) + 2, toys.ITEMS, None)
+    assert len(lab.rows()) == 1
+
+
+def test_a_brief_run_takes_no_turn_and_measures_what_it_is_asked_for(lab: Lab) -> None:
+    begun = lab.begin(brief=True)
+    begun.measure_case(first(begun))
+    assert (list(lab.measurements[0].measured), lab.expected_s) == ([first(begun).id], [])
 
 
 def test_who_watches_is_told_where_the_measuring_stands(lab: Lab) -> None:
     begun = lab.begin()
-    for case in begun.cases[:2]:
-        begun.measure_case(case)
+    begun.measure_case(first(begun))
     assert lab.shown == [
-        Progress("toy", toys.CASES[0], Step(1, len(toys.TIMED)), None, 0.0),
-        Progress("toy", toys.CASES[1], Step(2, len(toys.TIMED)), None, CASE_S),
+        Progress("toy", case, Step(number, len(toys.TIMED)), None, CASE_S * (number - 1))
+        for number, case in enumerate(toys.TIMED, 1)
     ]
+
+
+def test_the_fourth_in_line_is_told_where_it_stands_and_waits_at_nobody_s_cost(lab: Lab) -> None:
+    """A line of its own for each place in the line; what it waited is no part of its seconds."""
+    lab.ahead = (40.0, 30.0, 20.0)
+    begun = lab.begin()
+    begun.measure_case(first(begun))
+    waiting = [one for one in lab.shown if one.step is None]
+    assert waiting == [
+        Progress("toy", f"waiting for its turn to measure: {place}", None, None, None, is_event=True)
+        for place in ("fourth in line, about 90 s", "third in line, about 50 s", "second in line, about 20 s")
+    ]
+    outcome = begun.conclude()
+    assert (begun.seconds(), outcome.seconds, outcome.waited_s) == (TURN_S, TURN_S, 90.0)
+
+
+def test_a_new_estimate_of_the_same_place_is_no_event(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the place that it had at its last turn remembered for the next one."""
+
+    def take(expected_s: float | None, show: Callable[[turns.Position], None]) -> turns.Turn:
+        for seconds in (20.0, 10.0, None):
+            show(turns.Position(2, seconds))
+        return turns.Turn(expected_s)
+
+    monkeypatch.setattr(turns, "take", take)
+    for begun in (lab.begin(), lab.begin()):
+        begun.measure_case(first(begun))
+    place = "waiting for its turn to measure: second in line"
+    waiting = [(one.what, one.is_event) for one in lab.shown if one.step is None]
+    assert waiting == [(f"{place}, about 20 s", True), (f"{place}, about 10 s", False), (place, False)] * 2
+
+
+def test_a_refused_candidate_is_not_timed(lab: Lab) -> None:
+    """Its speed items are not done, and no verdict needs them; nobody waits for a turn."""
+    lab.judge()
+    lab.refusal, lab.expected_s = REFUSAL, []
+    begun = lab.begin(toys.FASTER, gate=True)
+    for case in begun.cases:
+        begun.check_case(case)
+    assert [begun.measure_case(case) for case in begun.cases if case.timed] == [None] * len(toys.TIMED)
+    assert begun.untimed() == ("not timed: building 64x32-sparse takes 2.0 -> 80.0 ms of CPU (limit 10.0 ms)")
+    assert {item.kind for item in begun.expected()} == {ItemKind.CORRECTNESS}
+    assert (begun.failures, lab.expected_s) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "failure", [KernelIncorrect("64x32-normal, timed call: wrong\nhow"), KernelCrashed("ended")], ids=repr
+)
+def test_a_failure_while_timed_is_its_case_s_alone(lab: Lab, failure: AutoresearchError) -> None:
+    """The others are not timed, whether they come before or after; nothing is measured again."""
+    begun = lab.begin(gate=True)
+    failing, before, after = begun.cases[1], begun.cases[0], begun.cases[2]
+    lab.failing[failing.id, 0] = failure
+    assert begun.measure_case(before) is None
+    assert begun.untimed() == f"not timed: {failure.headline}"
+    assert begun.failures == []
+    with pytest.raises(type(failure)):
+        begun.measure_case(failing)
+    assert begun.measure_case(after) is None
+    assert (begun.failures, failure.case, begun.count_untimed()) == ([failure], failing.id, 0)
+    assert [len(one.measured) for one in lab.measurements] == [1]
+    assert begun.conclude().correct == 0
+
+
+def test_a_failure_that_is_about_no_case_is_every_case_s(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = TrialInvalid("no process starts")
+
+    def take(*_: object) -> turns.Turn:
+        raise failure
+
+    monkeypatch.setattr(turns, "take", take)
+    begun = lab.begin(gate=True)
+    for case in begun.cases[:2]:
+        with pytest.raises(TrialInvalid):
+            begun.measure_case(case)
+    assert (begun.failures, begun.conclude().reason) == ([failure, failure], "invalid: no process starts")
 
 
 def test_where_timing_is_impossible_one_call_is_verified(lab: Lab) -> None:
@@ -260,9 +356,7 @@ def test_where_timing_is_impossible_one_call_is_verified(lab: Lab) -> None:
     ((_, ran),) = lab.windows
     assert same(ran, calls_of(begun, first(begun), SEED, "timed", 1))
     assert begun.count_untimed() == 1
-    begun.measure_case(first(begun))
-    assert begun.count_untimed() == 1
-    assert begun.conclude().correct == 1
+    assert begun.conclude().correct == 0
 
 
 def test_a_wrong_answer_to_that_call_says_the_seed(lab: Lab) -> None:
@@ -288,7 +382,7 @@ def test_a_wrong_answer_to_that_call_says_the_seed(lab: Lab) -> None:
 def test_a_state_is_kept_until_it_is_given_back(
     lab: Lab, give_back: Callable[[Trial], None], *, is_kept: bool
 ) -> None:
-    begun = lab.begin()
+    begun = lab.begin(brief=True)
     begun.measure_case(first(begun))
     give_back(begun)
     begun.measure_case(first(begun))
@@ -296,22 +390,19 @@ def test_a_state_is_kept_until_it_is_given_back(
     assert (before is after) is is_kept
 
 
-@pytest.mark.parametrize("goes_on", [False, True])
-def test_resting_gives_back_processes_unless_the_measurement_needs_them(lab: Lab, *, goes_on: bool) -> None:
-    lab.goes_on = goes_on
+def test_resting_gives_back_processes_and_what_was_measured_stays(lab: Lab) -> None:
     begun = lab.begin()
     begun.check_case(first(begun))
     assert len(lab.open_processes()) == 1
     begun.rest()
     assert lab.open_processes() == []
     begun.measure_case(first(begun))
-    open_before = lab.open_processes()
+    assert lab.open_processes()
     begun.rest()
-    assert lab.open_processes() == (open_before if goes_on else [])
-    begun.measure_case(begun.cases[1])
-    assert [len(measurement.times) for measurement in lab.measurements] == [2]
-    assert begun.conclude().correct == 3
     assert lab.open_processes() == []
+    begun.measure_case(begun.cases[1])
+    assert [len(measurement.measured) for measurement in lab.measurements] == [len(toys.TIMED)]
+    assert begun.conclude().correct == 3
 
 
 @pytest.mark.parametrize(
@@ -326,8 +417,8 @@ def test_resting_gives_back_processes_unless_the_measurement_needs_them(lab: Lab
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
-def test_a_lost_process_takes_what_it_measured_along(lab: Lab, failure: BaseException, *, is_lost: bool) -> None:
-    """Correctness that was shown stays shown; times are measured anew, in new processes."""
+def test_after_a_lost_process_what_is_done_stays_done(lab: Lab, failure: BaseException, *, is_lost: bool) -> None:
+    """A failure that costs the kernel's process ends the others too: they may be out of step."""
     begun = lab.begin(brief=True)
     checked, broken = begun.cases[:2]
     begun.check_case(checked)
@@ -337,17 +428,4 @@ def test_a_lost_process_takes_what_it_measured_along(lab: Lab, failure: BaseExce
         begun.check_case(broken)
     assert (lab.open_processes() == []) is is_lost
     assert begun.failures == ([failure] if isinstance(failure, AutoresearchError) else [])
-    begun.close()
-    assert begun.count_untimed() == 1
-    assert begun.conclude().correct == (1 if is_lost else 2)
-
-
-def test_after_a_lost_process_the_measuring_begins_anew(lab: Lab) -> None:
-    begun = lab.begin()
-    begun.measure_case(begun.cases[0])
-    lab.failing[begun.cases[1].id, 0] = KernelCrashed("ended")
-    with pytest.raises(KernelCrashed):
-        begun.measure_case(begun.cases[1])
-    assert lab.open_processes() == []
-    begun.measure_case(begun.cases[2])
-    assert [list(one.times) for one in lab.measurements] == [[toys.CASES[0]], [toys.CASES[2]]]
+    assert begun.conclude().correct == 2

@@ -6,12 +6,13 @@ test_trial_log.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import toys
 from builders import SPEEDUP
-from fake_measuring import CASE_S, Lab, ending, first, installed, run_items
+from fake_measuring import CASE_S, REFUSAL, Lab, ending, first, installed, run_items
 
 from pytest_lance_autoresearch.errors import (
     AutoresearchError,
@@ -23,9 +24,9 @@ from pytest_lance_autoresearch.errors import (
     TargetError,
     TrialInvalid,
 )
-from pytest_lance_autoresearch.log import archive
+from pytest_lance_autoresearch.log import archive, history
 from pytest_lance_autoresearch.machine import environment
-from pytest_lance_autoresearch.records import Calibration, Cause, Judgement, Status, Step, Verdict
+from pytest_lance_autoresearch.records import Calibration, Cause, Doubt, Judgement, Status, Step, Verdict
 from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.runs.conclusion import failed_reason, status_of
 from pytest_lance_autoresearch.words import report
@@ -37,7 +38,7 @@ FOUND = Calibration(
     runs=20,
     seconds=12.0,
     resolution=0.006,
-    process_sd=0.002,
+    pair_sd=0.002,
     injected=0.02,
     seen=20,
     measured=0.021,
@@ -86,11 +87,41 @@ def test_a_faster_kernel_is_kept(second: Lab) -> None:
 
 
 def test_a_budget_that_ended_is_inconclusive(second: Lab) -> None:
-    second.judgement = Judgement(Verdict.INCONCLUSIVE, Cause.BUDGET, SPEEDUP)
+    doubt = Doubt(None, SPEEDUP, 30.0)
+    second.judgement = Judgement(Verdict.INCONCLUSIVE, Cause.BUDGET, SPEEDUP, doubt=doubt)
     sentence = (
-        "inconclusive: geomean 832 -> 800 ns/product (-3.8 %), undecided when the time budget of 600 s ended"
+        "inconclusive: geomean 832 -> 800 ns/product (-3.8 %), undecided when the time budget of 600 s ended: "
+        "the interval of the overall change is -4.8 % to -2.9 %; about 30 s more at this rate or a quieter "
+        "machine would settle it"
     )
     assert ending(second.judge(toys.FASTER)) == (Status.INCONCLUSIVE, sentence, 12)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (
+            REFUSAL,
+            "discard: building 64x32-sparse takes 2.0 -> 80.0 ms of CPU (limit 10.0 ms); nothing was timed",
+        ),
+        (
+            replace(REFUSAL, cause=Cause.MEMORY, candidate_peak_rss_bytes=99 * 2**20),
+            "discard: peak RSS 50.0 -> 99.0 MB (limit 62.5 MB); nothing was timed",
+        ),
+    ],
+)
+def test_a_candidate_that_costs_too_much_is_a_discard_with_a_row(
+    second: Lab, refusal: Judgement, sentence: str
+) -> None:
+    """Every item that a verdict needs has passed: none of them times anything."""
+    second.refusal = refusal
+    outcome = second.judge(toys.FASTER)
+    assert ending(outcome) == (Status.DISCARD, sentence, 10)
+    assert (outcome.correct, outcome.failed, outcome.items) == (len(toys.CASES), 0, len(toys.CASES))
+    assert (outcome.judgement, outcome.figures, outcome.disturbance) == (refusal, None, None)
+    row = second.rows()[-1]
+    assert (row.status, row.description, row.geomean_ns, row.speedup) == ("discard", sentence, None, None)
+    assert history.record_of(second.root, row).cause is refusal.cause
 
 
 def test_an_identical_kernel_is_discarded_whatever_ran(second: Lab) -> None:

@@ -14,8 +14,8 @@ from builders import SPEEDUP
 from fake_measuring import DISCARD, Lab, ending, installed, run_items
 
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
-from pytest_lance_autoresearch.log import gate, results
-from pytest_lance_autoresearch.records import Outcome, Status
+from pytest_lance_autoresearch.log import gate, history, results
+from pytest_lance_autoresearch.records import Outcome, Status, Window
 from pytest_lance_autoresearch.words import report
 
 SLOWER_SENTENCE = "discard: geomean 832 -> 800 ns/product (-3.8 %), slower"
@@ -37,7 +37,6 @@ def second(lab: Lab) -> Lab:
 
 
 def test_a_trial_is_concluded_once_and_its_processes_end(second: Lab) -> None:
-    second.goes_on = True
     begun = second.ran()
     assert second.open_processes()
     outcome = begun.conclude()
@@ -156,6 +155,41 @@ def test_a_kernel_that_is_a_part_says_what_the_whole_gains(lab: Lab) -> None:
         outcome = begun.log()
     note = "the whole operation would change by -1.9 %: the kernel is 50 % of it (a profile)"
     assert note in outcome.notes
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_calls_that_are_too_short_are_a_note_of_a_baseline_and_of_a_run_without_a_gate(
+    lab: Lab, *, gate: bool
+) -> None:
+    """The exact 50 us are long enough; a candidate has its baseline's calls, and no word about them."""
+    run_items(begun := lab.begin(gate=gate))
+    short = (
+        "a call of 64x32-uniform takes 800 ns, the shortest of 9 cases with short calls; below 50 us the "
+        "runner's own cost weighs too much, so let a call of that shape do more"
+    )
+    assert begun.log().notes == (short,)
+    if gate:
+        assert short not in lab.judge(toys.FASTER).notes
+    lab.window = Window(10, 500_000, None)
+    run_items(begun := lab.begin(gate=gate, rebaseline=gate))
+    assert begun.log().notes == ()
+
+
+def test_how_long_it_waited_is_in_the_record_and_a_note_from_a_second_on(second: Lab) -> None:
+    note = "waited 70 s for its turn to measure; that counts against no budget"
+    for ahead, notes in (((40.0, 30.0), (note,)), ((0.5, 0.25), ())):
+        second.ahead = ahead
+        outcome = second.judge(toys.SLOWER)
+        assert (outcome.waited_s, outcome.notes) == (sum(ahead), notes)
+        record = history.record_of(second.root, second.rows()[-1])
+        assert record.evidence.waited_s == sum(ahead)
+        assert report.as_json(outcome)["waited_s"] == sum(ahead)
+        assert f"waited_seconds: {sum(ahead):.1f}" in report.block(outcome)
+
+
+def test_a_machine_without_turns_is_a_note(second: Lab) -> None:
+    second.turn_fault = "/tmp/x: Permission denied; expected a folder of your own"
+    assert second.judge(toys.FASTER).notes == (second.turn_fault,)
 
 
 def test_a_system_without_confinement_is_a_note_where_a_baseline_is_made(lab: Lab) -> None:

@@ -110,6 +110,8 @@ class Suite:
         """Failures of targets' items; what the session counts beyond these failed elsewhere."""
         self.own_items: frozenset[str] = frozenset()
         """Ids of the targets' items."""
+        self._selected: dict[str, frozenset[str]] = {}
+        """Ids of the cases that items are about, by target."""
         self._to_come: Counter[tuple[str, str]] = Counter()
         """Items that have not ended, by target and case, and by target alone (case '')."""
         self._awake: list[str] = []
@@ -178,6 +180,7 @@ class Suite:
                 root=self.root,
                 gate=options.gate,
                 log=options.baseline,
+                selected=self._selected.get(name),
                 brief=not options.selects,
                 states=self._states_folder(),
                 in_process=options.in_process,
@@ -215,6 +218,10 @@ class Suite:
         """These are going to run, unless something stops the session: each item's id and its place."""
         self.own_items = frozenset(item for item, _ in items)
         self._to_come = Counter(level for _, place in items for level in place.levels())
+        self._selected = {
+            target: frozenset(place.case for _, place in items if place.target == target and place.case)
+            for target in {place.target for _, place in items}
+        }
 
     def done(self, place: Place) -> None:
         """An item has ended: give back what none of those to come needs."""

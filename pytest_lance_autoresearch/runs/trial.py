@@ -41,7 +41,7 @@ from pytest_lance_autoresearch.records import (
 from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.runs.conclusion import Facts
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
-from pytest_lance_autoresearch.target_files import generate, seeds
+from pytest_lance_autoresearch.target_files import contract, generate, seeds
 from pytest_lance_autoresearch.target_files.states import States
 from pytest_lance_autoresearch.words import report
 
@@ -81,6 +81,8 @@ class Settings:
     gate: bool = False
     log: Path | None = None
     """None is the target's own."""
+    selected: frozenset[str] | None = None
+    """Ids of the cases that any item is about: no other is measured. None is all."""
     brief: bool = False
     """A plain test run: speed items run once, briefly, without placing or locking."""
     states: Path | None = None
@@ -129,9 +131,10 @@ class Trial:
     # What the items run.
 
     def expected(self) -> frozenset[Item]:
-        """Everything that must have run before there can be a verdict."""
+        """Everything that must have run before there can be a verdict; a refused candidate is not timed."""
         checks = {Item(ItemKind.CORRECTNESS, case.id) for case in self.cases}
-        speeds = {Item(ItemKind.SPEED, case.id) for case in self._timed}
+        is_refused = self._measurement is not None and self._measurement.refusal is not None
+        speeds = set() if is_refused else {Item(ItemKind.SPEED, case.id) for case in self._timed}
         if self.settings.calibrate:
             speeds = {Item(ItemKind.CALIBRATION)}
         properties = {Item(ItemKind.PROPERTIES)} if self.target.has_properties else set()
@@ -179,7 +182,7 @@ class Trial:
             if self._measurement is None:
                 self._measurement = self._new_measurement()
             times = self._measurement.measure_case(case, self._states.of, self._seed)
-        if self._measurement.failure is not None:
+        if times is None:
             self._done.discard(item)
         return times
 
@@ -293,8 +296,7 @@ class Trial:
     @property
     def _rules(self) -> Rules:
         """Those of the command line and of the target."""
-        budget = getattr(self.target.wiring, "BUILD_BUDGET", None)
-        return replace(self.settings.rules, build_ms_per_mb=budget)
+        return replace(self.settings.rules, build_ms_per_mb=contract.build_budget(self.target))
 
     @property
     def _checks_secretly(self) -> bool:
@@ -360,13 +362,14 @@ class Trial:
         """In a line of its own where it stands elsewhere in the line than before."""
         what, is_event = report.waiting_line(*position), position.number != self._number_in_line
         self._number_in_line = position.number
-        self._watch(Progress(self.target.name, what, None, None, self.seconds(), is_event))
+        self._watch(Progress(self.target.name, what, None, None, None, is_event))
 
     def _new_measurement(self) -> Measurement:
-        run = self._processes, self._show, self._turn
+        run, selected = (self._processes, self._show, self._turn), self.settings.selected
+        cases = [case for case in self._timed if selected is None or case.id in selected]
         if self._gate is None or self._gate.baseline is None:
-            return Alone(self.target, self._timed, *run, brief=self.settings.brief)
-        return Comparison(self.target, self._gate.baseline, self._timed, self._rules, *run)
+            return Alone(self.target, cases, *run, brief=self.settings.brief)
+        return Comparison(self.target, self._gate.baseline, cases, self._rules, *run)
 
     def _show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
         self._watch(Progress(self.target.name, what, step, speedup, self.seconds(), is_event=step is None))

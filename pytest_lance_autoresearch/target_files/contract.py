@@ -42,13 +42,18 @@ def cases_of(target: Target) -> tuple[Case, ...]:
 def ops_per_call(target: Target, case: Case) -> float:
     """How many operations one call of the case is; TargetError unless it is a positive number of any type."""
     ops = target.wiring.ops(case.shape)
-    is_number = isinstance(ops, Real) and not isinstance(ops, bool)
-    if not is_number or not 0 < ops < float("inf"):
+    if not _is_positive(ops):
         raise TargetError(
             f"target '{target.name}': target.ops returned {ops!r} for {case.shape_id}; "
             f"expected a positive number of operations per call"
         )
     return int(ops) if isinstance(ops, Integral) else float(ops)
+
+
+def build_budget(target: Target) -> float | None:
+    """The longest building that a candidate may need, in milliseconds per megabyte of state; None if unset."""
+    budget = getattr(target.wiring, "BUILD_BUDGET", None)
+    return None if budget is None else float(budget)
 
 
 def smallest(target: Target) -> list[Case]:
@@ -72,12 +77,17 @@ def _faults(target: Target) -> Iterator[str]:
         yield f"target.UNIT is {unit!r}; expected one word such as 'query', it becomes part of a key"
     yield from _share_faults(getattr(target.wiring, "COST_FRACTION", None))
     budget = getattr(target.wiring, "BUILD_BUDGET", None)
-    is_number = isinstance(budget, Real) and not isinstance(budget, bool)
-    if budget is not None and not (is_number and 0 < budget < float("inf")):
+    if budget is not None and not _is_positive(budget):
         yield f"target.BUILD_BUDGET is {budget!r}; expected milliseconds per megabyte of state, a number above 0"
     exact = getattr(target.wiring, "BIT_EXACT", False)
     if not isinstance(exact, bool):
         yield f"target.BIT_EXACT is {exact!r}; expected True where every bit of a result is the contract"
+
+
+def _is_positive(value: Any) -> bool:
+    """Whether it is a finite number above 0, of any type."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and bool(0 < value < float("inf"))
 
 
 def _share_faults(share: Any) -> Iterator[str]:

@@ -34,9 +34,9 @@ SETTLED_BLOCKS = 2
 """Of each case in a pair, where nothing but other cases is open."""
 MOST_BLOCKS = 16
 """Of a single case in a pair."""
-_FREE_BUILDING_NS = 1e6
-_TIMES_BASELINE = 5.0
-_NS_PER_BYTE = 1.0
+FREE_BUILDING_NS = 1e6
+TIMES_BASELINE = 5.0
+NS_PER_BYTE = 1.0
 """A millisecond per megabyte."""
 
 
@@ -125,7 +125,7 @@ def _decide(
 ) -> tuple[Verdict, Cause]:
     floor = -math.log1p(rules.case_limit)
     effect, band = math.log1p(rules.min_effect), math.log1p(rules.noise_band)
-    smaller = evidence.candidate_code_size < (evidence.baseline_code_size or 0)
+    smaller = _is_smaller(evidence)
     if any(estimate.high < floor for estimate in cases.values()):
         return Verdict.DISCARD, Cause.CASE_REGRESSED
     if overall.high < 0 and not (smaller and overall.high > -band):
@@ -141,6 +141,10 @@ def _decide(
     if smaller and overall.low > -band and overall.high < max(band, effect):
         return _if_cpu_agrees(evidence, cpu, -band, 0.0, Cause.SIMPLER)
     return Verdict.UNDECIDED, Cause.UNDECIDED
+
+
+def _is_smaller(evidence: Evidence) -> bool:
+    return evidence.candidate_code_size < (evidence.baseline_code_size or 0)
 
 
 def unaffordable(pairs: Sequence[Pair], rules: Rules) -> Cause | None:
@@ -182,8 +186,8 @@ def build_price(pairs: Sequence[Pair], rules: Rules) -> BuildPrice | None:
 def _build_budget_ns(one: Building, rules: Rules) -> float:
     """The longest building of a candidate over that state that a keep may have."""
     if rules.build_ms_per_mb is not None:
-        return max(_FREE_BUILDING_NS, rules.build_ms_per_mb * one.state_bytes)
-    return max(_FREE_BUILDING_NS, _TIMES_BASELINE * one.baseline_ns, _NS_PER_BYTE * one.state_bytes)
+        return max(FREE_BUILDING_NS, rules.build_ms_per_mb * one.state_bytes)
+    return max(FREE_BUILDING_NS, TIMES_BASELINE * one.baseline_ns, NS_PER_BYTE * one.state_bytes)
 
 
 def memory_allowed(pairs: Sequence[Pair], rules: Rules) -> bool:
@@ -243,7 +247,7 @@ def _more_overall(
     effect, band = math.log1p(rules.min_effect), math.log1p(rules.noise_band)
     if overall.point >= effect:
         return _more(overall, 0.0)
-    if evidence.candidate_code_size < (evidence.baseline_code_size or 0):
+    if _is_smaller(evidence):
         return max(_more(overall, -band), _more(-overall, -max(band, effect)))
     return _more(-one_sided, -effect)
 

@@ -206,7 +206,7 @@ def _build_change(judgement: Judgement) -> str:
     price = judgement.building
     assert price is not None
     before, after, limit = (ns / 1e6 for ns in (price.case_baseline_ns, price.case_candidate_ns, price.budget_ns))
-    digits = wording.digits_apart(after, limit)
+    digits = max(wording.digits_apart(after, limit), wording.digits_apart(before, 0.0))
     return (
         f"building {price.case} takes {before:.{digits}f} -> {after:.{digits}f} ms of CPU "
         f"(limit {limit:.{digits}f} ms)"
@@ -322,8 +322,7 @@ def share_note(share: tuple[float, str], speedup: Interval) -> str:
 def short_calls(calls_ns: Mapping[str, float]) -> str:
     """What is said of cases whose calls are too short, by case."""
     case = min(calls_ns, key=lambda name: calls_ns[name])
-    more = len(calls_ns) - 1
-    others = f", and {wording.many(more, 'more case')} have short calls too" if more else ""
+    others = f", the shortest of {len(calls_ns)} cases with short calls" if len(calls_ns) > 1 else ""
     return (
         f"a call of {case} takes {wording.time(calls_ns[case])}{others}; "
         f"below 50 us the runner's own cost weighs too much, so let a call of that shape do more"
@@ -362,7 +361,8 @@ def live_line(progress: Progress) -> str:
     """The status line while measuring."""
     so_far = f"  {wording.change_of_time(progress.speedup)}" if progress.speedup else ""
     place = f"  {progress.step.number}/{progress.step.of}" if progress.step else ""
-    return f"{progress.target}: {progress.what}{place}{so_far}  {progress.seconds:.0f} s"
+    seconds = "" if progress.seconds is None else f"  {progress.seconds:.0f} s"
+    return f"{progress.target}: {progress.what}{place}{so_far}{seconds}"
 
 
 def speed_row(times: CaseTimes, ns_per_op: float, unit: str) -> dict[str, Any]:
@@ -411,26 +411,23 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
     assert doubt is not None, "an inconclusive verdict has one"
     if doubt.case is None:
         return f"the interval of the overall change is {_range(doubt.speedup)}; {_settling(doubt)}"
-    limit = f"limit +{wording.percent(rules.case_limit)}"
+    measured = f"measured {wording.change(doubt.speedup.point)}, limit +{wording.percent(rules.case_limit)}"
     if doubt.speedup.low <= 0:
-        return f"{doubt.case} may be slower by any amount ({limit}); {_settling(doubt)}"
+        more = "more time or a quieter machine would tell"
+        return f"{doubt.case} was measured too seldom to say how much slower it may be ({measured}); {more}"
     worst = (1 / doubt.speedup.low - 1) * 100
     slower = f"{worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} %"
-    measured = f"measured {wording.change(doubt.speedup.point)}, {limit}"
-    return f"{doubt.case} may be slower by {slower} ({measured}); {_settling(doubt)}"
+    return f"{doubt.case} may be up to {slower} slower ({measured}); {_settling(doubt)}"
 
 
 def _settling(doubt: Doubt) -> str:
     """How much more measuring, or what else, would end the doubt."""
     if doubt.seconds is None:
-        return "it is too close to the limit for more measuring to settle it"
-    shorter = "" if doubt.case is None else ", or longer calls in that case,"
-    return f"about {_rounded(doubt.seconds)} s more at this rate{shorter} or a quieter machine would settle it"
-
-
-def _rounded(seconds: float) -> str:
-    """Two digits at most: it is an estimate."""
-    return f"{seconds:.0f}" if seconds < 100 else f"{float(f'{seconds:.1e}'):.0f}"
+        return "at these numbers, more measuring would not make it a keep"
+    more = f"{wording.about(doubt.seconds)} more at this rate"
+    if doubt.case is None:
+        return f"{more} or a quieter machine would settle it"
+    return f"{more}, longer calls in that case, or a quieter machine would settle it"
 
 
 def _range(value: Interval | None) -> str:
