@@ -63,7 +63,7 @@ class Lab:
     def introduced(self, sides: dict[str, KernelProcess], handicap: Handicap = measure.NO_HANDICAP) -> CasePlan:
         """A case whose windows have no size yet."""
         oracle = Oracle(toys.loaded(), toys.loaded().inputs.State(WEIGHTS))
-        plan = measure.new_plan(KEY, oracle, self.feed, handicap)
+        plan = measure.new_plan(KEY, oracle, self.feed, wire.Packer(), handicap)
         measure.bind(plan, sides)
         measure.verify_first(plan, measure.call_once(plan, sides))
         return plan

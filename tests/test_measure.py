@@ -160,7 +160,6 @@ def test_in_another_pair_a_window_of_the_known_size_warms_up(lab: Lab) -> None:
     lab.events.clear()
     measure.warm_up(plan, lab.sides())
     assert [[len(window) for window in given_to(lab, side)] for side in "AB"] == [[plan.calls]] * 2
-    assert plan.is_fresh
 
 
 # What happens to both sides
@@ -224,30 +223,6 @@ def test_the_side_that_begins_is_bound_and_warmed_up_first(lab: Lab) -> None:
         assert [len(before[4][2]), len(before[5][2])] == [1, 1]
         orders.add(order)
     assert orders == {"ABAB", "BABA"}
-
-
-@quick
-@given(bind_us=st.integers(0, 20_000))
-@example(bind_us=0)
-@example(bind_us=500)
-@example(bind_us=20_000)
-def test_binding_again_is_left_out_while_it_takes_too_much(bind_us: int) -> None:
-    """More than half of what the blocks took: so all of it is half of that at most, and one binding more.
-
-    Before the first block the kernels are fresh, and are not built again.
-    """
-    lab, blocks = Lab(), 12
-    plan = lab.plan()
-    lab.baseline.bind_ns = lab.candidate.bind_ns = bind_us * US
-    for _ in range(blocks):
-        allowed = not plan.is_fresh and plan.binding_s <= 0.5 * plan.measuring_s
-        before = len(lab.did("A", "bind"))
-        lab.block(plan)
-        assert len(lab.did("A", "bind")) - before == allowed
-    once_s = 2 * (bind_us * US + lab.baseline.call_ns) / 1e9
-    assert plan.measuring_s == pytest.approx(blocks * (4 * PLANNED_NS + 4 * READ_NS) / 1e9)
-    assert plan.binding_s <= 0.5 * plan.measuring_s + once_s
-    assert plan.binding_s == pytest.approx((len(lab.did("A", "bind")) - 1) * once_s)
 
 
 # Which answers are verified

@@ -32,7 +32,7 @@ from pytest_lance_autoresearch.errors import (
     TargetError,
     TrialInvalid,
 )
-from pytest_lance_autoresearch.kernel_side import modules
+from pytest_lance_autoresearch.kernel_side import modules, wire
 from pytest_lance_autoresearch.records import Building
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, sources
 
@@ -70,7 +70,7 @@ def plans(target: load.Target) -> list[CasePlan]:
 def plan(target: load.Target, case: Any) -> CasePlan:
     state = generate.make_state(target, case, 1)
     feed = generate.Feed(target, case, state, 1, "timed")
-    return measure.new_plan(case.id, Oracle(target, state), feed)
+    return measure.new_plan(case.id, Oracle(target, state), feed, wire.Packer())
 
 
 def happened(machine: fake_workers.Machine, text: str) -> list[str]:
