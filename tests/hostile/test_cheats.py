@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,10 @@ import psutil
 import pytest
 
 from pytest_lance_autoresearch.command import verbs
+from pytest_lance_autoresearch.plugin import options
+from pytest_lance_autoresearch.records import Rules
 from pytest_lance_autoresearch.target_files import policy
+from pytest_lance_autoresearch.verdict import judge
 
 IMPORTS: Final = "imports '{}'; a kernel may import"
 VALUES: Final = r"values: \d+ of \d+ values differ"
@@ -187,7 +191,9 @@ def test_a_refused_source_is_a_row_and_nothing_is_run(project: Path, pytester: p
 def test_no_cheat_is_kept_even_where_its_source_is_not_read(
     name: str, project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In no more looks than a keep needs: further ones would only take longer to give up what is as fast."""
     monkeypatch.setattr(policy, "violation", lambda *_: "")
+    monkeypatch.setattr(options, "Rules", partial(Rules, max_looks=judge.LOOKS_FOR_KEEP))
     target = corpus.target_of(name)
     with nothing_left_behind(project, target):
         block = corpus.trial(pytester, target, corpus.source("cheats", name))
