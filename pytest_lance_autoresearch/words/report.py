@@ -424,6 +424,8 @@ def _settling(doubt: Doubt) -> str:
     """How much more measuring, or what else, would end the doubt."""
     if doubt.seconds is None:
         return "at these numbers, more measuring would not make it a keep"
+    if doubt.seconds == 0:
+        return "nothing in that is open, only the time was too short; raise --autoresearch-max-seconds"
     more = f"{wording.about(doubt.seconds)} more at this rate"
     if doubt.case is None:
         return f"{more} or a quieter machine would settle it"
