@@ -1,10 +1,11 @@
 """Whether a kernel that is measured beside itself comes out equal, and by how much pairs of processes differ.
 
-    python benchmarks/bias.py                       every target, 20 pairs of processes each
-    python benchmarks/bias.py bitpack --pairs 11    some targets
+    python benchmarks/bias.py                      every target, 20 pairs of processes each: five looks of four
+    python benchmarks/bias.py bitpack --looks 3    some targets
 
 Prints for each target the mean of the overall change of time, its standard error and the standard deviation
-between pairs, in percent, and the cases whose own mean is farthest from zero in standard errors.
+between pairs, in percent; by how much single cases differ between pairs, the median of them and the most; and the
+cases whose own mean is farthest from zero in standard errors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-import fresh_pair
+import fresh_look
 
 from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Pair
@@ -25,31 +26,38 @@ from pytest_lance_autoresearch.verdict import aggregate, stats
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def measured(target: load.Target, count: int) -> list[Pair]:
-    """Pairs of processes of the target's kernel against itself, each with states and calls of its own."""
+def measured(target: load.Target, looks: int) -> list[Pair]:
+    """The pairs of looks at the target's kernel against itself, each look with states and calls of its own."""
     timed = [case for case in contract.cases_of(target) if case.timed]
-    found = []
-    for number in range(count):
+    found: list[Pair] = []
+    for number in range(looks):
         states = {case: generate.make_state(target, case, number) for case in timed}
         with turns.take(None):
-            found.append(fresh_pair.measured(target, states))
+            found += fresh_look.measured(target, states)
     return found
 
 
 def row(name: str, pairs: Sequence[Pair]) -> str:
     """One line of the table."""
-    points = [-100 * stats.overall([aggregate.log_ratios(pair)]).point for pair in pairs]
+    ratios = list(map(aggregate.log_ratios, pairs))
+    points = [-100 * stats.pair_point(one) for one in ratios]
     mean, sd = statistics.fmean(points), statistics.stdev(points)
-    error = sd / math.sqrt(len(points))
-    cases = {
-        case: [-100 * statistics.median(aggregate.log_ratios(pair)[case]) for pair in pairs]
-        for case in pairs[0].call_overhead_ns
-    }
+    cases = {case: [-100 * statistics.median(one[case]) for one in ratios] for case in ratios[0]}
+    case_sds = list(map(statistics.stdev, cases.values()))
     farthest = sorted(cases, key=lambda case: -abs(_in_errors(cases[case])))[:3]
     named = ", ".join(
         f"{case} {statistics.fmean(cases[case]):+.2f} ({_in_errors(cases[case]):+.1f})" for case in farthest
     )
-    return f"| {name} | {len(pairs)} | {mean:+.2f} | {error:.2f} | {mean / error:+.1f} | {sd:.2f} | {named} |"
+    cells = (
+        str(len(pairs)),
+        f"{mean:+.2f}",
+        f"{sd / math.sqrt(len(points)):.2f}",
+        f"{_in_errors(points):+.1f}",
+        f"{sd:.2f}",
+        f"{statistics.median(case_sds):.2f}, {max(case_sds):.2f}",
+        named,
+    )
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def _in_errors(values: Sequence[float]) -> float:
@@ -59,16 +67,17 @@ def _in_errors(values: Sequence[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help="names of targets (default: all)")
-    parser.add_argument("--pairs", type=int, default=20, help="pairs of processes of each target (20)")
+    parser.add_argument("--looks", type=int, default=5, help="looks at each target, of four pairs each (5)")
     chosen = parser.parse_args()
     layouts = [one for one in discover.discover(ROOT) if discover.is_judged_by_default(one)]
     print(
-        "| target | pairs | mean, % | s.e. | in s.e. | s.d. of pairs | cases farthest from 0: mean, % (in s.e.) |"
+        "| target | pairs | mean, % | s.e. | in s.e. | s.d. of pairs | of a case: median, most "
+        "| cases farthest from 0: mean, % (in s.e.) |"
     )
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     for layout in layouts:
         if not chosen.targets or layout.name in chosen.targets:
-            print(row(layout.name, measured(load.load(layout), chosen.pairs)), flush=True)
+            print(row(layout.name, measured(load.load(layout), chosen.looks)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 """How often the verdict is wrong, and how often other rules would be, from the same recorded windows.
 
-    python benchmarks/false_verdicts.py               record until there are 200 pairs of everything, then report
-    python benchmarks/false_verdicts.py --pairs 40    fewer
+    python benchmarks/false_verdicts.py               record until there are 60 looks of everything, then report
+    python benchmarks/false_verdicts.py --looks 10    fewer
     python benchmarks/false_verdicts.py --report      only the tables and the plot, from what is recorded
 
-Records pairs of processes in which a kernel runs against itself, or against itself with a known slow-down, on
-two targets, on the machine as it is and with a second process that burns CPU. One line of JSON per pair goes to
-.benchmarks/false_verdicts/, so that an interrupted run goes on where it stopped. A trial takes as many of the
-pairs, in the order in which they were recorded, as its looks ask for. Trials of the gains that were not recorded
-are made from the kernel against itself, its baseline's times prolonged.
+Records looks, each of several pairs of processes in which a kernel runs against itself, or against itself with a
+known slow-down, on two targets, on the machine as it is and with a second process that burns CPU. One line of JSON
+per look goes to .benchmarks/false_verdicts/, so that an interrupted run goes on where it stopped. A trial takes as
+many of the looks, in the order in which they were recorded, as it asks for, each with as many blocks of a case as
+a first look has. Trials of gains that were not recorded are made from the kernel against itself, its baseline's
+times prolonged; those of a host whose pairs differ more, by a factor of its own for every pair.
 
 Needs the extra 'benchmarks' (scipy, matplotlib).
 """
@@ -23,20 +24,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import fresh_pair
+import fresh_look
 import verdict_report
 
 from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
 from pytest_lance_autoresearch.log import codec
 from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Case, Pair
+from pytest_lance_autoresearch.runs.calibration import Run
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (ROOT / "targets" / "pq-l2", ROOT / "benchmarks" / "targets" / "scores")
 RECORDS = ROOT / ".benchmarks" / "false_verdicts"
 STATE_SETS = 4
-"""Sets of states that the pairs use in turn; a real trial makes new ones for each pair."""
+"""Sets of states that the looks use in turn; a real trial makes new ones for each look."""
 BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(1_000_000))"
 """Ends when its parent does, however that ends."""
 WORSE = 0.08
@@ -69,7 +71,7 @@ def settings() -> list[Setting]:
 
 
 class Recorder:
-    """Measures pairs of processes of one target."""
+    """Measures looks at one target."""
 
     def __init__(self, folder: Path) -> None:
         self._target = load.load(discover.inspect(folder))
@@ -79,10 +81,10 @@ class Recorder:
             for seed in range(STATE_SETS)
         ]
 
-    def pair(self, number: int, injected: str) -> Pair:
-        """One pair of processes over every timed case."""
+    def look(self, number: int, injected: str) -> Run:
+        """The pairs of one look over every timed case."""
         states = self._states[number % STATE_SETS]
-        return fresh_pair.measured(self._target, states, lambda case: self._handicap(case, injected))
+        return fresh_look.measured(self._target, states, lambda case: self._handicap(case, injected))
 
     def _handicap(self, case: Case, injected: str) -> Handicap:
         if injected == "2 %":
@@ -93,12 +95,12 @@ class Recorder:
         return NO_HANDICAP
 
 
-def read(setting: Setting) -> list[Pair]:
+def read(setting: Setting) -> list[Run]:
     """What was recorded so far; a last line that was cut off is left out."""
     if not setting.file.exists():
         return []
     lines = setting.file.read_text().split("\n")[:-1]
-    return [codec.from_json(line.encode(), Pair) for line in lines]
+    return [codec.from_json(line.encode(), list[Pair]) for line in lines]
 
 
 @contextmanager
@@ -113,7 +115,7 @@ def load_on_the_machine(wanted: bool) -> Iterator[None]:
 
 
 def record(wanted: int) -> None:
-    """Add to every setting in turn until each has as many pairs as are wanted; an injected one a fifth of them."""
+    """Add to every setting in turn until each has as many looks as are wanted; an injected one a fifth of them."""
     RECORDS.mkdir(parents=True, exist_ok=True)
     recorders = {folder: Recorder(folder) for folder in TARGETS}
     for number in range(wanted):
@@ -123,14 +125,15 @@ def record(wanted: int) -> None:
             if have > number // every or have >= wanted // every:
                 continue
             with load_on_the_machine(setting.loaded), turns.take(None):
-                pair = recorders[setting.folder].pair(number, setting.injected)
+                look = recorders[setting.folder].look(number, setting.injected)
             with setting.file.open("a") as file:
-                file.write(codec.to_json(pair, indent=-1).decode() + "\n")
-            print(f"{setting.name}: {have + 1} of {wanted // every}, {pair.seconds or 0:.1f} s", flush=True)
+                file.write(codec.to_json(look, indent=-1).decode() + "\n")
+            seconds = sum(pair.seconds or 0.0 for pair in look)
+            print(f"{setting.name}: {have + 1} of {wanted // every}, {seconds:.1f} s", flush=True)
 
 
 def _whole_lines(path: Path) -> int:
-    """How many pairs a file holds; what an interruption left of a line is cut off."""
+    """How many looks a file holds; what an interruption left of a line is cut off."""
     if not path.exists():
         return 0
     text = path.read_bytes()
@@ -141,14 +144,14 @@ def _whole_lines(path: Path) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=200, help="pairs of processes of each setting (200)")
+    parser.add_argument("--looks", type=int, default=60, help="looks of each setting (60)")
     parser.add_argument("--report", action="store_true", help="record nothing")
     chosen = parser.parse_args()
     if not chosen.report:
-        record(chosen.pairs)
+        record(chosen.looks)
     found = {setting.name: read(setting) for setting in settings()}
     verdict_report.show(
-        {name: pairs for name, pairs in found.items() if pairs}, ROOT / "docs" / "false-verdicts.svg"
+        {name: looks for name, looks in found.items() if looks}, ROOT / "docs" / "false-verdicts.svg"
     )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import fresh_pair
+import fresh_look
 
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.comparison import Comparison
@@ -121,7 +121,7 @@ def look(name: str) -> str:
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
     watch = Stopwatch()
     with watching(watch):
-        pairs = fresh_pair.measured(target, states)
+        pairs = fresh_look.measured(target, states)
     memory = f"{before:.0f} | {memory_mb()['VmHWM']:.0f}"
     return f"| {name} | {' | '.join(shares(watch.seconds))} | {' | '.join(times(pairs))} | {memory} |"
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,61 +35,58 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peer_kernels"
 ALPHA = 0.05
 TIMEOUT_S = 60.0
-BLOCKS = 8
-"""Of each case: a ratio of two programs needs no more."""
 
 
 @dataclass
 class Found:
     """What is known of one peer."""
 
-    ratios: dict[str, list[float]] = field(default_factory=dict)
-    """ln(peer's time / kernel's time) of each block, by case."""
+    pairs: Sequence[Mapping[str, Sequence[float]]] = ()
+    """ln(peer's time / kernel's time) of each block, by case, of each pair of processes."""
     refused: dict[str, str] = field(default_factory=dict)
     """Cases that it answers differently, with the sentence that says so."""
 
     def overall(self) -> Interval:
         """The peer's time over the kernel's, the geomean over cases."""
-        found = stats.overall([self.ratios], Rules().process_sd).interval(ALPHA)
-        return Interval(*map(math.exp, (found.low, found.point, found.high)))
+        return stats.overall(self.pairs).interval(ALPHA).ratio()
 
     def by_case(self) -> dict[str, float]:
-        return {case: math.exp(stats.median_interval(found, ALPHA).point) for case, found in self.ratios.items()}
+        blocks = {case: [ratio for pair in self.pairs for ratio in pair[case]] for case in self.pairs[0]}
+        return {case: math.exp(statistics.median(ratios)) for case, ratios in blocks.items()}
 
 
 def compare(target: Target, peer: Source) -> Found:
-    """The kernel beside one peer, over all timed cases; a case that is refused ends its pair of processes."""
+    """The kernel beside one peer, in one look at all timed cases but those that are refused."""
     found = Found()
     timed = [case for case in contract.cases_of(target) if case.timed]
     while timed:
-        done, refused = _one_pair(target, peer, timed, found)
-        timed = timed[done:]
-        if refused:
-            found.refused[timed.pop(0).id] = refused
+        try:
+            found.pairs = _look(target, peer, timed)
+            break
+        except AutoresearchError as failure:
+            refused = [case for case in timed if case.id == failure.case] or timed
+            found.refused |= dict.fromkeys((case.id for case in refused), failure.headline)
+            timed = [case for case in timed if case not in refused]
     return found
 
 
-def _one_pair(target: Target, peer: Source, timed: Sequence[Case], found: Found) -> tuple[int, str]:
-    """Measure cases in one pair of processes; returns how many, and why it ended before the last."""
+def _look(target: Target, peer: Source, timed: Sequence[Case]) -> list[dict[str, list[float]]]:
+    """The log-ratios of the pairs of one look."""
     processes = Processes(target, TIMEOUT_S, in_process=False)
-    comparison = Comparison(target, peer, Rules(blocks=BLOCKS), processes, lambda *_: None)
-    done = 0
+    rules = Rules(build_ms_per_mb=math.inf, memory_fraction=math.inf, memory_bytes=sys.maxsize)
+    comparison = Comparison(target, peer, timed, rules, processes, lambda *_: None)
     try:
-        for case in timed:
-            state = generate.make_state(target, case, seeds.PUBLISHED_SEED)
-            comparison.measure_case(case, state, seeds.secret_seed())
-            found.ratios[case.id] = aggregate.log_ratios(comparison.pairs()[0])[case.id]
-            done += 1
-    except AutoresearchError as failure:
-        return done, str(failure).splitlines()[0]
+        comparison.measure_all(
+            lambda case: generate.make_state(target, case, seeds.PUBLISHED_SEED), seeds.secret_seed()
+        )
+        return list(map(aggregate.log_ratios, comparison.pairs()))
     finally:
         processes.clear()
-    return done, ""
 
 
 def row(target: str, peer: str, found: Found) -> str:
     """One line of the table."""
-    if not found.ratios:
+    if not found.pairs:
         return f"| {target} | {peer} | none | | | 0 of {len(found.refused)} |"
     overall, by_case = found.overall(), found.by_case()
     least, most = min(by_case, key=lambda case: by_case[case]), max(by_case, key=lambda case: by_case[case])

@@ -7,7 +7,7 @@ is worse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,24 +22,24 @@ Rule = Callable[[Times, Times], bool]
 RESAMPLES = 400
 
 
-def times(run: Pair, side: str) -> Times:
+def times(run: Sequence[Pair], side: str) -> Times:
     """Wall time per call of each window of a side, 'A' or 'B', as a tool would see it, by case."""
     found: dict[str, list[float]] = {}
-    for block in run.blocks:
+    for block in (block for pair in run for block in pair.blocks):
         found.setdefault(block.case, []).extend(w.wall_ns / w.calls for w in block.side(side))
     return {case: np.array(values) for case, values in found.items()}
 
 
-def at_gain(run: Pair, gains: Mapping[str, float]) -> Pair:
-    """The run with every window of the baseline as it would be, were its kernel slower by the case's gain."""
+def at_gain(pair: Pair, gains: Mapping[str, float]) -> Pair:
+    """The pair with every window of the baseline as it would be, were its kernel slower by the case's gain."""
     blocks = []
-    for block in run.blocks:
+    for block in pair.blocks:
         first, second, third, fourth = (
-            _prolonged(window, gains[block.case], run.call_overhead_ns[block.case]) if letter == "A" else window
+            _prolonged(window, gains[block.case], pair.call_overhead_ns[block.case]) if letter == "A" else window
             for window, letter in zip(block.windows, block.order, strict=True)
         )
         blocks.append(replace(block, windows=(first, second, third, fourth)))
-    return replace(run, blocks=tuple(blocks))
+    return replace(pair, blocks=tuple(blocks))
 
 
 def _prolonged(window: Window, gain: float, overhead_ns: float) -> Window:

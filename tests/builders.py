@@ -69,6 +69,15 @@ def on_a_slower_clock(record: Block, factor: int) -> Block:
     )
 
 
+def shifted(ratios: Ratios, shift: float) -> dict[str, list[float]]:
+    return {case: [value + shift for value in values] for case, values in ratios.items()}
+
+
+def pairs_of_a_look(ratios: Ratios, apart: float = 0.001, count: int = Rules.pairs) -> list[Pair]:
+    """The pairs of one look, `apart` to each side of these log-ratios in all."""
+    return [pair(shifted(ratios, shift)) for shift in spread(0.0, apart, count)]
+
+
 def pair(ratios: Ratios, cpu: Ratios | None = None, candidate_rss_bytes: int = RSS_BYTES) -> Pair:
     """One pair of processes with a block per log-ratio; CPU time as `cpu` says, or like the wall time."""
     blocks = (

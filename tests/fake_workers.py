@@ -6,26 +6,29 @@ nor a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from threading import RLock
 from typing import Any, ClassVar
 
 import pytest
 import toys
 
-from pytest_lance_autoresearch.bench import measure, processes
+from pytest_lance_autoresearch.bench import measure, measurement, processes, scratch
 from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.inprocess import InProcessRunner, KeptAnswers
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks, environment
-from pytest_lance_autoresearch.records import Case, Interval, Rules, Source, Step, Window
+from pytest_lance_autoresearch.records import Case, CaseTimes, Interval, Rules, Source, Step, Window
 from pytest_lance_autoresearch.target_files import contract, generate, sources
 from pytest_lance_autoresearch.target_files.load import Target
 
 START_S = 0.5
-"""What starting a process takes."""
+"""What introducing a process takes."""
+BUILD_NS = 200_000
+"""What building a kernel takes; less than anyone may object to."""
 CALL_NS = 400_000
 PEAK_BYTES = 50 * 2**20
 BASELINE, CANDIDATE = toys.KERNEL, f"{toys.FASTER}NUMBER = 1\n"
@@ -37,6 +40,11 @@ class Machine:
 
     call_ns: dict[str, int] = field(default_factory=lambda: {"": 0})
     """How long a call takes; of the empty kernel: what the runner itself costs."""
+    build_ns: dict[str, int] = field(default_factory=dict)
+    compile_ns: dict[str, int] = field(default_factory=dict)
+    """What the first building in a process takes besides."""
+    uneven_ns: dict[str, int] = field(default_factory=dict)
+    """How much longer a call takes in every second process."""
     peak_bytes: dict[str, int] = field(default_factory=dict)
     failures: dict[str, BaseException] = field(default_factory=dict)
     """Of kernels that do not start."""
@@ -47,7 +55,13 @@ class Machine:
     now_ns: int = 10**9
     together: tuple[int, ...] = ()
     """The ids of the processes that are kept on one core at present."""
+    put_aside: list[int] = field(default_factory=list)
+    """The ids of the processes that were kept off the measuring core."""
     started: list[FakeProcess] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    """What happened, after the kernel of the process that it happened to."""
+    lock: Any = field(default_factory=RLock)
+    """Both sides of a pair are introduced at the same time."""
 
     def texts(self) -> list[str]:
         """The kernel of every process, in the order in which they were started."""
@@ -58,6 +72,14 @@ class Machine:
 
     def seconds(self) -> float:
         return self.now_ns / 1e9
+
+    def pass_time(self, ns: int) -> None:
+        with self.lock:
+            self.now_ns += ns
+
+    def windows(self) -> int:
+        """How many windows were timed: those in which processes share a core."""
+        return sum(bool(placement) for process in self.started for placement in process.placements)
 
     @contextmanager
     def placed(self, pids: Sequence[int]) -> Iterator[None]:
@@ -74,10 +96,21 @@ class FakeProcess:
 
     machine: ClassVar[Machine]
 
-    def __init__(self, target: Target, source: Source, timeout_s: float, *, checks_bounds: bool = False) -> None:
+    def __init__(
+        self,
+        target: Target,
+        source: Source,
+        timeout_s: float,
+        *,
+        checks_bounds: bool = False,
+        compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
+    ) -> None:
+        self.source = source
         self.text = source.text.decode()
         self.timeout_s = timeout_s
         self.checks_bounds = checks_bounds
+        self.was_given = compiled
+        self._target = target
         self.handicaps: dict[str, float | None] = {}
         """By bound case."""
         self.placements: list[tuple[int, ...]] = []
@@ -85,41 +118,69 @@ class FakeProcess:
         self.is_closed = False
         self.is_confined = self.machine.is_confined
         self.pid = len(self.machine.started)
+        is_second = self.machine.texts().count(self.text) % 2
+        self._to_compile_ns = self.machine.compile_ns.get(self.text, 0)
+        self._longer_ns = self.machine.uneven_ns.get(self.text, 0) * is_second
         self.machine.started.append(self)
-        self.machine.now_ns += round(START_S * 1e9)
-        if self.text in self.machine.failures:
-            raise self.machine.failures[self.text]
-        self._runner = InProcessRunner(replace(target, kernel=source))
+        self._note("spawn")
 
-    def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
+    def introduce(self) -> None:
+        self._note("introduce")
+        self.machine.pass_time(round(START_S * 1e9))
+        if self.text in self.machine.failures:
+            self.close()
+            raise self.machine.failures[self.text]
+        with self.machine.lock:
+            self._runner = InProcessRunner(replace(self._target, kernel=self.source))
+
+    def compiled(self) -> scratch.Compiled:
+        """What no other process of this kernel keeps."""
+        assert not self.is_closed, "a process that has ended has no folder"
+        return {f"{self.pid}.nbc": self.source.text}
+
+    def bind(self, key: str, state: bytes, handicap: float | None = None) -> int:
+        self._note("bind")
         self._runner.bind(key, state)
         self.handicaps[key] = handicap
+        build_ns = self.machine.build_ns.get(self.text, BUILD_NS) + self._to_compile_ns
+        self._to_compile_ns = 0
+        self.machine.pass_time(build_ns)
+        return build_ns
 
     def imitate(self, key: str, echo: wire.Echo) -> None:
         self._echo = key, echo
 
     def release(self, key: str) -> None:
+        self._note("release")
         if self.text:
             self._runner.release(key)
 
     def run_window(self, window: wire.PackedWindow) -> FakeAnswers:
         assert not self.is_closed, "a window in a process that has ended"
+        self._note("run")
         key, calls = window.plan.key, window.calls()
         self.placements.append(self.machine.together)
-        wall_ns = self.machine.call_ns.get(self.text, CALL_NS) * len(calls)
-        self.machine.now_ns += wall_ns
+        wall_ns = (self.machine.call_ns.get(self.text, CALL_NS) + self._longer_ns) * len(calls)
+        self.machine.pass_time(wall_ns)
         timed = Window(len(calls), wall_ns, wall_ns, 0, self.machine.stolen_ns)
         return FakeAnswers(timed, self._runner.run(key, calls).results if self.text else [])
 
     def forget_warm_up(self) -> None:
-        pass
+        self._note("forget")
 
     def peak_rss_bytes(self) -> int:
         assert not self.is_closed, "a process that has ended has no memory"
+        self._note("peak")
         return self.machine.peak_bytes.get(self.text, PEAK_BYTES)
 
     def close(self) -> None:
+        if not self.is_closed:
+            self._note("close")
         self.is_closed = True
+
+    def _note(self, what: str) -> None:
+        with self.machine.lock:
+            self.machine.events.append((self.text, what))
 
 
 class FakeAnswers(KeptAnswers):
@@ -139,6 +200,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(processes, "KernelProcess", FakeProcess)
     monkeypatch.setattr(clocks, "now_ns", lambda: machine.now_ns)
     monkeypatch.setattr(environment, "placed", machine.placed)
+    monkeypatch.setattr(environment, "put_aside", machine.put_aside.append)
     return machine
 
 
@@ -148,8 +210,9 @@ class Compared:
 
     target: Target
     processes: Processes
-    rules: Rules = field(default_factory=lambda: Rules(blocks=2))
+    rules: Rules = field(default_factory=lambda: Rules(pairs=2, blocks=2))
     handicap: Callable[[Case], measure.Handicap] = lambda _: measure.NO_HANDICAP
+    turn: Callable[[float], AbstractContextManager[object]] = measurement.at_once
     watch: Callable[[], None] = lambda: None
     """Called whenever something is shown, as before every block."""
     shown: list[tuple[str, Step | None, Interval | None]] = field(default_factory=list)
@@ -162,20 +225,26 @@ class Compared:
 
     def start_over(self) -> None:
         """A comparison that has measured nothing, under the present rules."""
-        sides = self.target, self.baseline
-        self.comparison = Comparison(*sides, self.rules, self.processes, self.show, self.handicap)
+        what = self.target, self.baseline, self.both, self.rules
+        self.comparison = Comparison(*what, self.processes, self.show, self.turn, self.handicap)
 
     def show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
         self.shown.append((what, step, speedup))
         self.watch()
 
-    def first(self, *cases: Case) -> None:
-        """Measure the cases, both unless told otherwise, in the first pair."""
-        for case in cases or self.both:
-            self.comparison.measure_case(case, generate.make_state(self.target, case, 1), 1)
+    def case(self, number: int) -> CaseTimes | None:
+        """What the item of a case is told."""
+        return self.comparison.measure_case(self.both[number], self.state_of, 1)
 
-    def again(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        self.comparison.measure_again(self.both, 1, is_over)
+    def first(self) -> None:
+        """The first look's measuring, which the first item asks for."""
+        self.case(0)
+
+    def again(self, blocks: Mapping[str, int] | None = None, is_over: Callable[[], bool] = lambda: False) -> None:
+        self.comparison.measure_again(1, blocks, is_over)
+
+    def state_of(self, case: Case) -> Any:
+        return generate.make_state(self.target, case, 1)
 
     def measured(self) -> list[set[str]]:
         """The cases of each pair."""

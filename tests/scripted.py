@@ -68,4 +68,5 @@ def start(
     monkeypatch.setattr(worker, "__file__", str(file))
     process = KernelProcess(toys.loaded(), toys.loaded().kernel, TIMEOUT_S, checks_bounds=checks_bounds)
     started.callback(process.close)
+    process.introduce()
     return process

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -53,9 +54,19 @@ class Lab:
         return self.now_ns / 1e9
 
     def plan(self, *, alone: bool = False, handicap: Handicap = measure.NO_HANDICAP) -> CasePlan:
+        """A case whose kernels are built, verified, and warm."""
+        sides: dict[str, KernelProcess] = {"B": self.candidate} if alone else self.sides()
+        plan = self.introduced(sides, handicap)
+        measure.size(plan, sides, self.null)
+        return plan
+
+    def introduced(self, sides: dict[str, KernelProcess], handicap: Handicap = measure.NO_HANDICAP) -> CasePlan:
+        """A case whose windows have no size yet."""
         oracle = Oracle(toys.loaded(), toys.loaded().inputs.State(WEIGHTS))
-        sides = {"B": self.candidate} if alone else self.sides()
-        return measure.plan_case(KEY, b"state", oracle, self.feed, self.null, sides, handicap)
+        plan = measure.new_plan(KEY, oracle, self.feed, wire.Packer(), handicap)
+        measure.bind(plan, sides)
+        measure.verify_first(plan, measure.call_once(plan, sides))
+        return plan
 
     def sides(self) -> dict[str, KernelProcess]:
         return {"A": self.baseline, "B": self.candidate}
@@ -123,18 +134,16 @@ class Worker(KernelProcess):
         if what == self.fails:
             raise KernelRaised(f"{KEY}: the kernel raised ZeroDivisionError")
 
-    def bind(self, key: str, state: bytes, handicap: float | None = None) -> None:
+    def bind(self, key: str, state: bytes, handicap: float | None = None) -> int:
         self.lab.now_ns += self.bind_ns
-        self.note("bind", (key, state, handicap))
+        self.note("bind", (key, pickle.loads(state), handicap))
+        return self.bind_ns
 
     def imitate(self, key: str, echo: wire.Echo) -> None:
         self.note("imitate", (key, echo))
 
     def release(self, key: str) -> None:
         self.note("release", key)
-
-    def forget_warm_up(self) -> None:
-        self.note("forget")
 
     def run_window(self, window: wire.PackedWindow) -> WindowAnswers:
         calls = deepcopy(window.calls())

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import toys
+from builders import CASES, everywhere, pair, pairs_of_a_look
 
 from pytest_lance_autoresearch.machine import clocks
+from pytest_lance_autoresearch.records import Rules
+from pytest_lance_autoresearch.runs import calibration
+from pytest_lance_autoresearch.target_files import contract, generate, sources
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BRIEF = functools.partial(Rules, pairs=2, blocks=1)
+Import = Callable[[str], Any]
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Import:
+    """Imports one of the benchmarks by its name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def imported(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return imported
 
 
 def test_a_trial_runs_with_every_defence_switched_off(
@@ -26,7 +45,9 @@ def test_a_trial_runs_with_every_defence_switched_off(
     assert pytester.runpytest_subprocess("-p", "without_defences", *run).ret == 0
 
 
-def test_every_second_of_a_look_is_counted_once_and_under_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_second_of_a_look_is_counted_once_and_under_one_name(
+    benchmark_module: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A window is no part of its packing, and what happens in a warm-up or a binding is no part of the blocks."""
     now = SimpleNamespace(s=0.0)
 
@@ -36,9 +57,8 @@ def test_every_second_of_a_look_is_counted_once_and_under_one_name(monkeypatch: 
             each()
         return SimpleNamespace(window=SimpleNamespace(wall_ns=0.75e9))
 
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(clocks, "now_s", lambda: now.s)
-    looks = importlib.import_module("looks")
+    looks = benchmark_module("looks")
     watch = looks.Stopwatch()
 
     def run_window() -> Any:
@@ -60,9 +80,8 @@ def test_every_second_of_a_look_is_counted_once_and_under_one_name(monkeypatch: 
     }
 
 
-def test_what_a_look_is_made_of_is_there_to_be_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    looks = importlib.import_module("looks")
+def test_what_a_look_is_made_of_is_there_to_be_timed(benchmark_module: Import) -> None:
+    looks = benchmark_module("looks")
     functions = [
         (owner, name) for part in (looks.STEPS, looks.PARTS) for each in part.values() for owner, name in each
     ]
@@ -70,3 +89,69 @@ def test_what_a_look_is_made_of_is_there_to_be_timed(monkeypatch: pytest.MonkeyP
     with looks.watching(looks.Stopwatch()):
         assert not {*before} & {getattr(owner, name) for owner, name in functions}
     assert before == [getattr(owner, name) for owner, name in functions]
+
+
+def test_a_kernel_is_measured_beside_itself_in_the_pairs_of_a_look(
+    benchmark_module: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "Rules", BRIEF)
+    target = toys.loaded()
+    states = {case: generate.make_state(target, case, 1) for case in contract.cases_of(target)[:2]}
+    found = benchmark_module("fresh_look").measured(target, states)
+    assert [{block.case for block in one.blocks} for one in found] == [{case.id for case in states}] * 2
+
+
+def test_bias_tells_the_spread_of_pairs_and_of_cases(benchmark_module: Import) -> None:
+    """The sample standard deviation of 1, 2, 3 is 1; slower candidates have positive figures."""
+    pairs = [
+        pair({CASES[0]: [-0.01 * n], CASES[1]: [0.01 - 0.02 * n], CASES[2]: [-0.03 * n + 0.1]}) for n in (1, 2, 3)
+    ]
+    assert benchmark_module("bias").row("demo", pairs) == (
+        "| demo | 3 | +0.33 | 1.15 | +0.3 | 2.00 | 2.00, 3.00 "
+        "| 2x3-flat +2.00 (+3.5), 2x3-sorted +3.00 (+2.6), 50x1-flat -4.00 (-2.3) |"
+    )
+
+
+@pytest.mark.slow
+def test_a_case_that_a_peer_answers_differently_is_left_out_and_the_others_are_compared(
+    benchmark_module: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = benchmark_module("peers")
+    monkeypatch.setattr(peers, "Rules", BRIEF)
+    text = toys.kernel("return result + (result.size == 3999)")
+    peer = sources.make(text.encode(), Path("peer.py"))
+    found = peers.compare(toys.loaded(), peer)
+    assert sorted(found.refused) == sorted(case for case in toys.TIMED if case.startswith("129x31"))
+    assert found.refused["129x31-uniform"].startswith("the baseline kernel failed: 129x31-uniform, warm-up call: ")
+    assert list(found.by_case()) == [case for case in toys.TIMED if case not in found.refused]
+    assert len(found.pairs) == 2
+
+
+def test_a_peer_s_line_tells_its_time_over_the_kernel_s(benchmark_module: Import) -> None:
+    peers = benchmark_module("peers")
+    ratios = [{"a": [0.0, 0.1, 0.2], "b": [0.3]}, {"a": [0.1], "b": [0.3]}]
+    assert peers.row("demo", "peer", peers.Found(ratios, {"c": "differs"})) == (
+        "| demo | peer | 1.22 [1.22, 1.22] | 1.11 (a) | 1.35 (b) | 2 of 3 |"
+    )
+    assert peers.row("demo", "peer", peers.Found((), {"c": "differs"})) == "| demo | peer | none | | | 0 of 1 |"
+
+
+def test_the_simulation_has_a_line_for_every_host(benchmark_module: Import) -> None:
+    simulate = benchmark_module("simulate")
+    spreads, pooling = list(simulate.spreads_table(3)), list(simulate.pooling_table(3))
+    assert (len(spreads), len(pooling)) == (2 + 2 * 2 * 4, 2 + 4 * 2)
+    assert {line.count("|") for line in spreads} == {9}
+    assert {line.count("|") for line in pooling} == {8}
+
+
+def test_a_simulated_trial_is_judged_as_a_measured_one_is(benchmark_module: Import) -> None:
+    """Its drawn ratios stand for windows; what they come to is the same."""
+    simulate = benchmark_module("simulate")
+    looks = [pairs_of_a_look(everywhere([gain] * 3)) for gain in (0.05, 0.06)]
+    pairs = [one for each in looks for one in each]
+    drawn = [simulate.Drawn(one.blocks, {}, 1, 1, ratios=simulate.aggregate.log_ratios(one)) for one in pairs]
+    seen = simulate.Evidence(1, 1, tuple(pairs), looks=2)
+    measured = simulate.judge.look(seen, Rules())
+    with simulate.drawn_pairs():
+        found = simulate.judge.look(replace(seen, pairs=tuple(drawn)), Rules())
+    assert (found.verdict, found.speedup, found.cases) == (measured.verdict, measured.speedup, measured.cases)

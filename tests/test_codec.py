@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.log import archive, codec, history, results
 from pytest_lance_autoresearch.records import (
+    Building,
     Calibration,
     CaseTimes,
     Cause,
@@ -58,8 +60,9 @@ times = st.builds(CaseTimes, st.sampled_from(CASES), st.floats(0.1, 1e9), st.flo
 @given(st.lists(st.floats(-1, 1), max_size=4), st.none() | st.tuples(times), st.floats(0, 1e6))
 def test_what_is_written_is_what_is_read(ratios: list[float], alone: Any, seconds: float) -> None:
     known = None if alone is None else KernelTimes(alone, 2**28)
-    measured = Evidence(90, 100, (pair(everywhere(ratios)),), known, looks=3, seconds=seconds)
-    written = record(measured, Rules(min_effect=0.02))
+    one = replace(pair(everywhere(ratios)), seconds=1.5, building={CASES[0]: Building(1, 2, 3)})
+    measured = Evidence(90, 100, (one,), known, looks=3, seconds=seconds, waited_s=0.25)
+    written = record(measured, Rules(min_effect=0.02, build_ms_per_mb=0.5))
     assert codec.trial_from_json(codec.trial_to_json(written)) == written
 
 
@@ -95,11 +98,12 @@ def test_a_number_that_is_a_text_is_refused() -> None:
         codec.trial_from_json(json.dumps(raw).encode())
 
 
-@pytest.mark.parametrize("change", [{"first_blocks": 16}, {"process_sd": None}])
-def test_thresholds_of_another_version_are_not_guessed(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("more", "fewer"), [({"process_sd": 0.003}, set()), ({}, {"pairs"}), ({}, set())])
+def test_thresholds_of_another_version_are_not_guessed(more: dict[str, float], fewer: set[str]) -> None:
     raw = json.loads(codec.trial_to_json(record(evidence())))
-    raw["rules"] = {name: value for name, value in {**raw["rules"], **change}.items() if value is not None}
-    assert codec.trial_from_json(json.dumps(raw).encode()).rules is None
+    raw["rules"] = {name: value for name, value in raw["rules"].items() if name not in fewer} | more
+    expected = None if more or fewer else Rules()
+    assert codec.trial_from_json(json.dumps(raw).encode()).rules == expected
 
 
 # What version 0.1.0 left
@@ -112,28 +116,28 @@ def log(tmp_path: Path) -> Path:
     return Path(shutil.copy(SCHEMA_1 / "results.tsv", tmp_path))
 
 
-def test_every_row_of_before_holds(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", str(log)]) == 0
-    assert capsys.readouterr().out == "no fault: 5 rows, 3 verdicts computed again from raw windows\n"
+JUDGED_OTHERWISE = (
+    "trial {} was judged by another version of this plugin, with other thresholds; use that version (0.1.0)"
+)
 
 
-def test_verdicts_of_before_can_be_computed_under_other_thresholds(
+def test_rows_of_before_are_whole_and_their_verdicts_are_not_judged_by_other_thresholds(
     log: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["rejudge", str(log)]) == 0
-    assert main(["rejudge", str(log), "--min-effect", "0.2"]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(", ")[1] for line in lines[4:7]] == [
-        "toy: discard (gain too small)",
-        "toy: discard (slower)",
-        "toy: discard (within noise)",
+    """Of before: what differs between processes was assumed, not measured."""
+    assert main(["verify", str(log)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        *map(JUDGED_OTHERWISE.format, (2, 3, 5)),
+        "3 faults: 5 rows, 0 verdicts computed again from raw windows",
     ]
+    assert main(["rejudge", str(log)]) == 2
+    assert capsys.readouterr().err == f"ERROR: {JUDGED_OTHERWISE.format(2)}\n"
 
 
 def test_a_record_of_before_gives_every_pair_the_one_figure_of_the_runners_cost(log: Path) -> None:
     baseline, keep, discard, invalid, late = (history.record_of(log.parent, row) for row in results.read(log))
     assert [each.call_overhead_ns for each in keep.evidence.pairs] == [dict.fromkeys(CASES, 2e6)] * 2
-    assert keep.rules == Rules()
+    assert keep.rules is None
     assert baseline.evidence.alone is not None
     assert [len(of.windows) for of in baseline.evidence.alone.cases] == [2, 2, 2]
     assert (discard.evidence.looks, invalid.status, invalid.evidence.pairs) == (1, Status.INVALID, ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,18 @@ import fake_workers
 import psutil
 import pytest
 import toys
-from fake_workers import BASELINE, CANDIDATE, Compared
+from fake_workers import BASELINE, BUILD_NS, CANDIDATE, START_S, Compared
 
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelIncorrect, TrialInvalid
-from pytest_lance_autoresearch.records import Block, Case, Source
+from pytest_lance_autoresearch.records import Block, BuildPrice, Case, Cause, Rules, Source, Verdict
 from pytest_lance_autoresearch.target_files import discover, generate, load
+
+PAIRS = 2
+LOOK = 2 * PAIRS
+"""Processes with a kernel in one look; the first look has as many more as compile."""
 
 
 @pytest.fixture
@@ -26,7 +32,15 @@ def target(tmp_path: Path) -> load.Target:
 
 @pytest.fixture
 def compared(target: load.Target, machine: fake_workers.Machine) -> Compared:  # noqa: ARG001 - it runs on it
-    return Compared(target, Processes(target, 60.0, in_process=False))
+    return Compared(target, Processes(target, 60.0, in_process=False), Rules(pairs=PAIRS, blocks=2))
+
+
+def pairs_of(
+    machine: fake_workers.Machine, *others: fake_workers.FakeProcess
+) -> list[list[fake_workers.FakeProcess]]:
+    """The processes with a kernel besides the others, two by two as they were started."""
+    kernels = [process for process in machine.started if process.text and process not in others]
+    return [kernels[i : i + 2] for i in range(0, len(kernels), 2)]
 
 
 # Pairs of processes
@@ -37,8 +51,8 @@ class Noted(Processes):
 
     pids: tuple[int, ...] = ()
 
-    def start(self, source: Source, *, checks_bounds: bool = False) -> KernelProcess:
-        process = super().start(source, checks_bounds=checks_bounds)
+    def spawn(self, source: Source, **options: Any) -> KernelProcess:
+        process = super().spawn(source, **options)
         self.pids += (process.pid,)
         return process
 
@@ -48,10 +62,10 @@ def test_what_real_processes_measured_stays_when_they_are_gone(
 ) -> None:
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
     processes = Noted(target, 60.0, in_process=False)
-    compared = Compared(target, processes)
+    compared = Compared(target, processes, Rules(pairs=PAIRS, blocks=1))
     compared.first()
-    compared.again()
-    assert [psutil.pid_exists(pid) for pid in processes.pids] == [False, False, True, True, True]
+    assert len(processes.pids) == 2 + LOOK + 1
+    assert sum(map(psutil.pid_exists, processes.pids)) == 1  # the one without a kernel
     before = compared.comparison.pairs()
     processes.clear()
     assert not any(map(psutil.pid_exists, processes.pids))
@@ -60,56 +74,107 @@ def test_what_real_processes_measured_stays_when_they_are_gone(
         assert min(pair.baseline_peak_rss_bytes, pair.candidate_peak_rss_bytes) > 2**20
         assert pair.seconds is not None
         assert pair.seconds > 0
-    assert [set(pair.call_overhead_ns) for pair in before] == [set(compared.ids)] * 2
+    assert [set(pair.call_overhead_ns) for pair in before] == [set(compared.ids)] * PAIRS
+    assert [set(pair.building) for pair in before] == [set(compared.ids), set()]
 
 
-def test_both_sides_run_each_in_a_process_of_its_own_for_all_cases(
+def test_a_look_is_pairs_of_fresh_processes_for_all_cases(
     compared: Compared, machine: fake_workers.Machine
 ) -> None:
+    """The first one of all compiles, and measures nothing."""
     compared.first()
-    assert sorted(machine.texts()) == sorted([BASELINE, CANDIDATE, ""])
-    assert compared.measured() == [set(compared.ids)]
-
-
-def test_another_pair_is_of_fresh_processes_and_ends_the_one_before(
-    compared: Compared, machine: fake_workers.Machine
-) -> None:
-    compared.first(compared.both[0])
+    assert [{process.text for process in pair} for pair in pairs_of(machine)] == [{BASELINE, CANDIDATE}] * 3
+    assert machine.texts().count("") == 1
+    assert compared.measured() == [set(compared.ids)] * PAIRS
     compared.again()
-    texts = machine.texts()
-    assert [set(texts[:2]), texts[2], set(texts[3:])] == [{BASELINE, CANDIDATE}, "", {BASELINE, CANDIDATE}]
-    assert machine.running() == [False, False, True, True, True]
-    assert compared.measured() == [{compared.ids[0]}, set(compared.ids)]
+    assert len(pairs_of(machine)) == 1 + PAIRS + PAIRS
+    assert compared.measured() == [set(compared.ids)] * 2 * PAIRS
+
+
+def test_a_pair_ends_before_the_next_one_starts(compared: Compared, machine: fake_workers.Machine) -> None:
+    compared.first()
+    compared.again()
+    alive = {BASELINE: 0, CANDIDATE: 0}
+    for text, what in machine.events:
+        if text and what in ("spawn", "close"):
+            alive[text] += 1 if what == "spawn" else -1
+            assert max(alive.values()) <= 1
+    assert alive == {BASELINE: 0, CANDIDATE: 0}
 
 
 def test_which_side_is_started_first_is_left_to_chance(compared: Compared, machine: fake_workers.Machine) -> None:
-    for _ in range(50):  # the same one each time: once in 2**49 runs of this test
-        compared.comparison.measure_again([], 1)
-    assert {machine.started[i].text for i in range(0, 100, 2)} == {BASELINE, CANDIDATE}
+    compared.rules = Rules(pairs=50, blocks=1)
+    compared.start_over()
+    compared.again()  # the same one each time: once in 2**49 runs of this test
+    assert {pair[0].text for pair in pairs_of(machine)} == {BASELINE, CANDIDATE}
 
 
-def test_the_windows_of_a_case_run_while_its_three_processes_share_a_core(
+def test_what_happens_to_one_side_happens_to_the_other_as_often(
     compared: Compared, machine: fake_workers.Machine
 ) -> None:
+    """Over a whole look with hidden states, too; which side it happens to first is left to chance."""
+    compared.rules = Rules(pairs=20, blocks=3)
+    compared.start_over()
     compared.first()
-    sides = {process.text: process for process in machine.started}
-    shared = sides[""].pid, sides[BASELINE].pid, sides[CANDIDATE].pid
-    assert {placement for process in machine.started for placement in process.placements} == {shared}
+    compared.again()
+    of = {text: [what for each, what in machine.events if each == text] for text in (BASELINE, CANDIDATE)}
+    for what in ("spawn", "introduce", "bind", "release", "run", "forget", "close"):
+        assert of[BASELINE].count(what) == of[CANDIDATE].count(what) > 0, what
+    for process, other in pairs_of(machine):
+        assert len(process.placements) == len(other.placements)
+        assert process.checks_bounds is other.checks_bounds is False
+    for what in ("spawn", "release", "run"):
+        happened = [text for text, each in machine.events if each == what and text]
+        in_turn = [happened[i : i + 2] for i in range(0, len(happened), 2)]
+        if what != "run":  # the first calls of both run side by side
+            assert all(set(both) == {BASELINE, CANDIDATE} for both in in_turn)
+        assert {both[0] for both in in_turn} == {BASELINE, CANDIDATE}
+
+
+def test_compiled_code_goes_from_the_first_pair_to_the_same_side_of_every_later_one(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
+    """And nothing that a later process has kept goes anywhere, nor what the one that checks has."""
+    compared.processes.checker()
+    compared.first()
+    compared.again()
+    checker, *_ = machine.started
+    (first, second), *later = pairs_of(machine, checker)
+    assert checker.was_given == first.was_given == second.was_given == {}
+    kept = {process.text: {f"{process.pid}.nbc": process.source.text} for process in (first, second)}
+    for pair in later:
+        assert {process.text: process.was_given for process in pair} == kept
+    assert [process.was_given for process in machine.started if not process.text] == [{}]
+
+
+def test_the_windows_of_a_pair_run_while_its_three_processes_share_a_core(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
+    """But for the first calls, which are not timed."""
+    compared.first()
+    (null,) = (process for process in machine.started if not process.text)
+    compiling, *measuring = pairs_of(machine)
+    assert {placement for process in compiling for placement in process.placements} == {()}
+    for pair in measuring:
+        together = {null.pid, *(process.pid for process in pair)}
+        for process in pair:
+            first_calls = len(compared.ids)
+            assert {*process.placements[:first_calls]} == {()}
+            assert {frozenset(pids) for pids in process.placements[first_calls:]} == {frozenset(together)}
     assert machine.together == ()
 
 
-def test_each_pair_has_the_runners_cost_that_was_measured_beside_it(
+def test_a_look_has_its_windows_size_and_the_runners_cost_from_its_first_pair(
     compared: Compared, machine: fake_workers.Machine
 ) -> None:
-    first, second = compared.ids
     machine.call_ns[""] = 1000
-    compared.first(compared.both[0])
-    machine.call_ns[""] = 3000
-    compared.first(compared.both[1])
+    compared.first()
     machine.call_ns[""] = 5000
     compared.again()
     costs = [pair.call_overhead_ns for pair in compared.comparison.pairs()]
-    assert costs == [{first: 1000.0, second: 3000.0}, {first: 5000.0, second: 5000.0}]
+    assert costs == [dict.fromkeys(compared.ids, 1000.0)] * PAIRS + [dict.fromkeys(compared.ids, 5000.0)] * PAIRS
+    for look in (costs[:PAIRS], costs[PAIRS:]):
+        assert look[0] == look[1]
 
 
 def test_each_pair_has_the_peaks_of_its_own_two_processes(
@@ -118,26 +183,48 @@ def test_each_pair_has_the_peaks_of_its_own_two_processes(
     compared.first()
     machine.peak_bytes = {BASELINE: 70, CANDIDATE: 80}
     compared.again()
-    machine.peak_bytes = {BASELINE: 90, CANDIDATE: 60}
-    compared.again()
     peaks = [(p.baseline_peak_rss_bytes, p.candidate_peak_rss_bytes) for p in compared.comparison.pairs()]
-    assert peaks == [(fake_workers.PEAK_BYTES, fake_workers.PEAK_BYTES), (70, 80), (90, 60)]
+    assert peaks == [(fake_workers.PEAK_BYTES, fake_workers.PEAK_BYTES)] * PAIRS + [(70, 80)] * PAIRS
 
 
-def test_each_pair_has_the_time_from_its_start_to_the_end_of_its_last_block(
+def test_the_time_of_pairs_begins_with_the_turn_and_is_all_that_they_take(
     compared: Compared, machine: fake_workers.Machine
 ) -> None:
-    begun = machine.seconds()
+    """Compiling, starting the first pair and waiting for the turn are no part of it."""
+    begun: list[float] = []
+
+    @contextmanager
+    def turn(_seconds: float) -> Iterator[None]:
+        machine.pass_time(10**12)  # until it comes
+        begun.append(machine.seconds())
+        yield
+        begun.append(machine.seconds())
+
+    compared.turn = turn
+    compared.start_over()
     compared.first()
-    first_over = machine.seconds()
-    machine.now_ns += 10**12  # until another look is asked for
-    begun_again = machine.seconds()
     compared.again()
-    second_over = machine.seconds()
-    machine.now_ns += 10**12
-    seconds = [pair.seconds for pair in compared.comparison.pairs()]
-    assert seconds == pytest.approx([first_over - begun, second_over - begun_again])
-    assert second_over - begun_again > 2 * fake_workers.START_S
+    seconds = [pair.seconds or 0.0 for pair in compared.comparison.pairs()]
+    assert sum(seconds[:PAIRS]) == pytest.approx(begun[1] - begun[0])
+    assert sum(seconds[PAIRS:]) == pytest.approx(begun[3] - begun[2])
+    assert seconds[1] - seconds[0] > 0  # the second pair starts its processes within the turn
+    assert seconds[1] > 2 * START_S
+
+
+def test_a_turn_is_told_about_how_long_it_lasts(compared: Compared) -> None:
+    asked: list[float] = []
+
+    @contextmanager
+    def turn(seconds: float) -> Iterator[None]:
+        asked.append(seconds)
+        yield
+
+    compared.turn = turn
+    compared.start_over()
+    compared.first()
+    compared.again(dict(zip(compared.ids, (1, 4), strict=True)))
+    window_s = measure.WINDOW_NS / 1e9
+    assert asked == pytest.approx([1.7 * 4 * window_s * blocks * PAIRS for blocks in (2 * 2, 1 + 4)])
 
 
 def test_reading_what_was_measured_asks_no_process(compared: Compared, machine: fake_workers.Machine) -> None:
@@ -152,48 +239,112 @@ def test_reading_what_was_measured_asks_no_process(compared: Compared, machine: 
     assert compared.comparison.evidence().pairs == before
 
 
-def test_the_end_of_a_pair_keeps_what_it_measured_and_may_come_twice(
+def test_a_pair_that_is_over_before_its_end_counts_for_nothing(
     compared: Compared, machine: fake_workers.Machine
 ) -> None:
-    compared.comparison.end()
-    assert compared.comparison.pairs() == ()
+    """The pairs before it do; and its processes are ended like any others."""
     compared.first()
     before = compared.comparison.pairs()
-    compared.comparison.end()
-    compared.comparison.end()
+    compared.again(is_over=lambda: True)
+    compared.again(is_over=iter([False, True]).__next__)
     assert compared.comparison.pairs() == before
-    assert dict(zip(machine.texts(), machine.running(), strict=True)) == {
-        BASELINE: False,
-        CANDIDATE: False,
-        "": True,
-    }
+    compared.again(is_over=iter([False, False, False, True]).__next__)
+    assert compared.comparison.pairs()[: len(before)] == before
+    assert list(map(len, compared.measured())) == [2] * (PAIRS + 1)
+    assert not any(process.text and not process.is_closed for process in machine.started)
 
 
-def test_its_processes_are_needed_again_while_a_pair_runs(compared: Compared) -> None:
-    assert not compared.comparison.goes_on()
-    compared.first(compared.both[0])
-    assert compared.comparison.goes_on()
+@pytest.mark.parametrize("blocks", [None, (1, 3)])
+def test_another_look_has_as_many_blocks_of_each_case_as_it_is_told(
+    compared: Compared, blocks: tuple[int, int] | None
+) -> None:
+    compared.again(None if blocks is None else dict(zip(compared.ids, blocks, strict=True)))
+    for pair in compared.comparison.pairs():
+        counted = [[block.case for block in pair.blocks].count(case) for case in compared.ids]
+        assert counted == [*(blocks or (2, 2))]
+
+
+# What a candidate must not cost
+
+
+def test_building_is_priced_in_the_first_pair_of_a_look_once_all_is_compiled(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
+    machine.build_ns = {BASELINE: 300_000, CANDIDATE: 400_000}
+    compared.first()
     compared.again()
-    assert compared.comparison.goes_on()
-    compared.comparison.end()
-    assert not compared.comparison.goes_on()
+    prices = [pair.building for pair in compared.comparison.pairs()]
+    for look in (prices[:PAIRS], prices[PAIRS:]):
+        assert [*look[0]] == [*compared.ids]
+        assert {one[:2] for one in look[0].values()} == {(300_000, 400_000)}
+        assert look[1:] == [{}] * (PAIRS - 1)
+    state = generate.pickled(compared.target, compared.state_of(compared.both[0]))
+    assert prices[0][compared.ids[0]].state_bytes == len(state)
 
 
-def test_a_pair_that_is_over_before_its_end_counts_for_nothing(compared: Compared) -> None:
-    compared.first(compared.both[0])
-    before = compared.comparison.pairs()
-    compared.again(lambda: True)
-    compared.again(iter([False, True]).__next__)
-    assert compared.comparison.pairs() == before
-    assert not compared.comparison.goes_on()
-    compared.again()
-    assert list(map(len, compared.measured())) == [1, 2]
+def test_a_candidate_whose_building_takes_too_long_is_refused_before_anything_is_timed(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
+    machine.build_ns = {CANDIDATE: 10 * BUILD_NS}
+    assert [compared.case(number) for number in (0, 1)] == [None, None]
+    assert machine.windows() == 0
+    refusal = compared.comparison.refusal
+    assert refusal is not None
+    assert (refusal.verdict, refusal.cause) == (Verdict.DISCARD, Cause.BUILDING)
+    assert refusal.building == BuildPrice(
+        2 * BUILD_NS, 20 * BUILD_NS, compared.ids[0], BUILD_NS, 10 * BUILD_NS, 1e6
+    )
+    assert compared.comparison.decide(lambda: 1.0, 1) is refusal
+    assert [pair.blocks for pair in compared.comparison.evidence().pairs] == [()]
+    assert compared.comparison.candidate().cases == ()
+    assert not any(process.text and not process.is_closed for process in machine.started)
+
+
+def test_a_candidate_with_too_much_memory_is_refused_before_anything_is_timed(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
+    machine.peak_bytes = {CANDIDATE: 2 * fake_workers.PEAK_BYTES}
+    compared.first()
+    assert machine.windows() == 0
+    refusal = compared.comparison.decide(lambda: 1.0, 1)
+    assert (refusal.verdict, refusal.cause) == (Verdict.DISCARD, Cause.MEMORY)
+    assert (refusal.baseline_peak_rss_bytes, refusal.candidate_peak_rss_bytes) == (
+        fake_workers.PEAK_BYTES,
+        2 * fake_workers.PEAK_BYTES,
+    )
+    assert compared.comparison.candidate().peak_rss_bytes == 2 * fake_workers.PEAK_BYTES
+
+
+def test_what_compiling_takes_is_charged_to_nobody(
+    compared: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the processes take that compile: they are gone before memory and building are looked at."""
+    compiled = fake_workers.FakeProcess.compiled
+    machine.peak_bytes = {CANDIDATE: 10 * fake_workers.PEAK_BYTES}
+    machine.build_ns = {CANDIDATE: 1000 * BUILD_NS}
+
+    def cheap_from_now_on(process: fake_workers.FakeProcess) -> Any:
+        machine.peak_bytes, machine.build_ns = {}, {}
+        return compiled(process)
+
+    monkeypatch.setattr(fake_workers.FakeProcess, "compiled", cheap_from_now_on)
+    compared.first()
+    assert compared.comparison.refusal is None
 
 
 # States, calls and answers
 
 
-def test_every_further_pair_has_states_of_its_own(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
+def undecided(machine: fake_workers.Machine) -> None:
+    """Let the candidate be faster by more than anyone can be sure of."""
+    machine.uneven_ns = {CANDIDATE: 100_000}
+    machine.call_ns |= {CANDIDATE: 300_000}
+
+
+def test_every_further_look_has_states_of_its_own(
+    compared: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undecided(machine)
     inputs, made = compared.target.inputs, []
 
     def noted(*arguments: object) -> object:
@@ -204,14 +355,16 @@ def test_every_further_pair_has_states_of_its_own(compared: Compared, monkeypatc
     monkeypatch.setattr(inputs, "make_hidden_state", noted, raising=False)
     compared.first()
     assert made == []
-    compared.again()
-    compared.again()
+    compared.comparison.decide(lambda: 1.0, 1)
     published = [generate.make_state(compared.target, case, 1).weights[0] for case in compared.both]
-    assert len(made) == 4
-    assert len({*made, *published}) == 6
+    assert len(made) == 2 * (compared.rules.max_looks - 1)
+    assert len({*made, *published}) == len(made) + 2
 
 
-def test_no_call_is_ever_given_twice(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_call_is_ever_given_twice(
+    compared: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undecided(machine)
     make_call, made = compared.target.inputs.make_call, []
 
     def noted(*arguments: object) -> tuple[Any]:
@@ -221,25 +374,24 @@ def test_no_call_is_ever_given_twice(compared: Compared, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(compared.target.inputs, "make_call", noted)
     compared.first()
-    for _ in range(3):
-        compared.again()
+    compared.comparison.decide(lambda: 1.0, 1)
     assert len(set(made)) == len(made) > 100
 
 
-def test_many_answers_are_verified_in_the_first_repetition(
-    compared: Compared, monkeypatch: pytest.MonkeyPatch
+def test_many_answers_are_verified_in_the_second_look(
+    compared: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure_block, thoroughly = measure.measure_block, []
 
     def noted(*arguments: Any, thorough: bool) -> Block:
-        thoroughly.append(thorough)
+        thoroughly.append((compared.comparison.evidence().looks, thorough))
         return measure_block(*arguments, thorough=thorough)
 
     monkeypatch.setattr(measure, "measure_block", noted)
+    undecided(machine)
     compared.first()
-    compared.again()
-    compared.again()
-    assert thoroughly == [False] * 4 + [True] * 4 + [False] * 4
+    compared.comparison.decide(lambda: 1.0, 1)
+    assert set(thoroughly) == {(looks, looks == 1) for looks in range(6)}
 
 
 def test_each_side_is_prolonged_by_what_the_case_is_to_be_prolonged_by(
@@ -254,6 +406,9 @@ def test_each_side_is_prolonged_by_what_the_case_is_to_be_prolonged_by(
     assert bound == {BASELINE: {uniform: None, normal: 0.0}, CANDIDATE: {uniform: None, normal: 0.1}}
 
 
+# Failures
+
+
 def test_what_fails_is_the_candidates_unless_it_is_the_baseline_that_fails(
     compared: Compared, machine: fake_workers.Machine
 ) -> None:
@@ -263,31 +418,61 @@ def test_what_fails_is_the_candidates_unless_it_is_the_baseline_that_fails(
         compared.first()
     assert str(invalid.value) == f"the baseline kernel failed: {failure}"
     machine.failures = {CANDIDATE: failure}
+    compared.start_over()
     with pytest.raises(KernelCrashed) as crashed:
         compared.first()
     assert crashed.value is failure
+    assert machine.windows() == 0
+    assert not any(machine.running())
 
 
-def test_a_wrong_answer_ends_the_measuring_of_its_case(tmp_path: Path, machine: fake_workers.Machine) -> None:
-    wrong = load.load(discover.inspect(toys.write(tmp_path, "wrong", toys.kernel("return result + 1"))))
-    compared = Compared(wrong, Processes(wrong, 60.0, in_process=False))
-    with pytest.raises(KernelIncorrect, match=r"^64x32-uniform, warm-up call: result: 2048 of 2048 values differ"):
-        compared.first()
-    assert [pair.blocks for pair in compared.comparison.pairs()] == [()]
+def test_a_failure_that_is_about_no_case_is_every_items(compared: Compared, machine: fake_workers.Machine) -> None:
+    """And nothing is tried again."""
+    machine.failures = {CANDIDATE: KernelCrashed("kernels.py, while it was loaded: its process ended")}
+    for number in (0, 1, 0):
+        with pytest.raises(KernelCrashed, match=r"^kernels\.py, while it was loaded"):
+            compared.case(number)
+    assert len(machine.started) == 2
+
+
+def wrong_on_normal(tmp_path: Path, sooner: str = "True") -> Compared:
+    """A kernel that is wrong on the second of the cases, if so in the first call already."""
+    setup = "calls = []"
+    body = f"calls.append(0)\nreturn result + (x[0] < 0 and ({sooner}))"
+    text = toys.kernel(body, setup)
+    inputs = toys.INPUTS.replace(
+        "    return (scale", '    scale = -1.0 if distribution == "normal" else scale\n    return (scale'
+    )
+    folder = toys.write(tmp_path, "wrong", text, inputs=inputs)
+    wrong = load.load(discover.inspect(folder))
+    return Compared(wrong, Processes(wrong, 60.0, in_process=False))
+
+
+@pytest.mark.parametrize(("sooner", "where"), [("True", "warm-up call"), ("len(calls) > 20", "timed call")])
+def test_a_wrong_answer_belongs_to_its_case_and_the_others_have_no_times(
+    tmp_path: Path, machine: fake_workers.Machine, sooner: str, where: str
+) -> None:
+    compared = wrong_on_normal(tmp_path, sooner)
+    assert compared.case(0) is None
+    with pytest.raises(KernelIncorrect, match=rf"^64x32-normal, {where}.*: result: 2048 of 2048 values differ"):
+        compared.case(1)
+    failure = compared.comparison.failure
+    assert failure is not None
+    assert failure.case == "64x32-normal"
+    assert compared.comparison.pairs() == ()
     assert machine.together == ()
+    assert (machine.windows() == 0) == (where == "warm-up call")
+    assert not any(process.text and not process.is_closed for process in machine.started)
 
 
 # The candidate's own times
 
 
-def test_the_candidates_windows_are_those_of_the_first_pair_and_its_peak_the_largest(
+def test_the_candidates_windows_are_those_of_the_first_look_and_its_peak_the_largest(
     compared: Compared, machine: fake_workers.Machine
 ) -> None:
     machine.call_ns |= {CANDIDATE: 250_000, "": 1000}
-    returned = []
-    for case in compared.both:
-        compared.first(case)
-        returned.append(compared.comparison.candidate().cases[-1])
+    returned = [compared.case(number) for number in (0, 1)]
     machine.call_ns |= {CANDIDATE: 900_000, "": 7000}
     machine.peak_bytes = {CANDIDATE: 2 * fake_workers.PEAK_BYTES}
     compared.again()
@@ -300,15 +485,21 @@ def test_the_candidates_windows_are_those_of_the_first_pair_and_its_peak_the_lar
         (case, 1, 1000.0) for case in compared.ids
     ]
     for times in found.cases:
-        assert [window.wall_ns for window in times.windows] == [250_000 * times.windows[0].calls] * 4
+        assert [window.wall_ns for window in times.windows] == [250_000 * times.windows[0].calls] * (4 * PAIRS)
 
 
 def test_measuring_a_case_gives_the_candidates_windows_of_it(
     compared: Compared, machine: fake_workers.Machine
 ) -> None:
     machine.call_ns[CANDIDATE] = 250_000
-    case = compared.both[0]
-    times = compared.comparison.measure_case(case, generate.make_state(compared.target, case, 1), 1)
-    (pair,) = compared.comparison.pairs()
-    assert times.windows == tuple(window for block in pair.blocks for window in block.side("B"))
-    assert compared.comparison.candidate().cases == (times,)
+    times = compared.case(0)
+    assert times is not None
+    blocks = [block for pair in compared.comparison.pairs() for block in pair.blocks]
+    own = [block for block in blocks if block.case == compared.ids[0]]
+    assert times.windows == tuple(window for block in own for window in block.side("B"))
+    assert compared.comparison.candidate().cases[0] == times
+
+
+def test_before_anything_is_measured_there_is_nothing(compared: Compared) -> None:
+    found = compared.comparison.candidate()
+    assert (found.cases, found.peak_rss_bytes) == ((), None)

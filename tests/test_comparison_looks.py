@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,17 @@ import fake_workers
 import pytest
 import toys
 from builders import quick
-from fake_workers import BASELINE, CANDIDATE, Compared
+from fake_workers import CANDIDATE, Compared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.records import Cause, Evidence, Rules, Verdict
 from pytest_lance_autoresearch.target_files import discover, load
-from pytest_lance_autoresearch.verdict import aggregate
+from pytest_lance_autoresearch.verdict import aggregate, judge
 
 AGAIN = "measuring again in fresh processes"
+COMPILING = ("compiling", None, None)
 
 
 @pytest.fixture
@@ -47,37 +49,46 @@ def blocks_needed(disturbed: list[bool], wanted: int) -> int:
 def test_disturbed_blocks_are_measured_again_up_to_as_many_as_are_wanted(
     compared: Compared, machine: fake_workers.Machine, disturbed: list[bool], wanted: int
 ) -> None:
-    compared.rules, compared.shown, plan = Rules(blocks=wanted), [], iter(disturbed)
+    compared.rules, compared.shown, plan = Rules(pairs=1, blocks=wanted), [], iter(disturbed)
+    compared.both = compared.both[:1]
 
     def disturb() -> None:
-        machine.stolen_ns = int(next(plan))
+        if compared.shown[-1][1] is not None:  # before a block
+            machine.stolen_ns = int(next(plan))
 
     compared.watch = disturb
     compared.start_over()
-    compared.first(compared.both[0])
+    compared.first()
+    machine.stolen_ns = 0
     (pair,) = compared.comparison.pairs()
     needed = blocks_needed(disturbed, wanted)
     assert list(map(aggregate.is_disturbed, pair.blocks)) == disturbed[:needed]
     undisturbed = [0, *itertools.accumulate(not each for each in disturbed[: needed - 1])]
-    assert compared.shown == [(compared.ids[0], (done, wanted), None) for done in undisturbed]
+    assert compared.shown == [COMPILING, *((compared.ids[0], (done, wanted), None) for done in undisturbed)]
 
 
 # Looks
 
 
 def decided(compared: Compared, seconds: Callable[[], float]) -> tuple[Verdict, Cause, Evidence]:
-    """The end of a comparison whose first pair is measured, and what its last look saw."""
+    """The end of a comparison whose first look is measured, and what its last look saw."""
     compared.start_over()
     compared.first()
-    found = compared.comparison.decide(compared.both, seconds, 1)
+    found = compared.comparison.decide(seconds, 1)
     return found.verdict, found.cause, compared.comparison.evidence()
 
 
 @pytest.fixture
 def judged(compared: Compared) -> Compared:
-    """With as many blocks as the rules have."""
+    """With as many pairs and blocks as the rules have."""
     compared.rules = Rules()
     return compared
+
+
+def undecided(machine: fake_workers.Machine) -> None:
+    """Let the candidate be faster in every second process only."""
+    machine.uneven_ns = {CANDIDATE: 200_000}
+    machine.call_ns |= {CANDIDATE: 250_000}
 
 
 def test_before_the_first_look_none_is_counted(compared: Compared) -> None:
@@ -89,28 +100,42 @@ def test_before_the_first_look_none_is_counted(compared: Compared) -> None:
 
 def test_a_gain_is_looked_at_twice(judged: Compared, machine: fake_workers.Machine) -> None:
     machine.call_ns |= {CANDIDATE: 200_000}
-    verdict, cause, evidence = decided(judged, iter([11.0, 12.0, 13.0, 22.0]).__next__)
+    asked = 1 + 2 * judged.rules.pairs + 1  # at each look, and in the second before each case of a pair
+    verdict, cause, evidence = decided(judged, iter([11.0] * (asked - 1) + [22.0]).__next__)
     assert (verdict, cause) == (Verdict.KEEP, Cause.FASTER)
-    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (2, 2, 22.0)
+    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (2 * judged.rules.pairs, 2, 22.0)
 
 
 def test_a_loss_is_looked_at_once(judged: Compared, machine: fake_workers.Machine) -> None:
     machine.call_ns |= {CANDIDATE: 800_000}
     verdict, cause, evidence = decided(judged, iter([11.0]).__next__)
     assert (verdict, cause) == (Verdict.DISCARD, Cause.CASE_REGRESSED)
-    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (1, 1, 11.0)
-    assert len(machine.started) == 3
+    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (judged.rules.pairs, 1, 11.0)
+    assert len(machine.started) == 2 + 2 * judged.rules.pairs + 1
 
 
 def test_what_stays_undecided_is_measured_again_up_to_the_last_look(
     judged: Compared, machine: fake_workers.Machine
 ) -> None:
-    """A gain of 0.8 % is less than is kept, and too near to it to be given up."""
-    machine.call_ns |= {BASELINE: 252_000, CANDIDATE: 250_000}
+    undecided(machine)
     verdict, cause, evidence = decided(judged, machine.seconds)
     assert (verdict, cause) == (Verdict.INCONCLUSIVE, Cause.UNDECIDED)
-    assert len(evidence.pairs) == evidence.looks == judged.rules.max_looks
+    assert evidence.looks == judged.rules.max_looks
+    assert len(evidence.pairs) == judged.rules.pairs * evidence.looks
     assert evidence.seconds == machine.seconds()
+
+
+def test_an_open_case_has_more_blocks_in_the_next_look(
+    judged: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = judged.ids
+    monkeypatch.setattr(judge, "next_blocks", lambda *_: {first: 1, second: 5})
+    machine.call_ns |= {CANDIDATE: 200_000}
+    decided(judged, lambda: 1.0)
+    pairs = judged.comparison.pairs()
+    counts = [Counter(block.case for block in pair.blocks) for pair in pairs]
+    even = {first: judged.rules.blocks, second: judged.rules.blocks}
+    assert counts == [even] * judged.rules.pairs + [{first: 1, second: 5}] * judged.rules.pairs
 
 
 def test_whoever_watches_sees_the_speed_up_of_the_last_look(
@@ -118,37 +143,40 @@ def test_whoever_watches_sees_the_speed_up_of_the_last_look(
 ) -> None:
     machine.call_ns |= {CANDIDATE: 200_000}
     decided(judged, lambda: 0.0)
-    what = [(case, (done, 16)) for case in judged.ids for done in range(16)]
-    assert [shown[:2] for shown in judged.shown] == [*what, (AGAIN, None), *what]
+    count = judged.rules.blocks
+    pair = [(case, (done, count)) for case in judged.ids for done in range(count)]
+    what = pair * judged.rules.pairs
+    assert [shown[:2] for shown in judged.shown] == [COMPILING[:2], *what, (AGAIN, None), *what]
     speedups = [shown[2] for shown in judged.shown]
-    assert speedups[: len(what)] == [None] * len(what)
-    (known,) = set(speedups[len(what) :])
+    assert speedups[: 1 + len(what)] == [None] * (1 + len(what))
+    (known,) = set(speedups[1 + len(what) :])
     assert known is not None
-    assert known.low < 2.0 < known.high
+    assert known.low <= 2.0 <= known.high
     assert known.point == pytest.approx(2.0)
 
 
 def test_time_that_runs_out_in_a_pair_ends_it_at_the_last_look(
     judged: Compared, machine: fake_workers.Machine
 ) -> None:
-    """One case of the second pair is measured in time, and the next one would begin when it is over."""
+    """One case of the second look is measured in time, and the next one would begin when it is over."""
     machine.call_ns |= {CANDIDATE: 200_000}
     limit = judged.rules.max_seconds
     verdict, cause, evidence = decided(judged, iter([10.0, limit - 0.1, limit, limit + 1]).__next__)
     assert (verdict, cause) == (Verdict.INCONCLUSIVE, Cause.BUDGET)
-    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (1, 2, limit + 1)
+    assert (len(evidence.pairs), evidence.looks, evidence.seconds) == (judged.rules.pairs, 2, limit + 1)
 
 
 def test_a_gain_that_does_not_come_again_is_not_kept(judged: Compared, machine: fake_workers.Machine) -> None:
     machine.call_ns |= {CANDIDATE: 200_000}
 
     def seconds() -> float:
-        machine.call_ns |= {CANDIDATE: 800_000}  # from the second pair on
+        machine.call_ns |= {CANDIDATE: 800_000}  # from the second look on
         return 1.0
 
     verdict, _, evidence = decided(judged, seconds)
     assert verdict is Verdict.DISCARD
-    assert len(evidence.pairs) == evidence.looks > 1
+    assert evidence.looks > 1
+    assert len(evidence.pairs) == judged.rules.pairs * evidence.looks
 
 
 def test_the_rules_are_those_it_was_given(judged: Compared, machine: fake_workers.Machine) -> None:

@@ -1,6 +1,26 @@
 """The worked example of docs/verdict.md: every number on the page follows from the trial's windows.
 
-Recomputed twice: from the digits that the page shows, as its reader does, and from the raw windows beside it.
+Recomputed twice: from the digits that the page shows, as its reader does, and from the raw windows beside it. They
+were taken from the trial's record in the archive like this:
+
+    record = json.load(sys.stdin)
+    names = ["wall_ns", "cpu_ns", "waited_ns", "stolen_ns"]
+    of_look = "calls", "call_overhead_ns", "building"  # the same for all pairs of a look, or its first pair's
+    pairs = record["evidence"]["pairs"]
+    for pair in pairs:
+        blocks, pair["blocks"] = pair["blocks"], {case: [] for case in pair["call_overhead_ns"]}
+        pair["calls"] = {block["case"]: block["windows"][0]["calls"] for block in blocks}
+        for block in blocks:
+            windows = (window[name] for window in block["windows"] for name in names)
+            pair["blocks"][block["case"]].append([block["order"], *windows])
+    looks = [{name: four[0][name] for name in of_look} | {"pairs": four} for four in (pairs[:4], pairs[4:])]
+    for pair in pairs:
+        for name in of_look:
+            del pair[name]
+    kept = {name: record[name] for name in ("target", "host", "status", "reason")}
+    kept |= {name: record["evidence"][name] for name in ("baseline_code_size", "candidate_code_size")}
+    text = json.dumps(kept | {"window": names, "looks": looks}, indent=1)
+    print(re.sub(r"\\[[^][{}]*\\]", lambda array: re.sub(r"\\s+", "", array[0]), text))
 """
 
 from __future__ import annotations
@@ -8,73 +28,113 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import NormalDist, fmean, median
+from statistics import NormalDist, fmean, median, stdev
 from typing import Any
 
 import pytest
 
+from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.records import (
     Block,
+    Building,
+    CaseTimes,
     Cause,
     Evidence,
     Interval,
     Judgement,
+    KernelTimes,
     Pair,
     Rules,
     Verdict,
     Window,
 )
+from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.verdict import aggregate, judge, stats
+from pytest_lance_autoresearch.words import report, wording
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "verdict.md").read_text()
 TEXT = " ".join(PAGE.split())
 TRIAL = json.loads((DOCS / "verdict-example.json").read_text())
-OVERHEAD_NS: dict[str, float] = TRIAL["overhead_ns"]
 RULES = Rules()
+WINDOW_MS = measure.WINDOW_NS / 1e6
+"""Read before a test's own windows are made shorter."""
 ALPHA = (1 - RULES.confidence) / RULES.max_looks
-CASE = "128x16x256-clustered"
+CASE = "768x96x256-uniform"
 BLOCK = 1
 """The example's block, from 0."""
+BUILT = "128x16x256-clustered"
+"""The case whose building is nearest to its limit."""
 
 
-def block(case: str, calls: int, order: str, *windows: list[int]) -> Block:
+def block(case: str, calls: int, order: str, *numbers: int) -> Block:
     first, second, third, fourth = (
-        Window(calls, **dict(zip(TRIAL["window"], values, strict=True))) for values in windows
+        Window(calls, **dict(zip(TRIAL["window"], numbers[at : at + 4], strict=True))) for at in range(0, 16, 4)
     )
     return Block(case, order, (first, second, third, fourth))
 
 
-def pair(record: dict[str, Any]) -> Pair:
+def pair(of_look: dict[str, Any], record: dict[str, Any]) -> Pair:
+    building = of_look["building"] if record is of_look["pairs"][0] else {}
     return Pair(
-        tuple(block(case["case"], case["calls"], *each) for case in record["cases"] for each in case["blocks"]),
-        OVERHEAD_NS,
+        tuple(
+            block(case, of_look["calls"][case], *numbers)
+            for case, blocks in record["blocks"].items()
+            for numbers in blocks
+        ),
+        of_look["call_overhead_ns"],
         record["baseline_peak_rss_bytes"],
         record["candidate_peak_rss_bytes"],
+        record["seconds"],
+        {case: Building(*numbers) for case, numbers in building.items()},
     )
 
 
-PAIRS = [pair(record) for record in TRIAL["pairs"]]
+LOOKS = [[pair(of_look, record) for record in of_look["pairs"]] for of_look in TRIAL["looks"]]
+PAIRS = [*LOOKS[0], *LOOKS[1]]
 RATIOS = list(map(aggregate.log_ratios, PAIRS))
+CASES = sorted(RATIOS[0])
+FOUR, EIGHT = RULES.pairs, 2 * RULES.pairs
+
+
+def evidence(looks: int) -> Evidence:
+    sizes = TRIAL["candidate_code_size"], TRIAL["baseline_code_size"]
+    return Evidence(*sizes, tuple(PAIRS[: looks * FOUR]), looks=looks)
 
 
 def look(number: int) -> Judgement:
-    sizes = TRIAL["candidate_code_size"], TRIAL["baseline_code_size"]
-    return judge.look(Evidence(*sizes, tuple(PAIRS[:number]), looks=number), RULES)
+    return judge.look(evidence(number), RULES)
+
+
+def of_case(one: Pair, case: str = CASE) -> list[Block]:
+    return [each for each in one.blocks if each.case == case]
+
+
+def ratio(one: Pair, each: Block) -> str:
+    return f"{math.exp(aggregate.log_ratio(each, one.call_overhead_ns[each.case])):.4f}"
+
+
+def section(heading: str) -> str:
+    below = PAGE[PAGE.index(f"\n### {heading}") :]
+    return re.split(r"\n##+ ", below)[1]
 
 
 def rows(heading: str) -> list[list[str]]:
     """The cells of the first table below a heading of the example."""
-    below = PAGE[PAGE.index(f"\n### {heading}") :]
-    lines = re.findall(r"^\| (.+) \|$", below.split("\n### ", 2)[1], re.MULTILINE)
-    return [[cell.strip("` ") for cell in line.split(" | ")] for line in lines[1:]]
+    lines = re.findall(r"^\| (.+) \|$", section(heading), re.MULTILINE)
+    return [[cell.strip("` ") for cell in line.split(" |")] for line in lines[1:]]
 
 
-def shown_blocks() -> list[float]:
-    line = re.search(r"^    ((?:\d\.\d{4} ?){16})$", PAGE, re.MULTILINE)
-    assert line is not None
-    return [float(value) for value in line[1].split()]
+def shown_blocks(heading: str) -> dict[int, list[str]]:
+    """By pair, those in brackets with their brackets."""
+    lines = re.findall(r"^    pair (\d) +(.+)$", section(heading), re.MULTILINE)
+    return {int(number): values.split() for number, values in lines}
+
+
+def counting(blocks: Sequence[str]) -> list[float]:
+    return [float(value) for value in blocks if not value.startswith("(")]
 
 
 def said(interval: Interval | None) -> str:
@@ -82,11 +142,29 @@ def said(interval: Interval | None) -> str:
     return f"{interval.point:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
+def by_hand(means: Sequence[str]) -> tuple[str, str, str]:
+    """The mean, standard deviation and standard error of shown logarithms, each from the digits before it."""
+    values = list(map(float, means))
+    sd = f"{stdev(values):.6f}"
+    return f"{fmean(values):.6f}", sd, f"{float(sd) / math.sqrt(len(values)):.6f}"
+
+
+def reach_of(df: int) -> str:
+    return f"{stats.student_quantile(1 - ALPHA / 2, df):.3f}"
+
+
+def shown_means(kind: str = "wall") -> list[str]:
+    (means,) = (row[1:] for row in rows("CPU time, memory, building") if row[0] == kind)
+    return means
+
+
 def test_the_shown_block_is_one_of_the_trials() -> None:
-    measured = [each for each in PAIRS[0].blocks if each.case == CASE][BLOCK]
-    calls, overhead_ns = measured.windows[0].calls, OVERHEAD_NS[CASE]
-    assert f"the second block of the case `{CASE}`, {calls} calls in each window" in TEXT
-    assert f"{overhead_ns:,.0f} ns per call, measured with a kernel that does nothing, times {calls}." in TEXT
+    measured, overhead_ns = of_case(PAIRS[0])[BLOCK], PAIRS[0].call_overhead_ns[CASE]
+    calls = measured.windows[0].calls
+    assert (
+        f"second block of the case `{CASE}` in the first pair of processes, {calls} calls in each window" in TEXT
+    )
+    assert f"{overhead_ns:,.1f} ns per call, measured with a kernel that does nothing, times {calls}." in TEXT
     table = rows("One block")
     assert [row[1] for row in table] == [{"A": "baseline", "B": "candidate"}[letter] for letter in measured.order]
     assert [row[2:] for row in table] == [
@@ -111,135 +189,318 @@ def test_the_shown_block_gives_the_shown_ratio() -> None:
     halves = [left[0] / left[1], left[2] / left[3]]
     assert f"{left[0]:,} / {left[1]:,} = {halves[0]:.4f}" in TEXT
     assert f"{left[2]:,} / {left[3]:,} = {halves[1]:.4f}" in TEXT
-    ratio = math.sqrt(round(halves[0], 4) * round(halves[1], 4))
-    assert f"the square root of {halves[0]:.4f} x {halves[1]:.4f}, **{ratio:.4f}**" in TEXT
-    assert f"{math.exp(RATIOS[0][CASE][BLOCK]):.4f}" == f"{ratio:.4f}"
+    found = math.sqrt(round(halves[0], 4) * round(halves[1], 4))
+    assert f"the square root of {halves[0]:.4f} x {halves[1]:.4f}, **{found:.4f}**" in TEXT
+    assert ratio(PAIRS[0], of_case(PAIRS[0])[BLOCK]) == f"{found:.4f}"
     assert f"would have said {clock[0] / clock[1]:.2f} and {clock[2] / clock[3]:.2f}.)" in TEXT
 
 
-def test_the_sixteen_blocks_give_the_cases_ratio_and_its_interval() -> None:
-    shown = shown_blocks()
-    assert shown == [round(math.exp(value), 4) for value in RATIOS[0][CASE]]
-    *_, eighth, ninth = sorted(shown)[:9]
-    alpha = ALPHA / len(OVERHEAD_NS)
-    by_hand = stats.median_interval([math.log(value) for value in shown], alpha).ratio()
-    assert said(by_hand) == said(stats.median_interval(RATIOS[0][CASE], alpha).ratio())
-    assert (by_hand.low, by_hand.high) == pytest.approx((min(shown), max(shown)))
-    assert f"the eighth is {eighth:.4f} and the ninth {ninth:.4f}; half-way between them" in TEXT
-    assert f"lies **{by_hand.point:.4f}**" in TEXT
-    assert f"**{by_hand.low:.4f} to {by_hand.high:.4f}**" in TEXT
-    assert f"a chance of 2 / 2^16 = {2 / 2**16:.5f}" in TEXT
-    assert f"a chance of 34 / 2^16 = {2 * (1 + 16) / 2**16:.5f}" in TEXT
-    chances = len(OVERHEAD_NS) * RULES.max_looks
-    assert f"1 time in {1 / (1 - RULES.confidence):.0f}, over {len(OVERHEAD_NS)} cases and up to" in TEXT
-    assert f"up to {RULES.max_looks} looks, which leaves 0.01 / {chances} = {alpha:.5f} for each" in TEXT
-
-
-def test_the_table_of_cases_is_the_trials() -> None:
-    looks = [look(number).cases for number in (1, 2)]
-    medians = [{case: median(values) for case, values in each.items()} for each in RATIOS]
-    assert {row[0]: row[1:] for row in rows("Twelve cases")} == {
-        case: [
-            cell
-            for of_pair, cases in zip(medians, looks, strict=True)
-            for cell in (
-                f"{math.exp(of_pair[case]):.4f}",
-                f"{of_pair[case]:.5f}",
-                f"{cases[case].low:.4f} to {cases[case].high:.4f}",
-            )
+def test_the_cases_blocks_are_the_trials_and_those_set_aside_are_in_brackets() -> None:
+    shown = shown_blocks("Four blocks") | shown_blocks("Eight pairs")
+    assert shown == {
+        number: [
+            f"({ratio(one, each)})" if aggregate.is_disturbed(each) else ratio(one, each) for each in of_case(one)
         ]
-        for case in OVERHEAD_NS
+        for number, one in enumerate(PAIRS, 1)
     }
+    assert {len(counting(values)) for values in shown.values()} == {RULES.blocks}
 
 
-def test_the_cases_give_the_overall_ratio_of_either_look() -> None:
-    means = [fmean(float(row[column]) for row in rows("Twelve cases")) for column in (2, 5)]
-    spreads = [stats.overall([each]).se for each in RATIOS]
-    first, second = (stats.overall(RATIOS[:number], RULES.process_sd) for number in (1, 2))
-    assert [f"{mean:.5f}" for mean in means] == [f"{stats.overall([each]).point:.5f}" for each in RATIOS]
-    assert f"is {means[0]:.5f}, and e^{means[0]:.5f} = **{math.exp(first.point):.4f}**" in TEXT
-    assert f"*What the blocks show: {spreads[0]:.6f}.*" in TEXT
-    assert f"{stats.RESAMPLES:,} times" in TEXT
-    assert f"*What they cannot show: {RULES.process_sd:g}.*" in TEXT
-    assert f"reveals it; {100 * RULES.process_sd:g} % is what was measured" in TEXT
-    errors = f"{spreads[0]:.6f}^2 + {RULES.process_sd:g}^2"
-    assert f"the square root of {errors}, which is {first.se:.5f}." in TEXT
-    assert math.hypot(spreads[0], RULES.process_sd) == pytest.approx(first.se)
-
-    reach = NormalDist().inv_cdf(1 - ALPHA / 2)
-    assert f"A two-sided interval of {100 * RULES.confidence:g} %, with the 1 % divided over six looks," in TEXT
-    assert f"reaches {reach:.3f} standard errors to each side" in TEXT
-    bounds = first.interval(ALPHA)
-    for sign, bound in (("-", bounds.low), ("+", bounds.high)):
-        line = f"{first.point:.5f} {sign} {reach:.3f} x {first.se:.6f} = {bound:.5f} e^{bound:.5f}"
-        assert f"{line} = {math.exp(bound):.4f}" in TEXT
-    assert f"Overall, at the first look: **{said(bounds.ratio())}**." in TEXT
-
-    assert f"The mean logarithm of pair 2 is {means[1]:.5f}, and its blocks show a" in TEXT
-    assert f"a standard error of {spreads[1]:.6f}." in TEXT
-    assert f"({means[0]:.5f} + {means[1]:.5f}) / 2 = {second.point:.5f}." in TEXT
-    errors = f"{errors} + {spreads[1]:.6f}^2 + {RULES.process_sd:g}^2"
-    assert f"square root of ({errors}), divided by 2 = {second.se:.6f}" in TEXT
-    by_hand = math.sqrt(sum(spread**2 + RULES.process_sd**2 for spread in spreads)) / 2
-    assert by_hand == pytest.approx(second.se)
-    assert (
-        f"as before, {reach:.3f} standard errors to each side: **{said(second.interval(ALPHA).ratio())}**." in TEXT
+def test_a_block_is_set_aside_for_its_waiting_alone() -> None:
+    first, second = (each for each in of_case(PAIRS[1]) if aggregate.is_disturbed(each))
+    limit = f"{100 * aggregate.MAX_WAITED_SHARE:g} %"
+    assert f"each has a window that waited for a core for more than {limit} of its time." in TEXT
+    long, counts = first.windows[3], aggregate.kernel_ns(first.windows[3], PAIRS[1].call_overhead_ns[CASE])
+    assert long.waited_ns is not None
+    assert first.order[3] == "A"
+    assert (counts, aggregate.MIN_KERNEL_SHARE) == (long.wall_ns / 4, 1 / 4)
+    share = f"{100 * long.waited_ns / long.wall_ns:.0f} %"
+    assert f"Of {long.wall_ns:,} ns on the clock, {long.waited_ns:,} were waiting, or {share};" in TEXT
+    assert f"it counts as {counts:,.0f} ns, twice what the baseline takes otherwise." in TEXT
+    otherwise = median(
+        aggregate.kernel_ns(window, PAIRS[1].call_overhead_ns[CASE])
+        for each in of_case(PAIRS[1])
+        for window in each.side("A")
     )
+    assert 1.8 < counts / otherwise < 2.2
+    assert f"the second block in brackets says {ratio(PAIRS[1], second)}, as others do, and" in TEXT
 
 
-def test_the_first_look_asks_for_another_pair() -> None:
-    first = look(1)
-    floor = 1 / (1 + RULES.case_limit)
-    assert (first.verdict, first.cause) == (Verdict.UNDECIDED, Cause.UNDECIDED)
-    limit, effect = f"{100 * RULES.case_limit:g} %", 1 + RULES.min_effect
-    assert f"slower than {limit}? Its upper bound would lie below 1 / 1.05 = {floor:.4f}." in TEXT
-    assert f"within {limit}? Its lower bound lies below {floor:.4f}." in TEXT
-    assert f"The lowest upper bound is {min(case.high for case in first.cases.values()):.4f}: no." in TEXT
-    peaks = first.candidate_peak_rss_bytes / 2**20, first.baseline_peak_rss_bytes / 2**20
-    assert f"{peaks[0]:.1f} MiB beside {peaks[1]:.1f} MiB" in TEXT
-    estimate = stats.overall(RATIOS[:1], RULES.process_sd)
-    reach, bound = NormalDist().inv_cdf(1 - RULES.miss), estimate.interval(2 * RULES.miss).high
+def test_four_blocks_give_the_cases_ratio_in_a_pair() -> None:
+    _, low, high, _ = sorted(counting(shown_blocks("Four blocks")[1]))
+    found = math.sqrt(low * high)
+    assert f"in pair 1, the square root of {low:.4f} x {high:.4f}, **{found:.4f}**." in TEXT
+    exact = median(RATIOS[0][CASE])
+    assert f"{math.exp(exact):.4f}" == f"{found:.4f}"
+    assert f"unrounded, the {found:.4f} has the ln {exact:.6f}." in TEXT
+
+
+@pytest.mark.parametrize(("number", "heading"), [(1, "Twelve cases"), (2, "Eight pairs")])
+def test_the_table_of_cases_is_the_trials(number: int, heading: str) -> None:
+    new, so_far, judged = RATIOS[(number - 1) * FOUR : number * FOUR], RATIOS[: number * FOUR], look(number).cases
+    *of_cases, means = rows(heading)
+    assert of_cases == [
+        [
+            case,
+            *(f"{median(each[case]):.6f}" for each in new),
+            str(sum(len(each[case]) for each in so_far)),
+            f"{judged[case].low:.4f} to {judged[case].high:.4f}",
+        ]
+        for case in CASES
+    ]
+    assert means[1 : 1 + FOUR] == [f"{stats.pair_point(each):.6f}" for each in new]
+    columns = list(zip(*(row[1 : 1 + FOUR] for row in of_cases), strict=True))
+    assert means[1 : 1 + FOUR] == [f"{fmean(map(float, column)):.6f}" for column in columns]
+
+
+def test_the_means_of_the_cases_are_the_ratios_of_the_first_pairs() -> None:
+    means = rows("Twelve cases")[-1][1 : 1 + FOUR]
+    first, *others = (f"{math.exp(float(mean)):.4f}" for mean in means)
+    assert f"That of pair 1 is {means[0]}, and e^{means[0]} = **{first}**" in TEXT
+    assert f"was {first} times as fast in the first pair of processes, and {others[0]}, {others[1]} and" in TEXT
+    assert f"{others[2]} times in the others." in TEXT
+
+
+def test_a_case_whose_blocks_are_all_disturbed_keeps_them() -> None:
+    (case,) = (row[0] for row in rows("Twelve cases")[:-1] if row[-2] != "16")
+    blocks = of_case(PAIRS[0], case)
+    assert len(blocks) == len(RATIOS[0][case]) == 2 * RULES.blocks == 8
+    assert all(map(aggregate.is_disturbed, blocks))
+    assert f"(The blocks of `{case}` are 20 instead of 16. In pair 1 every one of them was disturbed" in TEXT
+    assert [row[-2] for row in rows("Twelve cases")[:-1]].count("20") == 1
+
+
+def test_four_pairs_give_the_overall_ratio_of_the_first_look() -> None:
+    means = rows("Twelve cases")[-1][1 : 1 + FOUR]
+    mean, sd, se = by_hand(means)
+    exact, interval = stats.overall(RATIOS[:FOUR]), look(1).speedup
+    assert interval is not None
+    assert (mean, se, exact.df) == (f"{exact.point:.6f}", f"{exact.se:.6f}", FOUR - 1)
+    assert f"({' + '.join(means)}) / 4 = {mean}, and e^{mean} = **{math.exp(float(mean)):.4f}**." in TEXT
+    *first, last = (f"{float(each) - float(mean):.6f}" for each in means)
+    assert f"They differ from their mean by {', '.join(first)} and {last}." in TEXT
+    squares = [float(each) ** 2 for each in (*first, last)]
+    assert f"{math.sqrt(sum(squares) / 3):.6f}" == sd
     assert (
-        f"Is a gain of {100 * RULES.min_effect:g} % unlikely? The one-sided {100 * (1 - RULES.miss):g} % bound is"
+        f"divided by 3 (one less than there are pairs), is the square of their **standard deviation**, {sd}."
         in TEXT
     )
-    line = f"e^({estimate.point:.5f} + {reach:.3f} x {estimate.se:.6f}) = {math.exp(bound):.4f}"
-    assert f"{line}, far above {effect:g}: no." in TEXT
-    open_cases = {name: case.low for name, case in first.cases.items() if case.low <= floor}
-    (one, low), (other, lower) = sorted(open_cases.items(), key=lambda item: item[1])
-    assert f"for two of them: `{one}` with {low:.4f} and `{other}` with {lower:.4f}." in TEXT
+    assert f"divided by the square root of 4: {se}." in TEXT
+
+    assert f"wrong 1 time in {1 / (1 - RULES.confidence):.0f}, and this is one of up to six looks" in TEXT
+    assert RULES.max_looks == 6
+    assert f"0.01 / {RULES.max_looks} = {ALPHA:.5f}." in TEXT
+    assert f"the answer would be {NormalDist().inv_cdf(1 - ALPHA / 2):.3f}." in TEXT
+    reach = reach_of(3)
+    assert f"With 4 - 1 = 3 **degrees of freedom** the answer is {reach} (in a spreadsheet" in TEXT
+    assert f"`=T.INV.2T({1 - RULES.confidence:.2f}/{RULES.max_looks}, 3)`" in TEXT
+    bounds = shown_bounds(mean, reach, se)
+    assert bounds == (f"{interval.low:.4f}", f"{interval.high:.4f}")
+    assert f"Overall, at the first look: **{said(interval)}**." in TEXT
+
+
+def shown_bounds(mean: str, reach: str, se: str) -> tuple[str, str]:
+    """Worked out from these digits; the page has both lines."""
+    half = float(reach) * float(se)
+    low, high = (f"{math.exp(float(mean) + sign * half):.4f}" for sign in (-1, 1))
+    assert f"e^({mean} - {reach} x {se}) = {low} e^({mean} + {reach} x {se}) = {high}" in TEXT
+    return low, high
+
+
+def test_sixteen_blocks_bound_the_case() -> None:
+    shown = [value for blocks in shown_blocks("Four blocks").values() for value in counting(blocks)]
+    assert len(shown) == 16
+    assert f"No single case may become slower by more than {100 * RULES.case_limit:g} %." in TEXT
+    assert f"are bounds: **{min(shown):.4f} to {max(shown):.4f}**." in TEXT
+    judged = look(1).cases[CASE]
+    assert (f"{judged.low:.4f}", f"{judged.high:.4f}") == (f"{min(shown):.4f}", f"{max(shown):.4f}")
+    assert f"a chance of 2 / 2^16 = {2 / 2**16:.5f}" in TEXT
+    assert f"a chance of 2 x (1 + 16) / 2^16 = {2 * (1 + 16) / 2**16:.5f}" in TEXT
+    alpha, chances = ALPHA / len(CASES), len(CASES) * RULES.max_looks
+    assert f"0.01 in all, over {len(CASES)} cases and up to {RULES.max_looks} looks, leaves" in TEXT
+    assert f"leaves 0.01 / {chances} = {alpha:.5f} for each." in TEXT
+    assert 2 / 2**16 < alpha < 2 * (1 + 16) / 2**16
+
+
+def test_the_first_look_asks_for_another() -> None:
+    first = look(1)
+    floor = 1 / (1 + RULES.case_limit)
+    assert (first.verdict, first.cause) == (Verdict.UNDECIDED, Cause.FASTER)
+    limit, effect = f"{100 * RULES.case_limit:g} %", 1 + RULES.min_effect
+    assert f"slower than {limit}? Its upper bound would lie below 1 / 1.05 = {floor:.4f}." in TEXT
+    assert f"within {limit}? Its lower bound would lie below {floor:.4f}." in TEXT
+    bounds = [row[-1].split(" to ") for row in rows("Twelve cases")[:-1]]
+    assert f"The lowest upper bound is {min(high for _, high in bounds)}: no." in TEXT
+    assert f"The lowest lower bound is {min(low for low, _ in bounds)}: no." in TEXT
+    peaks = first.candidate_peak_rss_bytes / 2**20, first.baseline_peak_rss_bytes / 2**20
+    assert (
+        f"Its peak is {peaks[0]:.1f} MiB beside {peaks[1]:.1f} MiB, and {RULES.memory_bytes // 2**20} MiB" in TEXT
+    )
+    assert RULES.memory_bytes < RULES.memory_fraction * first.baseline_peak_rss_bytes
+    price = first.building
+    assert price is not None
+    assert price.case == BUILT
+    takes = f"{price.case_candidate_ns / 1e6:.2f} ms of CPU time where {price.budget_ns / 1e6:.2f} ms is allowed"
+    assert f"Nearest to its limit is `{BUILT}`, with {takes}: no." in TEXT
+    mean, _, se = by_hand(rows("Twelve cases")[-1][1 : 1 + FOUR])
+    reach = f"{stats.student_quantile(1 - RULES.miss, 3):.3f}"
+    bound = f"{math.exp(float(mean) + float(reach) * float(se)):.4f}"
+    exact = stats.overall(RATIOS[:FOUR]).interval(2 * RULES.miss).high
+    assert bound == f"{math.exp(exact):.4f}"
+    one_sided = f"The one-sided {100 * (1 - RULES.miss):g} % bound is e^({mean} + {reach} x {se}) = {bound}"
+    assert f"gain of {100 * RULES.min_effect:g} % unlikely? {one_sided}, far above {effect:g}: no." in TEXT
+    assert f"({reach} is Student's t again, `=T.INV({1 - RULES.miss:g}, 3)`.)" in TEXT
+    assert f"lie above 1, with a point of {effect:g} or more, and does CPU time agree? It does" in TEXT
+    assert first.speedup is not None
+    assert f"At least {math.floor(100 * (first.speedup.low - 1))} % faster, beyond doubt" in TEXT
+    assert "None is, so each gets four in a pair again." in TEXT
+    assert set(judge.next_blocks(first, RULES).values()) == {RULES.blocks} == {4}
+
+
+def test_the_second_look_is_over_other_data_on_a_busier_machine() -> None:
+    waited = [100 * (aggregate.disturbance(one).waited or 0.0) for one in LOOKS]
+    seconds = [sum(one.seconds or 0.0 for one in pairs) for pairs in LOOKS]
+    busier = (
+        f"{waited[1]:.0f} % of the windows' time was spent waiting, after {waited[0]:.0f} % in the first look,"
+    )
+    assert f"{busier} and the four pairs took {seconds[1]:.0f} s instead of {seconds[0]:.0f}." in TEXT
+    sizes = [pairs[0].building[BUILT].state_bytes for pairs in LOOKS]
+    assert f"(The data of `{BUILT}` take {sizes[1]:,} bytes instead of {sizes[0]:,}.)" in TEXT
+
+
+def test_eight_pairs_give_the_overall_ratio_of_the_second_look() -> None:
+    means = [mean for heading in ("Twelve cases", "Eight pairs") for mean in rows(heading)[-1][1 : 1 + FOUR]]
+    assert means == shown_means()
+    mean, sd, se = by_hand(means)
+    exact, interval = stats.overall(RATIOS), look(2).speedup
+    assert interval is not None
+    assert (mean, se, exact.df) == (f"{exact.point:.6f}", f"{exact.se:.6f}", EIGHT - 1)
+    assert f"The mean of their means is {mean}; their standard deviation is {sd}, so" in TEXT
+    assert f"the standard error is {sd} / square root of 8 = {se}." in TEXT
+    reach = reach_of(7)
+    assert f"Student's t with 8 - 1 = 7 degrees of freedom is {reach}, less than half" in TEXT
+    assert float(reach) < float(reach_of(3)) / 2
+    assert shown_bounds(mean, reach, se) == (f"{interval.low:.4f}", f"{interval.high:.4f}")
+    assert f"Overall, at the second look: **{said(interval)}**, less than a third as wide" in TEXT
+    before = look(1).speedup
+    assert before is not None
+    assert interval.high - interval.low < (before.high - before.low) / 3
+
+
+def test_thirty_two_blocks_bound_the_case() -> None:
+    blocks = shown_blocks("Four blocks") | shown_blocks("Eight pairs")
+    shown = sorted(value for of_pair in blocks.values() for value in counting(of_pair))
+    assert f"The example's case has {len(shown)} blocks by now, 16 above and 16 more:" in TEXT
+    assert f"largest of the {len(shown)}: **{shown[5]:.4f} to {shown[-6]:.4f}**." in TEXT
+    judged = look(2).cases[CASE]
+    assert (f"{judged.low:.4f}", f"{judged.high:.4f}") == (f"{shown[5]:.4f}", f"{shown[-6]:.4f}")
+    assert "That at most five of 32 coins show heads, or at most five tails, has a chance of 2 x" in TEXT
+    ways = [math.comb(32, heads) for heads in range(7)]
+    alpha, chance = ALPHA / len(CASES), 2 * sum(ways[:6]) / 2**32
+    assert (
+        f"2 x ({' + '.join(f'{way:,}' for way in ways[:6])}) / 2^32 = {chance:.5f}, less than {alpha:.5f};" in TEXT
+    )
+    assert chance < alpha < 2 * sum(ways) / 2**32
+
+
+def test_cpu_time_memory_and_building_agree() -> None:
+    second = look(2)
+    ratios = [aggregate.cpu_log_ratios(one) or {} for one in PAIRS]
+    means = shown_means("CPU")
+    assert means == [f"{stats.pair_point(each):.6f}" for each in ratios]
+    found = []
+    for number in (FOUR, EIGHT):
+        mean, _, se = by_hand(means[:number])
+        half = float(reach_of(number - 1)) * float(se)
+        low, point, high = (math.exp(float(mean) + offset) for offset in (-half, 0.0, half))
+        found.append(said(Interval(low, point, high)))
+    assert found == [said(look(1).cpu_speedup), said(second.cpu_speedup)]
+    assert f"The first four means of CPU time give {found[0]}, all eight {found[1]}." in TEXT
+
+    peaks = second.candidate_peak_rss_bytes / 2**20, second.baseline_peak_rss_bytes / 2**20
+    assert f"in any pair: {peaks[0]:.1f} MiB beside the baseline's {peaks[1]:.1f} MiB." in TEXT
+
+    price, prices = second.building, [pairs[0].building[BUILT].candidate_ns / 1e6 for pairs in LOOKS]
+    assert price is not None
+    assert price.case == BUILT
+    both = price.candidate_ns / 1e6, price.baseline_ns / 1e6
+    assert f"over all cases the candidate takes {both[0]:.1f} ms, and the baseline {both[1]:.1f} ms." in TEXT
+    assert f"Nearest to its limit is `{BUILT}` again." in TEXT
+    middle = f"{(round(prices[0], 2) + round(prices[1], 2)) / 2:.2f}"
+    assert middle == f"{price.case_candidate_ns / 1e6:.2f}"
+    assert f"the candidate took {prices[0]:.2f} ms in the first look and {prices[1]:.2f} ms in the second;" in TEXT
+    assert f"between them lies {middle} ms, and {price.budget_ns / 1e6:.2f} ms is allowed." in TEXT
 
 
 def test_the_second_look_keeps() -> None:
     second = look(2)
     assert (second.verdict, second.cause) == (Verdict.KEEP, Cause.FASTER)
-    assert f"The lowest lower bound is {min(case.low for case in second.cases.values()):.4f}" in TEXT
+    bounds = [row[-1].split(" to ") for row in rows("Eight pairs")[:-1]]
+    assert f"The lowest lower bound of a case is {min(low for low, _ in bounds)}, so that" in TEXT
     assert f"shown to be within {100 * RULES.case_limit:g} %." in TEXT
-    assert f"its point is {1 + RULES.min_effect:g} or more" in TEXT
-    assert f"agrees: {said(second.cpu_speedup)}." in TEXT
-    assert f"speedup: {said(second.speedup)} verdict: {TRIAL['status']} reason: {TRIAL['reason']}" in TEXT
-    ordered = sorted(value for each in RATIOS for value in each[CASE])
-    assert f"The cases now have {len(ordered)} blocks each." in TEXT
-    assert (second.cases[CASE].low, second.cases[CASE].high) == pytest.approx(
-        (math.exp(ordered[5]), math.exp(ordered[-6]))
-    )
-    waited = [aggregate.disturbance([each]).waited or 0.0 for each in PAIRS]
-    shares = f"{100 * waited[1]:.1f} % of the windows' time was spent waiting, instead of {100 * waited[0]:.0f} %"
-    assert shares in TEXT
+    assert f"its point is {1 + RULES.min_effect:g} or more, and CPU time agrees. There were two looks." in TEXT
+    disturbed = report.disturbed(aggregate.disturbance(PAIRS))
+    reason = f"reason: {TRIAL['reason']} disturbed: {disturbed}"
+    assert f"speedup: {said(second.speedup)} verdict: {TRIAL['status']} {reason}" in TEXT
+    share = f"{100 * (aggregate.disturbance(PAIRS).waited or 0.0):.0f} %"
+    assert f"{share} of the time of its windows was spent waiting for a core." in TEXT
+
+
+def test_the_reason_follows_from_the_windows_of_the_first_look() -> None:
+    windows = {
+        case: [w for one in LOOKS[0] for each in of_case(one, case) for w in each.side("B")] for case in CASES
+    }
+    overhead_ns = LOOKS[0][0].call_overhead_ns
+    times = [CaseTimes(case, 1, overhead_ns[case], tuple(windows[case])) for case in CASES]
+    figures = aggregate.figures("query", KernelTimes(tuple(times), None))
+    assert report.judged_reason(look(2), figures, RULES) == TRIAL["reason"]
 
 
 def test_the_rules_have_the_codes_own_numbers() -> None:
     effect, case = f"{100 * RULES.min_effect:g} %", f"{100 * RULES.case_limit:g} %"
-    memory = f"{100 * RULES.memory_fraction:g} % or {RULES.memory_bytes // 2**20} MiB"
+    band = f"{100 * RULES.noise_band:g} %"
+    guards = f"{100 * RULES.memory_fraction:g} %", f"{RULES.memory_bytes // 2**20} MiB"
+    waited = f"{100 * aggregate.MAX_WAITED_SHARE:g} %"
+    others = RULES.blocks - judge.SETTLED_BLOCKS
     for sentence in (
-        f"in them {RULES.blocks} blocks of every case are measured. Every look adds a pair.",
+        f"planned to last {WINDOW_MS:g} ms, timed by pytest's process",
+        f"Then {RULES.blocks} blocks of every case are measured, case by case.",
+        f"waited for a core for more than {waited} of its time. The block's result plays no part",
+        f"**Look.** {RULES.pairs} pairs, one after the other, and then one reading of everything measured so far.",
+        f"It may exceed the baseline's by {guards[0]} and by {guards[1]} at most.",
+        f"must lie above 1 too (for a smaller code, above 1 / {1 + RULES.noise_band:g}).",
+        f"where even its upper bound lies below {1 + RULES.min_effect:g} (for a smaller code, below 1),",
         f"There are {RULES.max_looks} at most. The confidence of the whole trial is {100 * RULES.confidence:g} %",
         f"| a case is shown to be slower than {case} | discard |",
-        f"the interval reaches to within {100 * RULES.noise_band:g} %) | discard |",
-        f"| peak memory is more than {memory} over the baseline's | discard |",
+        f"the interval reaches to within {band}) | discard |",
+        f"| peak memory is more than {guards[0]} or {guards[1]} over the baseline's | discard |",
+        "| building a case takes longer than its budget | discard |",
         f"| a gain of {effect} is unlikely: the one-sided {100 * (1 - RULES.miss):g} % bound lies below it",
-        f"| some case is not yet shown to be within {case} | measure another pair |",
-        f"its point is {1 + RULES.min_effect:g} or more, and CPU time agrees | keep after two pairs,",
-        f"the interval lies within {100 * RULES.noise_band:g} %, and CPU time agrees | keep (simpler)",
+        f"| some case is not yet shown to be within {case} | look again |",
+        f"its point is {1 + RULES.min_effect:g} or more, and CPU time agrees | keep after two looks,",
+        f"the interval lies within {band}, and CPU time agrees | keep (simpler) after two looks,",
+        f"open cases get {2 * RULES.blocks} blocks instead of {RULES.blocks}.",
+        f"the other cases give up {others} of their {RULES.blocks}, and the open ones share these",
+        f"where that makes more than {2 * RULES.blocks}, up to {judge.MOST_BLOCKS} each.",
+        f"after {RULES.max_seconds:g} s (`--autoresearch-max-seconds`) only a discard may still come",
+        f"slowed by {wording.percent(calibration.INJECTED)}, {calibration.RUNS} times each",
     ):
         assert sentence in TEXT
+    assert judge.LOOKS_FOR_KEEP == 2
+
+
+@pytest.mark.parametrize(
+    ("building", "budget_ms"),
+    [
+        (Building(baseline_ns=300_000, candidate_ns=1, state_bytes=10), 1.5),
+        (Building(baseline_ns=1, candidate_ns=1, state_bytes=3_000_000), 3.0),
+        (Building(baseline_ns=1, candidate_ns=1, state_bytes=10), 1.0),
+    ],
+    ids=["five-times", "per-megabyte", "free"],
+)
+def test_the_budget_of_building_is_the_codes_own(building: Building, budget_ms: float) -> None:
+    price = judge.build_price([Pair((), {}, 1, 1, None, {"a": building})], RULES)
+    assert price is not None
+    assert price.budget_ns / 1e6 == budget_ms
+    assert "Otherwise it is five times what the baseline takes, or 1 ms per megabyte where that is more." in TEXT
+    assert "1 ms is always free" in TEXT

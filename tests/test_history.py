@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import toys
-from builders import everywhere, evidence, figures, measured, outcome, pair, spread
+from builders import everywhere, evidence, figures, measured, outcome, pairs_of_a_look, spread
 
 from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.log import archive, gate, history, results
@@ -25,8 +26,8 @@ from pytest_lance_autoresearch.verdict import judge
 FASTER, SLOWER = everywhere(spread(0.05)), everywhere(spread(-0.03))
 
 
-def write_row(root: Path, pairs: list[Pair], kernel: str) -> results.Row:
-    """Judge the pairs as a trial does, and log the verdict with its evidence."""
+def write_row(root: Path, looks: list[list[Pair]], kernel: str) -> results.Row:
+    """Judge the looks as a trial does, and log the verdict with its evidence."""
     folder = toys.write(root, text=kernel)
     target = load.load(discover.inspect(folder))
     opened = gate.open_gate(target, root, folder / "results.tsv", rebaseline=False)
@@ -36,7 +37,7 @@ def write_row(root: Path, pairs: list[Pair], kernel: str) -> results.Row:
         return results.read(opened.log_path)[-1]
     assert opened.baseline is not None
     sizes = opened.baseline.code_size, target.kernel.code_size
-    seen = evidence(*pairs, sizes=sizes)
+    seen = evidence(*chain(*looks), looks=len(looks), sizes=sizes)
     judgement = judge.look(seen, Rules())
     ended = replace(outcome(Status(judgement.verdict), "judged"), figures=figures(), judgement=judgement)
     gate.write(opened, target, replace(ended, target="toy"), gate.Measured(seen, Rules(), 1), "an idea")
@@ -48,8 +49,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a log of a baseline, a keep and a discard, each with its archive."""
     root, text = tmp_path_factory.mktemp("recorded"), toys.KERNEL
     write_row(root, [], text)
-    write_row(root, [pair(FASTER), pair(FASTER)], text + "ONE = 1\n")
-    write_row(root, [pair(SLOWER)], text + "ONE = 1\nTWO = 2\n")
+    write_row(root, [pairs_of_a_look(FASTER)] * 2, text + "ONE = 1\n")
+    write_row(root, [pairs_of_a_look(SLOWER)], text + "ONE = 1\nTWO = 2\n")
     return root
 
 

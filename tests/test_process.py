@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import sleep
 from types import SimpleNamespace
@@ -44,6 +45,15 @@ class Meters:
         return next(self.times)
 
     now_s = staticmethod(clocks.now_s)
+    cpu_times: Iterator[int | None] = iter(())
+
+    @property
+    def cpu(self) -> SimpleNamespace:
+        """The worker's account."""
+        now_ns = partial(next, self.cpu_times)
+        return SimpleNamespace(
+            skip=self.skip, opens=self.opens, closes=self.closes, since=self.since, now_ns=now_ns
+        )
 
     def skip(self) -> None:
         self.asked.append("skip")
@@ -82,13 +92,12 @@ def test_a_window_is_timed_by_this_process_alone(start: Start, monkeypatch: pyte
             meters.asked.append("go")
         return write(fd, data)
 
-    monkeypatch.setattr(process, "CpuAccount", lambda _: meters)
+    monkeypatch.setattr(process, "CpuAccount", lambda _: meters.cpu)
     monkeypatch.setattr(process, "WaitCounter", lambda _: meters)
     monkeypatch.setattr(process, "clocks", meters)
     monkeypatch.setattr(os, "write", noted)
-    worker = start(f"{READY}taken(); say(b'd'); taken(); go(); assert memory[FIRST] == 7; say(b'd'); taken()")
-    worker.bind(KEY, b"")
-    assert meters.asked == ["skip"] * 3
+    worker = start(f"{READY}taken(); go(); assert memory[FIRST] == 7; say(b'd'); taken()")
+    assert meters.asked == ["skip"] * 2
     meters.asked.clear()
     meters.has_arrived = lambda: bool(worker._arena.bytes[wire.TEXT_BYTES] == 7)
     answers = worker.run(KEY, [(np.array([7], np.uint8),), ()])
@@ -104,6 +113,23 @@ def test_a_window_is_timed_by_this_process_alone(start: Start, monkeypatch: pyte
     ]
     assert answers.window == Window(2, 4_000, 30, 11, 22)
     assert answers.settled() == replace(answers.window, cpu_ns=70)
+
+
+@pytest.mark.parametrize(
+    ("cpu_times", "took_ns"), [((70, 100), 30), ((None, None), 4_000), ((70, None), 4_000), ((None, 70), 4_000)]
+)
+def test_building_takes_the_cpu_time_of_the_order_that_builds(
+    start: Start, monkeypatch: pytest.MonkeyPatch, cpu_times: tuple[int | None, ...], took_ns: int
+) -> None:
+    """Or this process's time where the system counts none. To send and unpickle a state is no part of it."""
+    meters = Meters()
+    meters.cpu_times = iter(cpu_times)
+    monkeypatch.setattr(process, "CpuAccount", lambda _: meters.cpu)
+    monkeypatch.setattr(process, "clocks", meters)
+    worker = start(f"{READY}taken(); say(b'd'); taken(); say(b'd'); taken()")
+    meters.asked.clear()
+    assert worker.bind(KEY, b"") == took_ns
+    assert meters.asked[:3] == ["skip", ("clock", False), "skip"]
 
 
 def test_what_a_worker_did_not_write_is_no_answer(start: Start) -> None:

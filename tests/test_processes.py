@@ -12,7 +12,7 @@ import toys
 from fake_workers import BASELINE, CANDIDATE
 
 from pytest_lance_autoresearch.bench.inprocess import InProcessRunner
-from pytest_lance_autoresearch.bench.process import KernelProcess
+from pytest_lance_autoresearch.bench.process import Closed, KernelProcess
 from pytest_lance_autoresearch.bench.processes import MAX_ENDS, Processes
 from pytest_lance_autoresearch.errors import (
     AutoresearchError,
@@ -27,6 +27,7 @@ from pytest_lance_autoresearch.errors import (
     TargetError,
     TrialInvalid,
 )
+from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Source
 from pytest_lance_autoresearch.target_files import discover, load, sources
 
@@ -146,6 +147,38 @@ def test_clearing_ends_every_process_and_what_is_asked_for_next_is_new(
     assert machine.running() == [False] * 4 + [True] * 3
 
 
+def test_a_process_may_be_spawned_long_before_it_is_introduced(
+    processes: Processes, machine: fake_workers.Machine, baseline: Source
+) -> None:
+    """And is ended with the others, whether it was introduced or not."""
+    processes.spawn(baseline)
+    process = processes.spawn(baseline)
+    assert machine.events == [(BASELINE, "spawn")] * 2
+    processes.introduce(process)
+    assert machine.events[2:] == [(BASELINE, "introduce")]
+    processes.clear()
+    assert machine.running() == [False, False]
+
+
+def test_what_starts_while_another_trial_measures_stays_off_the_core_that_measures(
+    processes: Processes, machine: fake_workers.Machine, baseline: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([True, False])
+    monkeypatch.setattr(turns, "is_free", lambda: next(free))
+    processes.spawn(baseline)
+    assert machine.put_aside == []
+    process = processes.spawn(baseline)
+    assert machine.put_aside == [process.pid]
+
+
+def test_compiled_code_is_given_to_the_process_it_is_meant_for(
+    processes: Processes, machine: fake_workers.Machine, baseline: Source
+) -> None:
+    processes.spawn(baseline, compiled={"f.nbc": b"code"})
+    processes.start(baseline)
+    assert [process.was_given for process in machine.started] == [{"f.nbc": b"code"}, {}]
+
+
 def test_clearing_before_anything_was_started_does_nothing(
     processes: Processes, machine: fake_workers.Machine
 ) -> None:
@@ -203,6 +236,25 @@ def test_what_is_no_fault_of_the_kernel_may_be_over_at_the_next_try(
     del machine.failures[CANDIDATE]
     processes.start(target.kernel)
     assert machine.texts() == [CANDIDATE] * 2
+
+
+def test_a_candidate_that_was_closed_while_it_loaded_has_not_failed(
+    target: load.Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the baseline beside it fails: it may be started again, by the next item for example."""
+    processes = Processes(target, 60.0, in_process=False)
+    process = processes.spawn(target.kernel)
+    load_target = process._load_target
+
+    def closed_meanwhile() -> None:
+        process.close()
+        load_target()
+
+    monkeypatch.setattr(process, "_load_target", closed_meanwhile)
+    with pytest.raises(Closed):
+        processes.introduce(process)
+    processes.start(target.kernel)
+    processes.clear()
 
 
 def test_a_baseline_that_fails_to_load_is_not_the_candidates_fault(

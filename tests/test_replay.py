@@ -6,14 +6,16 @@ import functools
 import math
 import re
 import shutil
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import toys
-from builders import everywhere, evidence, no_overhead, outcome, pair, quick
+from builders import everywhere, evidence, outcome, pair, quick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -83,12 +85,12 @@ class Measured:
     now: Interval = GAIN
     of: dict[tuple[str, str], Interval | AutoresearchError] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
-    pairs: set[int] = field(default_factory=set)
+    per_look: set[int] = field(default_factory=set)
 
-    def __call__(self, target: load.Target, baseline: Source, pairs: int, *_: object) -> Interval:
+    def __call__(self, target: load.Target, baseline: Source, per_look: int, *_: object) -> Interval:
         sides = target.kernel.text.decode(), baseline.text.decode()
         self.asked.append(sides)
-        self.pairs.add(pairs)
+        self.per_look.add(per_look)
         found = self.of.get(sides, self.now)
         if isinstance(found, AutoresearchError):
             raise found
@@ -125,7 +127,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
     return said
 
 
-def auditor(path: Path, pairs: int = 3, rows: Sequence[results.Row] = ()) -> Auditor:
+def auditor(path: Path, pairs: int = 4, rows: Sequence[results.Row] = ()) -> Auditor:
     return Auditor(rows or results.read(path), path.parent, pairs, discover.DEFAULT_GLOBS, lambda _: None)
 
 
@@ -201,10 +203,10 @@ def test_a_gain_that_is_still_there_replicates(path: Path, measured: Measured, s
     assert say("replay", path, 2) == Said(
         0,
         ["trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates"],
-        ["trial 2: measuring 3 pairs of processes"],
+        ["trial 2: measuring 4 pairs of processes"],
     )
     assert measured.asked == [(SECOND, FIRST)]
-    assert measured.pairs == {3}
+    assert measured.per_look == {2}
 
 
 def test_a_gain_that_is_gone_does_not_replicate(path: Path, measured: Measured, say: Say) -> None:
@@ -249,10 +251,14 @@ def test_a_row_of_before_a_new_baseline_can_be_measured_again(path: Path, measur
     assert measured.asked == [(SECOND, FIRST)]
 
 
-def test_the_number_of_pairs_is_as_it_was_asked_for(path: Path, measured: Measured, say: Say) -> None:
-    assert say("replay", path, 2, "--pairs", 5).err == ["trial 2: measuring 5 pairs of processes"]
-    assert say("audit", path, "--pairs", 5).err == ["trial 2: measuring 5 pairs of processes"]
-    assert measured.pairs == {5}
+@pytest.mark.parametrize(("asked", "said"), [(2, 2), (5, 6), (6, 6)])
+def test_as_many_pairs_as_were_asked_for_are_measured_over_two_looks(
+    path: Path, measured: Measured, say: Say, asked: int, said: int
+) -> None:
+    """Half of them at published sizes, half at hidden ones: one more than an odd number."""
+    assert say("replay", path, 2, "--pairs", asked).err == [f"trial 2: measuring {said} pairs of processes"]
+    assert say("audit", path, "--pairs", asked).err == [f"trial 2: measuring {said} pairs of processes"]
+    assert measured.per_look == {said // 2}
 
 
 @pytest.mark.usefixtures("measured")
@@ -449,7 +455,7 @@ def test_one_keep_is_measured_alone(path: Path, measured: Measured, say: Say) ->
             "trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates",
             "all replicate: 1 claim measured again",
         ],
-        ["trial 2: measuring 3 pairs of processes"],
+        ["trial 2: measuring 4 pairs of processes"],
     )
     assert measured.asked == [(SECOND, FIRST)]
 
@@ -471,7 +477,7 @@ def test_several_keeps_are_measured_one_by_one_and_all_together(
         "toy, trial 3 against trial 1: claimed 1.800x [1.712, 1.892], measured 1.800x [1.750, 1.850]: replicates",
         "all replicate: 3 claims measured again",
     ]
-    assert said.err[2] == "toy, trial 3 against trial 1: measuring 3 pairs of processes"
+    assert said.err[2] == "toy, trial 3 against trial 1: measuring 4 pairs of processes"
     assert measured.asked == [(SECOND, FIRST), (THIRD, SECOND), (THIRD, FIRST)]
 
 
@@ -618,7 +624,7 @@ def test_a_kernel_that_fails_now_is_a_fault_and_the_others_are_measured(
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels really run, but few and short windows do: no test looks at what they say."""
     monkeypatch.setattr(measure, "WINDOW_NS", 100_000)
-    monkeypatch.setattr(replaying, "Rules", functools.partial(Rules, blocks=2))
+    monkeypatch.setattr(replaying, "Rules", functools.partial(Rules, blocks=1))
     monkeypatch.setattr(replaying, "ANSWER_TIMEOUT_S", 1.0)
 
 
@@ -626,14 +632,14 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Every process that is started: its kernel and its id."""
     found: list[tuple[str, int]] = []
-    start = Processes.start
+    spawn = Processes.spawn
 
-    def noted(self: Processes, source: Source) -> KernelProcess:
-        process = start(self, source)
+    def noted(self: Processes, source: Source, **options: Any) -> KernelProcess:
+        process = spawn(self, source, **options)
         found.append((source.text.decode(), process.pid))
         return process
 
-    monkeypatch.setattr(Processes, "start", noted)
+    monkeypatch.setattr(Processes, "spawn", noted)
     return found
 
 
@@ -676,7 +682,7 @@ def test_a_baseline_that_fails_now_is_said_to_be_the_one(
         "64x32-uniform: the kernel's process ended (exit code 3) instead of answering",
         "nothing could be measured: 0 claims measured again, 1 could not be",
     ]
-    assert sorted(text for text, _ in started) == sorted([SECOND, CRASHES, ""])
+    assert sorted(text for text, _ in started) == sorted([SECOND, CRASHES])
     assert not any(alive(started))
 
 
@@ -697,7 +703,8 @@ def test_a_kernel_that_knows_the_published_sizes_only_is_found_out(
     said = say("replay", tmp_path / LOG, 2, "--pairs", 2)
     assert said.code == 1
     assert "could not be measured again: 64x32-uniform, warm-up call: result: 2056 of 2056" in said.out[0]
-    assert sorted(text for text, _ in started) == sorted([knowing, FIRST, "", knowing, FIRST])
+    compiling, published, hidden = [[knowing, FIRST]] * 3
+    assert sorted(text for text, _ in started) == sorted([*compiling, *published, "", *hidden])
     assert not any(alive(started))
 
 
@@ -712,54 +719,53 @@ class Prepared:
     order: list[str] = field(default_factory=list)
     seeds: set[int] = field(default_factory=set)
 
-    def __call__(self, *_: object) -> Prepared:
+    cases: Sequence[Case] = ()
+    rules: Rules | None = None
+
+    def __call__(
+        self, _target: object, _baseline: object, cases: Sequence[Case], rules: Rules, *_: object
+    ) -> Prepared:
+        self.cases, self.rules = cases, rules
         return self
 
-    def measure_case(self, case: Case, state: object, seed: int) -> None:
-        assert state is not None
-        self.order.append(case.id)
+    def measure_all(self, state_of: Callable[[Case], object], seed: int) -> None:
+        assert all(state_of(case) is not None for case in self.cases)
+        self.order.append("published")
         self.seeds.add(seed)
 
-    def measure_again(self, timed: Sequence[Case], seed: int) -> None:
-        self.order.append(f"again {len(timed)}")
+    def measure_again(self, seed: int) -> None:
+        self.order.append("hidden")
         self.seeds.add(seed)
 
     def pairs(self) -> list[Pair]:
         return [pair(everywhere([ratio] * 4)) for ratio in self.log_ratios]
 
-    def overhead_ns(self) -> dict[str, float]:
-        return no_overhead()
 
-
-@pytest.mark.parametrize(
-    ("log_ratios", "sd"),
-    [
-        ([0.05] * 2, 0.003),  # the least that is allowed for
-        ([0.05] * 4, 0.003),
-        ([0.0, 0.1], 0.1 / math.sqrt(2)),  # or what the pairs show
-    ],
-)
+@pytest.mark.parametrize("log_ratios", [[0.05] * 4, [0.04, 0.06], [0.03, 0.05, 0.06, 0.06]])
 def test_the_interval_is_that_of_all_pairs_with_a_confidence_of_95_percent(
-    path: Path, monkeypatch: pytest.MonkeyPatch, log_ratios: list[float], sd: float
+    path: Path, monkeypatch: pytest.MonkeyPatch, log_ratios: list[float]
 ) -> None:
-    monkeypatch.setattr(replaying, "Comparison", Prepared(log_ratios))
+    prepared = Prepared(log_ratios)
+    monkeypatch.setattr(replaying, "Comparison", prepared)
     now = auditor(path, len(log_ratios)).replay(2).measured
     assert now is not None
-    half = 1.959964 * sd / math.sqrt(len(log_ratios))
+    reach = {2: 12.706205, 4: 3.182446}[len(log_ratios)]
+    half = reach * statistics.stdev(log_ratios) / math.sqrt(len(log_ratios))
     assert [math.log(value) for value in (now.low, now.point, now.high)] == pytest.approx(
         [0.05 - half, 0.05, 0.05 + half], abs=1e-6
     )
+    assert prepared.rules == Rules(pairs=len(log_ratios) // 2)
 
 
 def test_published_sizes_come_first_and_each_measuring_has_a_seed_of_its_own(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared = Prepared([0.05] * 3)
+    prepared = Prepared([0.05] * 4)
     monkeypatch.setattr(replaying, "Comparison", prepared)
     for _ in range(2):
         auditor(path).replay(2)
-    again = f"again {len(toys.TIMED)}"
-    assert prepared.order == [*toys.TIMED, again, again] * 2
+    assert prepared.order == ["published", "hidden"] * 2
+    assert [case.id for case in prepared.cases] == list(toys.TIMED)
     assert len(prepared.seeds) == 2
 
 
@@ -772,7 +778,8 @@ def test_as_many_pairs_of_processes_are_measured_as_were_asked_for(
     measured = r"trial 2: claimed 1\.200x \[1\.100, 1\.300\], measured \d.*: (replicates|DOES NOT REPLICATE)"
     assert re.fullmatch(measured, said.out[0])
     assert path.read_bytes() == before
-    assert sorted(text for text, _ in started) == sorted([SECOND, FIRST, "", SECOND, FIRST])
+    compiling, published, hidden = [[SECOND, FIRST]] * 3
+    assert sorted(text for text, _ in started) == sorted([*compiling, *published, "", *hidden])
     assert not any(alive(started))
 
 
@@ -841,7 +848,7 @@ def test_a_log_of_another_version_cannot_be_judged_again(tmp_path: Path, say: Sa
 def hundredfold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Interval], Path]:
     """A log whose keep does a hundredth of its baseline's work, with a claim about it."""
     monkeypatch.setattr(measure, "WINDOW_NS", 500_000)  # the baseline's windows are a hundred times as long
-    monkeypatch.setattr(replaying, "Rules", functools.partial(Rules, blocks=3))
+    monkeypatch.setattr(replaying, "Rules", functools.partial(Rules, blocks=2))
 
     def written(claim: Interval) -> Path:
         write_row(tmp_path, toys.KERNEL.replace("REPEATS = 40", "REPEATS = 400"))

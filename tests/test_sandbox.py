@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import toys
+import workers
 
 from pytest_lance_autoresearch.bench import process
 from pytest_lance_autoresearch.bench.process import KernelProcess
@@ -31,12 +32,12 @@ needs_landlock = pytest.mark.skipif(not HAS_LANDLOCK, reason="this kernel was bu
 def start(tmp_path: Path, setup: str) -> KernelProcess:
     """A worker in which `setup` ran when the kernel was loaded."""
     target = load.load(discover.inspect(toys.write(tmp_path, text=toys.kernel("return result", setup))))
-    return KernelProcess(target, target.kernel, 10.0)
+    return workers.started(target, 10.0)
 
 
 @pytest.fixture(autouse=True)
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "violation", lambda _: "")
+    monkeypatch.setattr(policy, "violation", lambda *_: "")
 
 
 @needs_linux

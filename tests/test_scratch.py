@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 import toys
+import workers
 
 from pytest_lance_autoresearch.bench import scratch
-from pytest_lance_autoresearch.bench.process import KernelProcess
-from pytest_lance_autoresearch.bench.scratch import Scratch
+from pytest_lance_autoresearch.bench.scratch import NOTHING_COMPILED, Scratch
 from pytest_lance_autoresearch.target_files import discover, load
 
 HOLDING = (
     "from pytest_lance_autoresearch.bench.scratch import Scratch\n"
-    "s = Scratch(b''); print(s.path, flush=True); input()"
+    "s = Scratch(b'', {}); print(s.path, flush=True); input()"
 )
 
 
@@ -45,7 +45,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def test_a_folder_lives_as_long_as_it_is_used() -> None:
-    folder = Scratch(b"kernel")
+    folder = Scratch(b"kernel", NOTHING_COMPILED)
     assert (folder.path / scratch.KERNEL).read_bytes() == b"kernel"
     assert {path.name for path in folder.path.iterdir()} == {"kernels.py", "log", "numba", "work"}
     assert folder.path.parent == Path(tempfile.gettempdir())
@@ -56,11 +56,11 @@ def test_a_folder_lives_as_long_as_it_is_used() -> None:
 def test_what_a_killed_process_left_behind_is_swept_and_what_a_living_one_uses_is_not(tmp_path: Path) -> None:
     process, folder = another(tmp_path)
     (folder / scratch.WORK / "deep").mkdir()
-    own = Scratch(b"")
+    own = Scratch(b"", NOTHING_COMPILED)
     assert folder.is_dir()
     end(process)
     scratch._sweep.cache_clear()
-    later = Scratch(b"")
+    later = Scratch(b"", NOTHING_COMPILED)
     assert not folder.exists()
     assert own.path.is_dir()
     own.close()
@@ -96,9 +96,9 @@ def test_a_file_system_without_locks_is_no_error(monkeypatch: pytest.MonkeyPatch
         raise OSError("no locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    folder = Scratch(b"")
+    folder = Scratch(b"", NOTHING_COMPILED)
     scratch._sweep.cache_clear()
-    other = Scratch(b"")
+    other = Scratch(b"", NOTHING_COMPILED)
     assert folder.path.is_dir()
     folder.close()
     other.close()
@@ -106,5 +106,5 @@ def test_a_file_system_without_locks_is_no_error(monkeypatch: pytest.MonkeyPatch
 
 def test_a_worker_that_is_closed_leaves_nothing(tmp_path: Path) -> None:
     target = load.load(discover.inspect(toys.write(tmp_path)))
-    KernelProcess(target, target.kernel, 20.0).close()
+    workers.started(target).close()
     assert not list(tmp_path.glob("kernel-*"))

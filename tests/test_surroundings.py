@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import toys
+import workers
 
 from pytest_lance_autoresearch.bench import oracles, process
 from pytest_lance_autoresearch.bench.process import KernelProcess
@@ -46,18 +47,7 @@ def package(folder: Path, name: str = "shop", text: str = "") -> Path:
 
 def start(tmp_path: Path, kernel: str = toys.KERNEL, **files: str) -> KernelProcess:
     target = load.load(discover.inspect(toys.write(tmp_path, text=kernel, **files)))
-    return introduced(target)
-
-
-def introduced(target: load.Target) -> KernelProcess:
-    """A process that has loaded the target; none is left where it could not."""
-    process = KernelProcess(target, target.kernel, TIMEOUT_S)
-    try:
-        process.introduce()
-    except BaseException:
-        process.close()
-        raise
-    return process
+    return workers.started(target, TIMEOUT_S)
 
 
 def starts(tmp_path: Path, kernel: str = toys.KERNEL, **files: str) -> None:
@@ -149,7 +139,7 @@ def test_a_file_beside_where_pytest_was_started(tmp_path: Path, monkeypatch: pyt
     target = load.load(discover.inspect(folder))
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")  # as a fixture of the project may do
-    introduced(target).close()
+    workers.started(target, TIMEOUT_S).close()
 
 
 def test_the_kernel_works_in_an_empty_folder(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
+import workers
 
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelRaised, KernelRefused
@@ -61,7 +62,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelProcess]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))
         target = load.load(discover.inspect(toys.write(folder, text=KERNEL, target=wiring)))
-        started = KernelProcess(target, target.kernel, 20.0)
+        started = workers.started(target)
         started.bind(KEY, load.pickled(target, None, "inputs.make_state"))
         yield started
         started.close()

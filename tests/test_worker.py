@@ -85,20 +85,32 @@ def window(*calls: tuple[Any, ...]) -> bytes:
 
 
 def bound(size: int) -> bytes:
-    return packed("bind", "key", pickle.dumps(np.zeros(size, np.uint8), protocol=5))
+    return taken(size) + packed("bind", "key")
+
+
+def taken(size: int) -> bytes:
+    return packed("take_state", pickle.dumps(np.zeros(size, np.uint8), protocol=5))
 
 
 @pytest.mark.usefixtures("_wired")
 def test_a_pickled_state_is_given_back_before_its_order_is_answered(arena: wire.Arena) -> None:
-    said, (after_binding,) = served(arena, bound(BIG))
-    assert said == wire.READY + wire.DONE
+    said, (after_taking, after_binding) = served(arena, bound(BIG))
+    assert said == wire.READY + wire.DONE * 2
+    assert 2 * BIG <= after_taking < 2.5 * BIG  # what is unpickled again, should target.bind fail
     assert BIG <= after_binding < 1.5 * BIG  # the kernel's own copy, and not the pickle
 
 
 @pytest.mark.usefixtures("_wired")
+def test_a_kernel_that_is_not_built_gives_its_state_back(arena: wire.Arena) -> None:
+    said, (_, after_failing) = served(arena, taken(BIG), packed("bind", []))  # a list names nothing
+    assert said == wire.READY + wire.DONE + wire.FAILED
+    assert after_failing < 0.5 * BIG
+
+
+@pytest.mark.usefixtures("_wired")
 def test_a_kernel_is_given_back_when_it_is_released_even_after_a_window(arena: wire.Arena) -> None:
-    said, (_, after_window, after_release) = served(arena, bound(BIG), window((1,)), packed("release", "key"))
-    assert said == wire.READY + wire.DONE + wire.READY + wire.DONE + wire.DONE
+    said, (*_, after_window, after_release) = served(arena, bound(BIG), window((1,)), packed("release", "key"))
+    assert said == wire.READY + wire.DONE * 2 + wire.READY + wire.DONE + wire.DONE
     assert after_window >= BIG
     assert after_release < 0.5 * BIG
 
@@ -114,15 +126,15 @@ def test_what_a_window_was_fed_is_given_back_with_the_next_order_and_not_while_t
     arena: wire.Arena,
 ) -> None:
     feed = bytes(BIG)
-    _, (_, after_window, after_the_next) = served(arena, bound(1), window((feed,)), window((1,)))
+    _, (*_, after_window, after_the_next) = served(arena, bound(1), window((feed,)), window((1,)))
     assert BIG <= after_window < 1.5 * BIG
     assert after_the_next < 0.5 * BIG
 
 
 @pytest.mark.usefixtures("_wired")
 def test_an_order_that_fails_is_given_back_as_well(arena: wire.Arena) -> None:
-    said, (_, held) = served(arena, bound(1), packed("release", bytes(BIG)))
-    assert said == wire.READY + wire.DONE + wire.FAILED
+    said, (*_, held) = served(arena, bound(1), packed("release", bytes(BIG)))
+    assert said == wire.READY + wire.DONE * 2 + wire.FAILED
     assert held < 0.5 * BIG
 
 

@@ -7,7 +7,7 @@ first of its windows. Each pair is short; it is the pairs that tell how far a re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -183,13 +183,13 @@ class Comparison(Measurement):
         *,
         thorough: bool = False,
     ) -> None:
-        """The look's pairs, one after the other, in one turn; the first of them is ready."""
+        """The look's pairs, one after the other, in one turn; the first of them is ready, and ends as they do."""
         wanted = blocks or {plan.key: self._rules.blocks for plan in plans}
         windows_s = 4 * measure.WINDOW_NS / 1e9 * sum(wanted.values()) * self._rules.pairs
         with self._turn(WALL_PER_WINDOW * windows_s):
             first.begin()
             for number in range(self._rules.pairs):
-                with nullcontext(first) if number == 0 else self._pair(plans) as pair:
+                with closing(first) if number == 0 else self._pair(plans) as pair:
                     for plan in plans:
                         if is_over():
                             return

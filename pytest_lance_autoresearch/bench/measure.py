@@ -81,11 +81,8 @@ class CasePlan:
     """Calls per window, the same for every window and both sides."""
     call_overhead_ns: float = 0.0
     """What the runner itself costs."""
-
-    @property
-    def is_sized(self) -> bool:
-        """Whether the windows have their size."""
-        return self.call_overhead_ns > 0
+    is_sized: bool = False
+    """Whether both are known."""
 
     def state(self) -> bytes:
         """As it is sent to a kernel's process; made each time, since all of a target's would take much memory."""
@@ -160,6 +157,7 @@ def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess
     plan.calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
     echoes = warm_up(plan, sides)
     plan.call_overhead_ns = _call_overhead_ns(plan, null, echoes["B"])
+    plan.is_sized = True
 
 
 def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, wire.Echo]:

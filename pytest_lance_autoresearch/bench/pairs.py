@@ -7,12 +7,12 @@ happens to one as it happens to the other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measurement import about
-from pytest_lance_autoresearch.machine import clocks
+from pytest_lance_autoresearch.machine import clocks, interrupt
 from pytest_lance_autoresearch.records import Block, Building, Pair
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.processes import Processes
     from pytest_lance_autoresearch.bench.scratch import Compiled
     from pytest_lance_autoresearch.records import Source
+
+_INTERRUPT_S = 0.2
+"""After how long an interrupt is looked for."""
 
 
 class KernelPair:
@@ -69,13 +72,16 @@ class KernelPair:
         return [process.pid for process in self.sides.values()]
 
     def _introduce(self, processes: Processes, plans: Sequence[CasePlan]) -> None:
-        """Load, build and call both; what that took of memory is not counted."""
+        """Load, build and call both; what that took of memory is not counted.
+
+        The first failure ends both. The candidate's is told where both have failed.
+        """
         with ThreadPoolExecutor(len(self.sides)) as pool:
-            futures = {
-                letter: pool.submit(self._introduce_side, processes, plans, letter) for letter in self.sides
-            }
             try:
-                answers = measure.ask(futures, lambda future, _: future.result())
+                futures = {
+                    letter: pool.submit(self._introduce_side, processes, plans, letter) for letter in self.sides
+                }
+                answers = measure.ask(futures, lambda future, _: future.result(), _ended(futures))
             except BaseException:
                 self.close()  # or the other side would be waited for
                 raise
@@ -136,3 +142,15 @@ class KernelPair:
 
     def _read_peaks(self) -> None:
         self._peaks = {letter: process.peak_rss_bytes() for letter, process in self.sides.items()}
+
+
+def _ended(futures: Mapping[str, Future[Any]]) -> list[str]:
+    """The sides that have ended, once both have or either has failed; the candidate first.
+
+    An interrupt that comes as this thread begins to wait would not end a wait without end.
+    """
+    while True:
+        done, others = wait(futures.values(), _INTERRUPT_S, FIRST_EXCEPTION)
+        interrupt.obey()
+        if not others or any(future.exception() for future in done):
+            return [letter for letter in sorted(futures, reverse=True) if futures[letter].done()]

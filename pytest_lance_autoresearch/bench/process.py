@@ -62,6 +62,10 @@ _PIPE_BYTES = 2**20
 _PROC_STATUS = "/proc/{pid}/status"
 
 
+class Closed(Exception):
+    """A process was closed by another thread while it was introduced: what it said then is nobody's fault."""
+
+
 class KernelProcess:
     """A kernel in a process of its own: introduce it, then bind states, run windows, read answers.
 
@@ -120,6 +124,8 @@ class KernelProcess:
         try:
             self._introduce(self._scratch.path)
         except BaseException:
+            if self._is_closed:
+                raise Closed from None
             self.close()
             raise
 

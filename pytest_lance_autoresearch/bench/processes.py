@@ -109,7 +109,8 @@ class Processes:
             if process.source is self._target.kernel:
                 self._load_failure = failure
             raise
-        self.is_confined &= process.is_confined
+        if not process.is_confined:
+            self.is_confined = False
 
     def lost_a_process(self, failure: AutoresearchError) -> bool:
         """Whether the failure cost a process (crash, hang, refusal), as wrong answers and exceptions do not."""

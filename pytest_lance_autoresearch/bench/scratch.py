@@ -10,6 +10,7 @@ import fcntl
 import functools
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,6 +27,8 @@ MAX_COMPILED_BYTES = 64 * 2**20
 Compiled = Mapping[str, bytes]
 """Machine code that a process has kept: the files of its cache folder."""
 NOTHING_COMPILED: Compiled = {}
+_FILE_BYTES = 4096
+"""What a file counts beside its bytes, so that there are not too many of them."""
 
 
 class Scratch:
@@ -47,18 +50,41 @@ class Scratch:
 
     def compiled(self) -> Compiled:
         """What the worker has kept; nothing where it is too much, or where something else lies there too."""
-        found, size = {}, 0
-        for path in (self.path / CACHE).iterdir():
-            is_plain = path.suffix in (".nbi", ".nbc") and path.is_file() and not path.is_symlink()
-            size += path.lstat().st_size
-            if not is_plain or size > MAX_COMPILED_BYTES:
-                return {}
-            found[path.name] = path.read_bytes()
-        return found
+        try:
+            return _compiled_files(self.path / CACHE)
+        except OSError:
+            return NOTHING_COMPILED
 
     def close(self) -> None:
         self._directory.cleanup()
         os.close(self._lock)
+
+
+def _compiled_files(folder: Path) -> Compiled:
+    """The files in a folder that a kernel may write to, meanwhile too: nothing there is followed or waited for.
+
+    OSError where there is anything but plain files with numba's two endings, or too much.
+    """
+    found: dict[str, bytes] = {}
+    room, fd = MAX_COMPILED_BYTES, _open(folder)
+    try:
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                found[entry.name] = _compiled_file(entry.name, fd, room)
+                room -= len(found[entry.name]) + _FILE_BYTES
+    finally:
+        os.close(fd)
+    return found
+
+
+def _compiled_file(name: str, folder: int, room: int) -> bytes:
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    with os.fdopen(fd, "rb") as file:
+        is_plain = stat.S_ISREG(os.fstat(fd).st_mode) and name.endswith((".nbi", ".nbc"))
+        data = file.read(room + 1) if is_plain and room >= 0 else b""
+    if not is_plain or len(data) > room:
+        raise OSError(f"'{name}' is not compiled code, or there is too much of it")
+    return data
 
 
 @functools.cache

@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
         if verb is replay_row:
             one.add_argument("trial", type=int, metavar="N", help="the trial's number")
         if verb in (replay_row, audit):
-            one.add_argument("--pairs", type=_at_least_2, default=3, metavar="K", help="pairs of processes (3)")
+            one.add_argument("--pairs", type=_at_least_2, default=4, metavar="K", help="pairs of processes (4)")
             one.add_argument(
                 "--targets",
                 action="append",

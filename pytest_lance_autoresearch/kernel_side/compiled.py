@@ -2,15 +2,17 @@
 
 Owns making numba keep all that it compiles, whatever the kernel says. A kernel is started many times in one trial,
 and compiled once. What is loaded is the same code, at another place in memory: where it lies is what the processes
-of a trial are to differ by. Where numba cannot keep something, it compiles it again.
+of a trial are to differ by. Where numba cannot keep something, or `identity` cannot tell what it was made of, it
+is compiled again.
 """
 
 from __future__ import annotations
 
 import warnings
 from contextlib import suppress
-from types import CodeType
 from typing import Any
+
+from pytest_lance_autoresearch.kernel_side import identity
 
 
 def keep(folder: str) -> None:
@@ -50,13 +52,16 @@ def _install(folder: str, caching: Any, dispatcher: Any) -> None:
     class Kept(caching.FunctionCache):  # type: ignore[misc]
         _impl_class = Implementation
 
-        def __init__(self, function: Any, options: dict[str, Any]) -> None:
-            super().__init__(function)
-            self._made_of = repr((_identity(function.__code__), sorted(options.items(), key=repr)))
+        def __init__(self, kernel_function: Any) -> None:
+            super().__init__(kernel_function.py_func)
+            self._function = kernel_function
 
         def _index_key(self, sig: Any, codegen: Any) -> Any:
-            """numba's own key knows the byte code alone: two functions of one line may differ in a constant."""
-            return (*super()._index_key(sig, codegen), self._made_of)
+            """Made when it is compiled or looked up: what a function finds in its globals may come after it.
+
+            numba's own key knows no global and no constant.
+            """
+            return sig, codegen.magic_tuple(), identity.digest(self._function)
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             with suppress(Exception):
@@ -73,13 +78,7 @@ def _install(folder: str, caching: Any, dispatcher: Any) -> None:
     def initialised(self: Any, *arguments: Any, **named: Any) -> None:
         initialise(self, *arguments, **named)
         with suppress(Exception):
-            self._cache = Kept(self.py_func, self.targetoptions)
+            self._cache = Kept(self)
 
     dispatcher.__init__ = initialised
     dispatcher.enable_caching = lambda _: None  # it is on already, whatever a kernel asks for
-
-
-def _identity(code: CodeType) -> tuple[Any, ...]:
-    """What a function computes, without where its source lies."""
-    constants = (_identity(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts)
-    return code.co_code, code.co_names, code.co_freevars, *constants

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import linecache
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from pytest_lance_autoresearch.errors import TargetError
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Layout
+
+_IMPORTING = threading.RLock()
+"""Held while modules are importable: what one thread takes back, another may be about to need."""
 
 
 def execute(layout: Layout, stem: str, text: bytes, siblings: dict[str, ModuleType]) -> ModuleType:
@@ -79,16 +83,17 @@ def execute_source(name: str, text: bytes, filename: str) -> ModuleType:
 @contextmanager
 def importable(modules: dict[str, ModuleType]) -> Iterator[None]:
     """Make `import inputs` find the target's own module while one of its siblings is executed."""
-    hidden = {name: sys.modules.get(name) for name in modules}
-    sys.modules.update(modules)
-    try:
-        yield
-    finally:
-        for name, module in hidden.items():
-            if module is None:
-                sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = module
+    with _IMPORTING:
+        hidden = {name: sys.modules.get(name) for name in modules}
+        sys.modules.update(modules)
+        try:
+            yield
+        finally:
+            for name, module in hidden.items():
+                if module is None:
+                    sys.modules.pop(name, None)
+                else:
+                    sys.modules[name] = module
 
 
 def _line_in(error: BaseException, filename: str) -> str:

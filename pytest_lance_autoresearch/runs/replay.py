@@ -50,7 +50,10 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Auditor:
-    """Measures claims of one log again, each in `pairs` of processes; `watch` is told before it begins."""
+    """Measures claims of one log again, each in `pairs` of processes, or one more where that is an odd number.
+
+    `watch` is told before it begins.
+    """
 
     rows: Sequence[results.Row]
     root: Path
@@ -107,9 +110,10 @@ class Auditor:
     def _again(self, what: str, row: results.Row, baseline: str, claimed: Interval, *, is_gain: bool) -> Replayed:
         target = self._target(row)
         candidate, before = self._source(row.kernel, row, target), self._source(baseline, row, target)
-        self.watch(f"{what}: measuring {self.pairs} pairs of processes")
+        per_look = math.ceil(self.pairs / _LOOKS)
+        self.watch(f"{what}: measuring {_LOOKS * per_look} pairs of processes")
         try:
-            measured = _measure(replace(target, kernel=candidate), before, self.pairs, self.watch)
+            measured = _measure(replace(target, kernel=candidate), before, per_look, self.watch)
         except AutoresearchError as failure:
             return Replayed(what, claimed, None, failure.headline, is_gain)
         return Replayed(what, claimed, measured, is_gain=is_gain)
@@ -164,9 +168,9 @@ def _turn(watch: Callable[[str], None], seconds: float) -> turns.Turn:
     return turns.take(seconds, lambda position: watch(report.waiting_line(*position)))
 
 
-def _measure(target: load.Target, baseline: Source, pairs: int, watch: Callable[[str], None]) -> Interval:
+def _measure(target: load.Target, baseline: Source, per_look: int, watch: Callable[[str], None]) -> Interval:
     """The overall speed-up over fresh pairs of processes, half of them at published sizes, half at hidden ones."""
-    rules, seed = Rules(pairs=math.ceil(pairs / _LOOKS)), seeds.secret_seed()
+    rules, seed = Rules(pairs=per_look), seeds.secret_seed()
     processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
     timed = [case for case in contract.cases_of(target) if case.timed]
     turn = partial(_turn, watch)

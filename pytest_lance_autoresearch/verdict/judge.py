@@ -67,7 +67,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         evidence.baseline_code_size,
         evidence.candidate_code_size,
         build_price(evidence.pairs, rules),
-        _doubt(evidence, rules, overall, cases) if verdict is Verdict.INCONCLUSIVE else None,
+        _doubt(evidence, rules, overall, one_sided, cases) if verdict is Verdict.INCONCLUSIVE else None,
     )
 
 
@@ -216,30 +216,44 @@ def _unless_over(evidence: Evidence, rules: Rules, verdict: Verdict, cause: Caus
 
 
 def _doubt(
-    evidence: Evidence, rules: Rules, overall: stats.LogEstimate, cases: Mapping[str, stats.LogEstimate]
+    evidence: Evidence,
+    rules: Rules,
+    overall: stats.LogEstimate,
+    one_sided: stats.LogEstimate,
+    cases: Mapping[str, stats.LogEstimate],
 ) -> Doubt:
     """What keeps the verdict open: the case that needs most, or the overall speed-up where no case is open."""
     floor = -math.log1p(rules.case_limit)
     measured_s = math.fsum(pair.seconds or 0.0 for pair in evidence.pairs)
     blocks = Counter(block.case for pair in evidence.pairs for block in pair.blocks)
-    seconds = {case: measured_s * count / blocks.total() for case, count in blocks.items()}
-    is_open = {case: one.low <= floor <= one.high for case, one in cases.items()}
-    needs = {case: seconds[case] * _more(cases[case], floor) for case, this in is_open.items() if this}
+    bounded = stats.values_for_bounds((1 - rules.confidence) / rules.max_looks / len(cases))
+    needs = {}
+    for case, one in cases.items():
+        if one.low <= floor <= one.high:
+            more = _more(one, floor) if one.low > -math.inf else max(0.0, bounded / blocks[case] - 1)
+            needs[case] = measured_s * blocks[case] / blocks.total() * more
     if needs:
         case = max(needs, key=lambda name: (needs[name], -cases[name].low))
         return Doubt(case, cases[case].ratio(), _finite(needs[case]))
-    return Doubt(None, overall.ratio(), _finite(measured_s * _more_overall(evidence, rules, overall)))
+    unconfirmed = max(0, LOOKS_FOR_KEEP - evidence.looks) / evidence.looks
+    more = max(unconfirmed, _more_overall(evidence, rules, overall, one_sided))
+    return Doubt(None, overall.ratio(), _finite(measured_s * more))
 
 
-def _more_overall(evidence: Evidence, rules: Rules, overall: stats.LogEstimate) -> float:
-    """The same for the overall speed-up, whose limit depends on what the candidate could be kept for."""
-    if overall.point >= math.log1p(rules.min_effect):
+def _more_overall(
+    evidence: Evidence, rules: Rules, overall: stats.LogEstimate, one_sided: stats.LogEstimate
+) -> float:
+    """As `_more`, for a verdict about the overall speed-up: of whichever kind its point lies nearest to."""
+    effect, band = math.log1p(rules.min_effect), math.log1p(rules.noise_band)
+    if overall.point >= effect:
         return _more(overall, 0.0)
-    return _more(overall, -math.log1p(rules.noise_band)) if _is_smaller(evidence) else math.inf
+    if _is_smaller(evidence):
+        return max(_more(overall, -band), _more(-overall, -max(band, effect)))
+    return _more(-one_sided, -effect)
 
 
 def _more(estimate: stats.LogEstimate, limit: float) -> float:
-    """How many times what was measured would have to be measured in addition, for the bound to pass the limit.
+    """How many times what was measured must be measured in addition, for the lower bound to pass the limit.
 
     The width of an interval falls with the square root of what was measured. Infinite where the point itself lies
     on the wrong side.

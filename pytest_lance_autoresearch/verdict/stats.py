@@ -25,6 +25,10 @@ class LogEstimate:
     point: float
     high: float
 
+    def __neg__(self) -> LogEstimate:
+        """The same with the sides swapped."""
+        return LogEstimate(-self.high, -self.point, -self.low)
+
     def ratio(self) -> Interval:
         """The same as a ratio."""
         return Interval(_exp(self.low), _exp(self.point), _exp(self.high))
@@ -132,6 +136,11 @@ def median_interval(values: Sequence[float], alpha: float) -> LogEstimate:
     if rank == 0:
         return LogEstimate(-math.inf, point, math.inf)
     return LogEstimate(ordered[rank - 1], point, ordered[-rank])
+
+
+def values_for_bounds(alpha: float) -> int:
+    """The fewest values with which `median_interval` has finite bounds."""
+    return math.ceil(1 - math.log2(alpha))
 
 
 def _sign_rank(n: int, alpha: float) -> int:

@@ -187,7 +187,7 @@ def test_a_refused_source_is_a_row_and_nothing_is_run(project: Path, pytester: p
 def test_no_cheat_is_kept_even_where_its_source_is_not_read(
     name: str, project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policy, "violation", lambda _: "")
+    monkeypatch.setattr(policy, "violation", lambda *_: "")
     target = corpus.target_of(name)
     with nothing_left_behind(project, target):
         block = corpus.trial(pytester, target, corpus.source("cheats", name))

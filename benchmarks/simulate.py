@@ -1,0 +1,204 @@
+"""How the verdict does on hosts of any spread, from drawn numbers: nothing is measured.
+
+    python benchmarks/simulate.py                   both tables (ten minutes)
+    python benchmarks/simulate.py --trials 500      quicker and less exact
+
+A host is its spread, the standard deviation of the overall speed-up from one pair of processes to the next, and
+the shape of it: normal, or heavy-tailed (Student's t with 4 degrees of freedom). Whole trials are judged by the
+package's own rules. The second table is about an alternative that was rejected: to pool a trial's spread with the
+one that earlier trials of the host showed, so that few pairs tell more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from unittest import mock
+
+import numpy as np
+
+from pytest_lance_autoresearch.records import Block, Evidence, Judgement, Pair, Rules, Verdict, Window
+from pytest_lance_autoresearch.verdict import aggregate, judge, stats
+
+SPREADS = (0.0025, 0.004, 0.0075, 0.013)
+PAIRS = (3, 4)
+"""Per look."""
+CASES = tuple(f"case {number}" for number in range(9))
+BLOCK_SD = 0.005
+"""Of the blocks of a case in one pair."""
+PAIR_S = 3.0
+"""Seconds that a pair takes."""
+EARLIER = 0.004
+"""The spread that earlier trials of a host showed, for the alternative ..."""
+PRIOR_DF = 8
+"""... and the degrees of freedom that they count for, the most that was considered."""
+BUSIER = (0.5, 1.0, 2.0, 3.0)
+"""The present spread over the earlier one."""
+
+_WINDOW = Window(1, 1, None)
+
+Ratios = Mapping[str, Sequence[float]]
+Combine = Callable[[Sequence[Ratios]], stats.Mean]
+"""How an estimate is made of pairs: `stats.overall`, or another way."""
+Allot = Callable[[Judgement, Rules], Mapping[str, int]]
+"""How many blocks each case gets after a look: `judge.next_blocks`, or another way."""
+
+
+@dataclass(frozen=True)
+class Drawn(Pair):
+    """A pair whose log-ratios were drawn; its blocks only say of which cases they are."""
+
+    ratios: Ratios = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Host:
+    """Draws pairs."""
+
+    spread: float
+    is_heavy: bool = False
+    block_sd: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CASES, BLOCK_SD))
+    """By case."""
+
+    def pair(self, random: np.random.Generator, truth: Mapping[str, float], blocks: Mapping[str, int]) -> Drawn:
+        """So many blocks of each case about the true log-ratios."""
+        shift = self.spread * (random.standard_t(4) / math.sqrt(2) if self.is_heavy else random.normal())
+        ratios = {
+            case: random.normal(truth[case] + shift, self.block_sd[case], count).tolist()
+            for case, count in blocks.items()
+        }
+        return Drawn(_blocks_of(tuple(blocks.items())), {}, 1, 1, PAIR_S, ratios=ratios)
+
+
+@functools.cache
+def _blocks_of(counts: tuple[tuple[str, int], ...]) -> tuple[Block, ...]:
+    return tuple(Block(case, "ABAB", (_WINDOW,) * 4) for case, count in counts for _ in range(count))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a trial ended."""
+
+    judgement: Judgement
+    evidence: Evidence
+
+    @property
+    def is_keep(self) -> bool:
+        return self.judgement.verdict is Verdict.KEEP
+
+
+@contextmanager
+def drawn_pairs(combine: Combine = stats.overall) -> Iterator[None]:
+    """Let the judge read what was drawn, and combine pairs in this way."""
+    with ExitStack() as patches:
+        for owner, name, stand_in in (
+            (aggregate, "log_ratios", lambda pair: pair.ratios),
+            (aggregate, "cpu_log_ratios", lambda _: None),
+            (stats, "overall", combine),
+            (stats, "student_quantile", functools.cache(stats.student_quantile)),
+        ):
+            patches.enter_context(mock.patch.object(owner, name, stand_in))
+        yield
+
+
+def trial(
+    host: Host,
+    random: np.random.Generator,
+    truth: Mapping[str, float],
+    rules: Rules,
+    allot: Allot = judge.next_blocks,
+) -> Ended:
+    """Looks until there is a verdict."""
+    pairs: tuple[Pair, ...] = ()
+    blocks: Mapping[str, int] = dict.fromkeys(truth, rules.blocks)
+    for looks in range(1, rules.max_looks + 1):
+        pairs += tuple(host.pair(random, truth, blocks) for _ in range(rules.pairs))
+        evidence = Evidence(1, 1, pairs, looks=looks)
+        judgement = judge.look(evidence, rules)
+        if judgement.verdict is not Verdict.UNDECIDED:
+            break
+        blocks = allot(judgement, rules)
+    return Ended(judgement, evidence)
+
+
+def everywhere(gain: float) -> dict[str, float]:
+    """The same true gain of every case, as log-ratios."""
+    return dict.fromkeys(CASES, math.log1p(gain))
+
+
+def kept(trials: Sequence[Ended]) -> str:
+    """Share of keeps, and the looks that a trial took."""
+    share, looks = statistics.fmean(one.is_keep for one in trials), [one.evidence.looks for one in trials]
+    return f"{100 * share:.2f} %, {statistics.fmean(looks):.2f}"
+
+
+def coverage(host: Host, random: np.random.Generator, rules: Rules, looks: int, count: int) -> str:
+    """How often the 95 % interval of so many looks holds the truth."""
+    held, truth, blocks = 0, everywhere(0.0), dict.fromkeys(CASES, rules.blocks)
+    for _ in range(count):
+        pairs = [host.pair(random, truth, blocks).ratios for _ in range(looks * rules.pairs)]
+        found = stats.overall(pairs).interval(0.05)
+        held += found.low <= 0 <= found.high
+    return f"{100 * held / count:.1f} %"
+
+
+def cells(host: Host, rules: Rules, count: int, combine: Combine = stats.overall) -> str:
+    """What becomes of trials of no gain, 2 % and 5 %; then how intervals of one look and of two cover."""
+    random = np.random.default_rng(1)
+    with drawn_pairs(combine):
+        figures = [
+            kept([trial(host, random, everywhere(gain), rules) for _ in range(count)])
+            for gain in (0.0, 0.02, 0.05)
+        ]
+        covers = [coverage(host, random, rules, looks, count) for looks in (1, 2)]
+    return " | ".join([*figures, *covers])
+
+
+HEADS = "kept, looks: no gain | 2 % | 5 % | 95 % interval covers: look 1 | look 2 |"
+
+
+def spreads_table(count: int) -> Iterator[str]:
+    """Every spread, normal and heavy-tailed, with fewer pairs per look and with as many as there are."""
+    yield f"| pairs per look | pairs are | spread | {HEADS}"
+    yield "|---|---|---|---|---|---|---|---|"
+    for pairs in PAIRS:
+        for is_heavy in (False, True):
+            for spread in SPREADS:
+                found = cells(Host(spread, is_heavy), Rules(pairs=pairs, max_looks=6), count)
+                yield f"| {pairs} | {'t(4)' if is_heavy else 'normal'} | {100 * spread:g} % | {found} |"
+
+
+def pooled(pairs: Sequence[Ratios]) -> stats.Mean:
+    """The alternative: the pairs' spread is averaged with the earlier one."""
+    points = list(map(stats.pair_point, pairs))
+    df = PRIOR_DF + len(points) - 1
+    variance = (PRIOR_DF * EARLIER**2 + (len(points) - 1) * statistics.variance(points)) / df
+    return stats.Mean(statistics.fmean(points), math.sqrt(variance / len(points)), df)
+
+
+def pooling_table(count: int) -> Iterator[str]:
+    """The trial's own spread beside the alternative, on a host that became quieter or busier."""
+    yield f"| present over earlier spread ({100 * EARLIER:g} %) | spread is | {HEADS}"
+    yield "|---|---|---|---|---|---|---|"
+    for busier in BUSIER:
+        for title, combine in (("the trial's own", stats.overall), ("pooled with earlier", pooled)):
+            yield f"| {busier:g} | {title} | {cells(Host(busier * EARLIER), Rules(), count, combine)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=10_000, help="of each kind (10000)")
+    count = parser.parse_args().trials
+    for table in (spreads_table, pooling_table):
+        for line in table(count):
+            print(line, flush=True)
+        print()
+
+
+if __name__ == "__main__":
+    main()
