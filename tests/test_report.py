@@ -433,6 +433,11 @@ def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
             "2x3-flat was measured too seldom to say how much slower it may be (measured -16.7 %, limit +5 %); "
             "more time or a quieter machine would tell",
         ),
+        (
+            Doubt("2x3-flat", Interval(0.0, 1.2, math.inf), 12.0),
+            "2x3-flat was measured too seldom to say how much slower it may be (measured -16.7 %, limit +5 %); "
+            "about 10 s more at this rate or a quieter machine would tell",
+        ),
     ],
 )
 @pytest.mark.parametrize(
