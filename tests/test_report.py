@@ -409,6 +409,11 @@ def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
             "about 40 s more at this rate or a quieter machine would settle it",
         ),
         (
+            Doubt(None, Interval(1.01, 1.02, 1.04), 0.0),
+            "the interval of the overall change is -3.8 % to -1.0 %; "
+            "nothing in that is open, only the time was too short; raise --autoresearch-max-seconds",
+        ),
+        (
             Doubt(None, Interval(0.998, 1.004, 1.01), None),
             "the interval of the overall change is -1.0 % to +0.2 %; "
             "at these numbers, more measuring would not make it a keep",
@@ -427,6 +432,11 @@ def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
             Doubt("2x3-flat", Interval(0.0, 1.2, math.inf), None),
             "2x3-flat was measured too seldom to say how much slower it may be (measured -16.7 %, limit +5 %); "
             "more time or a quieter machine would tell",
+        ),
+        (
+            Doubt("2x3-flat", Interval(0.0, 1.2, math.inf), 12.0),
+            "2x3-flat was measured too seldom to say how much slower it may be (measured -16.7 %, limit +5 %); "
+            "about 10 s more at this rate or a quieter machine would tell",
         ),
     ],
 )

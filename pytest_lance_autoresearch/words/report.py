@@ -413,8 +413,9 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
         return f"the interval of the overall change is {_range(doubt.speedup)}; {_settling(doubt)}"
     measured = f"measured {wording.change(doubt.speedup.point)}, limit +{wording.percent(rules.case_limit)}"
     if doubt.speedup.low <= 0:
-        more = "more time or a quieter machine would tell"
-        return f"{doubt.case} was measured too seldom to say how much slower it may be ({measured}); {more}"
+        seldom = f"{doubt.case} was measured too seldom to say how much slower it may be ({measured})"
+        more = "more time" if doubt.seconds is None else f"{wording.about(doubt.seconds)} more at this rate"
+        return f"{seldom}; {more} or a quieter machine would tell"
     worst = (1 / doubt.speedup.low - 1) * 100
     slower = f"{worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} %"
     return f"{doubt.case} may be up to {slower} slower ({measured}); {_settling(doubt)}"
@@ -424,6 +425,8 @@ def _settling(doubt: Doubt) -> str:
     """How much more measuring, or what else, would end the doubt."""
     if doubt.seconds is None:
         return "at these numbers, more measuring would not make it a keep"
+    if doubt.seconds == 0:
+        return "nothing in that is open, only the time was too short; raise --autoresearch-max-seconds"
     more = f"{wording.about(doubt.seconds)} more at this rate"
     if doubt.case is None:
         return f"{more} or a quieter machine would settle it"
