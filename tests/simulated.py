@@ -73,7 +73,6 @@ class Lab:
 
     def block(self, plan: CasePlan, *, thorough: bool = False) -> Block:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(measure, "clocks", self)
             patch.setattr(measure, "_CHOICE", Chance(self))
             return measure.measure_block(plan, self.sides(), thorough=thorough)
 

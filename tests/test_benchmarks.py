@@ -48,7 +48,7 @@ def test_a_trial_runs_with_every_defence_switched_off(
 def test_every_second_of_a_look_is_counted_once_and_under_one_name(
     benchmark_module: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A window is no part of its packing, and what happens in a warm-up or a binding is no part of the blocks."""
+    """A window is no part of its packing, and what happens in a warm-up is no part of the blocks."""
     now = SimpleNamespace(s=0.0)
 
     def passing(seconds: float, *inside: Callable[[], Any]) -> Any:
@@ -65,17 +65,17 @@ def test_every_second_of_a_look_is_counted_once_and_under_one_name(
         return passing(1.0)
 
     window = watch.timed("packing", run_window)
-    binding = watch.timed("binding", lambda: passing(8.0, window))
+    runner = watch.timed("runner", lambda: passing(8.0, window))
     oracle = watch.timed("oracle", lambda: passing(16.0))
     watch.timed("warm-up", lambda: passing(32.0, window, oracle))()
-    watch.timed("blocks", lambda: passing(64.0, window, binding, window, oracle))()
+    watch.timed("blocks", lambda: passing(64.0, window, runner, window, oracle))()
     assert watch.seconds == {
         "rest": 0.0,
         "warm-up": 49.0,
         "blocks": 64.0,
         "packing": 0.5,
         "windows": 1.5,
-        "binding": 9.0,
+        "runner": 9.0,
         "oracle": 16.0,
     }
 

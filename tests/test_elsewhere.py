@@ -20,6 +20,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """No memfd, no affinity, no outside CPU clock."""
     monkeypatch.delattr(os, "memfd_create")
     monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(environment, "_cores", frozenset)
     monkeypatch.setattr(cpu, "_clock_id", lambda _: None)
     monkeypatch.setattr(environment, "sys", SimpleNamespace(platform="darwin"))
     monkeypatch.setattr(platform, "system", lambda: "Darwin")

@@ -418,15 +418,15 @@ OPEN, SHOWN, REGRESSED, UNBOUNDED = (
 @pytest.mark.parametrize(
     ("cases", "overall_low", "expected"),
     [
-        ([SHOWN] * 3, 0.97, [3, 3, 3]),
-        ([SHOWN] * 3, 1.02, [3, 3, 3]),
-        ([UNBOUNDED] * 3, 0.97, [3, 3, 3]),  # too few blocks so far to tell which is open
-        ([OPEN, SHOWN, REGRESSED], 0.97, [6, 3, 3]),  # the others still serve the overall speed-up
-        ([OPEN, SHOWN, REGRESSED], 1.02, [6, 2, 2]),
-        ([OPEN] + [SHOWN] * 11, 1.02, [14] + [2] * 11),  # what the others do not need
+        ([SHOWN] * 3, 0.97, [4, 4, 4]),
+        ([SHOWN] * 3, 1.02, [4, 4, 4]),
+        ([UNBOUNDED] * 3, 0.97, [4, 4, 4]),  # too few blocks so far to tell which is open
+        ([OPEN, SHOWN, REGRESSED], 0.97, [8, 4, 4]),  # the others still serve the overall speed-up
+        ([OPEN, SHOWN, REGRESSED], 1.02, [8, 2, 2]),
+        ([OPEN] + [SHOWN] * 11, 1.02, [16] + [2] * 11),  # what the others do not need
         ([OPEN] + [SHOWN] * 19, 1.02, [16] + [2] * 19),
-        ([OPEN] * 2 + [SHOWN] * 10, 1.02, [8] * 2 + [2] * 10),
-        ([OPEN] * 3, 1.02, [6] * 3),
+        ([OPEN] * 2 + [SHOWN] * 10, 1.02, [14] * 2 + [2] * 10),
+        ([OPEN] * 3, 1.02, [8] * 3),
     ],
 )
 def test_open_cases_get_what_the_others_do_not_need(

@@ -207,24 +207,6 @@ def test_a_window_of_a_block_carries_cpu_time_until_the_answers_were_compared(la
     assert block.windows[0].cpu_ns == block.windows[0].wall_ns + later.wall_ns + reading
 
 
-# Binding again
-
-
-def test_the_side_that_begins_is_bound_and_warmed_up_first(lab: Lab) -> None:
-    plan, orders = lab.plan(), set()
-    lab.block(plan)
-    for _ in range(20):
-        start = len(lab.events)
-        order = lab.block(plan).order
-        before = [event for event in lab.events[start:] if event[0] != "chance"][:6]
-        assert [(who, verb) for who, verb, _ in before] == [
-            (side, verb) for verb in ("release", "bind", "run") for side in order[:2]
-        ]
-        assert [len(before[4][2]), len(before[5][2])] == [1, 1]
-        orders.add(order)
-    assert orders == {"ABAB", "BABA"}
-
-
 # Which answers are verified
 
 
@@ -289,7 +271,7 @@ def test_a_wrong_answer_is_named_with_its_seed(lab: Lab) -> None:
 
 
 def failing(lab: Lab, side: Worker, what: str, *, in_a_block: bool) -> None:
-    """A trial in which something fails in the planning, or in the second block, before which kernels are built."""
+    """A trial in which something fails in the planning, or in the second block."""
     plan = lab.plan() if in_a_block else None
     if plan:
         lab.block(plan)
@@ -301,7 +283,7 @@ def failing(lab: Lab, side: Worker, what: str, *, in_a_block: bool) -> None:
 
 
 FAULTS = [(what, False) for what in ("bind", "run", "window", "read", "right")]
-FAULTS += [(what, True) for what in ("release", "bind", "run", "window", "read", "right")]
+FAULTS += [(what, True) for what in ("run", "window", "read", "right")]
 
 
 @pytest.mark.parametrize(("what", "in_a_block"), FAULTS)

@@ -163,8 +163,8 @@ def test_a_process_may_be_spawned_long_before_it_is_introduced(
 def test_what_starts_while_another_trial_measures_stays_off_the_core_that_measures(
     processes: Processes, machine: fake_workers.Machine, baseline: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = iter([True, False])
-    monkeypatch.setattr(turns, "is_free", lambda: next(free))
+    measure = iter([False, True])
+    monkeypatch.setattr(turns, "others_measure", lambda: next(measure))
     processes.spawn(baseline)
     assert machine.put_aside == []
     process = processes.spawn(baseline)

@@ -108,7 +108,7 @@ class KernelPair:
         """Build both kernels once more on every case, all compiled by now, and note what it takes."""
         for plan in plans:
             with about(plan.key):
-                took_ns = measure.build_again(plan, self.sides)
+                took_ns = measure.price(plan, self.sides)
                 self._building[plan.key] = Building(took_ns["A"], took_ns["B"], len(plan.state()))
         self._read_peaks()
 
