@@ -72,7 +72,6 @@ class CasePlan:
     first: Call
     """The first call that every process answers; it is never timed."""
     first_window: wire.PackedWindow
-    first_expected: Any
     result_bytes: int
     packer: wire.Packer
     """Whose memory all cases of a target may share: they are measured one after the other."""
@@ -108,7 +107,7 @@ def new_plan(
     first, *more = feed.draw(1 + _SIZING_CALLS)
     room = oracle.result_bytes([first, *more])
     window = wire.Packer().pack(key, [first], room)
-    return CasePlan(key, oracle, feed, first, window, oracle.expected(first), room, packer, handicap)
+    return CasePlan(key, oracle, feed, first, window, room, packer, handicap)
 
 
 def ask(sides: Mapping[str, S], what: Callable[[S, str], T], letters: Sequence[str] = ()) -> dict[str, T]:
@@ -161,7 +160,7 @@ def call_once(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, A
 
 def verify_first(plan: CasePlan, answers: Mapping[str, Any]) -> None:
     """Compare each side's answer to the first call with the oracle's."""
-    _compare(plan, answers, plan.first, plan.first_expected, "warm-up call")
+    _compare(plan, answers, plan.first, "warm-up call")
 
 
 def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess) -> None:
@@ -215,9 +214,7 @@ def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[W
         answers = plan.run(process, calls)
         windows.append(answers.window)
         index = _CHOICE.randrange(len(calls))
-        call = calls.call(index)
-        expected = plan.oracle.expected(call)
-        _compare(plan, {"B": answers[index]}, call, expected, f"timed call {index + 1} of {len(calls)}")
+        _compare(plan, {"B": answers[index]}, calls.call(index), f"timed call {index + 1} of {len(calls)}")
     return tuple(windows)
 
 
@@ -264,14 +261,16 @@ def _verify_half(
     count = len(calls)
     all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
     for index in _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1):
-        call = calls.call(index)
-        expected = plan.oracle.expected(call)
         given = ask(answers, lambda of_side, _: of_side[index])  # noqa: B023
-        _compare(plan, given, call, expected, f"timed call {index + 1} of {count}")
+        _compare(plan, given, calls.call(index), f"timed call {index + 1} of {count}")
 
 
-def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, expected: Any, which: str) -> None:
-    """Compare each side's answer with the oracle's; the candidate's fault is told, where both are at fault."""
+def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, which: str) -> None:
+    """Compare each side's answer with the oracle's; the candidate's fault is told, where both are at fault.
+
+    The oracle is asked each time: what it returned before, it may have overwritten with its next result.
+    """
+    expected = plan.oracle.expected(call)
     where, seed = f"{plan.key}, {which}", plan.feed.seed
     candidate_first = sorted(answers, reverse=True)
     ask(answers, lambda answer, _: plan.oracle.compare(answer, expected, call, where, seed), candidate_first)
