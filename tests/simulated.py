@@ -48,6 +48,7 @@ class Lab:
     def __post_init__(self) -> None:
         self.null, self.baseline, self.candidate = (Worker(self, name) for name in ("null", "A", "B"))
         self.null.call_ns = 0
+        self.oracle = Oracle(toys.loaded(), toys.loaded().inputs.State(WEIGHTS))
         self.feed = Numbered(toys.loaded(), contract.cases_of(toys.loaded())[0], None, SEED, "timed")
 
     def now_s(self) -> float:
@@ -62,8 +63,7 @@ class Lab:
 
     def introduced(self, sides: dict[str, KernelProcess], handicap: Handicap = measure.NO_HANDICAP) -> CasePlan:
         """A case whose windows have no size yet."""
-        oracle = Oracle(toys.loaded(), toys.loaded().inputs.State(WEIGHTS))
-        plan = measure.new_plan(KEY, oracle, self.feed, wire.Packer(), handicap)
+        plan = measure.new_plan(KEY, self.oracle, self.feed, wire.Packer(), handicap)
         measure.bind(plan, sides)
         measure.verify_first(plan, measure.call_once(plan, sides))
         return plan

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import chain, groupby
+from pathlib import Path
 
 import pytest
+import toys
 from builders import quick
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,8 +14,10 @@ from simulated import KEY, READ_NS, SEED, US, WEIGHTS, Lab, Worker
 
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measure import Handicap, blaming_baseline
+from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelIncorrect, KernelRaised, TargetError, TrialInvalid
 from pytest_lance_autoresearch.records import Window
+from pytest_lance_autoresearch.target_files import discover, load
 
 PLANNED_NS = 1_000_000
 """Length of a window here."""
@@ -250,6 +254,19 @@ def test_alone_one_answer_of_each_window_is_verified_once_it_is_given(lab: Lab) 
     assert windows == (Window(10, PLANNED_NS, PLANNED_NS, 0),) * 40
     assert [verb for verb, _ in groupby(verb for _, verb, _ in lab.events)] == ["run", "chose", "read"] * 40
     assert {*lab.did("B", "read")} == {*range(10)}
+
+
+def test_a_reference_may_return_the_same_array_each_time(lab: Lab, tmp_path: Path) -> None:
+    """What was expected of the first call is gone once it was asked for another."""
+    reusing = "self.results[:] = self.weights * x\n        return self.results"
+    text = toys.REFERENCE.replace("self.weights = weights", "self.weights, self.results = weights, 0 * weights")
+    text = text.replace("return self.weights * x", reusing)
+    target = load.load(discover.inspect(toys.write(tmp_path, reference=text)))
+    lab.oracle = Oracle(target, target.inputs.State(WEIGHTS))
+    plan = lab.plan()
+    measure.verify_first(plan, measure.call_once(plan, lab.sides()))
+    lab.luck = 0.0
+    lab.block(plan, thorough=True)
 
 
 # Whose fault a failure is
