@@ -95,7 +95,7 @@ def test_the_first_case_that_is_asked_for_has_all_of_them_measured_in_one_turn(
     measured = begin()
     first = measured.case(3)
     count = len(measured.timed)
-    assert measured.turns == pytest.approx([1.7 * WINDOWS * count * measure.WINDOW_NS / 1e9])
+    assert measured.turns == pytest.approx([2.5 * WINDOWS * count * measure.WINDOW_NS / 1e9])
     assert [times.case for times in measured.alone.candidate().cases] == [case.id for case in measured.timed]
     before = machine.now_ns
     assert [measured.case(number) for number in range(count)] == list(measured.alone.candidate().cases)

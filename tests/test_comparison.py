@@ -128,7 +128,8 @@ def test_what_happens_to_one_side_happens_to_the_other_as_often(
         in_turn = [happened[i : i + 2] for i in range(0, len(happened), 2)]
         if what != "run":  # the first calls of both run side by side
             assert all(set(both) == {BASELINE, CANDIDATE} for both in in_turn)
-        assert {both[0] for both in in_turn} == {BASELINE, CANDIDATE}
+        if what != "release":  # once in a look for each case: too seldom to tell chance from habit
+            assert {both[0] for both in in_turn} == {BASELINE, CANDIDATE}
 
 
 def test_compiled_code_goes_from_the_first_pair_to_the_same_side_of_every_later_one(
