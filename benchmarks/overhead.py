@@ -136,10 +136,13 @@ def breakdown(scratch: Path) -> None:
             if case.timed:
                 run_of.measure_case(case)
 
+    def start_process() -> None:
+        started = process.KernelProcess(target, target.kernel, 60.0)
+        started.introduce()
+        started.close()
+
     steps = {
-        "starting a process and loading the kernel": lambda: process.KernelProcess(
-            target, target.kernel, 60.0
-        ).close(),
+        "starting a process and loading the kernel": start_process,
         "making the states of 36 cases": state_of_every_case,
         "the first case: state, process, compiling, checks": first_case,
         "the other 35 cases: states, checks": other_cases,

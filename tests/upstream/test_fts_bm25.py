@@ -16,9 +16,10 @@ import lance_files
 import lance_postings
 import numpy as np
 import pytest
+import workers
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.bench import check, oracles, process
+from pytest_lance_autoresearch.bench import check, oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.target_files import discover, load, seeds
@@ -111,7 +112,7 @@ def kernel(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The kernel in a process of its own, as a trial runs it; compiled once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("kernel")))
-        running = process.KernelProcess(target, target.kernel, TIMEOUT_S)
+        running = workers.started(target, TIMEOUT_S)
     yield running
     running.close()
 
