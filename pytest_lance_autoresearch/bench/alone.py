@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.measurement import WALL_PER_WINDOW, Measurement, about, at_once
+from pytest_lance_autoresearch.bench.measurement import Measurement, about, at_once
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import environment
@@ -66,7 +66,7 @@ class Alone(Measurement):
     def measure_all(self, state_of: Callable[[Case], Any], seed: int) -> None:
         """Every case, one after the other."""
         states = {case: state_of(case) for case in self._cases}
-        with self._turn(WINDOWS * len(states) * measure.WINDOW_NS / 1e9 * WALL_PER_WINDOW):
+        with self._turn(measure.expected_s(WINDOWS * len(states))):
             for case, state in states.items():
                 self._measure(case, state, seed)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.measurement import WALL_PER_WINDOW, Measurement, about, at_once
+from pytest_lance_autoresearch.bench.measurement import Measurement, about, at_once
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.bench.pairs import KernelPair
 from pytest_lance_autoresearch.kernel_side import wire
@@ -185,8 +185,7 @@ class Comparison(Measurement):
     ) -> None:
         """The look's pairs, one after the other, in one turn; the first of them is ready, and ends as they do."""
         wanted = blocks or {plan.key: self._rules.blocks for plan in plans}
-        windows_s = 4 * measure.WINDOW_NS / 1e9 * sum(wanted.values()) * self._rules.pairs
-        with self._turn(WALL_PER_WINDOW * windows_s):
+        with self._turn(measure.expected_s(4 * sum(wanted.values()) * self._rules.pairs)):
             first.begin()
             for number in range(self._rules.pairs):
                 with closing(first) if number == 0 else self._pair(plans) as pair:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 WINDOW_NS = 6_000_000
 """Length that a window is planned for; below 5 ms the parent's own overhead shows."""
+WALL_PER_WINDOW = 2.5
+"""Seconds of measuring for one second of windows, for whoever waits for its end."""
 MAX_CALLS = 1024
 MAX_ARGUMENT_BYTES = 96 * 2**20
 """Most memory that the arguments of one window may take: in this process, and again in each that runs it.
@@ -108,6 +110,11 @@ def new_plan(
     room = oracle.result_bytes([first, *more])
     window = wire.Packer().pack(key, [first], room)
     return CasePlan(key, oracle, feed, first, window, room, packer, handicap)
+
+
+def expected_s(windows: int) -> float:
+    """About how many seconds it takes to measure so many windows."""
+    return WALL_PER_WINDOW * windows * WINDOW_NS / 1e9
 
 
 def ask(sides: Mapping[str, S], what: Callable[[S, str], T], letters: Sequence[str] = ()) -> dict[str, T]:

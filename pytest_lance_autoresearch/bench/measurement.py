@@ -21,8 +21,6 @@ Show = Callable[[str, Step | None, Interval | None], None]
 """Called with what happens, which step of it this is unless it is an event, and the speed-up at the last look."""
 Turn = Callable[[float], AbstractContextManager[object]]
 """What measuring happens inside of, given about how many seconds it takes: no other trial measures meanwhile."""
-WALL_PER_WINDOW = 2.5
-"""Seconds of measuring for one second of windows, for whoever waits for its end."""
 
 
 def at_once(_seconds: float) -> AbstractContextManager[object]:

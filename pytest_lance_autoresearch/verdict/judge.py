@@ -2,10 +2,10 @@
 
 Owns the decision; the sentence about it is `report`'s, the measuring `bench`'s.
 
-A keep needs, in this order: every case shown not to be slower than its limit, memory within its guard, an overall
-interval that excludes 1 with a point of at least `min_effect`, wall and CPU time in agreement, and all of it
-over two looks or more, of which the later ones see data that nobody could know. The confidence is spent evenly
-over the looks (Bonferroni), so that looking several times does not inflate false keeps.
+A keep needs, in this order: every case shown not to be slower than its limit, memory and building within what they
+may cost, an overall interval that excludes 1 with a point of at least `min_effect`, wall and CPU time in
+agreement, and all of it over two looks or more, of which the later ones see data that nobody could know. The
+confidence is spent evenly over the looks (Bonferroni), so that looking several times does not inflate false keeps.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ NS_PER_BYTE = 1.0
 
 
 def look(evidence: Evidence, rules: Rules) -> Judgement:
-    """Judge the evidence: keep, discard, inconclusive, or undecided, which asks for another pair."""
+    """Judge the evidence: keep, discard, inconclusive, or undecided, which asks for another look."""
     ratios = [aggregate.log_ratios(pair) for pair in evidence.pairs]
-    alpha = (1 - rules.confidence) / rules.max_looks
+    alpha = _alpha(rules)
     estimate = stats.overall(ratios)
     overall = estimate.interval(alpha)
     cpu_overall = _cpu_overall(evidence.pairs, alpha)
@@ -62,8 +62,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         {case: estimate.ratio() for case, estimate in cases.items()},
         cpu_overall.ratio() if cpu_overall else None,
         _worst_case(cases, cause),
-        max(pair.baseline_peak_rss_bytes for pair in evidence.pairs),
-        max(pair.candidate_peak_rss_bytes for pair in evidence.pairs),
+        *_peaks(evidence.pairs),
         evidence.baseline_code_size,
         evidence.candidate_code_size,
         build_price(evidence.pairs, rules),
@@ -76,11 +75,12 @@ def refusal(evidence: Evidence, rules: Rules) -> Judgement | None:
     cause = unaffordable(evidence.pairs, rules)
     if cause is None:
         return None
+    baseline, candidate = _peaks(evidence.pairs)
     return Judgement(
         Verdict.DISCARD,
         cause,
-        baseline_peak_rss_bytes=max(pair.baseline_peak_rss_bytes for pair in evidence.pairs),
-        candidate_peak_rss_bytes=max(pair.candidate_peak_rss_bytes for pair in evidence.pairs),
+        baseline_peak_rss_bytes=baseline,
+        candidate_peak_rss_bytes=candidate,
         building=build_price(evidence.pairs, rules),
     )
 
@@ -192,9 +192,21 @@ def _build_budget_ns(one: Building, rules: Rules) -> float:
 
 def memory_allowed(pairs: Sequence[Pair], rules: Rules) -> bool:
     """Whether the candidate's peak stays within both guards, the fraction and the bytes."""
-    baseline = max(pair.baseline_peak_rss_bytes for pair in pairs)
-    excess = max(pair.candidate_peak_rss_bytes for pair in pairs) - baseline
+    baseline, candidate = _peaks(pairs)
+    excess = candidate - baseline
     return excess <= rules.memory_bytes and excess <= rules.memory_fraction * baseline
+
+
+def _peaks(pairs: Sequence[Pair]) -> tuple[int, int]:
+    """The largest of the baseline's processes and of the candidate's, in bytes."""
+    return max(pair.baseline_peak_rss_bytes for pair in pairs), max(
+        pair.candidate_peak_rss_bytes for pair in pairs
+    )
+
+
+def _alpha(rules: Rules) -> float:
+    """What each look may spend of the trial's chance to be wrong."""
+    return (1 - rules.confidence) / rules.max_looks
 
 
 def _if_cpu_agrees(
@@ -226,7 +238,7 @@ def _doubt(
     floor = -math.log1p(rules.case_limit)
     measured_s = math.fsum(pair.seconds or 0.0 for pair in evidence.pairs)
     blocks = Counter(block.case for pair in evidence.pairs for block in pair.blocks)
-    bounded = stats.values_for_bounds((1 - rules.confidence) / rules.max_looks / len(cases))
+    bounded = stats.values_for_bounds(_alpha(rules) / len(cases))
     needs = {}
     for case, one in cases.items():
         if one.low <= floor <= one.high:
