@@ -104,8 +104,11 @@ class FakeProcess:
         *,
         checks_bounds: bool = False,
         compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
+        shared: wire.Arena | None = None,
     ) -> None:
         self.source = source
+        self.shared = shared
+        """Where it finds its arguments once it is told to."""
         self.text = source.text.decode()
         self.timeout_s = timeout_s
         self.checks_bounds = checks_bounds
@@ -164,6 +167,10 @@ class FakeProcess:
         self.machine.pass_time(wall_ns)
         timed = Window(len(calls), wall_ns, wall_ns, 0, self.machine.stolen_ns)
         return FakeAnswers(timed, self._runner.run(key, calls).results if self.text else [])
+
+    def share(self) -> None:
+        assert self.shared is not None
+        self._note("share")
 
     def forget_warm_up(self) -> None:
         self._note("forget")

@@ -20,13 +20,13 @@ from pytest_lance_autoresearch.kernel_side import worker
 TIMEOUT_S = 20.0
 PREAMBLE = """
 import mmap, os, signal, struct, sys, time
-memory_fd, orders, answers, size = map(int, sys.argv[1:5])
-memory = mmap.mmap(memory_fd, size)
-FIRST = 16384  # where the first argument lies, or the first result where there is no argument
+arguments_fd, results_fd, orders, answers, _, arguments_bytes, results_bytes = map(int, sys.argv[1:8])
+arguments, results = mmap.mmap(arguments_fd, arguments_bytes), mmap.mmap(results_fd, results_bytes)
+FIRST = 16384  # where the first result lies
 
 def say(answer, text=""):
     data = struct.pack("<q", len(text)) + text.encode()
-    memory[:len(data)] = data
+    results[:len(data)] = data
     os.write(answers, answer)
 
 def taken():
@@ -42,8 +42,8 @@ def go():
     assert os.read(orders, 1) == b"g"
 
 def store(*values):
-    memory[FIRST:FIRST + 64] = struct.pack("<8q", 1, 1, 1, 1, len(values), 0, 0, 0)
-    memory[FIRST + 448:FIRST + 448 + len(values)] = bytes(values)
+    results[FIRST:FIRST + 64] = struct.pack("<8q", 1, 1, 1, 1, len(values), 0, 0, 0)
+    results[FIRST + 448:FIRST + 448 + len(values)] = bytes(values)
 
 """
 READY = "say(b'r')\nfor _ in range(2): taken(); say(b'd')\n"

@@ -117,7 +117,7 @@ def test_a_process_that_stays_and_says_nothing_is_not_waited_for_without_end(tmp
     from pytest_lance_autoresearch.errors import KernelCrashed
     from pytest_lance_autoresearch.target_files import discover, load
 
-    silent = "import os, sys, time\nos.close(int(sys.argv[3]))\ntime.sleep(60)"
+    silent = "import os, sys, time\nos.close(int(sys.argv[4]))\ntime.sleep(60)"
     target = load.load(discover.inspect(toys.write(tmp_path, text=toys.kernel("return result", silent))))
     started = KernelProcess(target, target.kernel, 20.0)
     with closing(started), pytest.raises(KernelCrashed) as raised:

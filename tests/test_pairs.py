@@ -83,7 +83,18 @@ def happened(machine: fake_workers.Machine, text: str) -> list[str]:
 def test_both_sides_are_built_and_called_once_on_every_case(start: Start, machine: fake_workers.Machine) -> None:
     start()
     for text in (BASELINE, CANDIDATE):
-        assert happened(machine, text) == ["spawn", "introduce", *["bind", "run"] * 2, "forget"]
+        assert happened(machine, text) == ["spawn", "introduce", *["bind", "run"] * 2, "share", "forget"]
+
+
+def test_both_sides_find_their_arguments_in_the_same_memory_which_is_given_back(
+    start: Start, machine: fake_workers.Machine
+) -> None:
+    pair = start()
+    one, other = (process.shared for process in machine.started)
+    assert one is not None
+    assert one is other
+    pair.close()
+    assert one.fd < 0
 
 
 def test_neither_side_waits_until_the_other_has_loaded(

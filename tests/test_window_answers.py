@@ -68,6 +68,20 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelProcess]:
         started.close()
 
 
+@pytest.fixture
+def pair(kernel: KernelProcess) -> Iterator[tuple[KernelProcess, KernelProcess]]:
+    """Two processes that share the memory of their arguments."""
+    target, memory = kernel._target, wire.Arena.create(wire.LEAST_BYTES)
+    pair = workers.started(target, shared=memory), workers.started(target, shared=memory)
+    for process in pair:
+        process.bind(KEY, load.pickled(target, None, "inputs.make_state"))
+        process.share()
+    yield pair
+    for process in pair:
+        process.close()
+    memory.close()
+
+
 def direct(size: int = wire.DIRECT_BYTES // 8) -> np.ndarray[Any, Any]:
     """An argument that lies in the memory that is shared."""
     return np.arange(float(size))
@@ -91,6 +105,28 @@ def test_answers_can_be_read_until_the_next_window(kernel: KernelProcess) -> Non
             read()
         assert str(raised.value) == OUTDATED
     assert later[0].tolist() == [0, 2, 4, 6]
+
+
+def test_two_kernels_that_share_memory_find_the_arguments_of_their_own_window_there(
+    pair: tuple[KernelProcess, KernelProcess],
+) -> None:
+    one, other = pair
+    calls = [[("double", direct() + n)] for n in range(4)]
+    for number, process in enumerate((one, other, other, one)):
+        answers = process.run(KEY, calls[number], 2**17)
+        assert np.array_equal(answers[0], 2 * calls[number][0][1])
+
+
+def test_answers_can_be_read_until_another_kernel_is_run_in_the_same_memory(
+    pair: tuple[KernelProcess, KernelProcess],
+) -> None:
+    one, other = pair
+    answers = one.run(KEY, [("double", np.arange(3))])
+    assert answers[0].tolist() == [0, 2, 4]
+    other.run(KEY, [("double", np.arange(4))])
+    with pytest.raises(RuntimeError, match="gone when another is run in the same memory"):
+        answers[0]
+    assert answers.settled().calls == 1
 
 
 def test_with_a_state_the_answers_of_its_window_are_released_and_the_packed_window(kernel: KernelProcess) -> None:

@@ -31,26 +31,25 @@ class Session:
     def __init__(self, *calls: tuple[Any, ...], result_bytes: int = 0) -> None:
         window = wire.Packer().pack("key", calls, result_bytes)
         self.plan = window.plan
-        self.arena = wire.Arena.create(self.plan.memory_bytes)
-        self.arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + window.data.size] = window.data
-        weakref.finalize(self, self.arena.close)
-        for call in self.plan.calls:
-            wire.clear_result(self.arena, call)
+        self.memory = wire.Memory.create()
+        self.memory.fit(self.plan)
+        self.memory.fill(window.data)
+        weakref.finalize(self, self.memory.close)
 
     def run(self, kernel: Callable[..., Any]) -> None:
         """The worker's side."""
-        host = worker.KernelHost(self.arena)
+        host = worker.KernelHost(self.memory)
         host._bound["key"] = kernel
         host.prepare(self.plan)
         host.run()
 
     def result(self, index: int = 0) -> Any:
         """The parent's side."""
-        return wire.read_result(self.arena, self.plan.calls[index])
+        return wire.read_result(self.memory, self.plan.calls[index])
 
     def overwrite(self, header: bytes) -> None:
         start = self.plan.calls[0].result_offset
-        self.arena.bytes[start : start + len(header)] = np.frombuffer(header, np.uint8)
+        self.memory.results.bytes[start : start + len(header)] = np.frombuffer(header, np.uint8)
 
 
 @pytest.fixture
@@ -153,8 +152,8 @@ def test_a_small_argument_is_a_private_copy_and_a_big_one_lies_in_the_memory() -
     assert isinstance(small, wire.ArrayArgument)
     assert isinstance(big, wire.ArrayArgument)
     assert (small.direct, big.direct) == (False, True)
-    assert same(session.arena.view(small.offset, BIG.dtype, small.shape), BIG[:8])
-    assert same(session.arena.view(big.offset, BIG.dtype, big.shape), BIG + 1)
+    assert same(session.memory.arguments.view(small.offset, BIG.dtype, small.shape), BIG[:8])
+    assert same(session.memory.arguments.view(big.offset, BIG.dtype, big.shape), BIG + 1)
 
 
 def test_each_call_of_a_window_has_its_own_arguments_and_result() -> None:
@@ -282,7 +281,7 @@ def test_a_result_is_the_parents_own_copy() -> None:
     session = Session(())
     session.run(lambda: np.arange(3))
     found = session.result()
-    session.arena.bytes[:] = 255
+    session.memory.results.bytes[:] = 255
     assert same(found, np.arange(3))
 
 
@@ -318,7 +317,7 @@ def test_what_a_kernel_did_not_return_is_no_result() -> None:
 def test_a_result_of_an_earlier_window_is_not_read_again() -> None:
     session = Session(())
     session.run(lambda: np.arange(3))
-    wire.clear_result(session.arena, session.plan.calls[0])
+    wire.clear_result(session.memory, session.plan.calls[0])
     with pytest.raises(ResultError, match=r"^wrote no result$"):
         session.result()
 
@@ -390,7 +389,7 @@ def test_a_big_argument_that_is_returned_is_read_where_it_lies() -> None:
 
     session.run(fill)
     assert same(session.result(), np.full_like(BIG, 3))
-    assert wire.aliased_arguments(session.arena, session.plan.calls[0]) == {1}
+    assert wire.aliased_arguments(session.memory, session.plan.calls[0]) == {1}
 
 
 def test_an_output_argument_may_be_one_item_of_a_tuple() -> None:
@@ -400,14 +399,14 @@ def test_an_output_argument_may_be_one_item_of_a_tuple() -> None:
     assert same(count, np.arange(3))
     assert same(whole, BIG)
     assert same(part, BIG[:10])
-    assert wire.aliased_arguments(session.arena, session.plan.calls[0]) == {1}
+    assert wire.aliased_arguments(session.memory, session.plan.calls[0]) == {1}
 
 
 def test_a_small_argument_that_is_returned_is_copied() -> None:
     session = Session((np.arange(3),))
     session.run(lambda values: values)
     assert same(session.result(), np.arange(3))
-    assert wire.aliased_arguments(session.arena, session.plan.calls[0]) == set()
+    assert wire.aliased_arguments(session.memory, session.plan.calls[0]) == set()
 
 
 # What a worker may have written instead
@@ -429,7 +428,7 @@ def assert_harmless(text: bytes) -> None:
     session.overwrite(text)
     with suppress(ResultError):
         assert is_plain(session.result())
-    assert wire.aliased_arguments(session.arena, session.plan.calls[0]) is not None
+    assert wire.aliased_arguments(session.memory, session.plan.calls[0]) is not None
 
 
 numbers = st.integers(-4, 14) | st.sampled_from([63, 2**20, 2**20 + 1, 2**31, 2**32, 2**62, 2**63 - 1, -(2**63)])
@@ -549,16 +548,49 @@ def test_any_bytes_make_a_printable_text(raw: bytes) -> None:
 # The memory itself
 
 
-def test_growing_keeps_what_lies_in_the_memory(arena: wire.Arena) -> None:
+def test_making_room_keeps_what_lies_in_the_memory(arena: wire.Arena) -> None:
     arena.write_text("kept")
     old = arena.bytes
-    assert arena.grow(4 * wire.TEXT_BYTES)
-    assert arena.size == 4 * wire.TEXT_BYTES
+    arena.fit(100_000)
+    assert arena.size == 125_000
     assert arena.read_text() == "kept"
     arena.write_text("seen through the older view")
     assert old[8:12].tobytes() == b"seen"
-    assert not arena.grow(wire.TEXT_BYTES)
-    assert arena.size == 4 * wire.TEXT_BYTES
+
+
+@pytest.mark.parametrize(("size", "mapped"), [(1, 2**16), (2**16, 2**17), (2**17, 2**17), (2**16 - 1, 81_918)])
+def test_a_mapping_stays_where_it_has_room_and_is_not_much_more(size: int, mapped: int) -> None:
+    arena = wire.Arena.create(2**17)
+    arena.fit(size)
+    assert arena.size == mapped
+    arena.close()
+
+
+def test_memory_that_was_left_is_found_again(arena: wire.Arena) -> None:
+    arena.fit(1_000_000)
+    arena.bytes[-1] = 7
+    arena.fit(100_000)
+    arena.fit(1_000_000)
+    assert arena.bytes[-1] == 7
+
+
+def test_where_a_window_has_no_arguments_there_are_zeros() -> None:
+    """Or one kernel could find what another left there."""
+    memory = wire.Memory.create()
+    memory.arguments.bytes[:] = 7
+    memory.fill(np.full(100, 3, np.uint8))
+    assert same(memory.arguments.bytes[:100], np.full(100, 3, np.uint8))
+    assert not memory.arguments.bytes[100:].any()
+    memory.close()
+    memory.close()
+
+
+def test_an_arena_can_become_another(arena: wire.Arena) -> None:
+    other = wire.Arena.create(2**17)
+    other.write_text("in the other")
+    arena.move(os.dup(other.fd), other.size)
+    assert arena.read_text() == "in the other"
+    other.close()
 
 
 def test_two_mappings_of_one_file_are_one_memory(arena: wire.Arena) -> None:

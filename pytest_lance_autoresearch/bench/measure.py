@@ -240,12 +240,34 @@ def measure_block(plan: CasePlan, sides: Mapping[str, KernelProcess], *, thoroug
 def _measure_half(
     plan: CasePlan, sides: Mapping[str, KernelProcess], letters: str, *, thorough: bool
 ) -> tuple[Window, Window]:
-    """A window of each side, in the order of their letters, on the same calls; answers of both are verified."""
+    """A window of each side, in the order of their letters, on the same calls; answers of both are verified.
+
+    A side's answers are taken away before the other side is asked, which is given the same memory.
+    """
     calls = plan.draw(plan.calls)
-    answers = ask(sides, lambda process, _: plan.run(process, calls), letters)
-    _verify_half(plan, answers, calls, thorough=thorough)
-    first, second = (answers[letter].settled() for letter in letters)
+    chosen = _chosen(len(calls), thorough=thorough)
+    answers = ask(sides, lambda process, _: _answers_of(plan, process, calls, chosen), letters)
+    for index in chosen:
+        given = {letter: of_side[index] for letter, (_, of_side) in answers.items()}
+        _compare(plan, given, calls.call(index), f"timed call {index + 1} of {len(calls)}")
+    first, second = (answers[letter][0].settled() for letter in letters)
     return first, second
+
+
+def _chosen(count: int, *, thorough: bool) -> Sequence[int]:
+    """The calls of a window whose answers are verified: known to this process alone, and left to chance.
+
+    One, or in a thorough block, with a probability of a quarter for each half, all of them (256 at most).
+    """
+    all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
+    return _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1)
+
+
+def _answers_of(
+    plan: CasePlan, process: KernelProcess, calls: wire.PackedWindow, chosen: Sequence[int]
+) -> tuple[WindowAnswers, dict[int, Any]]:
+    answers = plan.run(process, calls)
+    return answers, {index: answers[index] for index in chosen}
 
 
 def _call_overhead_ns(plan: CasePlan, null: KernelProcess, echo: wire.Echo) -> float:
@@ -255,21 +277,6 @@ def _call_overhead_ns(plan: CasePlan, null: KernelProcess, echo: wire.Echo) -> f
     windows = [plan.run(null, calls).window for _ in range(_OVERHEAD_WINDOWS)]
     null.release(plan.key)
     return statistics.median((w.wall_ns - (w.waited_ns or 0)) / w.calls for w in windows)
-
-
-def _verify_half(
-    plan: CasePlan, answers: Mapping[str, WindowAnswers], calls: wire.PackedWindow, *, thorough: bool
-) -> None:
-    """Compare some answers of both sides with the oracle's.
-
-    Which ones is left to chance, and decided only now that all were given: one, or in a thorough block, with a
-    probability of a quarter for each half, all of them (256 at most).
-    """
-    count = len(calls)
-    all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
-    for index in _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1):
-        given = ask(answers, lambda of_side, _: of_side[index])  # noqa: B023
-        _compare(plan, given, calls.call(index), f"timed call {index + 1} of {count}")
 
 
 def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, which: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measurement import about
+from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks, interrupt
 from pytest_lance_autoresearch.records import Block, Building, Pair
 
@@ -29,9 +30,11 @@ _INTERRUPT_S = 0.2
 class KernelPair:
     """Two processes, and what was measured in them so far."""
 
-    def __init__(self, sides: Mapping[str, KernelProcess], started_s: float) -> None:
+    def __init__(self, sides: Mapping[str, KernelProcess], memory: wire.Arena, started_s: float) -> None:
         self.sides = sides
         """'A' is the baseline, 'B' the candidate."""
+        self._memory = memory
+        """What both sides use in turn for their windows: where it lies makes a difference of a percent or two."""
         self.blocks: list[Block] = []
         self._started_s = started_s
         self._call_overhead_ns: dict[str, float] = {}
@@ -54,9 +57,17 @@ class KernelPair:
         The sides are started in random order, and then go on side by side, on a core each where there are two.
         """
         started_s = clocks.now_s()
+        memory = wire.Arena.create(wire.LEAST_BYTES)
         sources = {"A": baseline, "B": candidate}
-        sides = measure.ask(sources, lambda one, letter: processes.spawn(one, compiled=compiled.get(letter, {})))
-        pair = cls(sides, started_s)
+        try:
+            sides = measure.ask(
+                sources,
+                lambda one, letter: processes.spawn(one, compiled=compiled.get(letter, {}), shared=memory),
+            )
+        except BaseException:
+            memory.close()
+            raise
+        pair = cls(sides, memory, started_s)
         try:
             pair._introduce(processes, plans)
         except BaseException:
@@ -88,6 +99,7 @@ class KernelPair:
         for plan in plans:
             with about(plan.key):
                 measure.verify_first(plan, {letter: of_side[plan.key] for letter, of_side in answers.items()})
+        measure.ask(self.sides, lambda process, _: process.share())
         measure.ask(self.sides, lambda process, _: process.forget_warm_up())
 
     def _introduce_side(self, processes: Processes, plans: Sequence[CasePlan], letter: str) -> dict[str, Any]:
@@ -139,6 +151,7 @@ class KernelPair:
         """End both processes; safe more than once."""
         for process in self.sides.values():
             process.close()
+        self._memory.close()
 
     def _read_peaks(self) -> None:
         self._peaks = {letter: process.peak_rss_bytes() for letter, process in self.sides.items()}

@@ -70,7 +70,8 @@ class KernelProcess:
     """A kernel in a process of its own: introduce it, then bind states, run windows, read answers.
 
     `checks_bounds` makes numba refuse every index outside its array, which costs time. `compiled` is machine code
-    that an earlier process of the same kernel has kept.
+    that an earlier process of the same kernel has kept. `shared` is memory where it finds arguments once it is
+    told to (`share`), as another kernel's process does; whoever made it gives it back.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class KernelProcess:
         *,
         checks_bounds: bool = False,
         compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
+        shared: wire.Arena | None = None,
     ) -> None:
         self.source = source
         self._target = target
@@ -93,7 +95,10 @@ class KernelProcess:
         """Those of the last window, which alone can be read."""
         self._peak_rss_bytes = 0
         self._is_closed = False
-        self._arena = wire.Arena.create(2**22)
+        self._memory = wire.Memory.create()
+        self._shared = shared
+        self._mapped = self._memory.sizes()
+        """As much of the memory as the worker has mapped."""
         self._scratch = Scratch(source.text, compiled)
         self._spawn(self._scratch.path)
         self._waits = WaitCounter(self._process.pid)
@@ -103,9 +108,10 @@ class KernelProcess:
         order_read, self._order_fd = os.pipe()
         _widen(self._order_fd)
         self._answer_fd, answer_write = os.pipe()
-        fds = (self._arena.fd, order_read, answer_write)
+        shared_fd = -1 if self._shared is None else self._shared.fd
+        fds = (self._memory.arguments.fd, self._memory.results.fd, order_read, answer_write, shared_fd)
         locks = "confined" if CONFINED else "free"
-        arguments = (*fds, self._arena.size, self._timeout_s, locks, *_importing(self._target.working_directory))
+        arguments = (*fds, *self._mapped, self._timeout_s, locks, *_importing(self._target.working_directory))
         self._process = subprocess.Popen(
             [sys.executable, "-I", worker.__file__, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -113,7 +119,7 @@ class KernelProcess:
             stderr=self._log,
             cwd=folder / scratch.WORK,
             env=_environment(folder) | ({"NUMBA_BOUNDSCHECK": "1"} if self._checks_bounds else {}),
-            pass_fds=fds,
+            pass_fds=[fd for fd in fds if fd >= 0],
             start_new_session=True,
         )
         os.close(order_read)
@@ -157,6 +163,14 @@ class KernelProcess:
         """The machine code that it has kept so far, for another process of the same kernel."""
         return self._scratch.compiled()
 
+    def share(self) -> None:
+        """Find arguments in the shared memory from now on."""
+        assert self._shared is not None
+        self._order("while it was given shared memory", "share", self._shared.size)
+        self._memory.arguments.close()
+        self._memory.arguments = self._shared
+        self._mapped = self._memory.sizes()
+
     def bind(self, key: str, state: bytes, handicap: float | None = None) -> int:
         """Build the kernel for a pickled state; a `handicap` prolongs its calls by that fraction.
 
@@ -176,7 +190,7 @@ class KernelProcess:
     def release(self, key: str) -> None:
         """Forget a bound state, and the answers of a window of it, which keep the packed window."""
         if self._answers is not None and self._answers.is_of(key):
-            self._answers = None
+            self._forget_answers()
         self._order(f"{key}, while it was released", "release", key)
 
     def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> WindowAnswers:
@@ -186,22 +200,21 @@ class KernelProcess:
     def run_window(self, window: wire.PackedWindow) -> WindowAnswers:
         """Run a window, timed by this process's clock.
 
-        The answers can be read until the next window, while this one is packed. KernelFailure when the kernel
-        raises, ends, hangs, or works outside the window.
+        The answers can be read until the next window in the same memory, while this one is packed. KernelFailure
+        when the kernel raises, ends, hangs, or works outside the window.
         """
         interrupt.obey()
-        self._answers = None
+        self._forget_answers()
         plan, data, key = window.plan, window.data, window.plan.key
-        if self._arena.grow(plan.memory_bytes):
-            self._order(f"{key}, while its memory was made larger", "remap", plan.memory_bytes)
+        self._map_room(plan)
         for call in plan.calls:
-            wire.clear_result(self._arena, call)
+            wire.clear_result(self._memory, call)
         self._doing = key
         order_bytes = self._send(window.order(self._pickled))
         self._await(wire.READY)
         self._refuse_threads(key)
         opened_ns = self._cpu.opens(key, len(plan.calls), order_bytes)
-        self._arena.bytes[wire.TEXT_BYTES : wire.TEXT_BYTES + data.size] = data
+        self._memory.fill(data)
         start = clocks.now_ns()
         self._waits.begin()
         os.write(self._order_fd, wire.GO)
@@ -212,18 +225,30 @@ class KernelProcess:
         cpu_ns = self._cpu.closes(key, opened_ns, wall_ns)
         self._refuse_threads(key)
         timed = Window(len(window), wall_ns, cpu_ns, waited_ns, stolen_ns)
-        self._answers = WindowAnswers(self, window, timed, opened_ns)
+        self._answers = self._memory.arguments.occupant = WindowAnswers(self, window, timed, opened_ns)
         return self._answers
+
+    def _map_room(self, plan: wire.WindowPlan) -> None:
+        """Have the memory mapped in both processes, with room for that window."""
+        self._memory.fit(plan)
+        if self._mapped != self._memory.sizes():
+            self._order(f"{plan.key}, while its memory was mapped", "remap", *self._memory.sizes())
+            self._mapped = self._memory.sizes()
+
+    def _forget_answers(self) -> None:
+        self._answers = self._memory.arguments.occupant = None
 
     def cpu_ns_since(self, opened_ns: int | None, answers: WindowAnswers) -> int | None:
         """The CPU time since the last window was opened, whose answers are given."""
         self._refuse_outdated(answers)
         return self._cpu.since(opened_ns)
 
-    def memory_of(self, answers: WindowAnswers) -> wire.Arena:
-        """Where the answers of the last window lie."""
+    def memory_of(self, answers: WindowAnswers) -> wire.Memory:
+        """Where the answers of the last window lie, until a window is run in the same memory."""
         self._refuse_outdated(answers)
-        return self._arena
+        if self._memory.arguments.occupant is not answers:
+            raise RuntimeError("the answers of a window are gone when another is run in the same memory")
+        return self._memory
 
     def _refuse_outdated(self, answers: WindowAnswers) -> None:
         if answers is not self._answers:
@@ -262,13 +287,15 @@ class KernelProcess:
         if self._is_closed:
             return
         self._is_closed = True
-        self._answers = None  # they refer to this process, and would keep its memory until the next collection
+        self._forget_answers()  # they refer to this process, and would keep its memory until the next collection
         self.end()
         os.close(self._order_fd)
         os.close(self._answer_fd)
         self._log.close()
         self._waits.close()
-        self._arena.close()
+        self._memory.results.close()
+        if self._memory.arguments is not self._shared:
+            self._memory.arguments.close()
         self._scratch.close()
 
     def _order(self, doing: str, verb: str, *arguments: Any) -> None:
@@ -301,11 +328,11 @@ class KernelProcess:
         if answer == expected:
             return
         if answer == wire.FAILED:
-            raise self._failure(KernelRaised, f"{self._who} {self._arena.read_text()}")
+            raise self._failure(KernelRaised, f"{self._who} {self._memory.results.read_text()}")
         if answer == wire.NO_ROOM:
-            raise self._failure(KernelReturnedMore, f"{self._who} {self._arena.read_text()}")
+            raise self._failure(KernelReturnedMore, f"{self._who} {self._memory.results.read_text()}")
         if answer == wire.TARGET_FAILED:
-            raise TargetError(f"{self._arena.read_text()}; {_ELSEWHERE}")
+            raise TargetError(f"{self._memory.results.read_text()}; {_ELSEWHERE}")
         raise self._ended()
 
     @property
@@ -395,13 +422,13 @@ class WindowAnswers:
         """The window with all CPU time that its process has used since it was opened, after its answer too."""
         return replace(self.window, cpu_ns=self._process.cpu_ns_since(self._opened_ns, self))
 
-    def _refuse_changed_inputs(self, memory: wire.Arena, plan: wire.CallPlan, call: Call) -> None:
+    def _refuse_changed_inputs(self, memory: wire.Memory, plan: wire.CallPlan, call: Call) -> None:
         """Only arguments that lie in shared memory can have changed; an output argument may."""
         outputs = wire.aliased_arguments(memory, plan)
         for position, (argument, sent) in enumerate(zip(plan.arguments, call, strict=True)):
             if not isinstance(argument, wire.ArrayArgument) or not argument.direct or position in outputs:
                 continue
-            now = memory.view(argument.offset, sent.dtype, sent.shape)
+            now = memory.arguments.view(argument.offset, sent.dtype, sent.shape)
             if now.tobytes() != sent.tobytes():
                 raise KernelRefused(f"{self._plan.key}: the kernel changed its argument {position}")
 

@@ -28,6 +28,7 @@ from pytest_lance_autoresearch.target_files import policy, sources
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.bench.scratch import Compiled
+    from pytest_lance_autoresearch.kernel_side import wire
     from pytest_lance_autoresearch.records import Source
     from pytest_lance_autoresearch.target_files.load import Target
 
@@ -88,13 +89,23 @@ class Processes:
         return process
 
     def spawn(
-        self, source: Source, *, checks_bounds: bool = False, compiled: Compiled = NOTHING_COMPILED
+        self,
+        source: Source,
+        *,
+        checks_bounds: bool = False,
+        compiled: Compiled = NOTHING_COMPILED,
+        shared: wire.Arena | None = None,
     ) -> KernelProcess:
         """A new process that is starting, and must be introduced before it is used."""
         if source is self._target.kernel:
             self._refuse_to_start()
         process = KernelProcess(
-            self._target, source, self._timeout_s, checks_bounds=checks_bounds, compiled=compiled
+            self._target,
+            source,
+            self._timeout_s,
+            checks_bounds=checks_bounds,
+            compiled=compiled,
+            shared=shared,
         )
         self._resources.callback(process.close)
         if turns.others_measure():

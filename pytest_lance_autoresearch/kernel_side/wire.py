@@ -1,4 +1,4 @@
-"""What parent and worker process share: one block of memory with a fixed layout, and one-byte answers.
+"""What parent and worker process share: memory with a fixed layout, and one-byte answers.
 
 Owns the layout of arguments and results in that memory. Parent to worker (trusted): pickled orders through a
 pipe, argument bytes through the memory. Worker to parent (untrusted): one-byte answers through a pipe, arrays
@@ -33,13 +33,18 @@ NO_ROOM = b"n"
 
 ALIGNMENT = 64
 TEXT_BYTES = 16_384
-"""Room for a worker's message, at the start of the memory."""
+"""Room for a worker's message, before the results."""
 DIRECT_BYTES = 65_536
 """An argument of this size or more is read where it lies; the smaller ones are copied just before their call."""
 MAX_ITEMS = 8
 MAX_DIMS = 4
 RESULT_BYTES = 4096
 """Least room for one call's result."""
+LEAST_BYTES = 2**16
+"""Least memory that is mapped."""
+SPARE_FRACTION = 4
+MOST_ROOM = 2
+"""Times of what a window needs that may be mapped for it."""
 
 _DTYPES = ("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8")
 _CODES = {np.dtype(name): code for code, name in enumerate(_DTYPES)}
@@ -51,6 +56,7 @@ _HEADER_BYTES = 448
 _NONE, _ARRAY, _TUPLE = 0, 1, 2
 _TEXT_SIZE = struct.Struct("<q")
 _MAX_DIM = 2**40
+_SHARED_AND_PRESENT = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 
 
 class ResultError(Exception):
@@ -77,7 +83,7 @@ class PlainArgument(NamedTuple):
 
 
 class CallPlan(NamedTuple):
-    """Where one call's arguments lie and where its result goes."""
+    """Where one call's arguments lie and where its result goes, each in its block of memory."""
 
     arguments: tuple[ArrayArgument | PlainArgument, ...]
     small: tuple[int, int]
@@ -92,7 +98,9 @@ class WindowPlan:
 
     key: str
     calls: tuple[CallPlan, ...]
-    memory_bytes: int
+    arguments_bytes: int
+    results_bytes: int
+    """How much of either block it needs."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +127,13 @@ class Echo:
 class Arena:
     """A block of shared memory that has no name, so that no end of any process leaves it behind."""
 
+    occupant: object = None
+    """Whoever may read the results that lie in it, on the parent's side."""
+
     def __init__(self, fd: int, size: int) -> None:
         self.fd = fd
-        self.map = mmap.mmap(fd, size)
-        self.bytes = np.frombuffer(self.map, dtype=np.uint8)
+        self._file_bytes = size
+        self.remap(size)
 
     @classmethod
     def create(cls, size: int) -> Arena:
@@ -136,20 +147,35 @@ class Arena:
 
     @property
     def size(self) -> int:
+        """As much of it as is mapped, in bytes."""
         return int(self.bytes.size)
 
-    def grow(self, size: int) -> bool:
-        """Make room for `size` bytes, and say whether that took more memory; what lies in it stays."""
-        if size <= self.size:
-            return False
-        _take(self.fd, size)
-        self.remap(size)
-        return True
+    def fit(self, size: int) -> None:
+        """Map room for `size` bytes, and a quarter more, unless what is mapped has room and is not much more.
+
+        So the windows of a case find the same mapping, though they differ in size. What lies in it stays.
+        """
+        if size <= self.size <= max(LEAST_BYTES, MOST_ROOM * size):
+            return
+        wanted = max(LEAST_BYTES, size + size // SPARE_FRACTION)
+        if wanted > self._file_bytes:
+            _take(self.fd, wanted)
+            self._file_bytes = wanted
+        self.remap(wanted)
 
     def remap(self, size: int) -> None:
-        """Map the file again at its present size; older views keep the old mapping alive."""
-        self.map = mmap.mmap(self.fd, size)
+        """Map that much of the file; older views keep the old mapping alive.
+
+        Its pages are entered in this process's tables at once, or the first window to touch them would pay for it.
+        """
+        self.map = mmap.mmap(self.fd, size, flags=_SHARED_AND_PRESENT)
         self.bytes = np.frombuffer(self.map, dtype=np.uint8)
+
+    def move(self, fd: int, size: int) -> None:
+        """Be that file from now on, and give the present one back."""
+        self.close()
+        self.fd = fd
+        self.remap(size)
 
     def view(self, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         return np.ndarray(shape, dtype, self.map, offset)
@@ -175,7 +201,47 @@ class Arena:
         return "".join(c for c in text if c.isprintable() or c == "\n")
 
     def close(self) -> None:
-        os.close(self.fd)
+        """Give the memory back, where nobody else has it; safe more than once."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+@dataclass
+class Memory:
+    """What windows need: a block for arguments, which two kernels may use in turn, and one for results."""
+
+    arguments: Arena
+    results: Arena
+
+    @classmethod
+    def create(cls) -> Memory:
+        """Some of both."""
+        arguments = Arena.create(LEAST_BYTES)
+        try:
+            return cls(arguments, Arena.create(LEAST_BYTES))
+        except MemoryLacking:
+            arguments.close()
+            raise
+
+    def fit(self, plan: WindowPlan) -> None:
+        """Map room for a window in both blocks."""
+        self.arguments.fit(plan.arguments_bytes)
+        self.results.fit(plan.results_bytes)
+
+    def sizes(self) -> tuple[int, int]:
+        """As much of both as is mapped."""
+        return self.arguments.size, self.results.size
+
+    def fill(self, data: np.ndarray[Any, Any]) -> None:
+        """Put a window's argument bytes where they belong, and zeros after them: kernels can write there."""
+        self.arguments.bytes[: data.size] = data
+        self.arguments.bytes[data.size :] = 0
+
+    def close(self) -> None:
+        """Give both blocks back; safe more than once."""
+        self.arguments.close()
+        self.results.close()
 
 
 def is_plain(array: np.ndarray[Any, Any]) -> bool:
@@ -197,19 +263,18 @@ class Packer:
     def pack(self, key: str, calls: Iterable[Call], result_bytes: int) -> PackedWindow:
         """Lay out a window's calls and copy their arrays; a call is not needed once the next one is taken."""
         self._count += 1
-        place, laid_out = TEXT_BYTES, []
+        place, laid_out = 0, []
         for call in calls:
             arguments, small, place = _lay_out(call, place)
-            self._make_room(place - TEXT_BYTES)
+            self._make_room(place)
             for argument, value in zip(arguments, call, strict=True):
                 if isinstance(argument, ArrayArgument):
                     _packed(self._memory, argument, value.dtype)[...] = value
             laid_out.append((arguments, small))
         room = _aligned(_HEADER_BYTES + max(result_bytes, RESULT_BYTES))
-        plans = tuple(CallPlan(*each, place + i * room, room) for i, each in enumerate(laid_out))
-        return PackedWindow(
-            WindowPlan(key, plans, place + len(plans) * room), self, self._count, place - TEXT_BYTES
-        )
+        plans = tuple(CallPlan(*each, TEXT_BYTES + i * room, room) for i, each in enumerate(laid_out))
+        plan = WindowPlan(key, plans, place, TEXT_BYTES + len(plans) * room)
+        return PackedWindow(plan, self, self._count)
 
     def window_bytes(self, number: int, size: int) -> np.ndarray[Any, Any]:
         """The bytes of the window of that number, of that size; RuntimeError when they are gone."""
@@ -227,11 +292,10 @@ class Packer:
 class PackedWindow:
     """A window that can be sent to one process after the other, until its packer packs the next."""
 
-    def __init__(self, plan: WindowPlan, packer: Packer, number: int, size: int) -> None:
+    def __init__(self, plan: WindowPlan, packer: Packer, number: int) -> None:
         self.plan = plan
         self._packer = packer
         self._number = number
-        self._size = size
         self._order: bytes | None = None
 
     def __len__(self) -> int:
@@ -239,8 +303,8 @@ class PackedWindow:
 
     @property
     def data(self) -> np.ndarray[Any, Any]:
-        """The argument bytes, to be written at TEXT_BYTES."""
-        return self._packer.window_bytes(self._number, self._size)
+        """The argument bytes."""
+        return self._packer.window_bytes(self._number, self.plan.arguments_bytes)
 
     def order(self, pickled: Callable[[object], bytes]) -> bytes:
         """The order to prepare it, pickled when it is first asked for."""
@@ -274,12 +338,12 @@ def _lay_out(call: Call, place: int) -> tuple[tuple[ArrayArgument | PlainArgumen
 
 
 def _packed(memory: np.ndarray[Any, Any], argument: ArrayArgument, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    return np.ndarray(argument.shape, dtype, memory, argument.offset - TEXT_BYTES)
+    return np.ndarray(argument.shape, dtype, memory, argument.offset)
 
 
-def clear_result(arena: Arena, plan: CallPlan) -> None:
+def clear_result(memory: Memory, plan: CallPlan) -> None:
     """Mark the result as not written, whatever the last window left there."""
-    arena.pack(_HEAD, plan.result_offset, _NONE, 0)
+    memory.results.pack(_HEAD, plan.result_offset, _NONE, 0)
 
 
 class ResultSlot:
@@ -288,8 +352,8 @@ class ResultSlot:
     It runs within the timed window, so it looks at each item once and copies bytes, whatever their shape.
     """
 
-    def __init__(self, arena: Arena, plan: CallPlan) -> None:
-        self._memory: Any = arena.map  # takes the bytes of any array, which its type does not say before 3.12
+    def __init__(self, results: Arena, plan: CallPlan) -> None:
+        self._memory: Any = results.map  # takes the bytes of any array, which its type does not say before 3.12
         self._start = plan.result_offset
         self._end = plan.result_offset + plan.result_bytes
 
@@ -329,24 +393,24 @@ def _position(item: np.ndarray[Any, Any], arguments: tuple[Any, ...]) -> int | N
     return next((position for position, argument in enumerate(arguments) if argument is item), None)
 
 
-def read_result(arena: Arena, plan: CallPlan) -> Any:
+def read_result(memory: Memory, plan: CallPlan) -> Any:
     """The parent's side: a private copy of one call's result; ResultError when it is not a valid one."""
-    kind, count = arena.unpack(_HEAD, plan.result_offset)
+    kind, count = memory.results.unpack(_HEAD, plan.result_offset)
     if kind not in (_ARRAY, _TUPLE) or not 0 <= count <= MAX_ITEMS or (kind == _ARRAY and count != 1):
         raise ResultError("wrote no result")
     place = plan.result_offset + _HEADER_BYTES
     items = []
     for index in range(count):
-        item, place = _read_item(arena, plan, index, place)
+        item, place = _read_item(memory, plan, index, place)
         items.append(item)
     return tuple(items) if kind == _TUPLE else items[0]
 
 
-def _read_item(arena: Arena, plan: CallPlan, index: int, place: int) -> tuple[np.ndarray[Any, Any], int]:
+def _read_item(memory: Memory, plan: CallPlan, index: int, place: int) -> tuple[np.ndarray[Any, Any], int]:
     header = plan.result_offset + _HEAD.size + index * _ITEM.size
-    code, ndim, *dims = arena.unpack(_ITEM, header)
+    code, ndim, *dims = memory.results.unpack(_ITEM, header)
     if code < 0:
-        return _argument_copy(arena, plan, -1 - code), place
+        return _argument_copy(memory.arguments, plan, -1 - code), place
     if code >= len(_DTYPES) or not 0 <= ndim <= MAX_DIMS or not all(0 <= d < _MAX_DIM for d in dims[:ndim]):
         raise ResultError("wrote a result that cannot be read")
     dtype, shape = np.dtype(_DTYPES[code]), tuple(dims[:ndim])
@@ -355,35 +419,35 @@ def _read_item(arena: Arena, plan: CallPlan, index: int, place: int) -> tuple[np
         size *= dim
     if place + size > plan.result_offset + plan.result_bytes:
         raise ResultError("wrote a result that cannot be read")
-    return arena.view(place, dtype, shape).copy(), _aligned(place + size)
+    return memory.results.view(place, dtype, shape).copy(), _aligned(place + size)
 
 
-def _argument_copy(arena: Arena, plan: CallPlan, position: int) -> np.ndarray[Any, Any]:
+def _argument_copy(arguments: Arena, plan: CallPlan, position: int) -> np.ndarray[Any, Any]:
     argument = plan.arguments[position] if position < len(plan.arguments) else None
     if not isinstance(argument, ArrayArgument) or not argument.direct:
         raise ResultError("wrote a result that cannot be read")
-    return arena.view(argument.offset, np.dtype(argument.dtype), argument.shape).copy()
+    return arguments.view(argument.offset, np.dtype(argument.dtype), argument.shape).copy()
 
 
-def aliased_arguments(arena: Arena, plan: CallPlan) -> set[int]:
+def aliased_arguments(memory: Memory, plan: CallPlan) -> set[int]:
     """The positions of the arguments that the result names as its own arrays (output arguments)."""
-    return {position for position in _named_arguments(arena, plan) if position is not None}
+    return {position for position in _named_arguments(memory.results, plan) if position is not None}
 
 
-def read_echo(arena: Arena, plan: CallPlan) -> Echo:
+def read_echo(memory: Memory, plan: CallPlan) -> Echo:
     """What a kernel that does nothing must return to cost the runner the same; ResultError like `read_result`."""
-    result = read_result(arena, plan)
+    result = read_result(memory, plan)
     items = result if isinstance(result, tuple) else (result,)
-    named = _named_arguments(arena, plan)
+    named = _named_arguments(memory.results, plan)
     parts = (item if position is None else position for item, position in zip(items, named, strict=True))
     return Echo(tuple(parts), isinstance(result, tuple))
 
 
-def _named_arguments(arena: Arena, plan: CallPlan) -> list[int | None]:
+def _named_arguments(results: Arena, plan: CallPlan) -> list[int | None]:
     """For each item of the result the position of the argument that it is, or None."""
-    _, count = arena.unpack(_HEAD, plan.result_offset)
+    _, count = results.unpack(_HEAD, plan.result_offset)
     codes = (
-        arena.unpack(_ITEM, plan.result_offset + _HEAD.size + index * _ITEM.size)[0]
+        results.unpack(_ITEM, plan.result_offset + _HEAD.size + index * _ITEM.size)[0]
         for index in range(min(max(count, 0), MAX_ITEMS))
     )
     return [-1 - code if code < 0 else None for code in codes]

@@ -26,10 +26,10 @@ if __name__ == "__main__":
     # parent hands over its user's packages, whose .pth files may install finders, and its path. First comes the
     # standard library, so that nothing shadows it, and last the folder that the package lies in, for where it is
     # not installed: nothing beside it shadows an installed module.
-    if sys.argv[7]:
-        site.addsitedir(sys.argv[7])
+    if sys.argv[10]:
+        site.addsitedir(sys.argv[10])
     library = Path(os.__file__).parent
-    own_path = [*sys.argv[8:], *sys.path, str(Path(__file__).resolve().parents[2])]
+    own_path = [*sys.argv[11:], *sys.path, str(Path(__file__).resolve().parents[2])]
     sys.path[:] = dict.fromkeys([str(library), str(library / "lib-dynload"), *own_path])
 
 import numpy as np
@@ -55,8 +55,10 @@ class _Next(NamedTuple):
 class KernelHost:
     """One kernel, bound to the states of its cases."""
 
-    def __init__(self, arena: wire.Arena) -> None:
-        self._arena = arena
+    def __init__(self, memory: wire.Memory, shared_fd: int = -1) -> None:
+        self._memory = memory
+        self._shared_fd = shared_fd
+        """Of the memory for arguments that another kernel's process uses too."""
         self._layout = Layout("", Path())
         self._files: dict[str, bytes] = {}
         self._home = Path()
@@ -138,9 +140,14 @@ class KernelHost:
         del self._bound[key]
         self._buffers.pop(key, None)
 
-    def remap(self, size: int) -> None:
-        """Follow the parent, who made the shared memory larger."""
-        self._arena.remap(size)
+    def remap(self, arguments_bytes: int, results_bytes: int) -> None:
+        """Follow the parent, who has mapped that much of the memory."""
+        self._memory.arguments.remap(arguments_bytes)
+        self._memory.results.remap(results_bytes)
+
+    def share(self, size: int) -> None:
+        """Find arguments from now on where the other kernel's process finds its own."""
+        self._memory.arguments.move(self._shared_fd, size)
 
     def prepare(self, plan: wire.WindowPlan) -> None:
         """Everything that a window needs besides the argument bytes, made before the clock starts."""
@@ -160,11 +167,11 @@ class KernelHost:
                 arguments.append(argument.value)
             elif argument.direct:
                 dtype = np.dtype(argument.dtype)
-                arguments.append(self._arena.view(argument.offset, dtype, argument.shape))
+                arguments.append(self._memory.arguments.view(argument.offset, dtype, argument.shape))
             else:
                 arguments.append(np.ndarray(argument.shape, argument.dtype, private, argument.offset - start))
-        copy = private.data[: end - start], self._arena.span(start, end)
-        return *copy, tuple(arguments), wire.ResultSlot(self._arena, plan)
+        copy = private.data[: end - start], self._memory.arguments.span(start, end)
+        return *copy, tuple(arguments), wire.ResultSlot(self._memory.results, plan)
 
     def _private(self, key: str, size: int) -> np.ndarray[Any, Any]:
         """One buffer for the small arguments of every call: an address tells a kernel nothing."""
@@ -189,30 +196,30 @@ def run_calls(function: Any, calls: Any) -> None:
         slot.store(function(*arguments), arguments)
 
 
-def serve(arena: wire.Arena, orders: BinaryIO, answer_fd: int, timeout_s: float) -> None:
+def serve(memory: wire.Memory, orders: BinaryIO, answer_fd: int, timeout_s: float, shared_fd: int = -1) -> None:
     """Take orders until the parent closes its end of the pipe."""
-    host = KernelHost(arena)
+    host = KernelHost(memory, shared_fd)
     os.write(answer_fd, wire.READY)
     while len(head := orders.read(LENGTH.size)) == LENGTH.size:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
-        answer = attempt(arena, lambda size: host.obey(orders.read(size)), *LENGTH.unpack(head))
+        answer = attempt(memory.results, lambda size: host.obey(orders.read(size)), *LENGTH.unpack(head))
         os.write(answer_fd, answer)
         if answer == wire.READY:
             if orders.read(1) != wire.GO:
                 return
-            os.write(answer_fd, attempt(arena, host.run))
+            os.write(answer_fd, attempt(memory.results, host.run))
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def attempt(arena: wire.Arena, action: Callable[..., bytes], *arguments: Any) -> bytes:
+def attempt(results: wire.Arena, action: Callable[..., bytes], *arguments: Any) -> bytes:
     """The answer of `action`; or who failed, with what was raised in the memory."""
     try:
         return action(*arguments)
     except TargetError as error:
-        arena.write_text(str(error))
+        results.write_text(str(error))
         return wire.TARGET_FAILED
     except BaseException as error:
-        arena.write_text(describe(error))
+        results.write_text(describe(error))
         return wire.NO_ROOM if isinstance(error, wire.RoomError) else wire.FAILED
 
 
@@ -252,9 +259,10 @@ def _shown(line: str | None) -> str:
 
 
 def main() -> None:
-    memory_fd, order_fd, answer_fd, size = map(int, sys.argv[1:5])
-    timeout_s = float(sys.argv[5])
-    if sys.argv[6] == "confined":
+    arguments_fd, results_fd, order_fd, answer_fd, shared_fd = map(int, sys.argv[1:6])
+    arguments_bytes, results_bytes = map(int, sys.argv[6:8])
+    timeout_s = float(sys.argv[8])
+    if sys.argv[9] == "confined":
         sandbox.confine([str(Path.cwd()), os.environ["NUMBA_CACHE_DIR"]])
     faulthandler.enable()
     # The watchdog: a traceback, then the signal's default, the end. It works inside compiled loops, needs no
@@ -263,7 +271,8 @@ def main() -> None:
     gc.disable()
     sys.dont_write_bytecode = True
     with os.fdopen(order_fd, "rb") as orders:
-        serve(wire.Arena(memory_fd, size), orders, answer_fd, timeout_s)
+        memory = wire.Memory(wire.Arena(arguments_fd, arguments_bytes), wire.Arena(results_fd, results_bytes))
+        serve(memory, orders, answer_fd, timeout_s, shared_fd)
     os._exit(0)
 
 
