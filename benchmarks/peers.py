@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +28,7 @@ from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Case, Interval, Rules, Source
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds, sources
 from pytest_lance_autoresearch.target_files.load import Target
-from pytest_lance_autoresearch.verdict import aggregate, stats
+from pytest_lance_autoresearch.verdict import aggregate, judge, stats
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peer_kernels"
@@ -73,7 +72,7 @@ def compare(target: Target, peer: Source) -> Found:
 def _look(target: Target, peer: Source, timed: Sequence[Case]) -> list[dict[str, list[float]]]:
     """The log-ratios of the pairs of one look."""
     processes = Processes(target, TIMEOUT_S, in_process=False)
-    rules = Rules(build_ms_per_mb=math.inf, memory_fraction=math.inf, memory_bytes=sys.maxsize)
+    rules = judge.at_any_price(Rules())
     comparison = Comparison(target, peer, timed, rules, processes, lambda *_: None)
     try:
         comparison.measure_all(

@@ -236,14 +236,15 @@ class Rules:
     noise_band: float = 0.01
     """A speed within this fraction of the baseline's counts as equal."""
     confidence: float = 0.99
-    """Of the whole trial; spent evenly over its looks."""
+    """Of the whole trial; what remains is divided between its looks."""
     miss: float = 0.05
     """Chance, at each look, to give up a gain of just `min_effect`; what a quick discard costs."""
-    blocks: int = 4
+    blocks: int = 3
     """Blocks of each case that a pair of processes measures, where no case needs more than the others."""
     pairs: int = 4
     """Pairs of processes that each look adds."""
-    max_looks: int = 6
+    max_looks: int = 100
+    """More than fit into `max_seconds`, unless a clock stands still."""
     memory_fraction: float = 0.25
     memory_bytes: int = 32 * 2**20
     build_ms_per_mb: float | None = None

@@ -102,7 +102,7 @@ class Comparison(Measurement):
             if judgement.verdict is not Verdict.UNDECIDED:
                 return judgement
             self._so_far = judgement.speedup
-            self._show("measuring again in fresh processes", None, self._so_far)
+            self._show(_again(judge.open_cases(judgement, self._rules)), None, self._so_far)
             blocks = judge.next_blocks(judgement, self._rules)
             self.measure_again(seed, blocks, lambda: seconds() >= self._rules.max_seconds)
         return self.refusal
@@ -208,3 +208,12 @@ class Comparison(Measurement):
                 if undisturbed == wanted:
                     break
         pair.note(plan)
+
+
+def _again(is_open: Sequence[str]) -> str:
+    """What is done next, and for the sake of which cases."""
+    what = "measuring again in fresh processes"
+    if not is_open:
+        return what
+    more = f" and {len(is_open) - 1} more" if len(is_open) > 1 else ""
+    return f"{what}, most of all {is_open[0]}{more}"

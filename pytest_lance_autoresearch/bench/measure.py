@@ -37,10 +37,11 @@ MAX_ARGUMENT_BYTES = 96 * 2**20
 
 Enough for windows of 6 ms of a kernel that reads 16 GB/s.
 """
+WARM_UP_FRACTION = 4
 _OVERHEAD_WINDOWS = 7
 _SIZING_CALLS = 4
 """Further calls whose results are looked at for their size."""
-_WARM_UP_WINDOWS = 3
+_WARM_UP_WINDOWS = 2
 """The fastest of them counts, so that one disturbed window does not decide."""
 _THOROUGH_SHARE = 0.25
 _THOROUGH_CALLS = 256
@@ -79,7 +80,7 @@ class CasePlan:
     """Whose memory all cases of a target may share: they are measured one after the other."""
     handicap: Handicap
     calls: int = 1
-    """Calls per window, the same for every window and both sides."""
+    """Calls per window, the same for every window and both sides; before it is sized, a first guess."""
     call_overhead_ns: float = 0.0
     """What the runner itself costs."""
     is_sized: bool = False
@@ -151,6 +152,7 @@ def price(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, int]:
     """
     built_ns = build_again(plan, sides)
     first_ns, second_ns = (ask(sides, lambda process, _: _used_ns(plan, process)) for _ in range(2))
+    plan.calls = _fitting(plan, WINDOW_NS / 2, min(second_ns.values()))
     return {letter: built_ns[letter] + max(0, first_ns[letter] - second_ns[letter]) for letter in sides}
 
 
@@ -175,20 +177,21 @@ def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess
 
     `null` is a process without a kernel, in which the runner's own cost is measured.
     """
-    call_ns = _call_ns(plan, sides)
-    most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(plan.first)))
-    plan.calls = max(1, min(math.ceil(WINDOW_NS / call_ns), MAX_CALLS, most))
-    echoes = warm_up(plan, sides)
+    plan.calls = _fitting(plan, WINDOW_NS, _call_ns(plan, sides))
+    echoes = ask(sides, lambda process, _: plan.run(process, plan.draw(plan.calls)).echo(0))
     plan.call_overhead_ns = _call_overhead_ns(plan, null, echoes["B"])
     plan.is_sized = True
 
 
-def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, wire.Echo]:
-    """A window of the final size on each side, whose shared memory has its final size from then on.
+def _fitting(plan: CasePlan, window_ns: float, call_ns: float) -> int:
+    """How many calls make a window of that length, and are not too many."""
+    most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(plan.first)))
+    return max(1, min(math.ceil(window_ns / max(1.0, call_ns)), MAX_CALLS, most))
 
-    Returns what a kernel that does nothing would have to return in place of each.
-    """
-    return ask(sides, lambda process, _: plan.run(process, plan.draw(plan.calls)).echo(0))
+
+def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> None:
+    """A part of a window on each side, where the size is known."""
+    ask(sides, lambda process, _: plan.run(process, plan.draw(math.ceil(plan.calls / WARM_UP_FRACTION))))
 
 
 def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> float:
@@ -197,7 +200,7 @@ def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> float:
     The faster side decides, so that the windows of both are long enough; one that feigns slowness shortens only
     its own windows.
     """
-    calls = 1
+    calls = plan.calls
     while True:
         times = [
             wall_ns

@@ -4,8 +4,8 @@ Owns the decision; the sentence about it is `report`'s, the measuring `bench`'s.
 
 A keep needs, in this order: every case shown not to be slower than its limit, memory and building within what they
 may cost, an overall interval that excludes 1 with a point of at least `min_effect`, wall and CPU time in
-agreement, and all of it over two looks or more, of which the later ones see data that nobody could know. The
-confidence is spent evenly over the looks (Bonferroni), so that looking several times does not inflate false keeps.
+agreement, and all of it over two looks or more, of which the later ones see data that nobody could know. What each
+look may spend of the chance to be wrong adds up to that of the trial, however many looks there are (Bonferroni).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pytest_lance_autoresearch.records import (
     Building,
@@ -43,7 +44,7 @@ NS_PER_BYTE = 1.0
 def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: keep, discard, inconclusive, or undecided, which asks for another look."""
     ratios = [aggregate.log_ratios(pair) for pair in evidence.pairs]
-    alpha = _alpha(rules)
+    alpha = _alpha(evidence, rules)
     estimate = stats.overall(ratios)
     overall = estimate.interval(alpha)
     cpu_overall = _cpu_overall(evidence.pairs, alpha)
@@ -85,22 +86,31 @@ def refusal(evidence: Evidence, rules: Rules) -> Judgement | None:
     )
 
 
+def open_cases(judgement: Judgement, rules: Rules) -> list[str]:
+    """The cases whose interval reaches across their limit, whichever side it points to."""
+    limit = 1 / (1 + rules.case_limit)
+    return [case for case, one in judgement.cases.items() if 0 < one.low <= limit <= one.high < math.inf]
+
+
 def next_blocks(judgement: Judgement, rules: Rules) -> dict[str, int]:
     """How many blocks of each case the pairs of the next look measure, after an undecided one.
 
-    A case is open while its interval reaches across its limit, whichever side it points to. Open cases get what
-    the others do not need: as much as they need for the overall speed-up, or where that is settled, little.
+    Open cases get what the others do not need: as much as they need for the overall speed-up, or where that is
+    settled, little.
     """
     assert judgement.speedup is not None
-    limit = 1 / (1 + rules.case_limit)
-    is_open = {case: 0 < one.low <= limit <= one.high < math.inf for case, one in judgement.cases.items()}
-    count, is_settled = sum(is_open.values()), judgement.speedup.low > 1
-    if not count:
-        return dict.fromkeys(is_open, rules.blocks)
-    others = min(rules.blocks, SETTLED_BLOCKS) if is_settled else rules.blocks
-    spared = (rules.blocks - others) * (len(is_open) - count)
-    each = min(MOST_BLOCKS, max(2 * rules.blocks, rules.blocks + spared // count))
-    return {case: each if this else others for case, this in is_open.items()}
+    is_open = open_cases(judgement, rules)
+    if not is_open:
+        return dict.fromkeys(judgement.cases, rules.blocks)
+    others = min(rules.blocks, SETTLED_BLOCKS) if judgement.speedup.low > 1 else rules.blocks
+    spared = (rules.blocks - others) * (len(judgement.cases) - len(is_open))
+    each = min(MOST_BLOCKS, max(2 * rules.blocks, rules.blocks + spared // len(is_open)))
+    return {case: each if case in is_open else others for case in judgement.cases}
+
+
+def at_any_price(rules: Rules) -> Rules:
+    """The same rules without a limit to memory or building, for whoever wants to know a speed-up all the same."""
+    return replace(rules, memory_fraction=math.inf, memory_bytes=2**63, build_ms_per_mb=math.inf)
 
 
 def _cpu_overall(pairs: Sequence[Pair], alpha: float) -> stats.LogEstimate | None:
@@ -204,9 +214,14 @@ def _peaks(pairs: Sequence[Pair]) -> tuple[int, int]:
     )
 
 
-def _alpha(rules: Rules) -> float:
-    """What each look may spend of the trial's chance to be wrong."""
-    return (1 - rules.confidence) / rules.max_looks
+def _alpha(evidence: Evidence, rules: Rules) -> float:
+    """What this look may spend of the trial's chance to be wrong.
+
+    The second look may spend half, the third a sixth, the k-th 1 / (k (k - 1)): without end, they spend all of it.
+    The first look can keep nothing; it has as much as the second to discard a kernel.
+    """
+    looks = max(LOOKS_FOR_KEEP, evidence.looks)
+    return (1 - rules.confidence) / (looks * (looks - 1))
 
 
 def _if_cpu_agrees(
@@ -238,7 +253,7 @@ def _doubt(
     floor = -math.log1p(rules.case_limit)
     measured_s = math.fsum(pair.seconds or 0.0 for pair in evidence.pairs)
     blocks = Counter(block.case for pair in evidence.pairs for block in pair.blocks)
-    bounded = stats.values_for_bounds(_alpha(rules) / len(cases))
+    bounded = stats.values_for_bounds(_alpha(evidence, rules) / len(cases))
     needs = {}
     for case, one in cases.items():
         if one.low <= floor <= one.high:
