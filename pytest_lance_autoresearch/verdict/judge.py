@@ -218,10 +218,10 @@ def _alpha(evidence: Evidence, rules: Rules) -> float:
     """What this look may spend of the trial's chance to be wrong.
 
     The second look may spend half, the third a sixth, the k-th 1 / (k (k - 1)): without end, they spend all of it.
-    The first look can keep nothing; it has as much as the second to discard a kernel.
+    The first look keeps nothing, and so takes nothing from them: in discarding, it may be wrong as often as they.
     """
-    looks = max(LOOKS_FOR_KEEP, evidence.looks)
-    return (1 - rules.confidence) / (looks * (looks - 1))
+    shares = evidence.looks * (evidence.looks - 1)
+    return (1 - rules.confidence) / max(1, shares)
 
 
 def _if_cpu_agrees(
