@@ -21,6 +21,7 @@ from pytest_lance_autoresearch.records import Block, BuildPrice, Case, Cause, Ru
 from pytest_lance_autoresearch.target_files import discover, generate, load
 
 PAIRS = 2
+LOOKS = 6
 LOOK = 2 * PAIRS
 """Processes with a kernel in one look; the first look has as many more as compile."""
 
@@ -32,7 +33,9 @@ def target(tmp_path: Path) -> load.Target:
 
 @pytest.fixture
 def compared(target: load.Target, machine: fake_workers.Machine) -> Compared:  # noqa: ARG001 - it runs on it
-    return Compared(target, Processes(target, 60.0, in_process=False), Rules(pairs=PAIRS, blocks=2))
+    return Compared(
+        target, Processes(target, 60.0, in_process=False), Rules(pairs=PAIRS, blocks=2, max_looks=LOOKS)
+    )
 
 
 def pairs_of(
@@ -337,7 +340,7 @@ def test_what_compiling_takes_is_charged_to_nobody(
 
 
 def undecided(machine: fake_workers.Machine) -> None:
-    """Let the candidate be faster by more than anyone can be sure of."""
+    """Let the candidate be faster by more than anyone can be sure of, in any of six looks."""
     machine.uneven_ns = {CANDIDATE: 100_000}
     machine.call_ns |= {CANDIDATE: 300_000}
 
@@ -358,7 +361,7 @@ def test_every_further_look_has_states_of_its_own(
     assert made == []
     compared.comparison.decide(lambda: 1.0, 1)
     published = [generate.make_state(compared.target, case, 1).weights[0] for case in compared.both]
-    assert len(made) == 2 * (compared.rules.max_looks - 1)
+    assert len(made) == 2 * (LOOKS - 1)
     assert len({*made, *published}) == len(made) + 2
 
 
@@ -392,7 +395,7 @@ def test_many_answers_are_verified_in_the_second_look(
     undecided(machine)
     compared.first()
     compared.comparison.decide(lambda: 1.0, 1)
-    assert set(thoroughly) == {(looks, looks == 1) for looks in range(6)}
+    assert set(thoroughly) == {(looks, looks == 1) for looks in range(LOOKS)}
 
 
 def test_each_side_is_prolonged_by_what_the_case_is_to_be_prolonged_by(

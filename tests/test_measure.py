@@ -140,7 +140,7 @@ def test_a_kernel_is_built_and_its_first_answer_read_before_its_windows_are_size
     lab.plan(alone=alone)
     for side in "B" if alone else "AB":
         verbs = [verb for name, verb, _ in lab.events if name == side]
-        assert verbs == ["bind", "run", "read", *["run"] * 7]
+        assert verbs == ["bind", "run", "read", *["run"] * 5]
 
 
 def test_each_side_has_its_own_handicap_whenever_it_is_bound(lab: Lab) -> None:
@@ -157,13 +157,29 @@ def test_what_building_takes_is_told_of_each_side(lab: Lab) -> None:
     assert [verb for name, verb, _ in lab.events if name == "B"][-2:] == ["release", "bind"]
 
 
-def test_in_another_pair_a_window_of_the_known_size_warms_up(lab: Lab) -> None:
+def test_in_another_pair_a_part_of_a_window_warms_up(lab: Lab) -> None:
     plan = lab.plan()
     lab.block(plan)
     assert plan.is_sized
     lab.events.clear()
     measure.warm_up(plan, lab.sides())
-    assert [[len(window) for window in given_to(lab, side)] for side in "AB"] == [[plan.calls]] * 2
+    assert [[len(window) for window in given_to(lab, side)] for side in "AB"] == [[3]] * 2
+    assert plan.calls == 10
+
+
+@pytest.mark.parametrize(("second_ns", "windows"), [(100 * US, [5, 5, 10]), (10**9, [1, 1, 4, 4, 10])])
+def test_the_size_is_sought_from_what_a_call_took_when_building_was_priced(
+    lab: Lab, second_ns: int, windows: list[int]
+) -> None:
+    plan = lab.plan()
+    plan.is_sized = False
+    for side in (lab.baseline, lab.candidate):
+        side.extra_ns = {side.runs + 1: second_ns - 100 * US}
+    measure.price(plan, lab.sides())
+    lab.events.clear()
+    measure.size(plan, lab.sides(), lab.null)
+    assert [len(window) for window in given_to(lab, "B")] == windows
+    assert plan.calls == 10
 
 
 # What happens to both sides
