@@ -79,9 +79,10 @@ def test_a_pair_and_a_calibration_are_stored_in_the_same_way() -> None:
     [
         (b"", "Input data was truncated"),
         (b"[]", "Expected `object`, got `array`"),
-        (b'{"schema": 2}', "Object missing required field `target`"),
+        (b'{"schema": 3}', "Object missing required field `target`"),
         (b"{}", "it is not a trial's record: KeyError: 'overhead_ns'"),
-        (b'{"schema": 3}', "schema 3, this version reads schemas 1 to 2"),
+        (b'{"schema": 4}', "schema 4, this version reads schemas 1 to 3"),
+        (b'{"schema": 0}', "schema 0, this version reads schemas 1 to 3"),
         (b'{"a": ' + b"[" * 10_000, "it is nested too deeply"),
     ],
 )
@@ -96,6 +97,11 @@ def test_a_number_that_is_a_text_is_refused() -> None:
     raw["evidence"]["pairs"][0]["blocks"][0]["windows"][3]["wall_ns"] = "1"
     with pytest.raises(ValueError, match=r"Expected `int`, got `str` - at .*windows.*wall_ns"):
         codec.trial_from_json(json.dumps(raw).encode())
+
+
+def test_what_was_recorded_under_the_schema_before_was_judged_otherwise() -> None:
+    raw = json.loads(codec.trial_to_json(record(evidence())))
+    assert codec.trial_from_json(json.dumps(raw | {"schema": 2}).encode()).rules is None
 
 
 @pytest.mark.parametrize(("more", "fewer"), [({"process_sd": 0.003}, set()), ({}, {"pairs"}), ({}, set())])

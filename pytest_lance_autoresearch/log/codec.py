@@ -15,8 +15,9 @@ import msgspec
 from pytest_lance_autoresearch.records import Cause, Rules, TrialRecord
 
 T = TypeVar("T")
-SCHEMA = 2
-"""Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds."""
+SCHEMA = 3
+"""Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds. What was
+recorded under 1 or 2 was judged by other rules."""
 
 
 def to_json(record: Any, *, indent: int = 1) -> bytes:
@@ -50,11 +51,11 @@ def trial_from_json(text: bytes) -> TrialRecord:
     """A trial's record of this schema or an earlier one; ValueError, with a sentence, for anything else."""
     found = from_json(text, dict[str, Any])
     schema = found.pop("schema", 1)
+    if schema not in range(1, SCHEMA + 1):
+        raise ValueError(f"schema {schema}, this version reads schemas 1 to {SCHEMA}")
     if schema == 1:
         found = _from_schema_1(found)
-    elif schema != SCHEMA:
-        raise ValueError(f"schema {schema}, this version reads schemas 1 to {SCHEMA}")
-    if set(found.get("rules") or ()) != {field.name for field in fields(Rules)}:
+    if schema != SCHEMA or set(found.get("rules") or ()) != {field.name for field in fields(Rules)}:
         found["rules"] = None
     with _as_value_errors():
         return msgspec.convert(found, TrialRecord)
