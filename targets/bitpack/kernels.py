@@ -1,17 +1,25 @@
 """Unpacking of bit-packed integers, FastLanes chunks of 1024 values. The file that an agent edits.
 
-A port of what Lance 1.0.0 runs for every chunk of a bit-packed column: `BitPacking::unchecked_unpack`
-(rust/compression/bitpacking/src/lib.rs), called by `InlineBitpacking::unchunk`
-(rust/lance-encoding/src/encodings/physical/bitpacking.rs). Lance generates an unrolled function for each word
-size and width; here the width is a variable.
+Lance 1.0.0 does the same in `BitPacking::unchecked_unpack` (rust/compression/bitpacking/src/lib.rs), called for
+every chunk of a bit-packed column.
 
-Stays: `Bitpack(bits)` and `unpack_chunks(words, word_off, widths, n, out)`, with the dtypes and shapes that their
-docstrings give.
+How it works, and why it is fast:
 
-CAN: generate functions and tables for the widths in `__init__`; go through chunks, rows and lanes in any order;
-keep a word in a register; write beyond the n-th value of `out`.
-CANNOT: keep anything that depends on a call's arguments for a later call; start threads or processes; read
-words of no chunk; import anything but numba, numpy and the mathematics of the standard library.
+- A row is 1024 bits whatever the word size, so that every row is 16 words of 64 bits. One shift moves all the
+  values in such a word; a mask with the same bits set in every value cuts off what came over from the neighbours.
+  So one loop serves all word sizes, and 8-bit values cost what 64-bit values cost.
+- Each row is joined from two words, that of its lowest bit and that of its highest. Where they are the same word,
+  the mask takes nothing from the second. So no row needs a decision. What a row needs (where its words are, shifts,
+  masks) depends on the width alone: a table has it, made when the decoder is built.
+- Output and packed words are in no near cache, and waiting for them is most of the time. The processor fetches
+  ahead in every 4 KiB that it sees being read or written, but not beyond. So a page is unpacked in eight places at
+  once, two rows of each in turn: while one place is written, memory is on its way for the seven others.
+- For that, rows are taken in the order of their places, not of their numbers, so that each place is written from
+  front to back; and the packed words of the eight chunks are first copied, in the order in which they lie, to a
+  near and aligned buffer. The jumps from row to row are among these.
+- The loop over a row's words is 16 times as long as an argument says, which is 1. Were its length a constant, LLVM
+  would unroll it before it looks for vectors; were it unknown, LLVM would see to what is left over from 16.
+- No array is sliced for a row: numba counts references to every slice, which costs more than the row.
 """
 
 from __future__ import annotations
@@ -20,7 +28,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +36,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Words = NDArray[np.unsignedinteger[Any]]
+    Wide = NDArray[np.uint64]
 
 CHUNK = 1024
+ROW = 16
+"""The 64-bit words of a row of values, and of one packed word of every lane."""
+PLACES = 8
+"""Places of a page that are unpacked in turn."""
+PIECE = 2
+"""The rows that are written in one place before the next has its turn."""
+OCTETS = np.array([0, 4, 2, 6, 1, 5, 3, 7])
+"""The octet of rows that lies at each multiple of 16 values: three bits, reversed."""
+LOW, HIGH, RIGHT, LEFT, OF_LOW, OF_HIGH = range(6)
+"""The columns of the table of rows."""
 
 
 class Bitpack:
@@ -37,6 +56,7 @@ class Bitpack:
 
     def __init__(self, bits: int) -> None:
         self._unpack = _decoder(bits)
+        self._rows = _rows(bits)
 
     def unpack_chunks(
         self,
@@ -61,40 +81,86 @@ class Bitpack:
         out : as `words`, shape (1024 * c,)
             `out[n:]` is padding and may become anything.
         """
-        self._unpack(words, word_off, widths, out)
+        self._unpack(words, word_off, widths, out, self._rows, 1)
+
+
+@cache
+def _rows(bits: int) -> Wide:
+    """Return what `_join` needs for each row, one line for each width and place of a row in a chunk.
+
+    LOW and HIGH are where the two packed words begin, RIGHT and LEFT by how much they are shifted, and OF_LOW and
+    OF_HIGH which bits are then taken from them.
+    """
+    octets = bits // 8
+    place = np.arange(bits)
+    row = OCTETS[place % octets] * octets // 8 * 8 + place // octets
+    width = np.arange(bits + 1)[:, None]
+    first = row * width
+    last = np.maximum(first + width - 1, 0)
+    shift = first % bits
+    one_in_each = sum(1 << value for value in range(0, 64, bits))
+    lowest = np.array([one_in_each * (2**low - 1) for low in range(bits + 1)], np.uint64)
+    of_low = lowest[bits - shift]
+    rows = np.empty((bits + 1, bits, 6), np.uint64)
+    rows[..., LOW], rows[..., HIGH] = first // bits * ROW, last // bits * ROW
+    rows[..., RIGHT], rows[..., LEFT] = shift, (bits - shift) % 64
+    rows[..., OF_LOW], rows[..., OF_HIGH] = of_low & lowest[width], ~of_low & lowest[width]
+    return rows.reshape(-1, 6)
 
 
 @cache
 def _decoder(bits: int) -> Callable[..., None]:
     """Return the function for words of `bits` bits; compiled once."""
-    word = np.dtype(f"u{bits // 8}").type
     lanes = CHUNK // bits
 
     @njit()
-    def unpack(words: Words, word_off: NDArray[np.int64], widths: NDArray[np.uint8], out: Words) -> None:
-        """Word k of lane l is word k * lanes + l; a lane's words are one string of bits, cut into rows."""
-        for c in range(widths.size):
-            width = int(widths[c])
-            if width == 0:
-                out[c * CHUNK : (c + 1) * CHUNK] = 0
-                continue
-            mask = word(-1) >> word(bits - width)
-            for row in range(bits):
-                low = word_off[c] + row * width // bits * lanes
-                shift = row * width % bits
-                to = c * CHUNK + _place(row)
-                for lane in range(lanes):
-                    value = words[low + lane] >> word(shift)
-                    if shift + width > bits:
-                        value |= words[low + lanes + lane] << word(bits - shift)
-                    out[to + lane] = value & mask
+    def unpack(
+        words: Words,
+        word_off: NDArray[np.int64],
+        widths: NDArray[np.uint8],
+        out: Words,
+        rows: Wide,
+        one: int,
+    ) -> None:
+        """Unpack a chunk of each place, then the next of each; `one` is 1, which LLVM is not to know."""
+        wide_out = out.view(np.uint64)
+        near = np.empty(PLACES * bits * ROW, np.uint64)
+        near_words = near.view(words.dtype)
+        part = -(-widths.size // PLACES)
+        for turn in range(part):
+            places = -(-(widths.size - turn) // part)
+            for place in range(places):
+                c = place * part + turn
+                size = uint64(widths[c]) * uint64(lanes)
+                _copy(words, uint64(word_off[c]), near_words, uint64(place * CHUNK), size)
+            for piece in range(0, bits, PIECE):
+                for place in range(places):
+                    c = place * part + turn
+                    to = uint64((c * bits + piece) * ROW)
+                    if widths[c] == 0:
+                        wide_out[to : to + PIECE * ROW] = 0
+                        continue
+                    packed = uint64(place * bits * ROW)
+                    row = uint64(widths[c]) * uint64(bits) + uint64(piece)
+                    for _ in range(PIECE):
+                        _join(near, packed, rows, row, wide_out, to, uint64(one) * uint64(ROW))
+                        to += uint64(ROW)
+                        row += uint64(1)
 
     return unpack
 
 
-@njit()
-def _place(row: int) -> int:
-    """Return where a row's first lane goes in the chunk: octets of rows in bit-reversed order, 16 apart."""
-    octet = row // 8
-    reversed_octet = (octet & 1) * 4 + (octet & 2) + octet // 4
-    return reversed_octet * 16 + row % 8 * 128
+@njit(inline="always")
+def _copy(words: Words, start: int, near: Words, to: int, size: int) -> None:
+    for word in range(size):
+        near[to + word] = words[start + word]
+
+
+@njit(inline="always")
+def _join(near: Wide, packed: int, rows: Wide, row: int, out: Wide, to: int, size: int) -> None:
+    """Write one row of the chunk whose packed words begin at `packed`."""
+    low, high = packed + rows[row, LOW], packed + rows[row, HIGH]
+    right, left = rows[row, RIGHT], rows[row, LEFT]
+    of_low, of_high = rows[row, OF_LOW], rows[row, OF_HIGH]
+    for word in range(size):
+        out[to + word] = (near[low + word] >> right & of_low) | (near[high + word] << left & of_high)
