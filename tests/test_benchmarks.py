@@ -127,6 +127,13 @@ def test_a_case_that_a_peer_answers_differently_is_left_out_and_the_others_are_c
     assert len(found.pairs) == 2
 
 
+def test_the_port_that_a_kernel_has_replaced_is_one_of_its_peers(benchmark_module: Import) -> None:
+    peers = benchmark_module("peers")
+    assert list(peers.peers_of("bitpack")) == ["lance_port", "numpy_rows", "vortex_fastlanes"]
+    assert peers.peers_of("bitpack")["lance_port"] == BENCHMARKS / "ports" / "bitpack" / "kernels.py"
+    assert "lance_port" not in peers.peers_of("take")
+
+
 def test_a_peer_s_line_tells_its_time_over_the_kernel_s(benchmark_module: Import) -> None:
     peers = benchmark_module("peers")
     ratios = [{"a": [0.0, 0.1, 0.2], "b": [0.3]}, {"a": [0.1], "b": [0.3]}]

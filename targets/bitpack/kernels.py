@@ -1,25 +1,34 @@
 """Unpacking of bit-packed integers, FastLanes chunks of 1024 values. The file that an agent edits.
 
-Lance 1.0.0 does the same in `BitPacking::unchecked_unpack` (rust/compression/bitpacking/src/lib.rs), called for
-every chunk of a bit-packed column.
+Gives what Lance 1.0.0 gives for every chunk of a bit-packed column, `BitPacking::unchecked_unpack`
+(rust/compression/bitpacking/src/lib.rs), in another way: it was found in the night that docs/nights/bitpack.md
+tells of, and was three times as fast there as the port of Lance's way, which is
+benchmarks/ports/bitpack/kernels.py.
 
-How it works, and why it is fast:
+Stays: `Bitpack(bits)` and `unpack_chunks(words, word_off, widths, n, out)`, with the dtypes and shapes that their
+docstrings give.
 
-- A row is 1024 bits whatever the word size, so that every row is 16 words of 64 bits. One shift moves all the
-  values in such a word; a mask with the same bits set in every value cuts off what came over from the neighbours.
-  So one loop serves all word sizes, and 8-bit values cost what 64-bit values cost.
-- Each row is joined from two words, that of its lowest bit and that of its highest. Where they are the same word,
-  the mask takes nothing from the second. So no row needs a decision. What a row needs (where its words are, shifts,
-  masks) depends on the width alone: a table has it, made when the decoder is built.
-- Output and packed words are in no near cache, and waiting for them is most of the time. The processor fetches
-  ahead in every 4 KiB that it sees being read or written, but not beyond. So a page is unpacked in eight places at
-  once, two rows of each in turn: while one place is written, memory is on its way for the seven others.
-- For that, rows are taken in the order of their places, not of their numbers, so that each place is written from
-  front to back; and the packed words of the eight chunks are first copied, in the order in which they lie, to a
-  near and aligned buffer. The jumps from row to row are among these.
-- The loop over a row's words is 16 times as long as an argument says, which is 1. Were its length a constant, LLVM
-  would unroll it before it looks for vectors; were it unknown, LLVM would see to what is left over from 16.
-- No array is sliced for a row: numba counts references to every slice, which costs more than the row.
+CAN: generate functions and tables for the widths in `__init__`; go through chunks, rows and lanes in any order;
+keep a word in a register; write beyond the n-th value of `out`.
+CANNOT: keep anything that depends on a call's arguments for a later call; start threads or processes; read
+words of no chunk; import anything but numba, numpy and the mathematics of the standard library.
+
+Why it is fast:
+
+- Many values in one step. A row is 1024 bits whatever the size of a value: 16 words of 64 bits. One shift moves
+  all the values in such a word, and a mask that repeats for every value cuts off what came over from the
+  neighbours. So one loop serves all sizes, and 8-bit values cost what 64-bit values cost.
+- No decisions. Every row is joined from two packed words, that of its lowest bit and that of its highest. Where
+  they are the same word, the mask takes nothing from the second. Where a row's words are, its shifts and its
+  masks depend on the width alone: a table has them, made with the decoder.
+- Memory is on its way before it is needed. Neither output nor packed words are in a near cache, and waiting for
+  them is most of the time. The processor fetches ahead in every 4 KiB that it sees being read or written, but
+  not beyond. So a page is unpacked at eight places in turn, two rows at each: while one is written, the others'
+  memory arrives.
+- No jumps in far memory. At every place, rows are taken in the order in which they are written. Their packed
+  words lie in another order; so the chunk's are first copied, front to back, to a buffer that is near and
+  aligned.
+- No array slices: numba counts the references to every slice, which costs more than a row does.
 """
 
 from __future__ import annotations
@@ -86,10 +95,10 @@ class Bitpack:
 
 @cache
 def _rows(bits: int) -> Wide:
-    """Return what `_join` needs for each row, one line for each width and place of a row in a chunk.
+    """Return what `_join` needs: a line for each row in the order of the output, for each width from 0 to `bits`.
 
-    LOW and HIGH are where the two packed words begin, RIGHT and LEFT by how much they are shifted, and OF_LOW and
-    OF_HIGH which bits are then taken from them.
+    LOW and HIGH are where the row's two packed words begin in the chunk, RIGHT and LEFT by how much they are
+    shifted, OF_LOW and OF_HIGH which bits are then taken from them.
     """
     octets = bits // 8
     place = np.arange(bits)
@@ -122,13 +131,18 @@ def _decoder(bits: int) -> Callable[..., None]:
         rows: Wide,
         one: int,
     ) -> None:
-        """Unpack a chunk of each place, then the next of each; `one` is 1, which LLVM is not to know."""
+        """Unpack one chunk at every place, then the next one at every place, and so on.
+
+        The places lie `part` chunks apart. `one` is 1, which LLVM is not to know: if the loop over a row's words
+        had a constant length, LLVM would unroll it before it looks for vectors; if it had any length, LLVM would
+        add a second loop for what is left over from 16.
+        """
         wide_out = out.view(np.uint64)
         near = np.empty(PLACES * bits * ROW, np.uint64)
         near_words = near.view(words.dtype)
         part = -(-widths.size // PLACES)
         for turn in range(part):
-            places = -(-(widths.size - turn) // part)
+            places = -(-(widths.size - turn) // part)  # the last place may have fewer chunks
             for place in range(places):
                 c = place * part + turn
                 size = uint64(widths[c]) * uint64(lanes)
@@ -152,13 +166,14 @@ def _decoder(bits: int) -> Callable[..., None]:
 
 @njit(inline="always")
 def _copy(words: Words, start: int, near: Words, to: int, size: int) -> None:
+    """Copy `size` words, front to back."""
     for word in range(size):
         near[to + word] = words[start + word]
 
 
 @njit(inline="always")
 def _join(near: Wide, packed: int, rows: Wide, row: int, out: Wide, to: int, size: int) -> None:
-    """Write one row of the chunk whose packed words begin at `packed`."""
+    """Write to `out[to:]` one row of the chunk whose packed words begin at `near[packed]`."""
     low, high = packed + rows[row, LOW], packed + rows[row, HIGH]
     right, left = rows[row, RIGHT], rows[row, LEFT]
     of_low, of_high = rows[row, OF_LOW], rows[row, OF_HIGH]
