@@ -1,12 +1,14 @@
-"""The committed kernels beside libraries that do the same job, on the same inputs, in one run.
+"""The committed kernels beside others that do the same job, libraries mostly, on the same inputs, in one run.
 
     python benchmarks/peers.py               every target
     python benchmarks/peers.py pq-l2 take    some
 
 A peer is a module in benchmarks/peer_kernels/<target>/ with the public names of the target's kernels.py; its
-docstring says what it does otherwise. It takes the baseline's place in the paired measurement of a verdict: its
-own process, fresh inputs, interleaved windows, one thread, the runner's cost and the time spent waiting for a core
-taken off. Its answers are checked as a kernel's are; a case that it answers differently (ties, NaN) is left out.
+docstring says what it does otherwise. Where another kernel has taken the place of the port of Lance, the port is
+a peer too: benchmarks/ports/<target>/kernels.py. A peer takes the baseline's place in the paired measurement of a
+verdict: its own process, fresh inputs, interleaved windows, one thread, the runner's cost and the time spent
+waiting for a core taken off. Its answers are checked as a kernel's are; a case that it answers differently (ties,
+NaN) is left out.
 
 Needs the extra 'benchmarks'.
 """
@@ -32,6 +34,7 @@ from pytest_lance_autoresearch.verdict import aggregate, judge, stats
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peer_kernels"
+PORTS = PEERS.with_name("ports")
 ALPHA = 0.05
 TIMEOUT_S = 60.0
 
@@ -52,6 +55,13 @@ class Found:
     def by_case(self) -> dict[str, float]:
         blocks = {case: [ratio for pair in self.pairs for ratio in pair[case]] for case in self.pairs[0]}
         return {case: math.exp(statistics.median(ratios)) for case, ratios in blocks.items()}
+
+
+def peers_of(target: str) -> dict[str, Path]:
+    """The peers of a target's kernel by their names; first the port of Lance, where it is no longer the kernel."""
+    port = PORTS / target / "kernels.py"
+    ports = {"lance_port": port} if port.exists() else {}
+    return ports | {path.stem: path for path in sorted(PEERS.glob(f"{target}/*.py"))}
 
 
 def compare(target: Target, peer: Source) -> Found:
@@ -110,12 +120,12 @@ def main() -> None:
     )
     for name in chosen:
         target = load.load(discover.inspect(ROOT / "targets" / name))
-        for path in sorted((PEERS / name).glob("*.py")):
+        for peer, path in peers_of(name).items():
             with turns.take(None):
                 found = compare(target, sources.make(path.read_bytes(), path))
-            print(row(name, path.stem, found), flush=True)
+            print(row(name, peer, found), flush=True)
             for case, sentence in found.refused.items():
-                print(f"<!-- {path.stem}, {case}: {sentence} -->", flush=True)
+                print(f"<!-- {peer}, {case}: {sentence} -->", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 
 from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.records import Call, Case
+from pytest_lance_autoresearch.records import Call, Case, Source
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
 
 TARGETS = Path(__file__).parent.parent / "targets"
@@ -27,9 +27,13 @@ class Battery:
 
     @cached_property
     def kernels(self) -> Any:
-        """The target's own kernels.py, loaded in this process."""
+        """The target's own kernels.py."""
+        return self.module(self.target.kernel)
+
+    def module(self, kernel: Source) -> Any:
+        """A kernel of the target, loaded in this process."""
         name = modules.module_name(self.target.name, "kernels")
-        return modules.execute_source(name, self.target.kernel.text, str(self.target.kernel.path))
+        return modules.execute_source(name, kernel.text, str(kernel.path))
 
     def _prepared(self, case_id: str) -> tuple[Any, oracles.Oracle, list[Call]]:
         case = self.cases[case_id]

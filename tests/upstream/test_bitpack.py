@@ -1,6 +1,6 @@
-"""The oracle and the kernel of bitpack on real pages: written by Lance, and packed buffers made by Vortex.
+"""Oracle, kernel and port of bitpack on real pages: written by Lance, and packed buffers made by Vortex.
 
-Establishes that both decode what Lance 1.0.0 packed, for every word size, every width and several column types,
+Establishes that all decode what Lance 1.0.0 packed, for every word size, every width and several column types,
 out of the page's own bytes, and that the workload lays pages out as Lance does. Vortex packs in the same layout;
 its buffers are a second, independent check.
 """
@@ -20,14 +20,16 @@ import pytest
 
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load
+from pytest_lance_autoresearch.target_files import discover, load, sources
 from pytest_lance_autoresearch.target_files.load import Target
 
 pytestmark = pytest.mark.upstream
 
 Array = np.ndarray[Any, Any]
 
-FOLDER: Final = Path(__file__).parents[2] / "targets" / "bitpack"
+ROOT: Final = Path(__file__).parents[2]
+FOLDER: Final = ROOT / "targets" / "bitpack"
+PORT: Final = ROOT / "benchmarks" / "ports" / "bitpack" / "kernels.py"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 TYPES: Final = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 VERSIONS: Final = ("2.1", "2.2")
@@ -63,10 +65,11 @@ def target() -> Target:
 
 
 @pytest.fixture(scope="module")
-def kernel(target: Target) -> Any:
-    return modules.execute_source(
-        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
-    )
+def decoders(target: Target) -> list[Any]:
+    """The oracle, the kernel, and the port of Lance, all with the same names."""
+    name = modules.module_name(target.name, "kernels")
+    kernels = (sources.read(path) for path in (target.kernel.path, PORT))
+    return [target.reference, *(modules.execute_source(name, each.text, str(each.path)) for each in kernels)]
 
 
 @pytest.fixture(scope="module", params=[(name, version) for version in VERSIONS for name in TYPES], ids="-".join)
@@ -105,16 +108,20 @@ def page_of(target: Target, stored: lance_pages.Page, values: Array) -> Page:
     return Page(np.frombuffer(stored.buffers[1], values.dtype), word_off, widths, values)
 
 
-def compare_with(module: Any, page: Page) -> None:
+def compare_with_all(decoders: list[Any], page: Page) -> None:
+    for decoder in decoders:
+        compare_with(decoder, page)
+
+
+def compare_with(decoder: Any, page: Page) -> None:
     out = np.full(1024 * page.widths.size, 77, page.words.dtype)
     n = page.values.size
-    module.Bitpack(8 * page.words.itemsize).unpack_chunks(page.words, page.word_off, page.widths, n, out)
+    decoder.Bitpack(8 * page.words.itemsize).unpack_chunks(page.words, page.word_off, page.widths, n, out)
     compare.exact(out[:n], page.values, "values of Lance")
 
 
-def test_oracle_and_kernel_decode_lance_s_pages(page: Page, target: Target, kernel: Any) -> None:
-    compare_with(target.reference, page)
-    compare_with(kernel, page)
+def test_oracle_kernel_and_port_decode_lance_s_pages(page: Page, decoders: list[Any]) -> None:
+    compare_with_all(decoders, page)
 
 
 def first_width_too_small(page: Page) -> Page:
@@ -158,8 +165,8 @@ def test_a_negative_value_makes_its_chunk_full_width(pa: ModuleType, target: Tar
 
 
 @pytest.mark.parametrize("rows", [600, 1024, 2560, 5000])
-def test_oracle_and_kernel_decode_lance_s_definition_levels(
-    rows: int, pa: ModuleType, target: Target, kernel: Any, tmp_path: Path
+def test_oracle_kernel_and_port_decode_lance_s_definition_levels(
+    rows: int, pa: ModuleType, decoders: list[Any], tmp_path: Path
 ) -> None:
     """Establishes the shape 16x1: out of line and without a word for the width, or inline up to 1024 rows."""
     rng = np.random.default_rng(rows)
@@ -173,8 +180,7 @@ def test_oracle_and_kernel_decode_lance_s_definition_levels(
     assert words.size == 64 * chunks + before
     word_off = np.arange(chunks) * 64 + before
     page = Page(words, word_off, np.ones(chunks, np.uint8), is_null.astype(np.uint16))
-    compare_with(target.reference, page)
-    compare_with(kernel, page)
+    compare_with_all(decoders, page)
     compare.exact(lance_pages.definition_levels(stored), page.values)
 
 
@@ -190,7 +196,7 @@ def test_definition_levels_that_lance_does_not_pack_are_read(nulls: slice, pa: M
 
 
 @pytest.mark.parametrize("bits", [8, 16, 32, 64])
-def test_oracle_and_kernel_decode_vortex_s_buffers(bits: int, pa: ModuleType, target: Target, kernel: Any) -> None:
+def test_oracle_kernel_and_port_decode_vortex_s_buffers(bits: int, pa: ModuleType, decoders: list[Any]) -> None:
     """Establishes the layout a second time, for every width but the full one, which Vortex does not pack."""
     vortex = pytest.importorskip("vortex", reason="needs vortex-data")
     draw = partial(np.random.default_rng(bits).integers, dtype=np.uint64)
@@ -205,5 +211,4 @@ def test_oracle_and_kernel_decode_vortex_s_buffers(bits: int, pa: ModuleType, ta
         words = np.frombuffer(packed, values.dtype)
         word_off = np.arange(4) * (1024 * width // bits)
         page = Page(words, word_off, np.full(4, width, np.uint8), values)
-        compare_with(target.reference, page)
-        compare_with(kernel, page)
+        compare_with_all(decoders, page)

@@ -1,0 +1,52 @@
+"""The ports of Lance whose places other kernels have taken: unchanged, still right, and no targets themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from battery import TARGETS, Battery
+
+from pytest_lance_autoresearch.log import results
+from pytest_lance_autoresearch.target_files import discover, policy, sources
+
+PORTS = TARGETS.parent / "benchmarks" / "ports"
+NIGHTS = TARGETS.parent / "docs" / "nights"
+FOUND = sorted(PORTS.glob("*/*.py"))
+of_every_port = pytest.mark.parametrize("path", FOUND, ids=[path.parent.name for path in FOUND])
+
+
+def test_every_port_is_the_file_whose_fingerprint_is_stated() -> None:
+    stated = re.findall(r"^([0-9a-f]{64})  (\S+)$", (PORTS / "SHA256SUMS").read_text(), re.MULTILINE)
+    assert stated == [
+        (hashlib.sha256(path.read_bytes()).hexdigest(), path.relative_to(PORTS).as_posix()) for path in FOUND
+    ]
+
+
+@of_every_port
+def test_a_port_lies_where_git_is_searched_for_it_and_nothing_is_collected(path: Path) -> None:
+    assert path.name == "kernels.py"
+    assert discover.recognise(path.parent) is None
+
+
+@of_every_port
+def test_a_port_may_run_as_a_kernel_and_is_another_than_the_target_s(path: Path) -> None:
+    assert policy.violation(path.read_bytes()) == ""
+    kernel = sources.read(TARGETS / path.parent.name / "kernels.py")
+    assert sources.read(path).code_sha256 != kernel.code_sha256
+
+
+@of_every_port
+def test_a_night_began_with_the_port(path: Path) -> None:
+    first, *_ = results.read(NIGHTS / f"{path.parent.name}-results.tsv")
+    assert (first.status, first.kernel) == ("baseline", sources.read(path).sha256)
+
+
+@of_every_port
+def test_a_port_is_right_on_every_case_of_its_target(path: Path) -> None:
+    battery = Battery(path.parent.name)
+    port = battery.module(sources.read(path))
+    for case_id in battery.cases:
+        battery.verify(port, case_id)
