@@ -1,3 +1,3 @@
 """pytest-lance-autoresearch: kernel targets as test suites, and a judge for machine-written kernels."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
