@@ -117,11 +117,23 @@ def test_what_stays_undecided_is_measured_again_up_to_the_last_look(
     judged: Compared, machine: fake_workers.Machine
 ) -> None:
     undecided(machine)
+    judged.rules = replace(Rules(), max_looks=3)
     verdict, cause, evidence = decided(judged, machine.seconds)
     assert (verdict, cause) == (Verdict.INCONCLUSIVE, Cause.UNDECIDED)
-    assert evidence.looks == judged.rules.max_looks
+    assert evidence.looks == judged.rules.max_looks == 3
     assert len(evidence.pairs) == judged.rules.pairs * evidence.looks
     assert evidence.seconds == machine.seconds()
+
+
+def test_what_stays_undecided_is_measured_again_until_the_time_is_over(
+    judged: Compared, machine: fake_workers.Machine
+) -> None:
+    undecided(machine)
+    judged.rules = replace(Rules(), max_seconds=60.0)
+    verdict, cause, evidence = decided(judged, machine.seconds)
+    assert (verdict, cause) == (Verdict.INCONCLUSIVE, Cause.BUDGET)
+    assert 2 < evidence.looks < judged.rules.max_looks
+    assert evidence.seconds == machine.seconds() >= 60.0
 
 
 def test_an_open_case_has_more_blocks_in_the_next_look(
@@ -135,6 +147,30 @@ def test_an_open_case_has_more_blocks_in_the_next_look(
     counts = [Counter(block.case for block in pair.blocks) for pair in pairs]
     even = {first: judged.rules.blocks, second: judged.rules.blocks}
     assert counts == [even] * judged.rules.pairs + [{first: 1, second: 5}] * judged.rules.pairs
+
+
+@pytest.mark.parametrize(
+    ("is_open", "said"),
+    [
+        ([], ""),
+        (["b"], ", most of all b"),
+        (["b", "a"], ", most of all b and 1 more"),
+        (["b", "a", "c"], ", most of all b and 2 more"),
+    ],
+)
+def test_whoever_watches_sees_for_which_cases_it_is_measured_again(
+    judged: Compared,
+    machine: fake_workers.Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    is_open: list[str],
+    said: str,
+) -> None:
+    """Named as the judge has them, the first of them by name."""
+    monkeypatch.setattr(judge, "open_cases", lambda *_: is_open)
+    monkeypatch.setattr(judge, "next_blocks", lambda *_: dict.fromkeys(judged.ids, 1))
+    machine.call_ns |= {CANDIDATE: 200_000}
+    decided(judged, lambda: 1.0)
+    assert [shown[0] for shown in judged.shown if shown[0].startswith(AGAIN)] == [AGAIN + said]
 
 
 def test_whoever_watches_sees_the_speed_up_of_the_last_look(

@@ -180,7 +180,7 @@ def test_without_a_cpu_clock_the_wall_clock_decides_alone() -> None:
 
 def test_a_gain_that_only_one_of_two_looks_shows_is_not_kept() -> None:
     assert look(FASTER, EQUAL)[0] is Verdict.UNDECIDED
-    assert look(FASTER, EQUAL, looks=6)[0] is Verdict.INCONCLUSIVE
+    assert look(FASTER, EQUAL, rules=replace(RULES, max_looks=2))[0] is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("others", range(1, 6))
@@ -214,8 +214,8 @@ UNCLEAR = everywhere(spread(0.02, 0.3))
 
 def test_what_stays_open_after_the_last_look_is_undecided() -> None:
     assert look(UNCLEAR) == (Verdict.UNDECIDED, Cause.UNDECIDED)
-    assert look(UNCLEAR, looks=5) == (Verdict.UNDECIDED, Cause.UNDECIDED)
-    assert look(UNCLEAR, looks=6) == (Verdict.INCONCLUSIVE, Cause.UNDECIDED)
+    assert look(UNCLEAR, looks=RULES.max_looks - 1) == (Verdict.UNDECIDED, Cause.UNDECIDED)
+    assert look(UNCLEAR, looks=RULES.max_looks) == (Verdict.INCONCLUSIVE, Cause.UNDECIDED)
 
 
 @pytest.mark.parametrize("ratios", [FASTER, UNCLEAR])
@@ -278,21 +278,47 @@ def test_a_judgement_carries_the_numbers_behind_it() -> None:
     assert (found.baseline_code_size, found.candidate_code_size) == (100, 90)
 
 
-def test_the_confidence_is_shared_by_looks_and_by_cases() -> None:
-    """16 values at 95 %, six looks and three cases: the second from each end; for one look, the third."""
+@pytest.mark.parametrize(("looks", "cases", "outer"), [(1, 3, 2), (2, 3, 2), (3, 3, 1), (3, 1, 2)])
+def test_a_case_may_spend_its_share_of_what_the_look_may(looks: int, cases: int, outer: int) -> None:
+    """Of 5 %. Of 16 values the third from each end is a bound at 99.6 %, the second at 99.95 %."""
     values = spread(0.05, 0.01)
-    cases = judge.look(evidence(pair(everywhere(values))), Rules(confidence=0.95)).cases
-    assert math.log(cases[CASES[0]].low) == pytest.approx(values[1], abs=1e-8)
-    cases = judge.look(evidence(pair(everywhere(values))), Rules(confidence=0.95, max_looks=1)).cases
-    assert math.log(cases[CASES[0]].low) == pytest.approx(values[2], abs=1e-8)
+    ratios = everywhere(values, CASES[:cases])
+    found = judge.look(evidence(pair(ratios), looks=looks), Rules(confidence=0.95)).cases
+    assert len(found) == cases
+    assert math.log(found[CASES[0]].low) == pytest.approx(values[outer], abs=1e-8)
 
 
-def test_the_overall_interval_has_the_confidence_of_one_look() -> None:
-    """1 % over six looks, two-sided, with three degrees of freedom: 10.869 standard errors."""
-    found = judged(FASTER).speedup
+def reach(looks: int, rules: Rules = RULES) -> float:
+    """How many standard errors the overall interval reaches to each side, at four pairs."""
+    found = judged(FASTER, looks=looks, rules=rules).speedup
     assert found is not None
     se = statistics.stdev(spread(0.0, 0.001, 4)) / 2
-    assert math.log(found.high / found.point) / se == pytest.approx(10.869, abs=0.001)
+    return math.log(found.high / found.point) / se
+
+
+def spent(looks: int, rules: Rules = RULES) -> float:
+    """The chance that the overall interval of so many looks misses the truth."""
+    return 2 * (1 - stats.student_cdf(reach(looks, rules), 3))
+
+
+@pytest.mark.parametrize(
+    ("looks", "share", "standard_errors"),
+    [(1, 1, 5.841), (2, 2, 7.453), (3, 6, 10.869), (4, 12, 13.745), (5, 20, 16.326), (100, 9900, 129.719)],
+)
+def test_a_later_look_may_be_wrong_less_often(looks: int, share: int, standard_errors: float) -> None:
+    """Of 1 %, two-sided, with three degrees of freedom."""
+    assert spent(looks) == pytest.approx(0.01 / share, rel=1e-4)
+    assert reach(looks) == pytest.approx(standard_errors, abs=0.001)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.99])
+def test_all_looks_that_can_keep_spend_less_than_the_trial_may(confidence: float) -> None:
+    """The k-th look spends 1 / (k - 1) - 1 / k of it, so that each takes a part of what those before it left."""
+    rules, so_far = replace(RULES, confidence=confidence), 0.0
+    for looks in range(judge.LOOKS_FOR_KEEP, 200):
+        so_far += spent(looks, rules)
+        assert so_far == pytest.approx((1 - confidence) * (1 - 1 / looks), rel=1e-3)
+        assert so_far < 1 - confidence
 
 
 # What a gain must not cost, before anything is timed
@@ -418,15 +444,15 @@ OPEN, SHOWN, REGRESSED, UNBOUNDED = (
 @pytest.mark.parametrize(
     ("cases", "overall_low", "expected"),
     [
-        ([SHOWN] * 3, 0.97, [4, 4, 4]),
-        ([SHOWN] * 3, 1.02, [4, 4, 4]),
-        ([UNBOUNDED] * 3, 0.97, [4, 4, 4]),  # too few blocks so far to tell which is open
-        ([OPEN, SHOWN, REGRESSED], 0.97, [8, 4, 4]),  # the others still serve the overall speed-up
-        ([OPEN, SHOWN, REGRESSED], 1.02, [8, 2, 2]),
-        ([OPEN] + [SHOWN] * 11, 1.02, [16] + [2] * 11),  # what the others do not need
+        ([SHOWN] * 3, 0.97, [3, 3, 3]),
+        ([SHOWN] * 3, 1.02, [3, 3, 3]),
+        ([UNBOUNDED] * 3, 0.97, [3, 3, 3]),  # too few blocks so far to tell which is open
+        ([OPEN, SHOWN, REGRESSED], 0.97, [6, 3, 3]),  # the others still serve the overall speed-up
+        ([OPEN, SHOWN, REGRESSED], 1.02, [6, 2, 2]),
+        ([OPEN] + [SHOWN] * 11, 1.02, [14] + [2] * 11),  # what the others do not need
         ([OPEN] + [SHOWN] * 19, 1.02, [16] + [2] * 19),
-        ([OPEN] * 2 + [SHOWN] * 10, 1.02, [14] * 2 + [2] * 10),
-        ([OPEN] * 3, 1.02, [8] * 3),
+        ([OPEN] * 2 + [SHOWN] * 10, 1.02, [8] * 2 + [2] * 10),
+        ([OPEN] * 3, 1.02, [6] * 3),
     ],
 )
 def test_open_cases_get_what_the_others_do_not_need(
@@ -435,11 +461,59 @@ def test_open_cases_get_what_the_others_do_not_need(
     assert list(judge.next_blocks(undecided(cases, overall_low), RULES).values()) == expected
 
 
+@pytest.mark.parametrize(
+    ("case", "is_open"),
+    [
+        (OPEN, True),
+        ((LIMIT - 0.2, LIMIT - 0.1, LIMIT + 0.01), True),  # its point lies beyond the limit
+        ((LIMIT, LIMIT + 0.1, LIMIT + 0.2), True),
+        ((LIMIT - 0.2, LIMIT - 0.1, LIMIT), True),
+        (SHOWN, False),
+        (REGRESSED, False),
+        (UNBOUNDED, False),
+    ],
+)
+def test_a_case_is_open_while_its_interval_reaches_across_its_limit(
+    case: tuple[float, float, float], is_open: bool
+) -> None:
+    exact = Interval(*(1 / (1 + RULES.case_limit) if bound == LIMIT else math.exp(bound) for bound in case))
+    found = replace(undecided([SHOWN, OPEN]), cases={"one": exact})
+    assert judge.open_cases(found, RULES) == (["one"] if is_open else [])
+
+
+def test_open_cases_come_in_the_order_of_the_cases_and_by_the_limit_of_the_rules() -> None:
+    found = undecided([OPEN, SHOWN, REGRESSED, OPEN])
+    assert judge.open_cases(found, RULES) == ["case 0", "case 3"]
+    assert judge.open_cases(found, replace(RULES, case_limit=0.25)) == ["case 2"]
+    assert judge.open_cases(Judgement(Verdict.DISCARD, Cause.MEMORY), RULES) == []
+
+
+# At any price
+
+
+@pytest.mark.parametrize("rules", [RULES, replace(RULES, build_ms_per_mb=0.5, memory_bytes=1)])
+@pytest.mark.parametrize("state_bytes", [0, 1, 10**9])
+def test_at_any_price_nothing_is_refused(rules: Rules, state_bytes: int) -> None:
+    dear = untimed(Building(1, 10**12, state_bytes), peaks=(RSS_BYTES, 1000 * RSS_BYTES))
+    assert judge.refusal(dear, rules) is not None
+    assert judge.refusal(dear, judge.at_any_price(rules)) is None
+
+
+def test_at_any_price_all_other_rules_are_the_same() -> None:
+    rules = Rules(min_effect=0.02, pairs=2, blocks=7)
+    found = judge.at_any_price(rules)
+    costs = {name: getattr(rules, name) for name in ("memory_fraction", "memory_bytes", "build_ms_per_mb")}
+    assert found != rules
+    assert replace(found, **costs) == rules
+
+
 # What keeps a verdict open
+
+TWO_LOOKS = replace(RULES, max_looks=2)
 
 
 def last(*pairs: Pair, **options: Any) -> Doubt:
-    found = judge.look(evidence(*pairs, looks=RULES.max_looks, **options), RULES)
+    found = judge.look(evidence(*pairs, looks=2, **options), TWO_LOOKS)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.doubt is not None
     return found.doubt
@@ -457,7 +531,7 @@ def test_a_verdict_that_is_reached_leaves_no_doubt() -> None:
 def test_the_doubt_is_about_the_case_that_needs_most() -> None:
     wide, wider = spread(-0.01, 0.15), spread(0.0, 0.3)
     found = last(*lasting(pairs_of_a_look({CASES[0]: spread(0.3), CASES[1]: wide, CASES[2]: wider})))
-    cases = judged({CASES[0]: spread(0.3), CASES[1]: wide, CASES[2]: wider}).cases
+    cases = judged({CASES[0]: spread(0.3), CASES[1]: wide, CASES[2]: wider}, looks=2).cases
     assert (found.case, found.speedup) == (CASES[2], cases[CASES[2]])
     reach = math.log(found.speedup.point / found.speedup.low) / (math.log(found.speedup.point) - LIMIT)
     assert found.seconds == pytest.approx(12.0 / 3 * (reach**2 - 1))  # a third of the blocks are the case's
@@ -470,15 +544,16 @@ def test_a_case_beyond_its_limit_cannot_be_settled_in_favour_and_is_named_first(
 
 
 def test_a_case_with_too_few_blocks_for_any_bound_needs_as_many_as_give_one() -> None:
-    """1 % over six looks and three cases: 12 blocks; there are 8."""
+    """0.5 % over three cases: 11 blocks; there are 8."""
     found = last(*lasting(pairs_of_a_look(everywhere([0.05, 0.06]))))
     assert (found.case, found.speedup.low, found.speedup.high) == (CASES[0], 0.0, math.inf)
-    assert found.seconds == pytest.approx(12.0 / 3 * (12 / 8 - 1))
+    assert found.seconds == pytest.approx(12.0 / 3 * (11 / 8 - 1))
 
 
 def test_where_no_case_is_open_the_doubt_is_about_the_overall_speed_up() -> None:
     found = last(*lasting(pairs_of_a_look(everywhere(spread(0.02)), apart=0.01)))
-    bounds = judge.look(evidence(*pairs_of_a_look(everywhere(spread(0.02)), apart=0.01)), RULES).speedup
+    seen = evidence(*pairs_of_a_look(everywhere(spread(0.02)), apart=0.01), looks=2)
+    bounds = judge.look(seen, RULES).speedup
     assert (found.case, found.speedup) == (None, bounds)
     reach = (0.02 - math.log(found.speedup.low)) / 0.02
     assert found.seconds == pytest.approx(12.0 * (reach**2 - 1), rel=1e-6)
@@ -630,14 +705,35 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 
 def trials(
-    simulate: ModuleType, host: Any, truth: Mapping[str, float], count: int, **options: Any
+    simulate: ModuleType, host: Any, truth: Mapping[str, float], count: int, rules: Rules = RULES, **options: Any
 ) -> list[Judgement]:
     random = np.random.default_rng(1)
-    return [simulate.trial(host, random, truth, RULES, **options).judgement for _ in range(count)]
+    return [simulate.trial(host, random, truth, rules, **options).judgement for _ in range(count)]
 
 
 def keeps(judgements: Sequence[Judgement]) -> int:
     return sum(one.verdict is Verdict.KEEP for one in judgements)
+
+
+def kept_within(simulate: ModuleType, looks: int, rules: Rules) -> int:
+    """Of 400 kernels that are as fast as their baseline, how many are kept; none is discarded but for a loss."""
+    host = simulate.Host(0.01, block_sd={"only": 0.0})
+    endless = replace(rules, max_looks=looks, min_effect=1e-9, miss=1e-9, case_limit=9.0)
+    found = trials(simulate, host, {"only": 0.0}, 400, endless)
+    assert {one.cause for one in found} <= {Cause.FASTER, Cause.SLOWER, Cause.UNDECIDED}
+    return keeps(found)
+
+
+def test_many_looks_at_no_gain_keep_no_more_often_than_the_trial_may_be_wrong(
+    simulate: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gain is one side of what the trial may be wrong in, 5 % of 10 %; and 30 looks are many: if each spent 5 %,
+    more would be kept than that."""
+    rules = replace(RULES, confidence=0.9)
+    allowed = 400 * (1 - rules.confidence) / 2
+    assert 0 < kept_within(simulate, 30, rules) <= allowed
+    monkeypatch.setattr(judge, "_alpha", lambda *_: (1 - rules.confidence) / 2)
+    assert kept_within(simulate, 30, rules) > allowed
 
 
 @pytest.mark.parametrize("is_heavy", [False, True], ids=["normal", "heavy tails"])
@@ -675,20 +771,20 @@ def same_for_all(judgement: Judgement, rules: Rules) -> dict[str, int]:
 
 def test_blocks_for_open_cases_keep_more_gains_and_no_more_regressions(simulate: ModuleType) -> None:
     host, noisy = noisy_host(simulate)
-    gain = simulate.everywhere(0.05)
+    gain, rules = simulate.everywhere(0.05), replace(RULES, max_looks=6)
     worse = {**gain, noisy: -math.log1p(0.06)}
     equal = {**gain, noisy: 0.0}
-    assert keeps(trials(simulate, host, worse, 300)) <= 2
-    assert keeps(trials(simulate, host, worse, 300, allot=same_for_all)) <= 2
-    more = keeps(trials(simulate, host, equal, 150))
-    fewer = keeps(trials(simulate, host, equal, 150, allot=same_for_all))
+    assert keeps(trials(simulate, host, worse, 300, rules)) <= 2
+    assert keeps(trials(simulate, host, worse, 300, rules, allot=same_for_all)) <= 2
+    more = keeps(trials(simulate, host, equal, 150, rules))
+    fewer = keeps(trials(simulate, host, equal, 150, rules, allot=same_for_all))
     assert more > fewer + 50
 
 
 def test_as_much_more_as_a_doubt_names_settles_it_in_most_trials(simulate: ModuleType) -> None:
     host, noisy = noisy_host(simulate)
     truth, random = {**simulate.everywhere(0.05), noisy: 0.0}, np.random.default_rng(2)
-    rules, settled = replace(RULES, max_looks=2), list[bool]()
+    rules, settled = TWO_LOOKS, list[bool]()
     while len(settled) < 100:
         ended = simulate.trial(host, random, truth, rules)
         doubt = ended.judgement.doubt

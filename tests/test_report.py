@@ -284,14 +284,15 @@ def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
             Verdict.DISCARD,
             Cause.WITHIN_NOISE,
             1.005,
-            "discard: geomean 1.00 -> 1.00 us/query (-0.5 %), within noise (a gain of 1 % is ruled out)",
+            "discard: geomean 1.00 -> 1.00 us/query (-0.5 %), within noise "
+            "(a gain of 1 % is ruled out with 95 % confidence)",
         ),
         (
             Verdict.DISCARD,
             Cause.TOO_SMALL,
             1.006,
             "discard: geomean 1.01 -> 1.00 us/query (-0.6 %), "
-            "faster, but by less than the 1 % that is worth a change",
+            "faster, but by less than the 1 % that is worth a change (with 95 % confidence)",
         ),
         (
             Verdict.DISCARD,
@@ -640,6 +641,12 @@ def test_small_times_keep_their_digits_in_the_block(ns: float, text: str) -> Non
     small = Figures("value", {"a": ns}, ns, "a", "a", 0)
     lines = report.block(replace(outcome(), unit="value", figures=small))
     assert lines[3].startswith(f"geomean_ns_per_value: {text}")
+
+
+@pytest.mark.parametrize("cause", [Cause.WITHIN_NOISE, Cause.TOO_SMALL])
+def test_a_gain_is_ruled_out_with_the_confidence_of_the_rules(cause: Cause) -> None:
+    found = report.judged_reason(judgement(Verdict.DISCARD, cause, 1.001), figures(), Rules(miss=0.1))
+    assert found.endswith("with 90 % confidence)")
 
 
 def test_no_change_has_no_sign_of_a_gain() -> None:

@@ -196,7 +196,8 @@ def build_price(pairs: Sequence[Pair], rules: Rules) -> BuildPrice | None:
 def _build_budget_ns(one: Building, rules: Rules) -> float:
     """The longest building of a candidate over that state that a keep may have."""
     if rules.build_ms_per_mb is not None:
-        return max(FREE_BUILDING_NS, rules.build_ms_per_mb * one.state_bytes)
+        size = max(1, one.state_bytes)  # so that a budget without a limit is one over nothing, too
+        return max(FREE_BUILDING_NS, rules.build_ms_per_mb * size)
     return max(FREE_BUILDING_NS, TIMES_BASELINE * one.baseline_ns, NS_PER_BYTE * one.state_bytes)
 
 

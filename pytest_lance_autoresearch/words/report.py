@@ -169,7 +169,7 @@ def judged_reason(judgement: Judgement, figures: Figures | None, rules: Rules) -
 
 
 def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
-    effect = wording.percent(rules.min_effect)
+    effect, sure = wording.percent(rules.min_effect), wording.percent(1 - rules.miss)
     match judgement.cause:
         case Cause.FASTER:
             return f", no case slower than {wording.percent(rules.case_limit)}, confirmed in fresh processes"
@@ -179,9 +179,9 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
         case Cause.SLOWER:
             return ", slower"
         case Cause.WITHIN_NOISE:
-            return f", within noise (a gain of {effect} is ruled out)"
+            return f", within noise (a gain of {effect} is ruled out with {sure} confidence)"
         case Cause.TOO_SMALL:
-            return f", faster, but by less than the {effect} that is worth a change"
+            return f", faster, but by less than the {effect} that is worth a change (with {sure} confidence)"
         case Cause.CASE_REGRESSED:
             return f"{_joint(judgement)} {_case_change(judgement, figures, rules)}"
         case Cause.MEMORY:
