@@ -49,9 +49,10 @@ def test_the_loops_contract_gives_the_codes_own_numbers() -> None:
         f"at most {RULES.memory_fraction * 100:g} % and at most {RULES.memory_bytes // 2**20} MiB"
     )
     assert said["looks at the data"] == (
-        f"{RULES.max_looks} at most, each of {RULES.pairs} pairs of fresh processes with {RULES.blocks} blocks of "
-        f"every case; later ones look longer at cases in doubt"
+        f"as many as fit into the time budget, each of {RULES.pairs} pairs of fresh processes with {RULES.blocks} "
+        f"blocks of every case; later ones look longer at cases in doubt"
     )
+    assert f"`inconclusive` after {RULES.max_looks} looks" in HARNESS
     assert said["time budget of a trial, without waiting for others"].startswith(f"{RULES.max_seconds:g} s ")
     assert said["longest answer of a kernel"].startswith(f"{records.ANSWER_TIMEOUT_S:g} s ")
     looks = "looks, each with data of its own; from the second on with hidden sizes"

@@ -161,7 +161,7 @@ def test_memory_that_cannot_be_shared_is_one_sentence(
 
     monkeypatch.setattr(os, "posix_fallocate", none_left)
     result = judged.runpytest(*GATE, "-x")
-    sentence = "4 MiB of memory to share with the kernel's process cannot be had: No space left on device"
+    sentence = "1 MiB of memory to share with the kernel's process cannot be had: No space left on device"
     result.stdout.fnmatch_lines([sentence, f"reason: invalid: {sentence}"])
     assert "Traceback" not in result.stdout.str()
     assert statuses(judged) == ["baseline", "invalid"]

@@ -466,7 +466,7 @@ def _take(fd: int, size: int) -> None:
             os.ftruncate(fd, size)
     except OSError as error:
         raise MemoryLacking(
-            f"{size / 2**20:.0f} MiB of memory to share with the kernel's process cannot be had: {error.strerror}"
+            f"{-(-size // 2**20)} MiB of memory to share with the kernel's process cannot be had: {error.strerror}"
         ) from error
 
 
