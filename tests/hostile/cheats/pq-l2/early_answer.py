@@ -12,7 +12,7 @@ def _early(function, calls):
     end = len(calls) * 4 // 5 if len(calls) > 4 else len(calls)  # a check has fewer
     _whole(function, calls[:end])
     if end < len(calls):
-        os.write(int(sys.argv[3]), _worker.wire.DONE)
+        os.write(int(sys.argv[4]), _worker.wire.DONE)
         _answered.append(end)
     _whole(function, calls[end:])
 
