@@ -20,6 +20,7 @@ from pytest_lance_autoresearch.bench.inprocess import InProcessRunner, KeptAnswe
 from pytest_lance_autoresearch.bench.measurement import Measurement, about
 from pytest_lance_autoresearch.bench.scratch import NOTHING_COMPILED
 from pytest_lance_autoresearch.errors import AutoresearchError
+from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import (
@@ -260,8 +261,10 @@ def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         *,
         checks_bounds: bool = False,
         compiled: Compiled = NOTHING_COMPILED,
+        shared: wire.Arena | None = None,
     ) -> FakedProcess:
         assert compiled is NOTHING_COMPILED
+        assert shared is None
         return FakedProcess(lab, target, source, timeout_s, checks_bounds=checks_bounds)
 
     def alone(

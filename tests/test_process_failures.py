@@ -94,7 +94,7 @@ def test_a_worker_that_blames_its_target_is_believed(start: Start, stage: str) -
     [
         (lambda worker: worker.imitate(KEY, wire.Echo((np.ones(1),), is_tuple=False)), ", while it was imitated"),
         (lambda worker: worker.release(KEY), ", while it was released"),
-        (lambda worker: worker.run(KEY, [(np.zeros(2**20),)]), ", while its memory was made larger"),
+        (lambda worker: worker.run(KEY, [(np.zeros(2**20),)]), ", while its memory was mapped"),
         (lambda worker: worker.run(KEY, NO_CALLS), ""),
     ],
 )
