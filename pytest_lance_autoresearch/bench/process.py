@@ -232,8 +232,10 @@ class KernelProcess:
         """Have the memory mapped in both processes, with room for that window."""
         self._memory.fit(plan)
         if self._mapped != self._memory.sizes():
+            self.peak_rss_bytes()  # what is shared is taken off it, as much as is mapped at present
             self._order(f"{plan.key}, while its memory was mapped", "remap", *self._memory.sizes())
             self._mapped = self._memory.sizes()
+            self._begin_peak()
 
     def _forget_answers(self) -> None:
         self._answers = self._memory.arguments.occupant = None
@@ -256,6 +258,10 @@ class KernelProcess:
 
     def forget_warm_up(self) -> None:
         """Let the peak begin again: what compiling and warming up took is not the kernel's use of memory."""
+        self._peak_rss_bytes = 0
+        self._begin_peak()
+
+    def _begin_peak(self) -> None:
         with suppress(OSError):
             Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
 
