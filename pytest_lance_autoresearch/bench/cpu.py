@@ -39,8 +39,12 @@ class CpuAccount:
         return None
 
     def skip(self) -> None:
-        """Leave out what was used since the last window: to load and to bind takes what it takes."""
+        """Leave out what was used since the last window: to load and to bind takes what it takes.
+
+        A part of that may be booked only after it was read.
+        """
         self._counted_ns = self.now_ns()
+        self._allowed_ns += _TICK_NS
 
     def opens(self, doing: str, calls: int, order_bytes: int) -> int | None:
         """A window is about to open: refuse work around the windows, burned before them or after their answers.
