@@ -199,10 +199,12 @@ class Interval:
 
 
 class Verdict(StrEnum):
-    """What a look at the evidence says."""
+    """What a look at the evidence says: keep or discard in the keep gate, pass or regressed in the other."""
 
     KEEP = "keep"
     DISCARD = "discard"
+    PASS = "pass"
+    REGRESSED = "regressed"
     INCONCLUSIVE = "inconclusive"
     UNDECIDED = "undecided"
     """Or not confirmed yet: measure again, with fresh processes and fresh inputs."""
@@ -213,6 +215,7 @@ class Cause(StrEnum):
 
     FASTER = "faster"
     SIMPLER = "simpler"
+    NOT_SLOWER = "not slower"
     SLOWER = "slower"
     WITHIN_NOISE = "within noise"
     TOO_SMALL = "gain too small"
@@ -221,6 +224,7 @@ class Cause(StrEnum):
     BUILDING = "building"
     CPU_DISAGREES = "cpu time disagrees"
     IDENTICAL = "identical"
+    NEW = "new"
     UNDECIDED = "undecided"
     BUDGET = "time budget"
 
@@ -251,6 +255,14 @@ class Rules:
     """Longest building, in milliseconds per megabyte of state; None is five times the baseline's, or 1 where that
     is more. A millisecond in all is always allowed."""
     max_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class RegressionRules(Rules):
+    """Those of the regression gate, which asks whether a kernel is slower, and not whether it is worth keeping."""
+
+    slowdown_limit: float = 0.02
+    """Largest slow-down overall, as a fraction."""
 
 
 @dataclass(frozen=True)
@@ -326,6 +338,8 @@ class Status(StrEnum):
     BASELINE = "baseline"
     KEEP = "keep"
     DISCARD = "discard"
+    PASS = "pass"
+    REGRESSED = "regressed"
     INCONCLUSIVE = "inconclusive"
     INCORRECT = "incorrect"
     CRASH = "crash"
@@ -413,11 +427,13 @@ ANSWER_TIMEOUT_S = 60.0
 EXIT_CODES = {
     Status.BASELINE: 0,
     Status.KEEP: 0,
+    Status.PASS: 0,
     Status.INCORRECT: 1,
     Status.CRASH: 1,
     Status.TIMEOUT: 1,
     Status.REFUSED: 1,
     Status.DISCARD: 10,
+    Status.REGRESSED: 10,
     Status.INCONCLUSIVE: 11,
     Status.INVALID: 13,
 }

@@ -21,7 +21,7 @@ from pytest_lance_autoresearch.records import (
 )
 from pytest_lance_autoresearch.runs import selftest
 from pytest_lance_autoresearch.target_files import policy
-from pytest_lance_autoresearch.verdict import judge
+from pytest_lance_autoresearch.verdict import keeping, price
 from pytest_lance_autoresearch.words import report
 
 ROOT = Path(__file__).parent.parent
@@ -56,10 +56,10 @@ def test_the_loops_contract_gives_the_codes_own_numbers() -> None:
     assert said["time budget of a trial, without waiting for others"].startswith(f"{RULES.max_seconds:g} s ")
     assert said["longest answer of a kernel"].startswith(f"{records.ANSWER_TIMEOUT_S:g} s ")
     looks = "looks, each with data of its own; from the second on with hidden sizes"
-    assert said[looks] == f"{judge.LOOKS_FOR_KEEP} or more"
+    assert said[looks] == f"{keeping.LOOKS_FOR_KEEP} or more"
     assert said["CPU time of building, of every case"] == (
-        f"at most the target's `BUILD_BUDGET`; without one, {judge.TIMES_BASELINE:g} times the baseline's or "
-        f"{judge.NS_PER_BYTE:g} ms per MB of state; {judge.FREE_BUILDING_NS / 1e6:g} ms is always free"
+        f"at most the target's `BUILD_BUDGET`; without one, {price.TIMES_BASELINE:g} times the baseline's or "
+        f"{price.NS_PER_BYTE:g} ms per MB of state; {price.FREE_BUILDING_NS / 1e6:g} ms is always free"
     )
     assert f"the speed is equal within {band}" in HARNESS
 

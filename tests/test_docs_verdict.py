@@ -51,7 +51,8 @@ from pytest_lance_autoresearch.records import (
     Window,
 )
 from pytest_lance_autoresearch.runs import calibration
-from pytest_lance_autoresearch.verdict import aggregate, judge, stats
+from pytest_lance_autoresearch.verdict import aggregate, judge, keeping, stats
+from pytest_lance_autoresearch.verdict.price import build_price
 from pytest_lance_autoresearch.words import report, wording
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -553,7 +554,7 @@ def test_the_rules_have_the_codes_own_numbers() -> None:
         f"slowed by {wording.percent(calibration.INJECTED)}, {calibration.RUNS} times each",
     ):
         assert sentence in TEXT
-    assert judge.LOOKS_FOR_KEEP == 2
+    assert keeping.LOOKS_FOR_KEEP == 2
 
 
 @pytest.mark.parametrize(
@@ -566,7 +567,7 @@ def test_the_rules_have_the_codes_own_numbers() -> None:
     ids=["five-times", "per-megabyte", "free"],
 )
 def test_the_budget_of_building_is_the_codes_own(building: Building, budget_ms: float) -> None:
-    price = judge.build_price([Pair((), {}, 1, 1, None, {"a": building})], RULES)
+    price = build_price([Pair((), {}, 1, 1, None, {"a": building})], RULES)
     assert price is not None
     assert price.budget_ns / 1e6 == budget_ms
     assert "Otherwise it is five times what the baseline takes, or 1 ms per megabyte where that is more." in TEXT

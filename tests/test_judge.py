@@ -43,7 +43,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.verdict import judge, stats
+from pytest_lance_autoresearch.verdict import judge, keeping, price, stats
 
 RULES = Rules()
 MB = 2**20
@@ -141,11 +141,11 @@ def test_both_memory_guards_count_and_so_does_the_largest_peak_of_each_side() ->
     def pair_of(baseline: int, candidate: int) -> Pair:
         return Pair((), {}, baseline * MB, candidate * MB)
 
-    assert judge.memory_allowed([pair_of(40, 50)], RULES)
-    assert not judge.memory_allowed([pair_of(40, 51)], RULES)
-    assert not judge.memory_allowed([pair_of(1000, 1033)], RULES)
-    assert judge.memory_allowed([pair_of(40, 40), pair_of(100, 120)], RULES)
-    assert not judge.memory_allowed([pair_of(100, 150), pair_of(100, 100)], RULES)
+    assert price.memory_allowed([pair_of(40, 50)], RULES)
+    assert not price.memory_allowed([pair_of(40, 51)], RULES)
+    assert not price.memory_allowed([pair_of(1000, 1033)], RULES)
+    assert price.memory_allowed([pair_of(40, 40), pair_of(100, 120)], RULES)
+    assert not price.memory_allowed([pair_of(100, 150), pair_of(100, 100)], RULES)
 
 
 def test_a_gain_that_the_cpu_clock_rules_out_is_discarded() -> None:
@@ -315,7 +315,7 @@ def test_a_later_look_may_be_wrong_less_often(looks: int, share: int, standard_e
 def test_all_looks_that_can_keep_spend_less_than_the_trial_may(confidence: float) -> None:
     """The k-th look spends 1 / (k - 1) - 1 / k of it, so that each takes a part of what those before it left."""
     rules, so_far = replace(RULES, confidence=confidence), 0.0
-    for looks in range(judge.LOOKS_FOR_KEEP, 200):
+    for looks in range(keeping.LOOKS_FOR_KEEP, 200):
         so_far += spent(looks, rules)
         assert so_far == pytest.approx((1 - confidence) * (1 - 1 / looks), rel=1e-3)
         assert so_far < 1 - confidence
@@ -382,9 +382,9 @@ def test_building_counts_as_the_median_over_pairs_and_over_the_largest_state() -
         Pair((), {}, 1, 1, building={"a": one})
         for one in (Building(1, 10, 100), Building(3, 5 * 10**9, 300), Building(2, 20, 200))
     ]
-    found = judge.build_price(pairs, replace(RULES, build_ms_per_mb=1e6))
+    found = price.build_price(pairs, replace(RULES, build_ms_per_mb=1e6))
     assert found == BuildPrice(2, 20, "a", 2, 20, 3e8)
-    assert judge.build_price([Pair((), {}, 1, 1)], RULES) is None
+    assert price.build_price([Pair((), {}, 1, 1)], RULES) is None
 
 
 def test_a_price_that_later_looks_show_discards_a_gain_too() -> None:
@@ -656,7 +656,7 @@ def test_nothing_is_kept_without_everything_that_a_keep_needs() -> None:
             assert found.speedup.point >= 1.01
             assert found.cpu_speedup.low > 1
             assert found.candidate_peak_rss_bytes == found.baseline_peak_rss_bytes
-            assert seen.looks >= judge.LOOKS_FOR_KEEP
+            assert seen.looks >= keeping.LOOKS_FOR_KEEP
             assert seen.seconds < RULES.max_seconds
     assert keeps > 20
 
@@ -732,7 +732,7 @@ def test_many_looks_at_no_gain_keep_no_more_often_than_the_trial_may_be_wrong(
     rules = replace(RULES, confidence=0.9)
     allowed = 400 * (1 - rules.confidence) / 2
     assert 0 < kept_within(simulate, 30, rules) <= allowed
-    monkeypatch.setattr(judge, "_alpha", lambda *_: (1 - rules.confidence) / 2)
+    monkeypatch.setattr(keeping, "_alpha", lambda *_: (1 - rules.confidence) / 2)
     assert kept_within(simulate, 30, rules) > allowed
 
 

@@ -31,7 +31,7 @@ from pytest_lance_autoresearch.records import (
     Verdict,
 )
 from pytest_lance_autoresearch.target_files import contract, generate
-from pytest_lance_autoresearch.verdict import aggregate, judge
+from pytest_lance_autoresearch.verdict import aggregate, judge, keeping
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measure import CasePlan, Handicap
@@ -121,7 +121,7 @@ class Comparison(Measurement):
         states = {case: generate.make_hidden_state(self._target, case, seed, stream) for case in self._cases}
         plans = self._plans(states, seed, stream)
         with self._first_pair(plans) as pair:
-            self._look(plans, pair, blocks, is_over, thorough=number == judge.LOOKS_FOR_KEEP)
+            self._look(plans, pair, blocks, is_over, thorough=number == keeping.LOOKS_FOR_KEEP)
 
     def pairs(self) -> tuple[Pair, ...]:
         """Everything measured so far."""

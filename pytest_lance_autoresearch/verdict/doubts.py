@@ -1,0 +1,45 @@
+"""What keeps a verdict open, and how much more measuring would settle it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from pytest_lance_autoresearch.records import Doubt
+from pytest_lance_autoresearch.verdict import stats
+from pytest_lance_autoresearch.verdict.view import View
+
+
+def about(seen: View, more_overall: float) -> Doubt:
+    """The case that needs most, or the overall speed-up where no case is open.
+
+    That would need `more_overall` times what was measured.
+    """
+    pairs, floor = seen.evidence.pairs, seen.case_floor
+    measured_s = math.fsum(pair.seconds or 0.0 for pair in pairs)
+    blocks = Counter(block.case for pair in pairs for block in pair.blocks)
+    bounded = stats.values_for_bounds(seen.case_alpha)
+    needs = {}
+    for case, one in seen.cases.items():
+        if one.low <= floor <= one.high:
+            factor = more(one, floor) if one.low > -math.inf else max(0.0, bounded / blocks[case] - 1)
+            needs[case] = measured_s * blocks[case] / blocks.total() * factor
+    if needs:
+        case = max(needs, key=lambda name: (needs[name], -seen.cases[name].low))
+        return Doubt(case, seen.cases[case].ratio(), _finite(needs[case]))
+    return Doubt(None, seen.overall.ratio(), _finite(measured_s * more_overall))
+
+
+def more(estimate: stats.LogEstimate, limit: float) -> float:
+    """How many times what was measured must be measured in addition, for the lower bound to pass the limit.
+
+    The width of an interval falls with the square root of what was measured. Infinite where the point itself lies
+    on the wrong side.
+    """
+    if estimate.point <= limit or math.isinf(estimate.low):
+        return math.inf
+    return max(0.0, ((estimate.point - estimate.low) / (estimate.point - limit)) ** 2 - 1)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

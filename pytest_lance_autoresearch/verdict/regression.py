@@ -1,0 +1,66 @@
+"""The regression gate's decision: whether a candidate is slower than its baseline.
+
+A pass needs it shown that the candidate is not slower than `slowdown_limit` overall, by wall and by CPU time, and
+in no case slower than `case_limit`, and memory and building within what they may cost. A regression needs one of
+the opposites shown. Being faster is no condition of either.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pytest_lance_autoresearch.records import Cause, Evidence, RegressionRules, Rules, Verdict
+from pytest_lance_autoresearch.verdict import doubts, price, stats
+from pytest_lance_autoresearch.verdict.view import View
+
+
+def view(evidence: Evidence, rules: Rules) -> View:
+    """What a look sees; every bound is wrong in one direction only, so intervals are of twice the chance.
+
+    The first look may spend half, the second a sixth, the k-th 1 / (k (k + 1)): without end, they spend all of it.
+    The cases do not share it, since a pass needs all of them: one that is too slow passes only if its own bound is
+    wrong (an intersection-union test: Berger, Technometrics 24, 1982).
+    """
+    alpha = 2 * (1 - rules.confidence) / (evidence.looks * (evidence.looks + 1))
+    return View.of(evidence, rules, alpha, cases_share=False)
+
+
+def decide(seen: View) -> tuple[Verdict, Cause]:
+    """Pass, regressed or undecided, and why."""
+    floor = _floor(seen.rules)
+    if any(bound < seen.case_floor for bound in _upper_bounds(seen)):
+        return Verdict.REGRESSED, Cause.CASE_REGRESSED
+    if seen.overall.high < floor:
+        return Verdict.REGRESSED, Cause.SLOWER
+    if (cause := price.unaffordable(seen.evidence.pairs, seen.rules)) is not None:
+        return Verdict.REGRESSED, cause
+    if any(estimate.low <= seen.case_floor for estimate in seen.cases.values()) or seen.overall.low <= floor:
+        return Verdict.UNDECIDED, Cause.UNDECIDED
+    if seen.cpu is not None and seen.cpu.low <= floor:
+        return (Verdict.REGRESSED if seen.cpu.high < floor else Verdict.UNDECIDED), Cause.CPU_DISAGREES
+    return Verdict.PASS, Cause.NOT_SLOWER
+
+
+def more_overall(seen: View) -> float:
+    """How many times what was measured would settle whether the candidate is slower overall."""
+    floor = _floor(seen.rules)
+    if seen.overall.point > floor:
+        return doubts.more(seen.overall, floor)
+    return doubts.more(-seen.overall, -floor)
+
+
+def is_settled(speedup_low: float, rules: Rules) -> bool:
+    """Whether nothing but single cases is open, as far as the lower bound of the overall speed-up tells."""
+    return speedup_low > math.exp(_floor(rules))
+
+
+def _floor(rules: Rules) -> float:
+    """The overall log-ratio of a candidate that is slower by just the limit."""
+    assert isinstance(rules, RegressionRules), "the question is whether it is slower"
+    return -math.log1p(rules.slowdown_limit)
+
+
+def _upper_bounds(seen: View) -> list[float]:
+    """Of every case's log-ratio. Any case may be the one that is slower: they share what the look may spend."""
+    alpha = seen.case_alpha / len(seen.cases)
+    return [stats.median_interval(values, alpha).high for values in seen.log_ratios.values()]

@@ -1,0 +1,67 @@
+"""What a look sees of the evidence: log-ratios, with what their estimates may be off by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_lance_autoresearch.records import Evidence, Pair, Rules
+from pytest_lance_autoresearch.verdict import aggregate, stats
+
+
+@dataclass(frozen=True)
+class View:
+    """The evidence of a look, estimated with the chance to be wrong that the look may spend, `alpha`."""
+
+    evidence: Evidence
+    rules: Rules
+    alpha: float
+    case_alpha: float
+    """Of that, what each case's interval is allowed."""
+    mean: stats.Mean
+    """Of the overall log-ratio."""
+    overall: stats.LogEstimate
+    cases: Mapping[str, stats.LogEstimate]
+    cpu: stats.LogEstimate | None
+    """Of the overall log-ratio of CPU times; None where the system did not count them."""
+    log_ratios: Mapping[str, Sequence[float]]
+    """Of every block, by case."""
+
+    @classmethod
+    def of(cls, evidence: Evidence, rules: Rules, alpha: float, *, cases_share: bool) -> View:
+        """Each case's interval is allowed all of `alpha`, or where they share it, its part."""
+        by_pair = [aggregate.log_ratios(pair) for pair in evidence.pairs]
+        mean = stats.overall(by_pair)
+        log_ratios = {case: [value for of_pair in by_pair for value in of_pair[case]] for case in by_pair[0]}
+        case_alpha = alpha / len(log_ratios) if cases_share else alpha
+        return cls(
+            evidence,
+            rules,
+            alpha,
+            case_alpha,
+            mean,
+            mean.interval(alpha),
+            {case: stats.median_interval(values, case_alpha) for case, values in log_ratios.items()},
+            _cpu(evidence.pairs, alpha),
+            log_ratios,
+        )
+
+    @property
+    def case_floor(self) -> float:
+        """The log-ratio of a case that is slower by just its limit."""
+        return -math.log1p(self.rules.case_limit)
+
+    def worst_case(self) -> str:
+        """The case with the lowest speed-up."""
+        return min(self.cases, key=lambda case: self.cases[case].point)
+
+
+def _cpu(pairs: Sequence[Pair], alpha: float) -> stats.LogEstimate | None:
+    ratios = []
+    for pair in pairs:
+        of_pair = aggregate.cpu_log_ratios(pair)
+        if of_pair is None:
+            return None
+        ratios.append(of_pair)
+    return stats.overall(ratios).interval(alpha)
