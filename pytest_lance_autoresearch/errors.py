@@ -37,6 +37,10 @@ class LogError(AutoresearchError):
     """A log or an archive cannot be read or written."""
 
 
+class RevisionUnknown(AutoresearchError):
+    """A revision that was named as the baseline cannot be asked for it."""
+
+
 class Overtaken(LogError):
     """A row was to become the baseline, and another one did meanwhile."""
 

@@ -396,6 +396,8 @@ class Outcome:
     windows: int = 0
     trial: int | None = None
     baseline_trial: int | None = None
+    baseline_revision: str = ""
+    """The revision that it was compared with, with its commit; '' where it was none."""
     disturbance: Disturbance | None = None
     log: Path | None = None
     gated: bool = False
@@ -409,12 +411,12 @@ class Outcome:
 
     @property
     def is_passed(self) -> bool:
-        """Whether its gate is: a keep, or a first baseline."""
+        """Whether its gate is: a keep, a first baseline, or a kernel that is not slower."""
         return self.status is not None and self.exit_code == 0
 
     @property
     def exit_code(self) -> int:
-        """0 for a keep or a first baseline, or without a gate; 1 for a wrong kernel; 10 to 13 as documented."""
+        """0 for what passes its gate, or without one; 1 for a wrong kernel; 10 to 13 as documented."""
         if self.judgement is not None and self.judgement.cause is Cause.BUDGET:
             return BUDGET_EXIT_CODE
         if self.status is None:
@@ -422,6 +424,8 @@ class Outcome:
         return EXIT_CODES[self.status]
 
 
+REVISION = "git:"
+"""Begins the name of a baseline that is a revision."""
 ANSWER_TIMEOUT_S = 60.0
 """Longest time that a kernel may take for one answer, unless the user says otherwise."""
 EXIT_CODES = {

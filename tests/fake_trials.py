@@ -13,7 +13,7 @@ import pytest
 from builders import outcome
 
 from pytest_lance_autoresearch.errors import AutoresearchError
-from pytest_lance_autoresearch.plugin.options import Options
+from pytest_lance_autoresearch.plugin.options import KEEP_GATE, Options
 from pytest_lance_autoresearch.plugin.suite import Suite
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Case, CaseTimes, Outcome, Rules
 from pytest_lance_autoresearch.runs import trial
@@ -23,11 +23,13 @@ from pytest_lance_autoresearch.words import report
 
 PLAIN = Options(
     names=(),
-    gate=False,
-    baseline=None,
+    gate="",
+    log=None,
+    revision="",
     globs=DEFAULT_GLOBS,
     description="",
     json=None,
+    markdown=None,
     seed=None,
     timeout_s=ANSWER_TIMEOUT_S,
     in_process=False,
@@ -39,7 +41,7 @@ PLAIN = Options(
     rules=Rules(),
 )
 NAMED = replace(PLAIN, names=("toy",))
-GATE = replace(NAMED, gate=True)
+GATE = replace(NAMED, gate=KEEP_GATE)
 NAMES = ("a", "b", "c", "d")
 A_CASE = cast("Case", "c")
 """Which case it is, a suite passes on; it looks at nothing in it."""

@@ -30,18 +30,19 @@ def write_row(root: Path, looks: list[list[Pair]], kernel: str) -> results.Row:
     """Judge the looks as a trial does, and log the verdict with its evidence."""
     folder = toys.write(root, text=kernel)
     target = load.load(discover.inspect(folder))
-    opened = gate.open_gate(target, root, folder / "results.tsv", rebaseline=False)
+    log = folder / "results.tsv"
+    opened = gate.open_gate(target, root, log, rebaseline=False)
     if opened.row is None:
         first = replace(outcome(Status.BASELINE, "baseline"), target="toy")
         gate.write(opened, target, first, measured(), "the first")
-        return results.read(opened.log_path)[-1]
+        return results.read(log)[-1]
     assert opened.baseline is not None
     sizes = opened.baseline.code_size, target.kernel.code_size
     seen = evidence(*chain(*looks), looks=len(looks), sizes=sizes)
     judgement = judge.look(seen, Rules())
     ended = replace(outcome(Status(judgement.verdict), "judged"), figures=figures(), judgement=judgement)
     gate.write(opened, target, replace(ended, target="toy"), gate.Measured(seen, Rules(), 1), "an idea")
-    return results.read(opened.log_path)[-1]
+    return results.read(log)[-1]
 
 
 @pytest.fixture(scope="module")

@@ -500,8 +500,9 @@ def test_a_status_that_this_version_does_not_know_is_one_sentence(path: Path) ->
     with pytest.raises(LogError) as raised:
         results.read(path)
     assert str(raised.value) == (
-        f"{path}: line 3, column 'status': 'kept'; expected one of baseline, keep, discard, inconclusive, "
-        f"incorrect, crash, timeout, refused, invalid; {TAKE_BACK}, or install the version that wrote it"
+        f"{path}: line 3, column 'status': 'kept'; expected one of baseline, keep, discard, pass, regressed, "
+        f"inconclusive, incorrect, crash, timeout, refused, invalid; {TAKE_BACK}, or install the version that "
+        f"wrote it"
     )
 
 

@@ -49,9 +49,13 @@ def test_a_block_that_is_not_two_and_two_has_no_sides(order: str) -> None:
         Block("case", order, (first, second, third, fourth)).side("A")
 
 
-def test_every_status_has_an_exit_code_and_only_a_keep_or_a_first_baseline_has_0() -> None:
+def test_every_status_has_an_exit_code_and_only_what_passes_a_gate_has_0() -> None:
     assert set(EXIT_CODES) == set(Status)
-    assert {status for status, code in EXIT_CODES.items() if code == 0} == {Status.KEEP, Status.BASELINE}
+    assert {status for status, code in EXIT_CODES.items() if code == 0} == {
+        Status.KEEP,
+        Status.BASELINE,
+        Status.PASS,
+    }
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,9 @@ def test_every_status_has_an_exit_code_and_only_a_keep_or_a_first_baseline_has_0
         ("incorrect", 1),
         ("crash", 1),
         ("timeout", 1),
+        ("pass", 0),
         ("discard", 10),
+        ("regressed", 10),
         ("inconclusive", 11),
         ("invalid", 13),
     ],
@@ -82,5 +88,7 @@ def test_every_verdict_of_a_look_is_a_status_of_the_log() -> None:
     assert {Status(kind.value) for kind in Verdict if kind is not Verdict.UNDECIDED} == {
         Status.KEEP,
         Status.DISCARD,
+        Status.PASS,
+        Status.REGRESSED,
         Status.INCONCLUSIVE,
     }

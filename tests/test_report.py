@@ -21,6 +21,7 @@ from pytest_lance_autoresearch.records import (
     Interval,
     Judgement,
     Progress,
+    RegressionRules,
     Rules,
     Status,
     Step,
@@ -101,7 +102,7 @@ def test_the_block_of_a_keep() -> None:
 
 
 def test_the_block_of_a_discard_without_a_measurement() -> None:
-    reason = report.identical_reason(3, "0123456789abcdef", same_bytes=True)
+    reason = "discard: " + report.identical_reason("trial 3", "0123456789abcdef", same_bytes=True)
     discarded = replace(outcome(Status.DISCARD, reason), correct=0, trial=9, log=KEEP.log)
     assert report.block(discarded) == [
         "---",
@@ -210,6 +211,7 @@ def test_the_json_of_a_keep() -> None:
         "disturbance": {"blocks": 288, "set_aside": 2, "waited": 0.034},
         "trial": 7,
         "baseline_trial": 3,
+        "baseline_revision": None,
         "log": "targets/demo/results.tsv",
         "exit_code": 0,
         "notes": [],
@@ -233,6 +235,7 @@ def test_the_json_of_a_failed_trial_has_null_for_every_number_that_it_lacks() ->
         "doubt",
         "disturbance",
         "baseline_trial",
+        "baseline_revision",
     }
     assert (found["verdict"], found["exit_code"]) == ("incorrect", 1)
 
@@ -481,9 +484,16 @@ def test_building_just_beyond_its_limit_is_seen_to_be() -> None:
 
 
 def test_every_cause_has_a_sentence_of_its_own() -> None:
-    measured = [cause for cause in Cause if cause is not Cause.IDENTICAL]
-    sentences = {report.judged_reason(judgement(Verdict.DISCARD, cause), figures(), Rules()) for cause in measured}
-    assert len(sentences) == len(measured)
+    unmeasured = {Cause.IDENTICAL, Cause.NEW}
+    rules = {
+        cause: RegressionRules() if cause is Cause.NOT_SLOWER else Rules()
+        for cause in Cause
+        if cause not in unmeasured
+    }
+    sentences = {
+        report.judged_reason(judgement(Verdict.DISCARD, cause), figures(), asked) for cause, asked in rules.items()
+    }
+    assert len(sentences) == len(rules)
 
 
 def test_a_reason_names_the_rules_that_were_in_force() -> None:
@@ -505,8 +515,8 @@ def test_a_missing_cpu_clock_is_no_number() -> None:
 
 def test_the_other_sentences() -> None:
     sha256 = "0123456789abcdef"
-    assert report.identical_reason(3, sha256, same_bytes=False) == (
-        "discard: only comments or layout differ; the code is identical to the baseline, trial 3 "
+    assert report.identical_reason("trial 3", sha256, same_bytes=False) == (
+        "only comments or layout differ; the code is identical to the baseline, trial 3 "
         "(sha256 0123456789ab); nothing was measured"
     )
     assert report.harness_changed("inputs.py, target.py", 3) == (

@@ -126,7 +126,7 @@ def test_a_trial_is_begun_once_as_the_options_say(nowhere: Path) -> None:
     rules = Rules(min_effect=0.2)
     options = replace(
         PLAIN,
-        baseline=nowhere / "log.tsv",
+        log=nowhere / "log.tsv",
         description="what it tries",
         seed=3,
         timeout_s=5.0,

@@ -64,7 +64,9 @@ def test_a_keep_or_a_baseline_passes(made: Suite, status: Status) -> None:
     assert made.closed_gates == 0
 
 
-@pytest.mark.parametrize("status", [None, *(status for status in Status if status not in ("keep", "baseline"))])
+@pytest.mark.parametrize(
+    "status", [None, *(status for status in Status if status not in ("keep", "baseline", "pass"))]
+)
 def test_anything_else_fails_with_its_reason(made: Suite, status: Status | None) -> None:
     faked(made).ends = [replace(outcome(status, "why not"), gated=True)]
     with pytest.raises(GateClosed) as raised:
@@ -183,7 +185,7 @@ def test_no_room_is_taken_where_it_may_be_that_nothing_is_written(project: Path)
 
 @pytest.mark.parametrize("require_baseline", [False, True])
 def test_a_log_in_a_folder_that_is_not_there(project: Path, *, require_baseline: bool) -> None:
-    options = replace(GATE, baseline=project / "nowhere" / "log.tsv", require_baseline=require_baseline)
+    options = replace(GATE, log=project / "nowhere" / "log.tsv", require_baseline=require_baseline)
     sentence = f"{project / 'nowhere'}: there is no such folder; a judged trial leaves its row there"
     assert suite_of(project, options, ["toy"]).unwritable() == sentence
     assert spare(project) == []
@@ -200,7 +202,7 @@ def own(project: Path) -> tuple[Options, Path]:
 def shared(project: Path) -> tuple[Options, Path]:
     folder = project / "logs"
     folder.mkdir()
-    return replace(GATE, baseline=folder / "log.tsv"), folder
+    return replace(GATE, log=folder / "log.tsv"), folder
 
 
 def of_the_archive(project: Path) -> tuple[Options, Path]:

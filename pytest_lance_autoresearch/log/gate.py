@@ -1,7 +1,7 @@
 """The gate of one target: its baseline before the trial, its row after it.
 
-Owns where the baseline comes from (the log's newest keep, and that row's source) and what a judged trial leaves
-behind (archived kernel, archived windows, one row). Decides nothing.
+Owns where the baseline comes from (the log's newest keep and that row's source, or a revision of the repository)
+and what a judged trial leaves behind (archived kernel, archived windows, one row). Decides nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch.errors import LogError, Overtaken
-from pytest_lance_autoresearch.log import archive, git, results
+from pytest_lance_autoresearch.errors import LogError, Overtaken, RevisionUnknown
+from pytest_lance_autoresearch.log import archive, git, results, revision
+from pytest_lance_autoresearch.log.revision import Revision
 from pytest_lance_autoresearch.machine import clocks, environment
 from pytest_lance_autoresearch.records import Evidence, Rules, Status, TrialRecord
 from pytest_lance_autoresearch.target_files import sources
@@ -40,28 +41,75 @@ class Gate:
     """Against what a trial is judged.
 
     No `row`: the log knows no kernel of the target, the first one becomes the baseline. A row without a
-    `baseline` comes with the sentence `invalid` about why there can be no verdict.
+    `baseline` comes with the sentence `invalid` about why there can be no verdict. Against a revision there is no
+    row, and a log only if one was named.
     """
 
     root: Path
     """The folder that holds the log's archive."""
-    log_path: Path
+    log_path: Path | None
     row: results.Row | None = None
+    revision: Revision | None = None
     baseline: Source | None = None
     invalid: str = ""
     unlogged: str = ""
     """Why there can be no verdict, and no row about it either."""
-    note: str = ""
-    """What a reader of a first baseline should know."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the baseline."""
     newest: int | None = None
     """The trial that was the target's baseline when the gate was opened, even where it is not judged against."""
 
     def identical(self, candidate: Source) -> str:
-        """Why the candidate need not be measured: it is the baseline's code; '' when it is not."""
-        if self.row is None or self.baseline is None or self.baseline.code_sha256 != candidate.code_sha256:
+        """What makes the candidate the baseline's code, so that it need not be measured; '' when it is not."""
+        if self.baseline is None or self.baseline.code_sha256 != candidate.code_sha256:
             return ""
         same_bytes = self.baseline.sha256 == candidate.sha256
-        return report.identical_reason(self.row.trial, self.baseline.sha256, same_bytes=same_bytes)
+        return report.identical_reason(self._where, self.baseline.sha256, same_bytes=same_bytes)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the target is not there at the revision."""
+        return self.revision is not None and self.revision.kernel is None
+
+    @property
+    def _where(self) -> str:
+        """The baseline, for a sentence."""
+        if self.revision is not None:
+            return str(self.revision)
+        assert self.row is not None, "a baseline is a trial's or a revision's"
+        return f"trial {self.row.trial}"
+
+
+def against_revision(target: Target, root: Path, name: str, log_path: Path | None = None) -> Gate:
+    """The gate whose baseline is the kernel at a revision; `root` is the session's."""
+    root = archive.home(log_path, root) if log_path else root
+    try:
+        found = revision.find(target, name)
+    except RevisionUnknown as fault:
+        return Gate(root, log_path, unlogged=report.revision_unusable(str(fault)))
+    if log_path and (unusable := _unusable(log_path)):
+        return Gate(root, log_path, unlogged=unusable)
+    baseline = None if found.kernel is None else sources.make(found.kernel, target.layout.kernel_path)
+    return Gate(root, log_path, None, found, baseline, notes=_notes_of(found, target))
+
+
+def _unusable(log_path: Path) -> str:
+    """Why the log cannot take a row; '' where it can."""
+    try:
+        results.read(log_path)
+    except LogError as error:
+        return report.log_unusable(str(error))
+    fault = results.unwritable(log_path)
+    return report.log_unusable(fault) if fault else ""
+
+
+def _notes_of(found: Revision, target: Target) -> tuple[str, ...]:
+    notes = [
+        report.moved(str(found), found.moved_from, target.name) if found.moved_from else "",
+        report.changed_since(str(found), found.changed) if found.changed else "",
+        "" if found.is_committed else report.UNCOMMITTED,
+    ]
+    return tuple(filter(None, notes))
 
 
 def open_gate(
@@ -69,18 +117,15 @@ def open_gate(
 ) -> Gate:
     """Find the baseline of a target; `root` is the session's."""
     root = archive.home(log_path, root)
-    try:
-        rows = results.read(log_path)
-    except LogError as error:
-        return Gate(root, log_path, unlogged=report.log_unusable(str(error)))
-    if fault := results.unwritable(log_path):
-        return Gate(root, log_path, unlogged=report.log_unusable(fault))
+    if unusable := _unusable(log_path):
+        return Gate(root, log_path, unlogged=unusable)
+    rows = results.read(log_path)
     row = results.baseline(rows, target.name)
     if row is None and require_baseline:
         return Gate(root, log_path, unlogged=report.baseline_missing(log_path, target.name))
     if row is None or rebaseline:
-        note = report.renamed(_other_names(rows, target)) if row is None else ""
-        return Gate(root, log_path, note=note, newest=row.trial if row else None)
+        notes = report.renamed(_other_names(rows, target)) if row is None else ()
+        return Gate(root, log_path, notes=notes, newest=row.trial if row else None)
     if row.harness != target.fingerprint:
         changed = _changed_files(row.harness, target.fingerprint)
         return Gate(root, log_path, row, invalid=report.harness_changed(changed, row.trial), newest=row.trial)
@@ -88,7 +133,8 @@ def open_gate(
     if text is None:
         lost = report.baseline_lost(row.trial, row.kernel, git.searched(target.layout.directory))
         return Gate(root, log_path, row, invalid=lost, newest=row.trial)
-    return Gate(root, log_path, row, sources.make(text, target.layout.kernel_path), newest=row.trial)
+    baseline = sources.make(text, target.layout.kernel_path)
+    return Gate(root, log_path, row, baseline=baseline, newest=row.trial)
 
 
 def _other_names(rows: Sequence[results.Row], target: Target) -> tuple[str, ...]:
@@ -112,6 +158,7 @@ def write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, desc
 
 
 def _write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, description: str) -> Outcome:
+    assert gate.log_path is not None, "against a revision nothing is logged"
     try:
         kernel = archive.store_kernel(gate.root, target.kernel.text)
         digest = archive.store_trial(gate.root, _record(gate, target, outcome, measured))

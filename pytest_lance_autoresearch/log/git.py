@@ -1,4 +1,5 @@
-"""What git knows of a kernel: the commit that holds it, and every version of it that was ever committed.
+"""What git knows of a kernel: the commit that holds it, every version of it that was ever committed, and what a
+commit holds.
 
 Owns how git is run: on the repository that holds the kernel, whatever the environment says of another one; asking
 nobody; within a time. Where git cannot answer there is nothing known, and nothing is raised.
@@ -15,7 +16,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pytest_lance_autoresearch.machine import clocks
 
@@ -38,7 +39,7 @@ _BLOBS = ("--raw", "--no-renames", "--no-abbrev", "--format=")
 
 def commit(kernel_path: Path, sha256: str) -> str:
     """The checkout's commit, marked where it does not hold the kernel with that sha256; '' where there is none."""
-    known = _git(kernel_path.parent, "rev-parse", "--verify", "--short=12", "HEAD").out.decode().strip()
+    known = _line(kernel_path.parent, "rev-parse", "--verify", "--short=12", "HEAD")
     if not known:
         return ""
     committed = _first_match(_contents(kernel_path.parent, [f"HEAD:./{kernel_path.name}"], ANSWER_S), sha256)
@@ -58,15 +59,52 @@ def kernel(kernel_path: Path, sha256: str, commits: Iterable[str]) -> bytes | No
     return None
 
 
+def resolve(folder: Path, name: str) -> str:
+    """The commit that a branch, a tag or another name of a commit stands for; '' where there is none."""
+    if name.startswith("-"):
+        return ""
+    return _line(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+
+
+def top(folder: Path) -> Path:
+    """The folder that the repository's files are checked out into."""
+    return Path(_line(folder, "rev-parse", "--show-toplevel"))
+
+
+def place(folder: Path) -> PurePosixPath:
+    """Where the folder lies in its repository."""
+    return PurePosixPath(_line(folder, "rev-parse", "--show-prefix"))
+
+
+def contents_at(folder: Path, commit: str, path: PurePosixPath) -> bytes | None:
+    """The bytes of a file that a commit holds, its path seen from the top; None where there is no such file."""
+    return next(_contents(folder, [f"{commit}:{path}"], ANSWER_S), None)
+
+
+def files_at(folder: Path, commit: str, name: str) -> list[PurePosixPath]:
+    """The files of that name that a commit holds, wherever they lie."""
+    found = _git(folder, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).out
+    paths = (PurePosixPath(os.fsdecode(path)) for path in found.split(b"\0") if path)
+    return [path for path in paths if path.name == name]
+
+
+def is_installed() -> bool:
+    return shutil.which("git") is not None
+
+
+def is_shallow(folder: Path) -> bool:
+    """Whether the clone has a part of the history only."""
+    return _line(folder, "rev-parse", "--is-shallow-repository") == "true"
+
+
 def searched(folder: Path) -> str:
     """Where a kernel was looked for, for a sentence: 'git', and why that may be a part of the history only."""
-    asked = _git(folder, "rev-parse", "--is-shallow-repository")
-    if asked.out.strip() == b"true":
+    if is_shallow(folder):
         return (
             "git (this clone is shallow; fetch the whole history with 'git fetch --unshallow', "
             "in actions/checkout with 'fetch-depth: 0')"
         )
-    said = asked.err.decode("utf-8", "replace").partition("\n")[0]
+    said = _git(folder, "rev-parse", "--git-dir").err.decode("utf-8", "replace").partition("\n")[0]
     return "git" if not said or "not a git repository" in said else f"git (it says '{said}')"
 
 
@@ -108,6 +146,11 @@ def _first_match(texts: Iterable[bytes], sha256: str) -> bytes | None:
 class _Answer:
     out: bytes = b""
     err: bytes = b""
+
+
+def _line(folder: Path, *arguments: str) -> str:
+    """The one line that git answers; '' where it has no answer."""
+    return os.fsdecode(_git(folder, *arguments).out).strip("\n")
 
 
 def _git(folder: Path, *arguments: str, given: bytes = b"", within_s: float = ANSWER_S) -> _Answer:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lance_autoresearch.errors import AutoresearchError, TargetError
+from pytest_lance_autoresearch.plugin.options import KEEP_GATE, REGRESSION_GATE
 from pytest_lance_autoresearch.plugin.suite import Place, Suite
 from pytest_lance_autoresearch.target_files import discover, load, sources
 from pytest_lance_autoresearch.target_files.contract import cases_of
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Case, Layout
 
 CONTRACT = "test_contract"
-GATE = "test_keep_gate"
+GATES = {KEEP_GATE: "test_keep_gate", REGRESSION_GATE: "test_regression_gate"}
+"""The item that asks for a verdict, by the option that does."""
 CALIBRATION = "test_calibration"
 SELFTEST = "test_selftest"
 MARKERS = {
@@ -39,7 +41,7 @@ _MARKER_OF = {
     "test_correctness": "autoresearch_correctness",
     "test_properties": "autoresearch_correctness",
     "test_speed": "autoresearch_speed",
-    GATE: "autoresearch_gate",
+    **dict.fromkeys(GATES.values(), "autoresearch_gate"),
     CALIBRATION: "autoresearch_speed",
     SELFTEST: "autoresearch_selftest",
 }
@@ -136,10 +138,13 @@ class KernelModule(pytest.Module):
         def test_speed_benchmarked(shape: Any, distribution: str, benchmark: Any) -> None:
             suite.measure_case(name, by_id[shape, distribution], benchmark)
 
-        def test_keep_gate(request: pytest.FixtureRequest) -> None:
+        def test_gate(request: pytest.FixtureRequest) -> None:
             if any(kernel_module(other) is self for other in _later(request.node)):
                 pytest.skip("it runs before other items of its target; the end of the session decides")
-            suite.gate(name, request.session.testsfailed)
+            try:
+                suite.gate(name, request.session.testsfailed)
+            finally:
+                request.node.user_properties.extend(suite.figures(name).items())
 
         def test_calibration() -> None:
             suite.calibrate(name)
@@ -163,7 +168,7 @@ class KernelModule(pytest.Module):
         else:
             functions["test_speed"] = test_speed
         if suite.options.gate:
-            functions[GATE] = test_keep_gate
+            functions[GATES[suite.options.gate]] = test_gate
         return {test: _marked(function, _MARKER_OF[test]) for test, function in functions.items()}
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
@@ -187,7 +192,7 @@ def kernel_module(node: pytest.Item | pytest.Collector) -> KernelModule | None:
 
 
 def is_gate(item: pytest.Item) -> bool:
-    return function_name(item) == GATE and kernel_module(item) is not None
+    return function_name(item) in GATES.values() and kernel_module(item) is not None
 
 
 def function_name(item: pytest.Item) -> str:

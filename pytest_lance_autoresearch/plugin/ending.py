@@ -1,4 +1,4 @@
-"""The end of a session: its exit status, the blocks after everything else, and their JSON.
+"""The end of a session: its exit status, the blocks after everything else, and the files that hold them too.
 
 Owns where they are written and in which colour; their words are `report`'s.
 """
@@ -9,11 +9,13 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from pytest_lance_autoresearch.plugin import github
 from pytest_lance_autoresearch.plugin.observers import reporter_of
 from pytest_lance_autoresearch.plugin.suite import SUITE
 from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pytest
@@ -33,34 +35,49 @@ def set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) -
 
 
 def print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str]) -> None:
-    """The blocks of all trials, and the faults that kept trials from having one; the JSON too, if it is wanted."""
+    """The blocks of all trials, and the faults that kept trials from having one; files too, if they are wanted."""
     from pytest_lance_autoresearch.words import report
 
-    reporter = reporter_of(config)
+    reporter, suite = reporter_of(config), config.stash[SUITE]
     write = reporter.write_line if reporter else lambda line, **_: print(line, file=sys.stdout)  # noqa: T201
     for outcome in outcomes:
         for line in report.block(outcome):
             write(line, **_colour(line))
-    path = config.stash[SUITE].options.json
-    if path is not None:
-        told = [*config.stash[SUITE].faults.values(), *faults]
-        faults += _write_json(path, [report.as_json(outcome) for outcome in outcomes], told)
+    told = [*suite.faults.values(), *faults]
+    faults += filter(None, _written(suite, outcomes, told))
     for fault in faults:
         write(f"ERROR: {fault}", red=True)
+    if suite.options.gate and github.is_here():
+        for line in github.commands(outcomes, suite.layouts()):
+            write(line)
+
+
+def _written(suite: Suite, outcomes: list[Outcome], faults: list[str]) -> Iterator[str]:
+    """Write what is wanted; the sentences about what could not be written, '' for what could."""
+    from pytest_lance_autoresearch.words import markdown, report
+
+    options = suite.options
+    if options.json is not None:
+        found = {"trials": [report.as_json(outcome) for outcome in outcomes], "faults": faults}
+        yield _write(options.json, "json", json.dumps(found, indent=2, allow_nan=False) + "\n")
+    table = markdown.table(outcomes, faults)
+    if options.markdown is not None:
+        yield _write(options.markdown, "markdown", table)
+    if options.gate and github.is_here():
+        yield github.write_summary(table)
 
 
 def _colour(line: str) -> dict[str, bool]:
     key, _, value = line.partition(": ")
     if key != "verdict":
         return {}
-    good = value.startswith(("keep", "baseline"))
+    good = value.startswith(("keep", "baseline", "pass"))
     return {"green" if good else "yellow" if value in ("none", "inconclusive") else "red": True, "bold": True}
 
 
-def _write_json(path: Path, blocks: list[dict[str, object]], faults: list[str]) -> list[str]:
-    """The sentence about why it could not be written, if it could not."""
+def _write(path: Path, option: str, text: str) -> str:
     try:
-        path.write_text(json.dumps({"trials": blocks, "faults": faults}, indent=2, allow_nan=False) + "\n")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        return [f"--autoresearch-json={path}: cannot be written: {error.strerror}"]
-    return []
+        return f"--autoresearch-{option}={path}: cannot be written: {error.strerror}"
+    return ""

@@ -107,16 +107,18 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if config.option.collectonly or hasattr(config, "workerinput"):
         return
     if suite.options.gate and suite.distributed:
-        raise pytest.UsageError("--keep-gate: timing needs one process; add -n0")
+        raise pytest.UsageError(f"{suite.options.gate}: timing needs one process; add -n0")
     if suite.options.selects and _is_codspeed_on(config):
         raise pytest.UsageError(
             "pytest-codspeed runs benchmarks only and leaves the items of targets out; unset CODSPEED_ENV and "
             "remove --codspeed, or add -p no:codspeed"
         )
     if suite.options.gate and config.getoption("benchmark_only", False):
-        raise pytest.UsageError("--keep-gate: --benchmark-only leaves the correctness items out; remove it")
-    if suite.options.gate and (fault := suite.unwritable()):
-        raise pytest.UsageError(f"--keep-gate: {fault}")
+        raise pytest.UsageError(
+            f"{suite.options.gate}: --benchmark-only leaves the correctness items out; remove it"
+        )
+    if suite.options.is_logged and (fault := suite.unwritable()):
+        raise pytest.UsageError(f"{suite.options.gate}: {fault}")
     if not suite.distributed:
         _refuse_missing(session, suite)
 

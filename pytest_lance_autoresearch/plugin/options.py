@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Rules
+from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, REVISION, RegressionRules, Rules
 from pytest_lance_autoresearch.target_files.discover import DEFAULT_GLOBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DEFAULTS = Rules()
+_DEFAULTS = RegressionRules()
+KEEP_GATE, REGRESSION_GATE = "--keep-gate", "--regression-gate"
 
 
 def _positive(text: str) -> float:
@@ -69,6 +70,8 @@ class _Option:
 _VALUED = (
     _Option("description", "what this trial tries, one line for the log", "TEXT", default=""),
     _Option("json", "write the blocks of all targets to FILE as JSON", "FILE", _FILE),
+    _Option("log", f"write a row about each verdict of {REGRESSION_GATE} to FILE, a results.tsv", "FILE", _FILE),
+    _Option("markdown", "write a table of all targets to FILE as Markdown", "FILE", _FILE),
     _Option(
         "max-seconds",
         f"time budget of one trial, in seconds (default {_DEFAULTS.max_seconds:g})",
@@ -82,6 +85,13 @@ _VALUED = (
         "FRACTION",
         _FRACTION,
         _DEFAULTS.min_effect,
+    ),
+    _Option(
+        "max-slowdown",
+        f"largest slow-down that passes {REGRESSION_GATE}, as a fraction (default {_DEFAULTS.slowdown_limit:g})",
+        "FRACTION",
+        _FRACTION,
+        _DEFAULTS.slowdown_limit,
     ),
     _Option(
         "memory-fraction",
@@ -122,11 +132,16 @@ class Options:
     """What the user asked for."""
 
     names: tuple[str, ...]
-    gate: bool
-    baseline: Path | None
+    gate: str
+    """The option that asks for a verdict, `KEEP_GATE` or `REGRESSION_GATE`; '' for none."""
+    log: Path | None
+    """Where a verdict leaves its row; None is the target's own log, or no log against a revision."""
+    revision: str
+    """The name of the revision that is the baseline, instead of the log's best kernel; '' for none."""
     globs: tuple[str, ...]
     description: str
     json: Path | None
+    markdown: Path | None
     seed: int | None
     timeout_s: float
     in_process: bool
@@ -140,7 +155,12 @@ class Options:
     @property
     def selects(self) -> bool:
         """Whether only targets are to be run."""
-        return bool(self.names) or self.gate or self.selftest
+        return bool(self.names or self.gate or self.selftest)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether a verdict leaves a row in a log."""
+        return bool(self.gate and (self.log or not self.revision))
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:
@@ -149,16 +169,26 @@ class Options:
         switches = {option.name: _switch(config, option) for option in _SWITCHES}
         names = [name.strip() for text in config.getoption("autoresearch") or () for name in text.split(",")]
         baseline = config.getoption("autoresearch_baseline")
-        gate = config.getoption("autoresearch_keep_gate")
-        json = config.getoption("autoresearch_json")
-        _refuse_contradictions(gate, baseline, json, switches, names=bool(names))
+        gate, revision = _gate(config), ""
+        if baseline and baseline.startswith(REVISION):
+            revision, baseline = baseline.removeprefix(REVISION).strip(), None
+            _refuse_revision(gate, revision, switches)
+        elif gate == REGRESSION_GATE:
+            raise pytest.UsageError(
+                f"{REGRESSION_GATE} compares with a revision; add --baseline={REVISION}REV, such as "
+                f"--baseline={REVISION}origin/main"
+            )
+        files = {name: values[name] for name in ("json", "markdown")}
+        log = _log(gate, baseline, values["log"])
+        _refuse_contradictions(gate, baseline, files, switches, names=bool(names))
         return cls(
             names=tuple(name for name in names if name),
             gate=gate,
-            baseline=Path(config.invocation_params.dir, baseline) if baseline else None,
+            revision=revision,
             globs=tuple(config.getini(TARGETS_INI)),
             description=values["description"],
-            json=Path(config.invocation_params.dir, values["json"]) if values["json"] else None,
+            log=Path(config.invocation_params.dir, log) if log else None,
+            **{name: Path(config.invocation_params.dir, path) if path else None for name, path in files.items()},
             seed=values["seed"],
             timeout_s=values["timeout"],
             in_process=switches["in-process"],
@@ -167,13 +197,40 @@ class Options:
             require_baseline=switches["require-baseline"],
             calibrate=switches["calibrate"],
             selftest=switches["selftest"],
-            rules=Rules(
-                max_seconds=values["max-seconds"],
-                min_effect=values["min-effect"],
-                memory_fraction=values["memory-fraction"],
-                memory_bytes=int(values["memory-mb"] * 2**20),
-            ),
+            rules=_rules(gate, values),
         )
+
+
+def _gate(config: pytest.Config) -> str:
+    asked = [flag for flag in (KEEP_GATE, REGRESSION_GATE) if config.getoption(_dest(flag))]
+    if len(asked) > 1:
+        raise pytest.UsageError(f"{' and '.join(asked)} ask two questions; remove one")
+    return "".join(asked)
+
+
+def _log(gate: str, baseline: str | None, log: Path | None) -> str | Path | None:
+    """The log that is named: by `--baseline` where it holds that, or else by itself."""
+    if log and gate != REGRESSION_GATE:
+        raise pytest.UsageError(
+            f"--autoresearch-log is the log of {REGRESSION_GATE}; {KEEP_GATE} names its own with --baseline=FILE"
+        )
+    return log or baseline
+
+
+def _dest(flag: str) -> str:
+    return f"autoresearch_{flag.strip('-').replace('-', '_')}"
+
+
+def _rules(gate: str, values: dict[str, Any]) -> Rules:
+    rules = Rules(
+        max_seconds=values["max-seconds"],
+        min_effect=values["min-effect"],
+        memory_fraction=values["memory-fraction"],
+        memory_bytes=int(values["memory-mb"] * 2**20),
+    )
+    if gate != REGRESSION_GATE:
+        return rules
+    return RegressionRules(**vars(rules), slowdown_limit=values["max-slowdown"])
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -186,16 +243,22 @@ def declare(parser: pytest.Parser) -> None:
         help="run a trial of these targets only (names, separated by commas)",
     )
     group.addoption(
-        "--keep-gate",
+        KEEP_GATE,
         action="store_true",
-        dest="autoresearch_keep_gate",
+        dest=_dest(KEEP_GATE),
         help="judge the kernel against the best kept one, and log the verdict; exit 0 means kept",
+    )
+    group.addoption(
+        REGRESSION_GATE,
+        action="store_true",
+        dest=_dest(REGRESSION_GATE),
+        help=f"is the kernel slower than at a revision (--baseline={REVISION}REV)? exit 0 means that it is not",
     )
     group.addoption(
         "--baseline",
         metavar="FILE",
         dest="autoresearch_baseline",
-        help="the log that holds the baseline (default: targets/<name>/results.tsv)",
+        help=f"the log with the baseline (default: targets/<name>/results.tsv), or a revision, {REVISION}REV",
     )
     parser.addini(TARGETS_INI, "globs of target directories, from the root", "args", default=list(DEFAULT_GLOBS))
     for option in _VALUED:
@@ -223,25 +286,40 @@ def _switch(config: pytest.Config, option: _Option) -> bool:
     return bool(config.getoption(option.ini) or config.getini(option.ini))
 
 
+def _refuse_revision(gate: str, revision: str, switches: dict[str, bool]) -> None:
+    if not revision:
+        raise pytest.UsageError(
+            f"--baseline={REVISION} names no revision; expected one such as {REVISION}origin/main"
+        )
+    if not gate:
+        raise pytest.UsageError(f"--baseline={REVISION}{revision}: add {KEEP_GATE} or {REGRESSION_GATE}")
+    for name in ("rebaseline", "require-baseline"):
+        if switches[name]:
+            raise pytest.UsageError(
+                f"--autoresearch-{name} is about a log, and a verdict against a revision has none; remove one"
+            )
+
+
 def _refuse_contradictions(
-    gate: bool, baseline: str | None, json: str | None, switches: dict[str, bool], *, names: bool
+    gate: str, baseline: str | None, files: dict[str, str | None], switches: dict[str, bool], *, names: bool
 ) -> None:
     if switches["calibrate"] and (gate or not names):
         raise pytest.UsageError(
             "--autoresearch-calibrate is a run of its own; "
-            "name its targets with --autoresearch=NAME, without --keep-gate"
+            "name its targets with --autoresearch=NAME, without a gate"
         )
     if switches["selftest"] and (gate or switches["calibrate"] or switches["in-process"]):
         raise pytest.UsageError(
             "--autoresearch-selftest judges the target and not the kernel; "
-            "remove --keep-gate, --autoresearch-calibrate and --autoresearch-in-process"
+            f"remove {gate or KEEP_GATE}, --autoresearch-calibrate and --autoresearch-in-process"
         )
     if switches["calibrate"] and switches["in-process"]:
         raise pytest.UsageError("--autoresearch-calibrate measures, --autoresearch-in-process cannot; remove one")
-    if json and (switches["selftest"] or not (names or gate)):
-        raise pytest.UsageError(
-            "--autoresearch-json writes what trials came to; name their targets with --autoresearch=NAME"
-        )
+    for name, path in files.items():
+        if path and (switches["selftest"] or not (names or gate)):
+            raise pytest.UsageError(
+                f"--autoresearch-{name} writes what trials came to; name their targets with --autoresearch=NAME"
+            )
     if baseline and not gate:
         raise pytest.UsageError("--baseline names the log of a verdict; add --keep-gate")
     if switches["rebaseline"] and not gate:
@@ -252,5 +330,5 @@ def _refuse_contradictions(
         )
     if switches["in-process"] and gate:
         raise pytest.UsageError(
-            "--autoresearch-in-process is for debugging and never gives a verdict; remove --keep-gate"
+            "--autoresearch-in-process is for debugging and never gives a verdict; remove " + gate
         )

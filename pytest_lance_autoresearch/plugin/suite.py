@@ -131,6 +131,10 @@ class Suite:
             self._layouts[place] = discover.refuse_twins(found, self._layouts.values())
         return self._layouts.get(place)
 
+    def layouts(self) -> dict[str, Layout]:
+        """The targets that have trials, by name."""
+        return {name: target.layout for name, (target, _) in self._targets.items()}
+
     def selects(self, layout: Layout) -> bool:
         return not self.selected or layout in self.selected
 
@@ -139,9 +143,7 @@ class Suite:
 
         Takes the room that it will need on the disk, unless it may be that nothing at all is to be written.
         """
-        logs = (
-            [self.options.baseline.parent] if self.options.baseline else [one.directory for one in self.selected]
-        )
+        logs = [self.options.log.parent] if self.options.log else [one.directory for one in self.selected]
         for folder in (*logs, *self._homes()):
             if not folder.is_dir():
                 return f"{folder}: there is no such folder; a judged trial leaves its row there"
@@ -164,7 +166,7 @@ class Suite:
         """The folders that hold the archives of the logs."""
         from pytest_lance_autoresearch.log import archive
 
-        logs = [self.options.baseline] if self.options.baseline else [one.log_path for one in self.selected]
+        logs = [self.options.log] if self.options.log else [one.log_path for one in self.selected]
         return list(dict.fromkeys(archive.home(path, self.root) for path in logs))
 
     def add(self, target: Target, cases: tuple[Case, ...]) -> None:
@@ -178,8 +180,9 @@ class Suite:
             options = self.options
             settings = Settings(
                 root=self.root,
-                gate=options.gate,
-                log=options.baseline,
+                gate=bool(options.gate),
+                log=options.log,
+                revision=options.revision,
                 selected=self._selected.get(name),
                 brief=not options.selects,
                 states=self._states_folder(),
@@ -210,8 +213,8 @@ class Suite:
             self._trials[name].failures.append(ItemFailed(f"{what}; the kernel is not to blame"))
 
     def _fail_if_red(self, trial: Trial, failed: int) -> None:
-        """What failed outside the targets takes every trial's keep; `failed` counts the session's failures."""
-        if failed > self.own_failures:
+        """What failed outside the targets takes every keep from its log; `failed` is what the session counts."""
+        if self.options.is_logged and failed > self.own_failures:
             trial.failures.append(ItemFailed(report.RED_SESSION))
 
     def expect(self, items: Sequence[tuple[str, Place]]) -> None:
@@ -297,13 +300,18 @@ class Suite:
             pytest.skip(str(why))
 
     def gate(self, name: str, failed: int) -> None:
-        """Pass for a keep or a first baseline; otherwise fail with the reason. Logs nothing yet.
+        """Pass where the gate is passed; otherwise fail with the reason. Logs nothing yet.
 
         `failed` is how many failures the session counts so far.
         """
         trial = self.trial(name)
         self._fail_if_red(trial, failed)
         self._pass_gate(trial.conclude())
+
+    def figures(self, name: str) -> dict[str, str]:
+        """Of the target's verdict, for reports of its gate; none where there is no verdict."""
+        outcome = self.trial(name).outcome
+        return report.properties(outcome) if outcome else {}
 
     def log(self, name: str) -> None:
         """Write the row, where there is a verdict; raises where a gate that was passed is closed after all."""
@@ -359,7 +367,7 @@ class Suite:
     def close(self) -> None:
         for trial in self._trials.values():
             trial.close()
-        if self.options.gate:
+        if self.options.is_logged:
             from pytest_lance_autoresearch.log import archive
 
             for home in self._homes():
@@ -389,7 +397,7 @@ class Suite:
         judged = tuple(layout for layout in found if discover.is_judged_by_default(layout))
         if not judged:
             raise pytest.UsageError(
-                f"--keep-gate: there is no target below {self.root}; expected targets/<name>/kernels.py"
+                f"{self.options.gate}: there is no target below {self.root}; expected targets/<name>/kernels.py"
             )
         return judged
 

@@ -22,9 +22,8 @@ from pytest_lance_autoresearch.records import (
     Outcome,
     Rules,
     Status,
-    Verdict,
 )
-from pytest_lance_autoresearch.verdict import aggregate
+from pytest_lance_autoresearch.verdict import aggregate, judge
 from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
@@ -67,7 +66,8 @@ class Facts:
         """An end without figures."""
         confinement = () if self.is_confined else (report.NOT_CONFINED,)
         waited = report.waited(self.waited_s) if self.waited_s >= LEAST_WAIT_S else ""
-        notes = filter(None, [environment.missing(), waited, self.turn_fault])
+        of_baseline = self.gate.notes if self.gate and status is not None else ()
+        notes = filter(None, [environment.missing(), waited, self.turn_fault, *of_baseline])
         makes_baseline = status in KEPT
         return Outcome(
             target=self.target.name,
@@ -81,6 +81,7 @@ class Facts:
             reason=reason,
             windows=aggregate.count_windows(self.evidence),
             baseline_trial=self.gate.row.trial if self.gate and self.gate.row else None,
+            baseline_revision=str(self.gate.revision) if self.gate and self.gate.revision else "",
             gated=self.gate is not None,
             notes=(*notes, *(confinement if makes_baseline else ())),
             asides=() if makes_baseline else confinement,
@@ -104,10 +105,11 @@ class Facts:
         notes = filter(None, [self._short_calls() if figures else ""])
         return replace(ended, figures=figures, notes=(*ended.notes, *notes))
 
-    def identical(self, reason: str) -> Outcome:
-        """A candidate that is the baseline."""
-        ended = self.ended(Status.DISCARD, reason)
-        return replace(ended, judgement=Judgement(Verdict.DISCARD, Cause.IDENTICAL))
+    def standing(self, why: str, cause: Cause, rules: Rules) -> Outcome:
+        """A candidate that nothing was measured of, since it is the baseline, or there is none of it."""
+        verdict = judge.unchanged(rules)
+        ended = self.ended(Status(verdict), f"{verdict}: {why}")
+        return replace(ended, judgement=Judgement(verdict, cause))
 
     def judged(self, judgement: Judgement | None, rules: Rules, calibration: Calibration | None) -> Outcome:
         """A candidate that was measured; without a judgement it is the first baseline, or a new one."""
@@ -116,7 +118,7 @@ class Facts:
         if judgement is None:
             assert figures is not None, "a baseline needs times"
             ended = self.ended(Status.BASELINE, report.baseline_reason(figures, self.gate.newest))
-            notes = filter(None, [self.gate.note, self._short_calls()])
+            notes = filter(None, [self._short_calls()])
             return replace(ended, figures=figures, notes=(*ended.notes, *notes))
         ended = self.ended(Status(judgement.verdict), report.judged_reason(judgement, figures, rules))
         calibrated = (report.calibration_note(calibration),) if calibration else ()

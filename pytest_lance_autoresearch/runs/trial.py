@@ -22,18 +22,19 @@ from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelFailure, LogError, TargetError
 from pytest_lance_autoresearch.log import archive, gate
-from pytest_lance_autoresearch.log.results import KEPT
 from pytest_lance_autoresearch.machine import environment, turns
 from pytest_lance_autoresearch.records import (
     ANSWER_TIMEOUT_S,
     Calibration,
     Case,
     CaseTimes,
+    Cause,
     Evidence,
     Interval,
     Judgement,
     Outcome,
     Progress,
+    RegressionRules,
     Rules,
     Status,
     Step,
@@ -43,6 +44,7 @@ from pytest_lance_autoresearch.runs.conclusion import Facts
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 from pytest_lance_autoresearch.target_files import contract, generate, seeds
 from pytest_lance_autoresearch.target_files.states import States
+from pytest_lance_autoresearch.verdict import judge
 from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ class Settings:
     root: Path
     gate: bool = False
     log: Path | None = None
-    """None is the target's own."""
+    """None is the target's own, or no log against a revision."""
+    revision: str = ""
+    """The name of the revision that is the baseline, instead of the log's best kernel; '' is none."""
     selected: frozenset[str] | None = None
     """Ids of the cases that any item is about: no other is measured. None is all."""
     brief: bool = False
@@ -134,7 +138,8 @@ class Trial:
         """Everything that must have run before there can be a verdict; a refused candidate is not timed."""
         checks = {Item(ItemKind.CORRECTNESS, case.id) for case in self.cases}
         is_refused = self._measurement is not None and self._measurement.refusal is not None
-        speeds = set() if is_refused else {Item(ItemKind.SPEED, case.id) for case in self._timed}
+        is_untimed = is_refused or self._is_checked_only
+        speeds = set() if is_untimed else {Item(ItemKind.SPEED, case.id) for case in self._timed}
         if self.settings.calibrate:
             speeds = {Item(ItemKind.CALIBRATION)}
         properties = {Item(ItemKind.PROPERTIES)} if self.target.has_properties else set()
@@ -146,9 +151,9 @@ class Trial:
 
     def nothing_to_measure(self) -> str:
         """Why no item need run under this gate: no verdict is possible, or it is clear already; '' otherwise."""
-        if self._gate is None:
+        if self._gate is None or self._is_checked_only:
             return ""
-        return self._gate.unlogged or self._gate.invalid or self._gate.identical(self.target.kernel)
+        return self._gate.unlogged or self._gate.invalid or self._verdict_if_identical()
 
     def check_case(self, case: Case) -> None:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
@@ -178,6 +183,8 @@ class Trial:
         None where it has none, which `untimed` explains.
         """
         item = Item(ItemKind.SPEED, case.id)
+        if self._is_checked_only:
+            return None
         with self._recorded(item), self._on_secret_inputs():
             if self._measurement is None:
                 self._measurement = self._new_measurement()
@@ -188,6 +195,8 @@ class Trial:
 
     def untimed(self) -> str:
         """Why a case has no times."""
+        if self._is_checked_only:
+            return report.not_timed(self._standing())
         assert self._measurement is not None, "it was asked for them"
         if self._measurement.failure is not None:
             return report.not_timed(self._measurement.failure.headline)
@@ -234,8 +243,11 @@ class Trial:
         if self._unwritten is not None:
             raise self._unwritten
         facts = self._facts()
-        if self.failures and outcome.status in KEPT:
+        if self.failures and outcome.is_passed:
             outcome = facts.failed()
+        if self._gate.log_path is None:
+            self.outcome = outcome
+            return outcome
         measured = gate.Measured(facts.evidence, self._rules, self._seed)
         try:
             written = gate.write(self._gate, self.target, outcome, measured, self.settings.description)
@@ -276,6 +288,10 @@ class Trial:
         """Opened when it is first needed, which reads the log; None without a gate."""
         if not self.settings.gate:
             return None
+        if self.settings.revision:
+            return gate.against_revision(
+                self.target, self.settings.root, self.settings.revision, self.settings.log
+            )
         return gate.open_gate(
             self.target,
             self.settings.root,
@@ -292,6 +308,28 @@ class Trial:
     def _calibration(self) -> Calibration | None:
         """This host's newest, from the archive or of this run."""
         return archive.find_calibration(self._home, environment.host(), self.target.name)
+
+    def _identical(self) -> str:
+        """What makes the kernel its baseline's code; '' where it is not, and without a gate."""
+        return self._gate.identical(self.target.kernel) if self._gate else ""
+
+    def _verdict_if_identical(self) -> str:
+        identical = self._identical()
+        return f"{judge.unchanged(self._rules)}: {identical}" if identical else ""
+
+    @property
+    def _is_checked_only(self) -> bool:
+        """Whether a change can have made the kernel wrong, and cannot have made it slower."""
+        if not isinstance(self.settings.rules, RegressionRules) or self._gate is None:
+            return False
+        found = self._gate.revision
+        return self._gate.is_new or (found is not None and bool(found.changed and self._identical()))
+
+    def _standing(self) -> str:
+        """Why a kernel that is only checked cannot have become slower."""
+        assert self._gate is not None, "there is a gate"
+        assert self._gate.revision is not None, "against a revision"
+        return self._identical() or report.new_at(str(self._gate.revision), self.target.name)
 
     @property
     def _rules(self) -> Rules:
@@ -390,12 +428,14 @@ class Trial:
             return facts.ended(None, opened.unlogged)
         if opened.invalid:
             return facts.ended(Status.INVALID, f"invalid: {opened.invalid}")
-        if identical := opened.identical(self.target.kernel):
-            return facts.identical(identical)
+        if self._identical() and not self._is_checked_only:
+            return facts.standing(self._identical(), Cause.IDENTICAL, self._rules)
         if self.failures:
             return facts.failed()
         if not facts.is_complete:
             return facts.partial()
+        if self._is_checked_only:
+            return facts.standing(self._standing(), Cause.NEW if opened.is_new else Cause.IDENTICAL, self._rules)
         try:
             judgement = self._decided()
         except AutoresearchError as failure:

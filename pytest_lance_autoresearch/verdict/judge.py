@@ -66,6 +66,11 @@ def refusal(evidence: Evidence, rules: Rules) -> Judgement | None:
     )
 
 
+def unchanged(rules: Rules) -> Verdict:
+    """The verdict about a kernel that is its baseline."""
+    return Verdict.PASS if isinstance(rules, RegressionRules) else Verdict.DISCARD
+
+
 def open_cases(judgement: Judgement, rules: Rules) -> list[str]:
     """The cases whose interval reaches across their limit, whichever side it points to."""
     limit = 1 / (1 + rules.case_limit)

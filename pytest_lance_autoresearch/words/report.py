@@ -23,6 +23,7 @@ from pytest_lance_autoresearch.records import (
     Judgement,
     Outcome,
     Progress,
+    RegressionRules,
     Rules,
     Status,
     Verdict,
@@ -131,10 +132,19 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "disturbance": asdict(outcome.disturbance) if outcome.disturbance else None,
         "trial": outcome.trial,
         "baseline_trial": outcome.baseline_trial,
+        "baseline_revision": outcome.baseline_revision or None,
         "log": str(outcome.log) if outcome.log else None,
         "exit_code": outcome.exit_code,
         "notes": [*outcome.notes, *outcome.asides],
     }
+
+
+def properties(outcome: Outcome) -> dict[str, str]:
+    """What junit's XML and other reports of the gate's item carry of its verdict, as text."""
+    speedup = outcome.judgement.speedup if outcome.judgement else None
+    bounds = asdict(speedup) if speedup else {}
+    figures = {f"speedup_{name}": f"{value:.4f}" for name, value in bounds.items()}
+    return {"verdict": verdict_word(outcome), "reason": outcome.reason, **figures}
 
 
 def _build_json(price: BuildPrice | None) -> dict[str, Any] | None:
@@ -176,8 +186,8 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
         case Cause.SIMPLER:
             sizes = f"{judgement.baseline_code_size} -> {judgement.candidate_code_size} AST nodes"
             return f", {_similar(judgement, rules)}, and the code is smaller ({sizes})"
-        case Cause.SLOWER:
-            return ", slower"
+        case Cause.SLOWER | Cause.NOT_SLOWER:
+            return f", {_slowness(judgement, rules)}"
         case Cause.WITHIN_NOISE:
             return f", within noise (a gain of {effect} is ruled out with {sure} confidence)"
         case Cause.TOO_SMALL:
@@ -196,6 +206,17 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
             return f"{ended}: {_open_question(judgement, rules)}"
         case _:
             return f", undecided after the last look: {_open_question(judgement, rules)}"
+
+
+def _slowness(judgement: Judgement, rules: Rules) -> str:
+    """That a kernel is slower, or in the words of the regression gate, that it is not."""
+    if not isinstance(rules, RegressionRules):
+        return "slower"
+    limit, sure = wording.percent(rules.slowdown_limit), wording.percent(rules.confidence)
+    if judgement.cause is Cause.SLOWER:
+        return f"slower than the limit of {limit} (with {sure} confidence)"
+    case = wording.percent(rules.case_limit)
+    return f"not slower than {limit} overall and {case} in any case (with {sure} confidence)"
 
 
 def _untimed_price(judgement: Judgement, rules: Rules) -> str:
@@ -237,9 +258,10 @@ def _similar(judgement: Judgement, rules: Rules) -> str:
     return f"{'equal within +-' if is_within else 'not slower than '}{wording.percent(rules.noise_band)}"
 
 
-def identical_reason(trial: int, sha256: str, *, same_bytes: bool) -> str:
+def identical_reason(baseline: str, sha256: str, *, same_bytes: bool) -> str:
+    """`baseline`: which trial or revision it is."""
     what = "the kernel is" if same_bytes else "only comments or layout differ; the code is"
-    return f"discard: {what} identical to the baseline, trial {trial} (sha256 {sha256[:12]}); nothing was measured"
+    return f"{what} identical to the baseline, {baseline} (sha256 {sha256[:12]}); nothing was measured"
 
 
 def harness_changed(files: str, trial: int) -> str:
@@ -284,14 +306,36 @@ def baseline_missing(log: Path, target: str) -> str:
     )
 
 
-def renamed(names: Sequence[str]) -> str:
-    """What a first baseline says where the log knows the target's files under other names; '' otherwise."""
+UNCOMMITTED = "the kernel is not committed as it is; what was judged is the file in the working tree"
+
+
+def revision_unusable(fault: str) -> str:
+    return f"no verdict: {fault}"
+
+
+def new_at(revision: str, target: str) -> str:
+    return f"target '{target}' is not there at {revision}, so that there is nothing that it could be slower than"
+
+
+def moved(revision: str, place: str, target: str) -> str:
+    return f"at {revision} target '{target}' was in {place}; the kernel there is the baseline"
+
+
+def changed_since(revision: str, files: Sequence[str]) -> str:
+    return (
+        f"{wording.listed(files)} {'have' if len(files) > 1 else 'has'} changed since {revision}; "
+        f"both kernels were checked and measured with the working tree's"
+    )
+
+
+def renamed(names: Sequence[str]) -> tuple[str, ...]:
+    """What a first baseline says where the log knows the target's files under other names; none otherwise."""
     if not names:
-        return ""
+        return ()
     listed = ", ".join(f"'{name}'" for name in names)
     return (
         f"the log holds trials of the same files as target {listed}; this baseline begins a history of its own, "
-        f"and what was kept there is not compared with it"
+        f"and what was kept there is not compared with it",
     )
 
 

@@ -6,6 +6,7 @@ Owns the rounding and the units. Percentages are changes of time.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -79,6 +80,12 @@ def _three(value: float) -> str:
 def printable(text: str) -> str:
     """The text with all that a terminal would obey or could not show spelt out: controls, marks of direction."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def many(count: int, what: str) -> str:
