@@ -6,6 +6,8 @@ Every quantity's name ends in its unit.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -22,15 +24,29 @@ class Layout:
     name: str
     directory: Path
     faults: tuple[str, ...] = ()
+    kernel: str = ""
+    """The kernel's file, from the directory, where target.py names one; '' is kernels.py."""
 
     @property
     def kernel_path(self) -> Path:
-        return self.directory / "kernels.py"
+        return Path(os.path.normpath(self.directory / (self.kernel or "kernels.py")))
 
     @property
     def log_path(self) -> Path:
         """The log of its trials where no other one is named."""
         return self.directory / "results.tsv"
+
+
+class Home(NamedTuple):
+    """Where a kernel's module belongs."""
+
+    module: str = "kernels"
+    """Its name, with those of its packages."""
+    folder: str = ""
+    """The folder that its outermost package is imported from; '' for a target's kernels.py, which is in none."""
+
+
+IN_NO_PACKAGE = Home()
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,10 @@ class Source:
     code_sha256: str
     code_size: int
     """AST nodes and characters of strings, without docstrings; comments and layout do not count."""
+    home: Home = IN_NO_PACKAGE
+    package: Mapping[str, bytes] = field(default_factory=dict, compare=False)
+    """The files that it is imported among, by their paths below the home's folder, where they are not those in
+    that folder: its package as it was at a revision."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ NUMBA_DISABLE_JIT=1 as well, so that breakpoints inside compiled functions are r
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,9 @@ from pytest_lance_autoresearch.records import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
-    from pytest_lance_autoresearch.records import Call
+    from pytest_lance_autoresearch.records import Call, Source
     from pytest_lance_autoresearch.target_files.load import Target
 
 
@@ -28,7 +31,7 @@ class InProcessRunner:
         self._target = target
         name = modules.module_name(target.name, "kernels")
         try:
-            self._kernels = modules.execute_source(name, target.kernel.text, str(target.kernel.path))
+            self._kernels = _loaded(target.kernel, name)
         except Exception as error:
             raise KernelRaised(f"being loaded: the kernel raised {type(error).__name__}: {error}") from error
         self._bound: dict[str, Any] = {}
@@ -45,6 +48,15 @@ class InProcessRunner:
         """Run the calls; an exception is the kernel's own, with its traceback. The window has no time."""
         results = [_copied(self._bound[key](*call)) for call in calls]
         return KeptAnswers(Window(len(calls), 0, None), results)
+
+
+def _loaded(kernel: Source, name: str) -> ModuleType:
+    """A kernel of a package as anyone imports it; any other from its text, under a name of its own."""
+    if not kernel.home.folder:
+        return modules.execute_source(name, kernel.text, str(kernel.path))
+    if kernel.home.folder not in sys.path:
+        sys.path.insert(0, kernel.home.folder)
+    return importlib.import_module(kernel.home.module)
 
 
 @dataclass(frozen=True)

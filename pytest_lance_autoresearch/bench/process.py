@@ -99,7 +99,7 @@ class KernelProcess:
         self._shared = shared
         self._mapped = self._memory.sizes()
         """As much of the memory as the worker has mapped."""
-        self._scratch = Scratch(source.text, compiled)
+        self._scratch = Scratch(source.text, compiled, source.package)
         self._spawn(self._scratch.path)
         self._waits = WaitCounter(self._process.pid)
 
@@ -141,10 +141,18 @@ class KernelProcess:
         self._observed = psutil.Process(self._process.pid)
         self._threads = self._observed.num_threads()
         self.is_confined = sandbox.is_confined(self._process.pid)
-        self._load_target()
-        self._order(
-            "kernels.py, while it was loaded", "load_kernel", self.source.text, str(folder / scratch.KERNEL)
-        )
+        if self.source.home.folder:  # what target.py and inputs.py import of the package may import the kernel
+            self._load_kernel(folder)
+            self._load_target()
+        else:
+            self._load_target()
+            self._load_kernel(folder)
+
+    def _load_kernel(self, folder: Path) -> None:
+        source, self._party = self.source, None
+        home = source.home._replace(folder=str(folder / scratch.PACKAGE)) if source.package else source.home
+        loading = f"{source.path.name}, while it was loaded"
+        self._order(loading, "load_kernel", source.text, str(folder / scratch.KERNEL), home)
 
     def _load_target(self) -> None:
         target, name = self._target, f"target '{self._target.name}'"

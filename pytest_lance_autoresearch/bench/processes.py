@@ -54,7 +54,7 @@ class Processes:
         self._ends: list[KernelFailure] = []
         self.is_confined = True
         """Whether every process so far had put its locks on; asked of the system, not of the processes."""
-        violation = "" if in_process else policy.violation(target.kernel.text)
+        violation = "" if in_process else policy.violation_of(target)
         self._load_failure: AutoresearchError | None = KernelRefused(violation) if violation else None
 
     def checker(self) -> Runner[Answers]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-WORK, CACHE, KERNEL, LOG = "work", "numba", "kernels.py", "log"
+WORK, CACHE, KERNEL, LOG, PACKAGE = "work", "numba", "kernels.py", "log", "package"
 _PREFIX = "kernel-"
 _CONTENTS = {WORK, CACHE, KERNEL, LOG}
 """A folder that holds all of these is a worker's, and is locked if anyone uses it; its name alone says little."""
@@ -32,9 +32,12 @@ _FILE_BYTES = 4096
 
 
 class Scratch:
-    """One worker's folder, until it is closed; `compiled` is what an earlier worker of the same kernel kept."""
+    """One worker's folder, until it is closed.
 
-    def __init__(self, kernel: bytes, compiled: Compiled) -> None:
+    `compiled` is what an earlier worker of the same kernel kept, `package` what the kernel is imported among.
+    """
+
+    def __init__(self, kernel: bytes, compiled: Compiled, package: Mapping[str, bytes] = NOTHING_COMPILED) -> None:
         _sweep(Path(tempfile.gettempdir()))
         self._directory = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
         self.path = Path(self._directory.name)
@@ -47,6 +50,10 @@ class Scratch:
         (self.path / KERNEL).write_bytes(kernel)
         for name, data in compiled.items():
             (self.path / CACHE / name).write_bytes(data)
+        for name, data in package.items():
+            path = self.path / PACKAGE / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
     def compiled(self) -> Compiled:
         """What the worker has kept; nothing where it is too much, or where something else lies there too."""

@@ -66,18 +66,23 @@ def execute_source(name: str, text: bytes, filename: str) -> ModuleType:
     """Compile and run `text` as the module `name`; tracebacks and debuggers find it as `filename`."""
     module = ModuleType(name)
     module.__file__ = filename
-    lines = io.StringIO(text.decode("utf-8", "replace"), newline=None).readlines()  # a form feed ends no line
-    linecache.cache[filename] = (len(text), None, lines, filename)
     previous = sys.modules.get(name)
     sys.modules[name] = module
     try:
-        exec(compile(text, filename, "exec", dont_inherit=True), module.__dict__)
+        run_source(module, text, filename)
     except BaseException:
         sys.modules.pop(name)
         if previous is not None:
             sys.modules[name] = previous
         raise
     return module
+
+
+def run_source(module: ModuleType, text: bytes, filename: str) -> None:
+    """Run `text` in a module that exists already."""
+    lines = io.StringIO(text.decode("utf-8", "replace"), newline=None).readlines()  # a form feed ends no line
+    linecache.cache[filename] = (len(text), None, lines, filename)
+    exec(compile(text, filename, "exec", dont_inherit=True), module.__dict__)
 
 
 @contextmanager

@@ -35,9 +35,9 @@ if __name__ == "__main__":
 import numpy as np
 
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.kernel_side import compiled, modules, sandbox, wire
+from pytest_lance_autoresearch.kernel_side import compiled, modules, packages, sandbox, wire
 from pytest_lance_autoresearch.kernel_side.handicap import handicapped
-from pytest_lance_autoresearch.records import Layout
+from pytest_lance_autoresearch.records import Home, Layout
 
 LENGTH = struct.Struct("<q")
 SHOWN = 200
@@ -88,10 +88,11 @@ class KernelHost:
         self._inputs = self._execute("inputs")
         self._wiring = self._execute("target", inputs=self._inputs)
 
-    def load_kernel(self, text: bytes, filename: str) -> None:
-        if b"numba" in text:
+    def load_kernel(self, text: bytes, filename: str, home: Home) -> None:
+        """One of a package is imported with what it imports, which may be compiled as it is."""
+        if b"numba" in text or home.folder:
             compiled.keep(os.environ["NUMBA_CACHE_DIR"])
-        self._kernels = modules.execute_source("kernels", text, filename)
+        self._kernels = packages.load(text, filename, home)
         _tidy()
 
     def take_state(self, state: bytes, handicap: float | None = None) -> None:

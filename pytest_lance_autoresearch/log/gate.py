@@ -17,7 +17,7 @@ from pytest_lance_autoresearch.log import archive, git, results, revision
 from pytest_lance_autoresearch.log.revision import Revision
 from pytest_lance_autoresearch.machine import clocks, environment
 from pytest_lance_autoresearch.records import Evidence, Rules, Status, TrialRecord
-from pytest_lance_autoresearch.target_files import sources
+from pytest_lance_autoresearch.target_files import load, sources
 from pytest_lance_autoresearch.words import report, wording
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Gate:
 
     def identical(self, candidate: Source) -> str:
         """What makes the candidate the baseline's code, so that it need not be measured; '' when it is not."""
-        if self.baseline is None or self.baseline.code_sha256 != candidate.code_sha256:
+        others_changed = self.revision is not None and self.revision.imports_changed
+        if self.baseline is None or self.baseline.code_sha256 != candidate.code_sha256 or others_changed:
             return ""
         same_bytes = self.baseline.sha256 == candidate.sha256
         return report.identical_reason(self._where, self.baseline.sha256, same_bytes=same_bytes)
@@ -89,8 +90,7 @@ def against_revision(target: Target, root: Path, name: str, log_path: Path | Non
         return Gate(root, log_path, unlogged=report.revision_unusable(str(fault)))
     if log_path and (unusable := _unusable(log_path)):
         return Gate(root, log_path, unlogged=unusable)
-    baseline = None if found.kernel is None else sources.make(found.kernel, target.layout.kernel_path)
-    return Gate(root, log_path, None, found, baseline, notes=_notes_of(found, target))
+    return Gate(root, log_path, None, found, found.kernel, notes=_notes_of(found, target))
 
 
 def _unusable(log_path: Path) -> str:
@@ -107,6 +107,7 @@ def _notes_of(found: Revision, target: Target) -> tuple[str, ...]:
     notes = [
         report.moved(str(found), found.moved_from, target.name) if found.moved_from else "",
         report.changed_since(str(found), found.changed) if found.changed else "",
+        report.imports_changed(str(found)) if found.imports_changed else "",
         "" if found.is_committed else report.UNCOMMITTED,
     ]
     return tuple(filter(None, notes))
@@ -133,7 +134,7 @@ def open_gate(
     if text is None:
         lost = report.baseline_lost(row.trial, row.kernel, git.searched(target.layout.directory))
         return Gate(root, log_path, row, invalid=lost, newest=row.trial)
-    baseline = sources.make(text, target.layout.kernel_path)
+    baseline = sources.make(text, target.layout.kernel_path, target.kernel.home)
     return Gate(root, log_path, row, baseline=baseline, newest=row.trial)
 
 
@@ -229,4 +230,5 @@ def _row(outcome: Outcome, target: Target, kernel: str, record: str, description
 def _changed_files(before: str, now: str) -> str:
     old = dict(part.split(":") for part in before.split(",") if ":" in part)
     new = dict(part.split(":") for part in now.split(","))
-    return ", ".join(f"{stem}.py" for stem in new if old.get(stem) != new[stem])
+    changed = [stem for stem in new if old.get(stem) != new[stem]]
+    return ", ".join("what the kernel imports" if stem == load.IMPORTS else f"{stem}.py" for stem in changed)

@@ -81,6 +81,15 @@ def contents_at(folder: Path, commit: str, path: PurePosixPath) -> bytes | None:
     return next(_contents(folder, [f"{commit}:{path}"], ANSWER_S), None)
 
 
+def tree_at(folder: Path, commit: str, path: PurePosixPath) -> dict[PurePosixPath, bytes]:
+    """The plain files below a folder that a commit holds, by their paths from the top."""
+    listed = _git(folder, "ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{path}/").out
+    entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry.startswith(b"100")]
+    blobs = [about.split()[2].decode() for about, _ in entries]
+    contents = _contents(folder, blobs, SEARCH_S)
+    return {PurePosixPath(os.fsdecode(name)): text for (_, name), text in zip(entries, contents, strict=True)}
+
+
 def files_at(folder: Path, commit: str, name: str) -> list[PurePosixPath]:
     """The files of that name that a commit holds, wherever they lie."""
     found = _git(folder, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).out

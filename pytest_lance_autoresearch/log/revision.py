@@ -5,15 +5,15 @@ Owns what a revision is asked for, and the sentences about one that cannot answe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import RevisionUnknown
 from pytest_lance_autoresearch.log import git
-from pytest_lance_autoresearch.records import REVISION
-from pytest_lance_autoresearch.target_files import load
+from pytest_lance_autoresearch.records import REVISION, Source
+from pytest_lance_autoresearch.target_files import load, sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
@@ -27,12 +27,14 @@ class Revision:
     """As it was given, such as 'origin/main'."""
     commit: str
     """Its first twelve digits."""
-    kernel: bytes | None
+    kernel: Source | None
     """None where the target is not there."""
     moved_from: str = ""
     """The target's folder then, where it was another one."""
     changed: tuple[str, ...] = ()
     """Those of the target's other files that have other contents there, or are not there."""
+    imports_changed: bool = False
+    """Whether modules that a kernel in a package runs with have: each side has its own."""
     is_committed: bool = True
     """Whether the commit that is checked out holds the kernel as it is now."""
 
@@ -42,19 +44,46 @@ class Revision:
 
 def find(target: Target, name: str) -> Revision:
     """The target's files at the revision of that name; RevisionUnknown where it cannot be asked."""
-    folder = target.layout.directory
+    folder, path = target.layout.directory, target.layout.kernel_path
     commit = git.resolve(folder, name)
     if not commit:
         raise RevisionUnknown(_unknown(folder, name))
-    here, place = git.place(folder), ""
-    kernel = git.contents_at(folder, commit, here / "kernels.py")
-    if kernel is None and (old := _former_place(target, commit)):
-        place, here = str(old), old
-        kernel = git.contents_at(folder, commit, here / "kernels.py")
-    changed = _changed(target, commit, here) if kernel is not None else ()
-    head = git.commit(target.layout.kernel_path, target.kernel.sha256)
-    is_committed = not head.endswith(git.UNCOMMITTED)
-    return Revision(name, commit[:12], kernel, place, tuple(changed), is_committed)
+    here, moved_from = git.place(folder), ""
+    text = git.contents_at(folder, commit, git.place(path.parent) / path.name)
+    if text is None and not target.layout.kernel and (former := _former_place(target, commit)):
+        here, moved_from = former, str(former)
+        text = git.contents_at(folder, commit, here / path.name)
+    is_committed = not git.commit(path, target.kernel.sha256).endswith(git.UNCOMMITTED)
+    if text is None:
+        return Revision(name, commit[:12], None, is_committed=is_committed)
+    kernel = sources.make(text, path, target.kernel.home, _package(target, commit))
+    changed, others = tuple(_changed(target, commit, here)), _imports_changed(target, kernel)
+    return Revision(name, commit[:12], kernel, moved_from, changed, others, is_committed)
+
+
+def _package(target: Target, commit: str) -> Mapping[str, bytes]:
+    """The files of a kernel's package then, with the compiled modules of now, which no repository holds."""
+    home = target.kernel.home
+    if not home.folder:
+        return sources.NO_FILES
+    folder, package = Path(home.folder), home.module.partition(".")[0]
+    top = git.place(folder)
+    found = git.tree_at(folder, commit, top / package)
+    built = {path.relative_to(folder).as_posix(): path for path in (folder / package).rglob("*.so")}
+    return {
+        **{name: path.read_bytes() for name, path in built.items()},
+        **{path.relative_to(top).as_posix(): text for path, text in found.items()},
+    }
+
+
+def _imports_changed(target: Target, kernel: Source) -> bool:
+    """Whether a module that the kernel runs with is another one now, or was not there."""
+    for module, text in target.beside.items():
+        name = module.replace(".", "/")
+        then = [kernel.package.get(f"{name}{end}") for end in (".py", "/__init__.py")]
+        if not any(_is_same(one, text) for one in then):
+            return True
+    return False
 
 
 def _unknown(folder: Path, name: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 from pytest_lance_autoresearch.errors import AutoresearchError, TargetError
 from pytest_lance_autoresearch.plugin.options import KEEP_GATE, REGRESSION_GATE
 from pytest_lance_autoresearch.plugin.suite import Place, Suite
-from pytest_lance_autoresearch.target_files import discover, load, sources
+from pytest_lance_autoresearch.target_files import discover, load, packages, sources
 from pytest_lance_autoresearch.target_files.contract import cases_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ MARKERS = {
     "autoresearch_gate": "the verdict about the kernel",
     "autoresearch_selftest": "the target against wrong kernels and honest rewrites",
 }
+_BY_MEANING = ("target.py", *discover.CODE_FILES)
+"""Which file stands for a target whose kernel lies elsewhere or is missing, the likeliest first."""
 _MARKER_OF = {
     CONTRACT: "autoresearch_correctness",
     "test_correctness": "autoresearch_correctness",
@@ -102,7 +104,7 @@ class KernelModule(pytest.Module):
                 f"target '{self.layout.name}': {error.filename} cannot be read: {error.strerror}"
             )
         self.suite.add(target, self.kernel_cases)
-        return _module(self, sources.definition_line(target.kernel), self._functions(target))
+        return _module(self, _line(target), self._functions(target))
 
     def _module_at_fault(self, sentence: str) -> ModuleType:
         """A module with the one item that shows the fault; it is selected where correctness is."""
@@ -243,12 +245,18 @@ def _module(node: KernelModule, line: int, functions: dict[str, Callable[..., No
     return module
 
 
+def _line(target: load.Target) -> int:
+    """Where an IDE finds the kernel, or what says where it lies."""
+    layout = target.layout
+    return packages.declared(layout.directory).line if layout.kernel else sources.definition_line(target.kernel)
+
+
 def _marked(function: Callable[..., None], marker: str) -> Callable[..., None]:
     marked: Callable[..., None] = pytest.mark.autoresearch(getattr(pytest.mark, marker)(function))
     return marked
 
 
 def _shown_path(directory: Path) -> Path:
-    """kernels.py, or where that is missing the first file of the target that is there."""
-    names = (name for name in ("kernels.py", *discover.CODE_FILES) if (directory / name).is_file())
-    return directory / next(names, "kernels.py")
+    """kernels.py, or where that is not there target.py, which may say where it is, or any file that is there."""
+    names = (name for name in (discover.KERNEL, *_BY_MEANING) if (directory / name).is_file())
+    return directory / next(names, discover.KERNEL)

@@ -143,7 +143,7 @@ class Auditor:
                 f"trial {row.trial}: the kernel with sha256 {sha256[:12]} is not in the archive of {self.root}, "
                 f"or was changed, and is not in {git.searched(path.parent)}"
             )
-        return sources.make(text, path)
+        return sources.make(text, path, target.kernel.home)
 
 
 _CLAIMS = (Status.KEEP, Status.DISCARD, Status.INCONCLUSIVE)

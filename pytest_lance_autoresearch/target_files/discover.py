@@ -1,6 +1,7 @@
 """Where the targets are: directories recognised by their files.
 
-Owns the names of a target's files and the sentences about a wrong layout. Reads directories, never contents.
+Owns the names of a target's files and the sentences about a wrong layout. Reads directories, and of contents only
+where target.py says that the kernel lies.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import SelectionError
 from pytest_lance_autoresearch.records import Layout
+from pytest_lance_autoresearch.target_files import packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 FILES = ("inputs.py", "kernels.py", "program.md", "reference.py", "target.py")
 """The files of every target."""
+KERNEL = "kernels.py"
+"""Not there where target.py names another."""
 CODE_FILES = tuple(name for name in FILES if name.endswith(".py"))
 COMPLETE, UNFINISHED, NAMED = len(CODE_FILES), 2, 1
 """How many of the code files make a directory a target: in every run, in a gate without names, and by its name."""
@@ -42,13 +46,19 @@ def recognise(directory: Path) -> Layout | None:
 
 
 def has_code(directory: Path, least: int = NAMED) -> bool:
-    """Whether `least` code files or more are there; what cannot be read has none."""
-    return sum(_is_file(directory / name) for name in CODE_FILES) >= least
+    """Whether `least` code files or more are there; what cannot be read has none.
+
+    A kernel that lies elsewhere is there where target.py says so.
+    """
+    found = [name for name in CODE_FILES if _is_file(directory / name)]
+    lies_elsewhere = KERNEL not in found and "target.py" in found and bool(packages.declared(directory).path)
+    return len(found) + lies_elsewhere >= least
 
 
 def inspect(directory: Path) -> Layout:
     """The layout of one directory, with its faults."""
-    return Layout(directory.name, directory, tuple(_faults(directory)))
+    kernel = packages.declared(directory).path
+    return Layout(directory.name, directory, tuple(_faults(directory, kernel)), kernel)
 
 
 def refuse_twins(layout: Layout, others: Iterable[Layout]) -> Layout:
@@ -123,14 +133,18 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _faults(directory: Path) -> Iterable[str]:
+def _faults(directory: Path, kernel: str) -> Iterable[str]:
     name = directory.name
     if not _NAME.fullmatch(name):
         yield (
             f"target '{name}': the directory's name has characters that test ids cannot carry; "
             f"expected only letters, digits, '_' and '-'"
         )
-    missing = [file for file in FILES if not _is_file(directory / file)]
+    if kernel and _is_file(directory / KERNEL):
+        yield f"target '{name}': {KERNEL} is there, and target.KERNEL names {kernel}; expected one of them"
+    elif kernel and not _is_file(directory / kernel):
+        yield f"target '{name}': target.KERNEL names {kernel}; expected a file, by its path from target.py"
+    missing = [file for file in FILES if not _is_file(directory / file) and not (kernel and file == KERNEL)]
     if missing:
         yield f"target '{name}': missing {', '.join(missing)}; expected {', '.join(FILES)}"
     extra = sorted(path.name for path in directory.glob("*.py") if path.name not in CODE_FILES)

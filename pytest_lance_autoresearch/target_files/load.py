@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import sources
+from pytest_lance_autoresearch.target_files import packages, sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Layout, Source
 
 HARNESS_FILES = ("inputs.py", "reference.py", "target.py")
 """What the measured party must not change; each is fingerprinted."""
+IMPORTS = "imports"
+"""What the modules are called that a kernel in a package runs with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +38,17 @@ class Target:
     kernel: Source
     files: dict[str, bytes]
     fingerprint: str
-    """'inputs:<digest>,reference:...,target:...', the first 16 hex digits of each file's sha256."""
+    """'inputs:<digest>,reference:...,target:...', the first 16 hex digits of each file's sha256; of a kernel in a
+    package also 'imports:...', of all modules beside it that it runs with."""
+    beside: dict[str, bytes] = field(default_factory=dict)
+    """Of a kernel in a package: the modules that it runs with and that lie in the same folder, by name."""
     working_directory: Path = field(default_factory=Path.cwd)
     """Where its files were loaded, for those that open others by a relative path."""
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """What its kernel may import beside what every kernel may."""
+        return _imports(self.layout, self.wiring)
 
     @property
     def name(self) -> str:
@@ -62,7 +72,28 @@ def load(layout: Layout) -> Target:
     files = {name: (layout.directory / name).read_bytes() for name in HARNESS_FILES}
     inputs = modules.execute(layout, "inputs", files["inputs.py"], {})
     wiring = modules.execute(layout, "target", files["target.py"], {"inputs": inputs})
-    return Target(layout, inputs, wiring, sources.read(layout.kernel_path), files, fingerprint(files))
+    if layout.kernel != getattr(wiring, "KERNEL", ""):
+        raise TargetError(
+            f"target '{layout.name}': target.KERNEL is {wiring.KERNEL!r}; expected a plain string at the top of "
+            f"target.py, where it is read before anything is executed"
+        )
+    if not layout.kernel:
+        return Target(layout, inputs, wiring, sources.read(layout.kernel_path), files, fingerprint(files))
+    kernel = sources.read(layout.kernel_path, packages.home_of(layout.kernel_path))
+    beside = packages.own_modules(kernel, _imports(layout, wiring))
+    read = files | {IMPORTS: b"".join(f"{name} {len(text)}\n".encode() + text for name, text in beside.items())}
+    return Target(layout, inputs, wiring, kernel, files, fingerprint(read), beside)
+
+
+def _imports(layout: Layout, wiring: ModuleType) -> tuple[str, ...]:
+    """What the kernel may import beside what every kernel may."""
+    named: tuple[str, ...] = getattr(wiring, "IMPORTS", ())
+    if not isinstance(named, tuple) or not all(isinstance(name, str) and name for name in named):
+        raise TargetError(
+            f"target '{layout.name}': target.IMPORTS is {named!r}; expected a tuple of names of modules, such as "
+            f"('scipy.special',)"
+        )
+    return named
 
 
 def fingerprint(files: dict[str, bytes]) -> str:

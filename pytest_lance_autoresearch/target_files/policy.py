@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch.target_files import sources
+from pytest_lance_autoresearch.target_files import packages, sources
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.target_files.load import Target
 
 MODULES = (
     "__future__",
@@ -122,31 +126,40 @@ SHOWN = 80
 """Characters of a name that a sentence shows."""
 
 
-def violation(text: bytes, modules: Sequence[str] = MODULES) -> str:
+def violation_of(target: Target) -> str:
+    """The same of a target's kernel, which may import what target.py says, and be called otherwise."""
+    kernel = target.kernel
+    may_import = (*MODULES, *target.imports)
+    return violation(kernel.text, may_import, kernel.path.name, packages.package_of(kernel.home))
+
+
+def violation(text: bytes, modules: Sequence[str] = MODULES, name: str = "kernels.py", package: str = "") -> str:
     """The first thing in the source that a kernel may not contain, as one sentence; '' when there is none.
 
     A source that is not Python shows its error when it is loaded, so that is not a violation. One that only the
-    reader cannot take in is: it might run. `modules` are those that it may import.
+    reader cannot take in is: it might run. `modules` are those that it may import, each with all that is in it;
+    relative imports begin in `package`.
     """
     if len(text) > MAX_BYTES:
-        return f"kernels.py: {len(text)} bytes; expected {MAX_BYTES} at most"
+        return f"{name}: {len(text)} bytes; expected {MAX_BYTES} at most"
     try:
         tree = sources.parsed(text)
     except SyntaxError:
         return ""
     except RecursionError:
-        return "kernels.py: an expression or a chain of branches is nested too deep to be read; split it"
-    found = sorted(_Reader(tree, modules).violations())
-    return f"kernels.py, line {found[0][0]}: {found[0][1]}" if found else ""
+        return f"{name}: an expression or a chain of branches is nested too deep to be read; split it"
+    found = sorted(_Reader(tree, modules, package).violations())
+    return f"{name}, line {found[0][0]}: {found[0][1]}" if found else ""
 
 
 class _Reader:
     """Goes through one syntax tree."""
 
-    def __init__(self, tree: ast.Module, modules: Sequence[str]) -> None:
+    def __init__(self, tree: ast.Module, modules: Sequence[str], package: str) -> None:
         self._tree = tree
         self._modules = modules
-        self._imported = dict(_imports(tree))
+        self._package = package
+        self._imported = dict(_imports(tree, package))
         self._docstrings = {id(doc) for doc in _docstrings(tree)}
 
     def violations(self) -> Iterator[tuple[int, str]]:
@@ -159,7 +172,9 @@ class _Reader:
             case ast.Import(names=names):
                 yield from _about_modules([alias.name for alias in names], self._modules)
             case ast.ImportFrom(names=names):
-                yield from _about_modules([_full_name(node, alias) for alias in names], self._modules)
+                yield from _about_modules(
+                    [_full_name(node, alias, self._package) for alias in names], self._modules
+                )
             case ast.Name(id=name, ctx=ast.Load()):
                 yield from _about_name(name)
             case ast.Attribute():
@@ -207,7 +222,7 @@ class _Reader:
         return ".".join([self._imported[node.id], *reversed(parts)])
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
     """Names in the source and the dotted names that they stand for."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -215,15 +230,18 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
                 first = alias.name.split(".")[0]
                 yield (alias.asname, alias.name) if alias.asname else (first, first)
         if isinstance(node, ast.ImportFrom):
-            yield from ((alias.asname or alias.name, _full_name(node, alias)) for alias in node.names)
+            yield from ((alias.asname or alias.name, _full_name(node, alias, package)) for alias in node.names)
 
 
-def _full_name(node: ast.ImportFrom, alias: ast.alias) -> str:
-    """What is imported, as one would write it without `from`; of a star, the module."""
-    module = "." * node.level + (node.module or "")
+def _full_name(node: ast.ImportFrom, alias: ast.alias, package: str) -> str:
+    """What is imported, as one would write it without `from`; of a star, the module.
+
+    Out of its package nothing is imported: what leads there keeps its dots.
+    """
+    module = packages.absolute(node, package) or "." * node.level
     if alias.name == "*":
         return module
-    return f"{module}.{alias.name}" if node.module else f"{module}{alias.name}"
+    return f"{module.rstrip('.')}.{alias.name}"
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
@@ -235,7 +253,7 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
 
 def _about_modules(names: list[str], modules: Sequence[str]) -> Iterator[str]:
     for name in names:
-        if name.split(".")[0] not in modules:
+        if not any(f"{name}.".startswith(f"{module}.") for module in modules):
             yield f"imports {_quoted(name)}; a kernel may import {', '.join(modules[1:])}"
         elif forbidden := _forbidden_part(name):
             yield f"imports '{forbidden}'; a kernel reaches no files, threads or foreign memory"

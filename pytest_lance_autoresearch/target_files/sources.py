@@ -8,28 +8,39 @@ from __future__ import annotations
 import ast
 import hashlib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-from pytest_lance_autoresearch.records import Source
+from pytest_lance_autoresearch.records import IN_NO_PACKAGE, Home, Source
 
 _LONG_BITS = 10_000
 """Integers that are longer are hashed by their hexadecimal digits."""
 
 
-def read(path: Path) -> Source:
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+
+
+def read(path: Path, home: Home = IN_NO_PACKAGE) -> Source:
     """The kernel in `path`, read once."""
-    return make(path.read_bytes(), path)
+    return make(path.read_bytes(), path, home)
 
 
-def make(text: bytes, path: Path) -> Source:
+def make(
+    text: bytes,
+    path: Path,
+    home: Home = IN_NO_PACKAGE,
+    package: Mapping[str, bytes] = NO_FILES,
+) -> Source:
     """A kernel from its bytes; a syntax error is not raised here, it shows when the kernel is loaded."""
     digest = hashlib.sha256(text).hexdigest()
     tree = _parsed_if_possible(text)
     if tree is None:
-        return Source(text, path, digest, digest, len(text))
+        return Source(text, path, digest, digest, len(text), home, package)
     parts = [_described(node) for node in ast.walk(_without_docstrings(tree))]
     code = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
-    return Source(text, path, digest, code, len(parts) + sum(_string_size(node) for node in ast.walk(tree)))
+    size = len(parts) + sum(_string_size(node) for node in ast.walk(tree))
+    return Source(text, path, digest, code, size, home, package)
 
 
 def definition_line(source: Source) -> int:

@@ -321,6 +321,10 @@ def moved(revision: str, place: str, target: str) -> str:
     return f"at {revision} target '{target}' was in {place}; the kernel there is the baseline"
 
 
+def imports_changed(revision: str) -> str:
+    return f"modules that the kernel imports have changed since {revision}; each kernel was measured with its own"
+
+
 def changed_since(revision: str, files: Sequence[str]) -> str:
     return (
         f"{wording.listed(files)} {'have' if len(files) > 1 else 'has'} changed since {revision}; "
