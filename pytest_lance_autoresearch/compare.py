@@ -49,8 +49,8 @@ def exact(actual: Any, expected: Any, what: str = "result") -> None:
 
     Parameters
     ----------
-    actual, expected : numpy.ndarray, or a tuple of them
-        Arrays of any dtype and shape; tuples are compared item by item. NaNs are equal when their bits are;
+    actual, expected : numpy.ndarray, a number, or a tuple of them
+        Arrays of any dtype and shape, among which a number is one without dimensions; tuples are compared item by item. NaNs are equal when their bits are;
         0.0 and -0.0 differ.
     what : str
         The name that the message gives to the value.
@@ -66,7 +66,7 @@ def exact(actual: Any, expected: Any, what: str = "result") -> None:
         for index, (item, wanted) in enumerate(zip(actual, expected, strict=True)):
             exact(item, wanted, f"{what}[{index}]")
         return
-    wanted = np.asarray(expected)
+    actual, wanted = _number_as_array(actual), np.asarray(expected)
     _same_form(actual, wanted.dtype, wanted.shape, what)
     differs = _bits(actual) != _bits(wanted)
     if differs.ndim > wanted.ndim:
@@ -92,8 +92,8 @@ def max_abs_err(
 
     Parameters
     ----------
-    actual : numpy.ndarray
-        The kernel's values.
+    actual : numpy.ndarray, or a number
+        The kernel's values; a number is an array without dimensions.
     expected : array of the same shape
         The oracle's values, best in float64.
     limit : float or array that broadcasts to the shape
@@ -112,7 +112,7 @@ def max_abs_err(
     Mismatch
         When the type, dtype, shape or any value is wrong. Infinities must be equal.
     """
-    wanted = np.asarray(expected)
+    actual, wanted = _number_as_array(actual), np.asarray(expected)
     _same_form(actual, np.dtype(dtype) if dtype is not None else wanted.dtype, wanted.shape, what)
     limits = np.broadcast_to(np.asarray(limit, dtype=np.float64), wanted.shape)
     error = _error(actual, wanted)
@@ -241,9 +241,14 @@ def _valid_ids(ids: NDArray[Any], n: int, what: str) -> None:
         )
 
 
+def _number_as_array(value: Any) -> Any:
+    """A number of numpy or Python as an array without dimensions; anything else as it is."""
+    return np.asarray(value) if isinstance(value, bool | int | float | np.generic) else value
+
+
 def _same_form(actual: Any, dtype: np.dtype[Any], shape: tuple[int, ...], what: str) -> None:
     if type(actual) is not np.ndarray:
-        raise Mismatch(f"{what}: {_kind(actual)}, expected a numpy.ndarray")
+        raise Mismatch(f"{what}: {_kind(actual)}, expected a numpy.ndarray{' or a number' if shape == () else ''}")
     if actual.dtype != dtype or actual.shape != shape:
         raise Mismatch(
             f"{what}: {actual.dtype} of shape {_shape(actual.shape)}, expected {dtype} of shape {_shape(shape)}"

@@ -46,6 +46,7 @@ def test_nan_is_never_right(pytester: pytest.Pytester) -> None:
     [
         ("return result.astype('f4')", "result: float32 of shape (2048,), expected float64 of shape (2048,)"),
         ("return result[1:]", "result: float64 of shape (2047,), expected float64 of shape (2048,)"),
+        ("return 1.5", "result: float64 of shape (), expected float64 of shape (2048,)"),
     ],
 )
 def test_another_form(pytester: pytest.Pytester, body: str, sentence: str) -> None:
@@ -56,12 +57,16 @@ def test_another_form(pytester: pytest.Pytester, body: str, sentence: str) -> No
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ("return 1.5", "returned a float; expected numpy.ndarray or a tuple of them"),
-        ("return None", "returned a NoneType; expected numpy.ndarray or a tuple of them"),
-        ("return list(result)", "returned a list; expected numpy.ndarray or a tuple of them"),
-        ("return result.view(np.recarray)", "returned a recarray; expected numpy.ndarray or a tuple of them"),
+        ("return 1j", "returned a complex; expected a numpy.ndarray, a number, or a tuple of them"),
+        ("return 2**63", "returned 9223372036854775808; expected whole numbers that fit 64 bits"),
+        ("return None", "returned a NoneType; expected a numpy.ndarray, a number, or a tuple of them"),
+        ("return list(result)", "returned a list; expected a numpy.ndarray, a number, or a tuple of them"),
+        (
+            "return result.view(np.recarray)",
+            "returned a recarray; expected a numpy.ndarray, a number, or a tuple of them",
+        ),
         ("return result.astype('c16')", "returned an array of dtype complex128; expected plain numbers"),
-        ("return (result,) * 9", "returned a tuple of 9; expected 8 arrays at most"),
+        ("return (result,) * 33", "returned a tuple of 33; expected 32 items at most"),
         ("return np.zeros(2**21)", "returned 16777216 bytes; there is room for 32768"),
     ],
 )

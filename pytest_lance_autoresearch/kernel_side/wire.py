@@ -36,7 +36,7 @@ TEXT_BYTES = 16_384
 """Room for a worker's message, before the results."""
 DIRECT_BYTES = 65_536
 """An argument of this size or more is read where it lies; the smaller ones are copied just before their call."""
-MAX_ITEMS = 8
+MAX_ITEMS = 32
 MAX_DIMS = 4
 RESULT_BYTES = 4096
 """Least room for one call's result."""
@@ -52,15 +52,19 @@ _HEAD = struct.Struct("<qq")
 _ITEM = struct.Struct("<qqqqqq")
 _ITEMS = tuple(struct.Struct(f"<qq{ndim}q") for ndim in range(MAX_DIMS + 1))
 """An item by its number of dimensions; what follows the last dimension is not read."""
-_HEADER_BYTES = 448
-_NONE, _ARRAY, _TUPLE = 0, 1, 2
+_HEADER_BYTES = -(-(_HEAD.size + MAX_ITEMS * _ITEM.size) // ALIGNMENT) * ALIGNMENT
+_NONE, _ONE, _TUPLE = 0, 1, 2
+_NUMPY_NUMBER, _PYTHON_NUMBER = -1, -2
+"""In place of the number of dimensions: an item that is a number, of numpy or of Python itself."""
+_PYTHON_NUMBERS = {bool: np.dtype("|b1"), int: np.dtype("<i8"), float: np.dtype("<f8")}
+_NUMPY_NUMBERS = {dtype.type: dtype for dtype in _CODES}
 _TEXT_SIZE = struct.Struct("<q")
 _MAX_DIM = 2**40
 _SHARED_AND_PRESENT = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 
 
 class ResultError(Exception):
-    """A result that is not an array or a tuple of arrays, or that does not fit; the text says which."""
+    """A result that is not an array, a number or a tuple of them, or that does not fit; the text says which."""
 
 
 class RoomError(ResultError):
@@ -103,22 +107,28 @@ class WindowPlan:
     """How much of either block it needs."""
 
 
+class Returned(NamedTuple):
+    """An argument that was returned, in the place of an item."""
+
+    position: int
+
+
 @dataclass(frozen=True)
 class Echo:
-    """The result of a call, to be returned again: arrays, and positions of arguments that were returned."""
+    """The result of a call, to be returned again: arrays, numbers, and where arguments were returned, which."""
 
-    parts: tuple[np.ndarray[Any, Any] | int, ...]
+    parts: tuple[Any, ...]
     is_tuple: bool
 
     def function(self) -> Callable[..., Any]:
         """A kernel that does nothing but return it."""
         parts, is_tuple = self.parts, self.is_tuple
-        if not any(isinstance(part, int) for part in parts):
+        if not any(isinstance(part, Returned) for part in parts):
             result = parts if is_tuple else parts[0]
             return lambda *_: result
 
         def returned(*arguments: Any) -> Any:
-            items = tuple([arguments[part] if isinstance(part, int) else part for part in parts])
+            items = tuple([arguments[part.position] if isinstance(part, Returned) else part for part in parts])
             return items if is_tuple else items[0]
 
         return returned
@@ -359,13 +369,16 @@ class ResultSlot:
 
     def store(self, result: Any, arguments: tuple[Any, ...]) -> None:
         """Copy `result` at once, so that the kernel may reuse its buffers; an argument returned is named only."""
-        items = result if type(result) is tuple else (result,)
+        is_tuple = isinstance(result, tuple)
+        items = tuple(result) if is_tuple else (result,)
         if len(items) > MAX_ITEMS:
-            raise ResultError(f"returned a tuple of {len(items)}; expected {MAX_ITEMS} arrays at most")
+            raise ResultError(f"returned a tuple of {len(items)}; expected {MAX_ITEMS} items at most")
         memory, header, place = self._memory, self._start + _HEAD.size, self._start + _HEADER_BYTES
         for item in items:
             if type(item) is not np.ndarray:
-                raise ResultError(f"returned a {type(item).__name__}; expected numpy.ndarray or a tuple of them")
+                place = self._store_number(item, header, place)
+                header += _ITEM.size
+                continue
             size = item.nbytes
             position = _position(item, arguments) if size >= DIRECT_BYTES else None
             if position is not None:
@@ -378,7 +391,25 @@ class ResultSlot:
                 _ITEMS[ndim].pack_into(memory, header, code, ndim, *item.shape)
                 place = _aligned(end)
             header += _ITEM.size
-        _HEAD.pack_into(memory, self._start, _TUPLE if items is result else _ARRAY, len(items))
+        _HEAD.pack_into(memory, self._start, _TUPLE if is_tuple else _ONE, len(items))
+
+    def _store_number(self, item: Any, header: int, place: int) -> int:
+        """Write a number, and where the next item begins."""
+        python = _PYTHON_NUMBERS.get(type(item))
+        dtype = python or _NUMPY_NUMBERS.get(type(item))
+        if dtype is None:
+            what = type(item).__name__
+            raise ResultError(f"returned a {what}; expected a numpy.ndarray, a number, or a tuple of them")
+        end = place + dtype.itemsize
+        if end > self._end:
+            raise RoomError(f"returned {dtype.itemsize} bytes; there is room for {self._end - place}")
+        try:
+            self._memory[place:end] = np.asarray(item, dtype).tobytes()
+        except OverflowError:
+            raise ResultError(f"returned {item}; expected whole numbers that fit 64 bits") from None
+        kind = _NUMPY_NUMBER if python is None else _PYTHON_NUMBER
+        _ITEM.pack_into(self._memory, header, _CODES[dtype], kind, 0, 0, 0, 0)
+        return _aligned(end)
 
     def _refusal(self, item: np.ndarray[Any, Any], place: int) -> ResultError:
         if item.dtype not in _CODES:
@@ -396,7 +427,7 @@ def _position(item: np.ndarray[Any, Any], arguments: tuple[Any, ...]) -> int | N
 def read_result(memory: Memory, plan: CallPlan) -> Any:
     """The parent's side: a private copy of one call's result; ResultError when it is not a valid one."""
     kind, count = memory.results.unpack(_HEAD, plan.result_offset)
-    if kind not in (_ARRAY, _TUPLE) or not 0 <= count <= MAX_ITEMS or (kind == _ARRAY and count != 1):
+    if kind not in (_ONE, _TUPLE) or not 0 <= count <= MAX_ITEMS or (kind == _ONE and count != 1):
         raise ResultError("wrote no result")
     place = plan.result_offset + _HEADER_BYTES
     items = []
@@ -406,20 +437,29 @@ def read_result(memory: Memory, plan: CallPlan) -> Any:
     return tuple(items) if kind == _TUPLE else items[0]
 
 
-def _read_item(memory: Memory, plan: CallPlan, index: int, place: int) -> tuple[np.ndarray[Any, Any], int]:
+def _read_item(memory: Memory, plan: CallPlan, index: int, place: int) -> tuple[Any, int]:
     header = plan.result_offset + _HEAD.size + index * _ITEM.size
     code, ndim, *dims = memory.results.unpack(_ITEM, header)
     if code < 0:
         return _argument_copy(memory.arguments, plan, -1 - code), place
-    if code >= len(_DTYPES) or not 0 <= ndim <= MAX_DIMS or not all(0 <= d < _MAX_DIM for d in dims[:ndim]):
+    is_number = ndim in (_NUMPY_NUMBER, _PYTHON_NUMBER)
+    shape = () if is_number else tuple(dims[: max(ndim, 0)])
+    if (
+        code >= len(_DTYPES)
+        or not (is_number or 0 <= ndim <= MAX_DIMS)
+        or not all(0 <= d < _MAX_DIM for d in shape)
+    ):
         raise ResultError("wrote a result that cannot be read")
-    dtype, shape = np.dtype(_DTYPES[code]), tuple(dims[:ndim])
+    dtype = np.dtype(_DTYPES[code])
     size = dtype.itemsize
     for dim in shape:
         size *= dim
     if place + size > plan.result_offset + plan.result_bytes:
         raise ResultError("wrote a result that cannot be read")
-    return memory.results.view(place, dtype, shape).copy(), _aligned(place + size)
+    item = memory.results.view(place, dtype, shape).copy()
+    if is_number:
+        item = item.item() if ndim == _PYTHON_NUMBER else item[()]
+    return item, _aligned(place + size)
 
 
 def _argument_copy(arguments: Arena, plan: CallPlan, position: int) -> np.ndarray[Any, Any]:
@@ -439,7 +479,7 @@ def read_echo(memory: Memory, plan: CallPlan) -> Echo:
     result = read_result(memory, plan)
     items = result if isinstance(result, tuple) else (result,)
     named = _named_arguments(memory.results, plan)
-    parts = (item if position is None else position for item, position in zip(items, named, strict=True))
+    parts = (item if position is None else Returned(position) for item, position in zip(items, named, strict=True))
     return Echo(tuple(parts), isinstance(result, tuple))
 
 
