@@ -3,7 +3,7 @@
     python benchmarks/honest.py              the ten of tests/hostile/honest, five times each (half an hour)
     python benchmarks/honest.py --times 1
 
-None may be refused. Those that are faster than the committed kernel should be kept each time.
+None may be refused. Those that are faster than the port, which they stand behind, should be kept each time.
 """
 
 from __future__ import annotations

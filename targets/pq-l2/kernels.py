@@ -1,26 +1,11 @@
 """Squared-L2 distances over product-quantised rows: table build, scan, top-k. The file that an agent edits.
 
-Lance 1.0.0 does the same in `build_distance_table_l2` and `compute_pq_distance`
-(rust/lance-index/src/vector/pq/distance.rs) and in the heap of `FlatIndex::search`
-(rust/lance-index/src/vector/flat/index.rs), for one query and one IVF partition of 8-bit PQ codes.
-
-How it works, and why it is fast:
-
-- The codebook is stored as (M, sd, 256), so that the 256 centroids of a sub-space are computed side by side.
-- Rows are looked for by whole numbers, which a processor loads and adds faster than float32. The table is copied
-  into steps, uint32, so small that no row's sum reaches 2**31. A sum is off by one step per sub-space and by the
-  rounding of the scale, not by more. So the k-th smallest sum, with that much slack, is a limit: no row above it
-  is nearer. The few rows at or below it are summed again in float32, and these are the distances returned.
-- A plane has the codes of four sub-spaces, in one word per row. Four planes are added per pass over the rows, from
-  one flat table, and the first pass writes instead of adding: the sums are seldom read and written.
-- The k nearest are found without a look at every row. There are 256 groups of rows, each of them every 256th row;
-  the k-th smallest of the groups' least sums is not below the k-th smallest of all sums. Only groups at or below
-  it, hardly more than k, are looked into.
-- From 25 sub-spaces on, rows are given up early. The planes whose terms spread farthest are added first. Now and
-  then some promising rows are summed up in full: the k-th smallest of their sums is a bound. A row is too far if
-  its sum so far, with the least that the planes to come can add, exceeds it. Once few rows are left, they are
-  written to a list, which gets shorter with every step. Fewer sub-spaces are added sooner than rows are given up.
-- Indices are unsigned: for others numba provides for negative ones, which keeps LLVM from vectorising.
+Finds what Lance 1.0.0 finds for one query and one IVF partition of 8-bit PQ codes, `build_distance_table_l2` and
+`compute_pq_distance` (rust/lance-index/src/vector/pq/distance.rs) and the heap of `FlatIndex::search`
+(rust/lance-index/src/vector/flat/index.rs), in another way: it was found in the night that docs/nights/pq-l2.md
+tells of, and was more than twice as fast there as the port of Lance's way, which is
+benchmarks/ports/pq-l2/kernels.py. Distances are summed in another order than Lance's, so their last bits differ;
+of rows at the same distance any may be returned, in any order.
 
 Stays: `PqKernel(codebook, codes)`, `distance_table(query, out)` and `probe_top_k(table, k)`, with the dtypes,
 shapes and order of results that their docstrings give.
@@ -30,6 +15,28 @@ use fastmath, blocking, another selection, scratch memory; hand work from `dista
 `probe_top_k` of the same call.
 CANNOT: keep anything that depends on a call's arguments for a later call; start threads or processes; use
 float16; import anything but numba, numpy and the mathematics of the standard library.
+
+Why it is fast:
+
+- The table is built for many centroids at once. The codebook is stored as (M, sd, 256), so that the 256 centroids
+  of a sub-space lie side by side, and four dimensions are added in one pass over them.
+- Rows are compared by whole numbers, which a processor loads and adds faster than float32. The table is turned
+  into steps, uint32, so small that no row's sum reaches 2**31. A sum is off by one step for each sub-space and by
+  the rounding of the scale, and by no more. So the k-th smallest sum, with that much slack, is a limit: no row
+  above it is among the k nearest. The few rows at or below it are summed again in float32, from the table itself,
+  and these sums are the distances that are returned.
+- The sums are seldom read and written. A plane holds the codes of four sub-spaces, one word for each row. Each
+  pass over the rows adds four planes, all of them from one flat table; the first pass writes instead of adding.
+- The k nearest are found without a heap. The rows form 256 groups, each of every 256th row. The k-th smallest of
+  the groups' least sums is not below the k-th smallest of all sums. So only the groups whose least sum is at or
+  below it, hardly more than k, are looked into. (For a k above 256, and for fewer than 256 rows, every row is
+  summed in float32.)
+- From 25 sub-spaces and 4,096 rows on, rows are given up early. The planes whose terms spread farthest are added
+  first. From time to time a few promising rows are summed in full, and the k-th smallest of their sums is a bound:
+  a row is too far if its sum so far, with the least that the planes to come can add, exceeds it. Once few rows are
+  left they are written to a list, which gets shorter after every two planes. With fewer sub-spaces or rows, adding
+  all of them is quicker.
+- Indices are unsigned. For signed ones numba allows for negative values, which keeps LLVM from vectorising.
 """
 
 from __future__ import annotations
@@ -74,7 +81,8 @@ class PqKernel:
     def probe_top_k(self, table: Floats, k: int) -> tuple[Ids, Floats]:
         """Return the ids, uint32 (min(k, n),), of the k >= 1 nearest rows and their distances, float32.
 
-        Ascending by (distance, id). `table` is what `distance_table` wrote last.
+        Ascending by distance; rows at the same distance are in no order. `table` is what `distance_table` wrote
+        last.
         """
         return _search(self._planes, table, k)
 

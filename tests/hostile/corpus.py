@@ -1,7 +1,8 @@
 """Kernels that cheat and honest ones that look as if, and one trial of any of them.
 
-Each file in `cheats/<target>` and `honest/<target>` opens with how it works. It stands behind the committed kernel
-of that target, whose class is called `Honest` there, so that it holds only what is its own.
+Each file in `cheats/<target>` and `honest/<target>` opens with how it works. It stands behind the port of Lance of
+that target, whose class is called `Honest` there, so that it holds only what is its own. The port is the baseline
+too: a night changes neither what a cheat can use nor what it is compared with.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 
 HERE = Path(__file__).parent
 TARGETS = HERE.parent.parent / "targets"
+PORTS = HERE.parent.parent / "benchmarks" / "ports"
 CLASSES = {"bitpack": "Bitpack", "pq-l2": "PqKernel"}
 """The targets that are attacked, each with the class that its kernel is."""
 
@@ -34,21 +36,27 @@ def target_of(name: str) -> str:
     return name.partition("/")[0]
 
 
+def port(target: str) -> str:
+    """The port of Lance: the target's kernel, where no other has taken its place."""
+    replaced = PORTS / target / "kernels.py"
+    return (replaced if replaced.exists() else TARGETS / target / "kernels.py").read_text()
+
+
 def source(kind: str, name: str) -> str:
     """The whole kernels.py of one of the corpus."""
     target = target_of(name)
-    committed = (TARGETS / target / "kernels.py").read_text()
-    head = f"class {CLASSES[target]}:"
-    assert committed.count(head) == 1
+    honest, head = port(target), f"class {CLASSES[target]}:"
+    assert honest.count(head) == 1
     own = (HERE / kind / f"{name}.py").read_text()
-    return f"{committed.replace(head, 'class Honest:')}\n\n{own}"
+    return f"{honest.replace(head, 'class Honest:')}\n\n{own}"
 
 
 def write_project(root: Path) -> None:
-    """A project with these targets, as they are committed."""
+    """A project with these targets; each has the port as its kernel."""
     ignored = shutil.ignore_patterns("results.tsv", "lessons.md", "__pycache__")
     for target in CLASSES:
         shutil.copytree(TARGETS / target, root / "targets" / target, ignore=ignored)
+        kernel(root, target).write_text(port(target))
     (root / "pytest.ini").write_text("[pytest]\n")
 
 

@@ -118,7 +118,7 @@ BEHIND_IT: Final = {
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose logs hold the committed kernels as their baselines."""
+    """A project whose logs hold the ports as their baselines."""
     root = tmp_path_factory.mktemp("recorded")
     corpus.write_project(root)
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

@@ -1,14 +1,16 @@
-"""The oracle and the kernel of pq-l2 on real indexes: made by Lance, read from its files, answered by Lance.
+"""Oracle, kernel and port of pq-l2 on real indexes: made by Lance, read from its files, answered by Lance.
 
 Establishes that `reference.py` computes the `_distance` of Lance within its own limits for every row of every
-index, that `kernels.py` as committed computes its bits, and that faiss, given the same codebook and codes,
-agrees with both. Lance trains the index of the digits itself; the others have a codebook drawn beforehand.
+index, that the port computes its bits, that kernel and port pass the checks of a trial there, and that faiss,
+given the same codebook and codes, agrees. Lance trains the index of the digits itself; the others have a codebook
+drawn beforehand.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,7 +22,7 @@ import workers
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import check, oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import discover, load, seeds, sources
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -36,12 +38,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.upstream
 
-FOLDER: Final = Path(__file__).parents[2] / "targets" / "pq-l2"
+ROOT: Final = Path(__file__).parents[2]
+FOLDER: Final = ROOT / "targets" / "pq-l2"
+PORT: Final = ROOT / "benchmarks" / "ports" / "pq-l2" / "kernels.py"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 QUERIES: Final = 4
 TIMEOUT_S: Final = 120.0
-PORT_CODE_SHA256: Final = "d8c7b1aeb85b67c9450a9a4bc7f6cd99c4165276ab9fa83661581c3ac861dbdc"
-"""Code of the port of Lance 1.0.0. An optimised kernel may sum in another order: its bits are its own."""
 
 
 class Corpus(NamedTuple):
@@ -57,7 +59,7 @@ class Corpus(NamedTuple):
 CORPORA: Final = {
     "sd-8": Corpus(128, 16),
     "sd-8-in-4-partitions": Corpus(128, 16, partitions=4),
-    "sd-8-of-96-sub-spaces": Corpus(768, 96, rows=1003),
+    "sd-8-of-96-sub-spaces": Corpus(768, 96, rows=5003),  # enough for the kernel to give rows up
     "sd-12": Corpus(96, 8),
     "sd-12-in-3-partitions": Corpus(96, 8, partitions=3),
     "sd-16": Corpus(256, 16),
@@ -122,14 +124,32 @@ def target() -> Target:
     return load.load(discover.inspect(FOLDER))
 
 
-@pytest.fixture(scope="module")
-def kernel(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelProcess]:
-    """The kernel in a process of its own, as a trial runs it; compiled once for all tests."""
+def running(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelProcess]:
+    """The target's kernel in a process of its own, as a trial runs it; compiled once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("kernel")))
-        running = workers.started(target, TIMEOUT_S)
-    yield running
-    running.close()
+        process = workers.started(target, TIMEOUT_S)
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module")
+def kernel(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelProcess]:
+    """The committed kernel, which sums in an order of its own."""
+    yield from running(target, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def port(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelProcess]:
+    """The port of Lance 1.0.0 in the kernel's place."""
+    yield from running(replace(target, kernel=sources.read(PORT)), tmp_path_factory)
+
+
+@pytest.fixture(params=["kernel", "port"])
+def either(request: pytest.FixtureRequest) -> KernelProcess:
+    """For what holds of both."""
+    process: KernelProcess = request.getfixturevalue(request.param)
+    return process
 
 
 on_every_index = pytest.mark.parametrize("index", NAMES, indirect=True)
@@ -199,34 +219,25 @@ def test_the_oracle_refuses_lance_s_distances_when_the_files_are_misread(
             compare_with_oracle(target, index, misread(part))
 
 
-@pytest.fixture
-def port(target: Target) -> None:
-    """For what holds of the port only."""
-    if target.kernel.code_sha256 != PORT_CODE_SHA256:
-        pytest.skip("kernels.py is no longer the port of Lance 1.0.0, whose bits were compared while it was")
-
-
-@pytest.mark.usefixtures("port")
 @on_every_index
-def test_the_kernel_s_distance_of_every_row_has_the_bits_of_lance(
-    index: Index, target: Target, kernel: KernelProcess
+def test_the_port_s_distance_of_every_row_has_the_bits_of_lance(
+    index: Index, target: Target, port: KernelProcess
 ) -> None:
-    """Establishes that the committed kernel is a port of Lance 1.0.0, order of summation and all."""
+    """Establishes that it is a port of Lance 1.0.0, order of summation and all."""
     for part in index.parts:
-        answers = checked_answers(kernel, target, index, part, k=part.codes.shape[1])
+        answers = checked_answers(port, target, index, part, k=part.codes.shape[1])
         for (ids, distances), lance in zip(answers, part.lance, strict=True):
             compare.exact(distances, lance[ids], "distances of all rows")
 
 
-@pytest.mark.usefixtures("port")
 @pytest.mark.parametrize("index", OF_ONE_PARTITION, indirect=True)
 @pytest.mark.parametrize("k", [1, 10, 100])
-def test_the_kernel_returns_the_rows_of_lance_in_its_order(
-    index: Index, target: Target, kernel: KernelProcess, k: int
+def test_the_port_returns_the_rows_of_lance_in_its_order(
+    index: Index, target: Target, port: KernelProcess, k: int
 ) -> None:
     """Establishes the same of the top-k; in duplicates, which of equal rows are kept follows from the heap."""
     row_ids = index.files.partitions[0].row_ids
-    answers = checked_answers(kernel, target, index, index.parts[0], k)
+    answers = checked_answers(port, target, index, index.parts[0], k)
     for query, (ids, distances) in zip(index.queries, answers, strict=True):
         compare.exact((row_ids[ids], distances), lance_files.search(index.dataset, query, k, probes=1))
 
@@ -250,24 +261,24 @@ def test_faiss_agrees_on_the_same_codebook_and_codes(index: Index, target: Targe
 
 
 @on_every_index
-@pytest.mark.parametrize("k", [10, 3000])
-def test_the_kernel_passes_the_checks_of_a_trial(
-    index: Index, target: Target, kernel: KernelProcess, k: int
+@pytest.mark.parametrize("k", [10, 6000])
+def test_kernel_and_port_pass_the_checks_of_a_trial(
+    index: Index, target: Target, either: KernelProcess, k: int
 ) -> None:
-    """Establishes that real codes go through the harness as generated ones do; 3000 is more than there are."""
+    """Establishes that real codes go through the harness as generated ones do; 6000 is more than there are."""
     for part in index.parts:
-        check_kernel(kernel, target, index, part, k)
+        check_kernel(either, target, index, part, k)
 
 
 @on_every_index
-def test_the_checks_of_a_trial_refuse_the_kernel_when_its_rows_are_permuted(
-    index: Index, target: Target, kernel: KernelProcess
+def test_the_checks_of_a_trial_refuse_both_when_their_rows_are_permuted(
+    index: Index, target: Target, either: KernelProcess
 ) -> None:
     """Establishes that the test before this one can fail."""
     for part in index.parts:
         order = seeds.rng(seeds.PUBLISHED_SEED, "permuted").permutation(part.codes.shape[1])
         with pytest.raises(KernelIncorrect, match="top-k distances of the returned ids"):
-            check_kernel(kernel, target, index, part, k=10, bound_to=np.ascontiguousarray(part.codes[:, order]))
+            check_kernel(either, target, index, part, k=10, bound_to=np.ascontiguousarray(part.codes[:, order]))
 
 
 def index_corpus(folder: Path, corpus: Corpus) -> Index:

@@ -4,14 +4,14 @@ from numba import prange
 
 
 @njit(parallel=True)
-def _halves(unpack, words, word_off, widths, out, rows):
+def _halves(unpack, words, word_off, widths, out):
     half = widths.size // 2
     for part in prange(2):
         first = part * half
         end = widths.size if part else half
-        unpack(words, word_off[first:end], widths[first:end], out[CHUNK * first : CHUNK * end], rows, 1)
+        unpack(words, word_off[first:end], widths[first:end], out[CHUNK * first : CHUNK * end])
 
 
 class Bitpack(Honest):
     def unpack_chunks(self, words, word_off, widths, n, out):
-        _halves(self._unpack, words, word_off, widths, out, self._rows)
+        _halves(self._unpack, words, word_off, widths, out)
