@@ -50,8 +50,8 @@ def exact(actual: Any, expected: Any, what: str = "result") -> None:
     Parameters
     ----------
     actual, expected : numpy.ndarray, a number, or a tuple of them
-        Arrays of any dtype and shape, among which a number is one without dimensions; tuples are compared item by item. NaNs are equal when their bits are;
-        0.0 and -0.0 differ.
+        Arrays of any dtype and shape, among which a number is one without dimensions; tuples are compared item
+        by item. NaNs are equal when their bits are; 0.0 and -0.0 differ.
     what : str
         The name that the message gives to the value.
 

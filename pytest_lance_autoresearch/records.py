@@ -6,7 +6,6 @@ Every quantity's name ends in its unit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,12 +23,12 @@ class Layout:
     name: str
     directory: Path
     faults: tuple[str, ...] = ()
-    kernel: str = ""
-    """The kernel's file, from the directory, where target.py names one; '' is kernels.py."""
+    kernel: Path | None = None
+    """The kernel's file where target.py names one; None is the directory's kernels.py."""
 
     @property
     def kernel_path(self) -> Path:
-        return Path(os.path.normpath(self.directory / (self.kernel or "kernels.py")))
+        return self.kernel or self.directory / "kernels.py"
 
     @property
     def log_path(self) -> Path:

@@ -43,7 +43,7 @@ def go():
 
 def store(*values):
     results[FIRST:FIRST + 64] = struct.pack("<8q", 1, 1, 1, 1, len(values), 0, 0, 0)
-    results[FIRST + 448:FIRST + 448 + len(values)] = bytes(values)
+    results[FIRST + 1600:FIRST + 1600 + len(values)] = bytes(values)
 
 """
 READY = "say(b'r')\nfor _ in range(2): taken(); say(b'd')\n"

@@ -75,6 +75,24 @@ def test_exact_compares_arrays_without_dimensions(kernel: Any, reference: Any) -
         exact(np.array(kernel), np.array(reference))
 
 
+@pytest.mark.parametrize(
+    ("kernel", "reference"), [(1, 1), (1.5, 1.5), (np.float32(2), f4(2)[0]), (True, np.True_), (3, np.int64(3))]
+)
+def test_exact_takes_a_number_for_an_array_without_dimensions(kernel: Any, reference: Any) -> None:
+    exact(kernel, reference)
+    exact((kernel, kernel), (reference, np.asarray(reference)))
+    max_abs_err(kernel, reference)
+
+
+def test_max_abs_err_says_how_far_a_number_is_off() -> None:
+    with pytest.raises(Mismatch) as raised:
+        max_abs_err(1.5, 1.0, what="mean")
+    assert str(raised.value) == (
+        "mean: 1 of 1 values differ by more than 0.0001; "
+        "first and worst at []: kernel 1.5, reference 1 (error 0.5, limit 0.0001)"
+    )
+
+
 def test_exact_compares_every_byte_of_a_wide_item() -> None:
     with pytest.raises(Mismatch, match=r"1 of 2 values differ .* first at \[1\]"):
         exact(np.array([1, 2 + 1j]), np.array([1, 2 + 3j]))
@@ -98,7 +116,10 @@ def test_exact_names_the_item_of_a_tuple() -> None:
         (None, f4(1), "result: a NoneType, expected a numpy.ndarray"),
         (f4(1).view(Tagged), f4(1), "result: a Tagged, expected a numpy.ndarray"),
         (np.ma.array(f4(1)), f4(1), "result: a MaskedArray, expected a numpy.ndarray"),
-        (f4(1)[0], f4(1)[0], "result: a float32, expected a numpy.ndarray"),
+        ("1", 1.0, "result: a str, expected a numpy.ndarray or a number"),
+        (f4(1)[0], f4(1), "result: float32 of shape (), expected float32 of shape (1,)"),
+        (1, 1.0, "result: int64 of shape (), expected float64 of shape ()"),
+        (True, 1, "result: bool of shape (), expected int64 of shape ()"),
         (np.ones(3), f4(1, 1, 1), "result: float64 of shape (3,), expected float32 of shape (3,)"),
         (np.ones((3, 1), F4), f4(1, 1, 1), "result: float32 of shape (3, 1), expected float32 of shape (3,)"),
         (np.ones((), F4), f4(1), "result: float32 of shape (), expected float32 of shape (1,)"),

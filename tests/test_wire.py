@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import sys
@@ -20,7 +21,7 @@ from pytest_lance_autoresearch.kernel_side import wire, worker
 from pytest_lance_autoresearch.kernel_side.wire import ResultError
 
 DTYPES = ["?", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"]
-HEADER_BYTES = 448
+HEADER_BYTES = 1600
 """A result begins with kind and count, then eight items of code, number of dimensions and four dimensions."""
 BIG = np.arange(wire.DIRECT_BYTES // 8, dtype=np.int64)
 
@@ -268,13 +269,43 @@ def test_a_result_with_gaps_is_read_as_its_values() -> None:
 
 
 def test_a_tuple_stays_a_tuple_and_keeps_its_order() -> None:
-    items = tuple(bits(dtype, (i + 1,)) for i, dtype in enumerate(DTYPES[: wire.MAX_ITEMS]))
-    found = returned(items)
+    items = tuple(bits(DTYPES[i % len(DTYPES)], (i + 1,)) for i in range(wire.MAX_ITEMS))
+    found = returned(items, result_bytes=wire.MAX_ITEMS * wire.RESULT_BYTES)
     assert type(found) is tuple
     assert len(found) == wire.MAX_ITEMS
     assert all(map(same, found, items))
     assert returned(()) == ()
     assert type(returned((np.zeros(2),))) is tuple
+
+
+NUMBERS = (True, False, 0, -(2**63), 2**63 - 1, 0.0, -0.0, math.inf, 1e-300)
+
+
+@pytest.mark.parametrize("number", [*NUMBERS, *(np.dtype(name).type(1) for name in DTYPES)], ids=repr)
+def test_a_number_arrives_as_it_is(number: Any) -> None:
+    found = returned(number)
+    assert type(found) is type(number)
+    assert repr(found) == repr(number)
+    one, other = returned((number, np.arange(3)))
+    assert repr(one) == repr(number)
+    assert same(other, np.arange(3))
+
+
+def test_no_number_is_no_number() -> None:
+    assert math.isnan(returned(math.nan))
+
+
+def test_a_number_that_does_not_fit_is_refused() -> None:
+    items = (*(np.zeros(wire.RESULT_BYTES // 2, np.uint8) for _ in range(2)), 1.0)
+    with pytest.raises(wire.RoomError, match=r"^returned 8 bytes; there is room for 0$"):
+        returned(items)
+
+
+def test_a_tuple_with_names_arrives_as_a_plain_one() -> None:
+    found = returned(Pair([np.zeros(2), 3]))
+    assert type(found) is tuple
+    assert same(found[0], np.zeros(2))
+    assert found[1] == 3
 
 
 def test_a_result_is_the_parents_own_copy() -> None:
@@ -326,6 +357,10 @@ class Tagged(np.ndarray[Any, Any]):
     pass
 
 
+class Whole(int):
+    """A number of a class of one's own."""
+
+
 class Pair(tuple[Any, ...]):
     pass
 
@@ -333,15 +368,16 @@ class Pair(tuple[Any, ...]):
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        ([1, 2], "returned a list; expected numpy.ndarray or a tuple of them"),
-        (None, "returned a NoneType; expected numpy.ndarray or a tuple of them"),
-        (3.0, "returned a float; expected numpy.ndarray or a tuple of them"),
-        (np.float32(3), "returned a float32; expected numpy.ndarray or a tuple of them"),
-        (np.zeros(2).view(Tagged), "returned a Tagged; expected numpy.ndarray or a tuple of them"),
-        (np.ma.zeros(2), "returned a MaskedArray; expected numpy.ndarray or a tuple of them"),
-        (Pair([np.zeros(2)]), "returned a Pair; expected numpy.ndarray or a tuple of them"),
-        ((np.zeros(2), [1]), "returned a list; expected numpy.ndarray or a tuple of them"),
-        ((np.zeros(2),) * 9, "returned a tuple of 9; expected 8 arrays at most"),
+        ([1, 2], "returned a list; expected a numpy.ndarray, a number, or a tuple of them"),
+        (None, "returned a NoneType; expected a numpy.ndarray, a number, or a tuple of them"),
+        (3j, "returned a complex; expected a numpy.ndarray, a number, or a tuple of them"),
+        (np.complex64(3), "returned a complex64; expected a numpy.ndarray, a number, or a tuple of them"),
+        (Whole(3), "returned a Whole; expected a numpy.ndarray, a number, or a tuple of them"),
+        (-(2**63) - 1, "returned -9223372036854775809; expected whole numbers that fit 64 bits"),
+        (np.zeros(2).view(Tagged), "returned a Tagged; expected a numpy.ndarray, a number, or a tuple of them"),
+        (np.ma.zeros(2), "returned a MaskedArray; expected a numpy.ndarray, a number, or a tuple of them"),
+        ((np.zeros(2), [1]), "returned a list; expected a numpy.ndarray, a number, or a tuple of them"),
+        ((np.zeros(2),) * 33, "returned a tuple of 33; expected 32 items at most"),
         (np.zeros((1,) * 5), "returned an array of 5 dimensions; expected 4 at most"),
         (np.zeros(2, complex), "returned an array of dtype complex128; expected plain numbers"),
         (np.zeros(2, ">f4"), "returned an array of dtype >f4; expected plain numbers"),
@@ -462,7 +498,7 @@ def test_crafted_headers_are_harmless(kind: int, count: int, items: list[tuple[i
         header(3, 1),
         header(1, 0),
         header(1, 2),
-        header(2, 9),
+        header(2, 33),
         header(2, -1),
         header(-1, 1),
     ],
@@ -479,7 +515,8 @@ def test_a_head_of_another_kind_is_no_result(text: bytes) -> None:
     [
         (12, 1, 1, 0, 0, 0),  # no such dtype
         (0, 5, 1, 1, 1, 1),  # too many dimensions
-        (0, -1, 0, 0, 0, 0),
+        (0, -3, 0, 0, 0, 0),
+        (12, -1, 0, 0, 0, 0),  # a number of no such dtype
         (0, 1, -1, 0, 0, 0),
         (0, 1, wire.RESULT_BYTES + 1, 0, 0, 0),  # beyond the room
         (11, 2, 2**32, 2**32, 0, 0),  # 2**64 values: 0 in 64 bits

@@ -7,9 +7,11 @@ where target.py says that the kernel lies.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import SelectionError
@@ -18,7 +20,6 @@ from pytest_lance_autoresearch.target_files import packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
 FILES = ("inputs.py", "kernels.py", "program.md", "reference.py", "target.py")
 """The files of every target."""
@@ -57,8 +58,9 @@ def has_code(directory: Path, least: int = NAMED) -> bool:
 
 def inspect(directory: Path) -> Layout:
     """The layout of one directory, with its faults."""
-    kernel = packages.declared(directory).path
-    return Layout(directory.name, directory, tuple(_faults(directory, kernel)), kernel)
+    named = packages.declared(directory).path
+    kernel = Path(os.path.normpath(directory / named)) if named else None
+    return Layout(directory.name, directory, tuple(_faults(directory, named)), kernel)
 
 
 def refuse_twins(layout: Layout, others: Iterable[Layout]) -> Layout:

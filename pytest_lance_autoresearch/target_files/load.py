@@ -72,7 +72,7 @@ def load(layout: Layout) -> Target:
     files = {name: (layout.directory / name).read_bytes() for name in HARNESS_FILES}
     inputs = modules.execute(layout, "inputs", files["inputs.py"], {})
     wiring = modules.execute(layout, "target", files["target.py"], {"inputs": inputs})
-    if layout.kernel != getattr(wiring, "KERNEL", ""):
+    if packages.declared(layout.directory).path != getattr(wiring, "KERNEL", ""):
         raise TargetError(
             f"target '{layout.name}': target.KERNEL is {wiring.KERNEL!r}; expected a plain string at the top of "
             f"target.py, where it is read before anything is executed"

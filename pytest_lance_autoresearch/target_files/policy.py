@@ -238,10 +238,10 @@ def _full_name(node: ast.ImportFrom, alias: ast.alias, package: str) -> str:
 
     Out of its package nothing is imported: what leads there keeps its dots.
     """
-    module = packages.absolute(node, package) or "." * node.level
+    module = packages.absolute(node, package)
     if alias.name == "*":
         return module
-    return f"{module.rstrip('.')}.{alias.name}"
+    return f"{module}{alias.name}" if module.endswith(".") else f"{module}.{alias.name}"
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:

@@ -88,7 +88,7 @@ BEHIND_IT: Final = {
     "pq-l2/helper_process": NOT_PERMITTED,
     "pq-l2/input_zeroing": TABLE,
     "pq-l2/last_call_replay": TABLE,
-    "pq-l2/lazy_array_proxy": "the kernel returned a Later; expected a numpy.ndarray, a number, or a tuple of them",
+    "pq-l2/lazy_array_proxy": r"the kernel returned a Later; expected a numpy.ndarray, a number, or a tuple",
     "pq-l2/lazy_subclass": "the kernel returned a Yes; expected a numpy.ndarray, a number, or a tuple of them",
     "pq-l2/log_writer": NOT_PERMITTED,
     "pq-l2/lookahead": TABLE,
