@@ -27,7 +27,7 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 def pytest_configure() -> None:
     off = pytest.MonkeyPatch()
-    off.setattr(policy, "violation", lambda *_: "")
+    off.setattr(policy, "violation_of", lambda *_: "")
     off.setattr(process, "CONFINED", False)
     off.setattr(process.KernelProcess, "__init__", _start_unchecked)
     off.setattr(process.KernelProcess, "_refuse_threads", _nothing)

@@ -194,6 +194,8 @@ class Evidence:
     """Of the trial, at the last look."""
     waited_s: float = 0.0
     """Beside those, for its turn to measure."""
+    threads: int = 1
+    """Of each kernel."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def any_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels may contain anything, and do anything: what lies behind these two locks must hold without them."""
-    monkeypatch.setattr(policy, "violation", lambda *_: "")
+    monkeypatch.setattr(policy, "violation_of", lambda *_: "")
     monkeypatch.setattr(process, "CONFINED", False)
 
 

@@ -82,7 +82,7 @@ class Machine:
         return sum(bool(placement) for process in self.started for placement in process.placements)
 
     @contextmanager
-    def placed(self, pids: Sequence[int]) -> Iterator[None]:
+    def placed(self, pids: Sequence[int], _threads: int = 1) -> Iterator[None]:
         """Stands for `environment.placed`."""
         self.together = tuple(pids)
         try:

@@ -92,7 +92,7 @@ def test_a_window_is_timed_by_this_process_alone(start: Start, monkeypatch: pyte
             meters.asked.append("go")
         return write(fd, data)
 
-    monkeypatch.setattr(process, "CpuAccount", lambda _: meters.cpu)
+    monkeypatch.setattr(process, "CpuAccount", lambda *_: meters.cpu)
     monkeypatch.setattr(process, "WaitCounter", lambda _: meters)
     monkeypatch.setattr(process, "clocks", meters)
     monkeypatch.setattr(os, "write", noted)
@@ -124,7 +124,7 @@ def test_building_takes_the_cpu_time_of_the_order_that_builds(
     """Or this process's time where the system counts none. To send and unpickle a state is no part of it."""
     meters = Meters()
     meters.cpu_times = iter(cpu_times)
-    monkeypatch.setattr(process, "CpuAccount", lambda _: meters.cpu)
+    monkeypatch.setattr(process, "CpuAccount", lambda *_: meters.cpu)
     monkeypatch.setattr(process, "clocks", meters)
     worker = start(f"{READY}taken(); say(b'd'); taken(); say(b'd'); taken()")
     meters.asked.clear()
@@ -203,7 +203,13 @@ def test_the_environment_is_one_thread_and_folders_of_its_own(
     own = {"TMPDIR", "HOME", "NUMBA_CACHE_DIR"}
     assert all(Path(found.pop(name)).parent.parent == tmp_path for name in own)
     bounds = {"NUMBA_BOUNDSCHECK": "1"} if checks_bounds else {}
-    assert found == {"PATH": os.defpath, "LANG": "C.UTF-8", "LD_LIBRARY_PATH": "/opt/lib", **bounds}
+    assert found == {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "LD_LIBRARY_PATH": "/opt/lib",
+        **bounds,
+    }
 
 
 def test_with_a_worker_end_the_processes_that_it_started(start: Start) -> None:

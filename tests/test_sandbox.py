@@ -37,7 +37,7 @@ def start(tmp_path: Path, setup: str) -> KernelProcess:
 
 @pytest.fixture(autouse=True)
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "violation", lambda *_: "")
+    monkeypatch.setattr(policy, "violation_of", lambda *_: "")
 
 
 @needs_linux

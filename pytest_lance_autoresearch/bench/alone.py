@@ -77,7 +77,10 @@ class Alone(Measurement):
         process, null = self._processes.measured(shared=self._brief), self._processes.null()
         side = {"B": process}
         feed = generate.Feed(self._target, case, state, seed, "timed")
-        with nullcontext() if self._brief else environment.placed([null.pid, process.pid]), about(case.id):
+        with (
+            nullcontext() if self._brief else environment.placed([null.pid, process.pid], self._target.threads),
+            about(case.id),
+        ):
             plan = measure.new_plan(case.id, Oracle(self._target, state), feed, self._packer)
             measure.bind(plan, side)
             measure.verify_first(plan, measure.call_once(plan, side))

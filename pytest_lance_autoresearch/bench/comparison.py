@@ -136,7 +136,8 @@ class Comparison(Measurement):
     def evidence(self) -> Evidence:
         """What the next look sees, or the last one saw."""
         sizes = self._target.kernel.code_size, self._baseline.code_size
-        return Evidence(*sizes, self.pairs(), looks=self._looks, seconds=self._seconds)
+        pairs, threads = self.pairs(), self._target.threads
+        return Evidence(*sizes, pairs, looks=self._looks, seconds=self._seconds, threads=threads)
 
     def _evidence_of(self, pair: KernelPair) -> Evidence:
         return replace(self.evidence(), pairs=(pair.record(),))
@@ -198,7 +199,7 @@ class Comparison(Measurement):
     def _measure(self, pair: KernelPair, plan: CasePlan, wanted: int, *, thorough: bool) -> None:
         """Blocks of one case until enough are undisturbed; at most as many again are set aside."""
         null, undisturbed = self._processes.null(), 0
-        with environment.placed([null.pid, *pair.pids()]), about(plan.key):
+        with environment.placed([null.pid, *pair.pids()], self._target.threads), about(plan.key):
             pair.warm_up(plan, null)
             for _ in range(2 * wanted):
                 self._show(plan.key, Step(undisturbed, wanted), self._so_far)

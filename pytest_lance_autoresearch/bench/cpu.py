@@ -26,8 +26,9 @@ _MAX_CPU_PER_WALL = 1.15
 class CpuAccount:
     """The CPU time of one worker, window by window: `opens`, `closes`; `skip` leaves out what came before."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, threads: int = 1) -> None:
         self._clock = _clock_id(pid)
+        self._threads = threads
         self._total_ns, self._allowed_ns = 0, _AROUND_NS
         self._counted_ns = self.now_ns()
 
@@ -63,15 +64,16 @@ class CpuAccount:
         return opened_ns
 
     def closes(self, doing: str, opened_ns: int | None, wall_ns: int) -> int | None:
-        """The CPU time of a window, opened then, that lasted `wall_ns`; refuses more than one thread can use."""
+        """The CPU time of a window, opened then, that lasted `wall_ns`; refuses more than its threads can use."""
         now = self.now_ns()
         self._count(now)
-        self._allowed_ns += round(_MAX_CPU_PER_WALL * wall_ns)
+        most_ns = _MAX_CPU_PER_WALL * self._threads * wall_ns
+        self._allowed_ns += round(most_ns)
         cpu_ns = _elapsed(opened_ns, now)
-        if cpu_ns is not None and cpu_ns > _MAX_CPU_PER_WALL * wall_ns + _TICK_NS:
+        if cpu_ns is not None and cpu_ns > most_ns + self._threads * _TICK_NS:
             raise KernelRefused(
                 f"{doing}: the kernel used {cpu_ns / 1e6:.1f} ms of CPU in a window of {wall_ns / 1e6:.1f} ms; "
-                f"one thread is the rule"
+                f"{threads_rule(self._threads)}"
             )
         return cpu_ns
 
@@ -83,6 +85,11 @@ class CpuAccount:
         if now_ns is not None and self._counted_ns is not None:
             self._total_ns += now_ns - self._counted_ns
         self._counted_ns = now_ns
+
+
+def threads_rule(threads: int) -> str:
+    """How many threads a kernel may have, for a sentence."""
+    return "one thread is the rule" if threads == 1 else f"target.THREADS is {threads}"
 
 
 def _elapsed(before_ns: int | None, now_ns: int | None) -> int | None:

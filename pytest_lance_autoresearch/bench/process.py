@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from pytest_lance_autoresearch.bench import scratch
-from pytest_lance_autoresearch.bench.cpu import CpuAccount
+from pytest_lance_autoresearch.bench.cpu import CpuAccount, threads_rule
 from pytest_lance_autoresearch.bench.scratch import Scratch
 from pytest_lance_autoresearch.bench.waiting import WaitCounter
 from pytest_lance_autoresearch.errors import (
@@ -51,7 +51,7 @@ CONFINED = True
 GRACE_S = 2.0
 """How much longer than the worker's own watchdog the parent waits, so that its traceback arrives."""
 LOG_TAIL_BYTES = 1500
-_ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
+_THREADED = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
 _KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 _ELSEWHERE = (
     "that was in the kernel's process: it works in an empty folder, without this environment, "
@@ -110,7 +110,7 @@ class KernelProcess:
         self._answer_fd, answer_write = os.pipe()
         shared_fd = -1 if self._shared is None else self._shared.fd
         fds = (self._memory.arguments.fd, self._memory.results.fd, order_read, answer_write, shared_fd)
-        locks = "confined" if CONFINED else "free"
+        locks = worker.LOCKS[self._target.threads > 1] if CONFINED else "free"
         arguments = (*fds, *self._mapped, self._timeout_s, locks, *_importing(self._target.working_directory))
         self._process = subprocess.Popen(
             [sys.executable, "-I", worker.__file__, *map(str, arguments)],
@@ -118,7 +118,7 @@ class KernelProcess:
             stdout=self._log,
             stderr=self._log,
             cwd=folder / scratch.WORK,
-            env=_environment(folder) | ({"NUMBA_BOUNDSCHECK": "1"} if self._checks_bounds else {}),
+            env=_environment(folder, self._target.threads, checks_bounds=self._checks_bounds),
             pass_fds=[fd for fd in fds if fd >= 0],
             start_new_session=True,
         )
@@ -137,7 +137,7 @@ class KernelProcess:
 
     def _introduce(self, folder: Path) -> None:
         self._await(wire.READY)
-        self._cpu = CpuAccount(self._process.pid)
+        self._cpu = CpuAccount(self._process.pid, self._target.threads)
         self._observed = psutil.Process(self._process.pid)
         self._threads = self._observed.num_threads()
         self.is_confined = sandbox.is_confined(self._process.pid)
@@ -398,8 +398,9 @@ class KernelProcess:
             threads = self._observed.num_threads()
         except psutil.Error:
             raise self._ended() from None
-        if threads > self._threads:
-            raise KernelRefused(f"{key}: the kernel started a thread; one thread is the rule")
+        allowed = self._target.threads
+        if threads > self._threads + (allowed if allowed > 1 else 0):
+            raise KernelRefused(f"{key}: the kernel started a thread; {threads_rule(allowed)}")
 
 
 class WindowAnswers:
@@ -453,16 +454,28 @@ def _widen(pipe: int) -> None:
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """The worker's whole environment: one thread, its own caches, nothing that tells it where it runs."""
+def _environment(folder: Path, threads: int, *, checks_bounds: bool) -> dict[str, str]:
+    """The worker's whole environment: its threads, its own caches, nothing that tells it where it runs.
+
+    Threads that wait for work must not spin: that would be work outside the windows.
+    """
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
+    bounds = {"NUMBA_BOUNDSCHECK": "1"} if checks_bounds else {}
+    counts = {f"{name}_NUM_THREADS": str(threads) for name in _THREADED}
     folders = {
         "TMPDIR": str(folder / scratch.WORK),
         "HOME": str(folder / scratch.WORK),
         "NUMBA_CACHE_DIR": str(folder / scratch.CACHE),
     }
-    return {"PATH": os.defpath, "LANG": "C.UTF-8", **folders, **threads, **kept}
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **folders,
+        **counts,
+        **bounds,
+        **kept,
+    }
 
 
 def _importing(working_directory: Path) -> list[str]:

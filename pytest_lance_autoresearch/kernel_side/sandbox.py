@@ -25,7 +25,8 @@ _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
 _RET_ERRNO = 0x0005_0000
 _RET_ALLOW = 0x7FFF_0000
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
+_CLONE_THREAD = 0x0001_0000
 _INSTRUCTION = struct.Struct("<HBBI")
 
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
@@ -93,15 +94,18 @@ _CLONE3 = 435
 """Its flags cannot be seen by a filter; as if it were not there, the C library uses clone."""
 
 
-def confine(writable: Sequence[str]) -> None:
-    """Put on what this system has; `writable` are the folders that stay writable. Never raises, never undone."""
+def confine(writable: Sequence[str], *, threads: bool = False) -> None:
+    """Put on what this system has. Never raises, never undone.
+
+    `writable` are the folders that stay writable; `threads` lets the process have more of them, and no processes.
+    """
     _limit_files()
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         _restrict_files(libc, writable)
-        _refuse_system_calls(libc)
+        _refuse_system_calls(libc, threads=threads)
 
 
 def is_confined(pid: int | str) -> bool:
@@ -146,26 +150,37 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: str, access: int) -> None:
         os.close(fd)
 
 
-def _refuse_system_calls(libc: ctypes.CDLL) -> None:
+def _refuse_system_calls(libc: ctypes.CDLL, *, threads: bool) -> None:
     found = _SYSCALLS.get(platform.machine())
     if found is None:
         return
     audit, numbers = found
     refused = sorted([*numbers.values(), *_LATER_SYSCALLS.values()])
-    program = _filter(audit, refused)
+    program = _filter(audit, refused, numbers["clone"] if threads else None)
     code = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("HxxxxxxP", len(program) // _INSTRUCTION.size, ctypes.addressof(code))
     libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, head, 0, 0)
 
 
-def _filter(audit: int, refused: Sequence[int]) -> bytes:
-    """A classic BPF program: EPERM for the refused numbers, ENOSYS for clone3, everything else is allowed."""
+def _filter(audit: int, refused: Sequence[int], clone: int | None) -> bytes:
+    """A classic BPF program: EPERM for the refused numbers, ENOSYS for clone3, everything else is allowed.
+
+    So is clone, where its number is given and it asks for a thread.
+    """
     count = len(refused)
+    threads = [
+        (_JUMP_IF_EQUAL, 0, 4, clone),
+        (_LOAD, 0, 0, 16),  # the first argument, its lower half: the flags
+        (_JUMP_IF_SET, 0, 1, _CLONE_THREAD),
+        (_RETURN, 0, 0, _RET_ALLOW),
+        (_RETURN, 0, 0, _RET_ERRNO | errno.EPERM),
+    ]
     steps = [
         (_LOAD, 0, 0, 4),  # the architecture
         (_JUMP_IF_EQUAL, 1, 0, audit),
         (_RETURN, 0, 0, _RET_ERRNO | errno.ENOSYS),  # a foreign calling convention
         (_LOAD, 0, 0, 0),  # the system call's number
+        *(threads if clone is not None else ()),
         (_JUMP_IF_EQUAL, count + 2, 0, _CLONE3),
         *((_JUMP_IF_EQUAL, count - i, 0, number) for i, number in enumerate(refused)),
         (_RETURN, 0, 0, _RET_ALLOW),

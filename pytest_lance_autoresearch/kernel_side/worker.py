@@ -40,6 +40,8 @@ from pytest_lance_autoresearch.kernel_side.handicap import handicapped
 from pytest_lance_autoresearch.records import Home, Layout
 
 LENGTH = struct.Struct("<q")
+LOCKS = ("confined", "confined, with threads")
+"""What a worker is told to put on, without and with threads."""
 SHOWN = 200
 """Characters of a line of source that a message shows."""
 
@@ -263,8 +265,8 @@ def main() -> None:
     arguments_fd, results_fd, order_fd, answer_fd, shared_fd = map(int, sys.argv[1:6])
     arguments_bytes, results_bytes = map(int, sys.argv[6:8])
     timeout_s = float(sys.argv[8])
-    if sys.argv[9] == "confined":
-        sandbox.confine([str(Path.cwd()), os.environ["NUMBA_CACHE_DIR"]])
+    if sys.argv[9] in LOCKS:
+        sandbox.confine([str(Path.cwd()), os.environ["NUMBA_CACHE_DIR"]], threads=sys.argv[9] == LOCKS[True])
     faulthandler.enable()
     # The watchdog: a traceback, then the signal's default, the end. It works inside compiled loops, needs no
     # thread, and ends a hanging kernel even when the parent is gone.

@@ -59,54 +59,63 @@ def _cores() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
 
 
-def measuring_core() -> int | None:
-    """The core that timed kernels run on, where there are two cores or more."""
-    return max(_cores()) if len(_cores()) >= 2 else None
+def measuring_cores(threads: int = 1) -> frozenset[int]:
+    """The cores that timed kernels of so many threads run on; none where no other would be left."""
+    return frozenset(sorted(_cores())[-threads:]) if len(_cores()) > threads else frozenset()
+
+
+def lacking_cores(threads: int) -> str:
+    """Why kernels of so many threads cannot be timed here; '' where they can, and where cores cannot be chosen."""
+    if threads == 1 or not _cores() or measuring_cores(threads):
+        return ""
+    return (
+        f"target.THREADS is {threads}, and timing needs a core more, for everything that is not timed; "
+        f"this process may use {len(_cores())}"
+    )
 
 
 @contextmanager
-def placed(pids: Sequence[int]) -> Iterator[None]:
-    """Keep the workers together on the measuring core and this process off it."""
-    core = measuring_core()
-    if core is not None:
+def placed(pids: Sequence[int], threads: int = 1) -> Iterator[None]:
+    """Keep the workers together on the measuring cores and this process off them."""
+    cores = measuring_cores(threads)
+    if cores:
         for pid in pids:
-            _move(pid, {core})
-    with aside(), one_thread():
+            _move(pid, cores)
+    with aside(threads), one_thread():
         yield
 
 
 @contextmanager
-def aside() -> Iterator[None]:
-    """Keep this process off the measuring core."""
-    core = measuring_core()
-    if core is None:
+def aside(threads: int = 1) -> Iterator[None]:
+    """Keep this process off the measuring cores."""
+    cores = measuring_cores(threads)
+    if not cores:
         yield
         return
     before = os.sched_getaffinity(0)
-    _move_threads(_cores() - {core})
+    _move("self", _cores() - cores)
     try:
         yield
     finally:
-        _move_threads(before)
+        _move("self", before)
 
 
 def put_aside(pid: int) -> None:
-    """Keep another process off the measuring core, until it is placed."""
-    core = measuring_core()
-    if core is not None:
-        _move(pid, _cores() - {core})
+    """Keep another process off the core that measures for most, until it is placed."""
+    cores = measuring_cores()
+    if cores:
+        _move(pid, _cores() - cores)
 
 
-def _move(pid: int, cores: Collection[int]) -> None:
-    with suppress(ProcessLookupError):  # a process that ended is found out at its next order
-        os.sched_setaffinity(pid, cores)
+def _move(pid: int | str, cores: Collection[int]) -> None:
+    """Every thread of a process: an idle thread of a numerics library may spin for a while.
 
-
-def _move_threads(cores: Collection[int]) -> None:
-    """Every thread of this process: an idle thread of a numerics library may spin for a while."""
-    for thread in Path("/proc/self/task").iterdir():
-        with suppress(OSError):
-            os.sched_setaffinity(int(thread.name), cores)
+    That a process has ended is found out at its next order.
+    """
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 def _processor() -> str:

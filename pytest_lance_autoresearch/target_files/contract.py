@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_lance_autoresearch.target_files.load import Target
 
+MAX_THREADS = 256
 MIN_SHAPES = 3
 MIN_TIMED_DISTRIBUTIONS = 3
 MIN_DISTRIBUTIONS = 5
@@ -79,6 +80,9 @@ def _faults(target: Target) -> Iterator[str]:
     budget = getattr(target.wiring, "BUILD_BUDGET", None)
     if budget is not None and not _is_positive(budget):
         yield f"target.BUILD_BUDGET is {budget!r}; expected milliseconds per megabyte of state, a number above 0"
+    threads = getattr(target.wiring, "THREADS", 1)
+    if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
+        yield f"target.THREADS is {threads!r}; expected a whole number from 1 to {MAX_THREADS}"
     exact = getattr(target.wiring, "BIT_EXACT", False)
     if not isinstance(exact, bool):
         yield f"target.BIT_EXACT is {exact!r}; expected True where every bit of a result is the contract"

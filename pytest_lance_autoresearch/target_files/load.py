@@ -51,6 +51,11 @@ class Target:
         return _imports(self.layout, self.wiring)
 
     @property
+    def threads(self) -> int:
+        """How many its kernel may use."""
+        return getattr(self.wiring, "THREADS", 1)
+
+    @property
     def name(self) -> str:
         return self.layout.name
 

@@ -129,16 +129,23 @@ SHOWN = 80
 def violation_of(target: Target) -> str:
     """The same of a target's kernel, which may import what target.py says, and be called otherwise."""
     kernel = target.kernel
-    may_import = (*MODULES, *target.imports)
-    return violation(kernel.text, may_import, kernel.path.name, packages.package_of(kernel.home))
+    may_import, package = (*MODULES, *target.imports), packages.package_of(kernel.home)
+    return violation(kernel.text, may_import, kernel.path.name, package, is_parallel=target.threads > 1)
 
 
-def violation(text: bytes, modules: Sequence[str] = MODULES, name: str = "kernels.py", package: str = "") -> str:
+def violation(
+    text: bytes,
+    modules: Sequence[str] = MODULES,
+    name: str = "kernels.py",
+    package: str = "",
+    *,
+    is_parallel: bool = False,
+) -> str:
     """The first thing in the source that a kernel may not contain, as one sentence; '' when there is none.
 
     A source that is not Python shows its error when it is loaded, so that is not a violation. One that only the
     reader cannot take in is: it might run. `modules` are those that it may import, each with all that is in it;
-    relative imports begin in `package`.
+    relative imports begin in `package`; `is_parallel` lets it ask numba for parallel code.
     """
     if len(text) > MAX_BYTES:
         return f"{name}: {len(text)} bytes; expected {MAX_BYTES} at most"
@@ -148,17 +155,18 @@ def violation(text: bytes, modules: Sequence[str] = MODULES, name: str = "kernel
         return ""
     except RecursionError:
         return f"{name}: an expression or a chain of branches is nested too deep to be read; split it"
-    found = sorted(_Reader(tree, modules, package).violations())
+    found = sorted(_Reader(tree, modules, package, is_parallel=is_parallel).violations())
     return f"{name}, line {found[0][0]}: {found[0][1]}" if found else ""
 
 
 class _Reader:
     """Goes through one syntax tree."""
 
-    def __init__(self, tree: ast.Module, modules: Sequence[str], package: str) -> None:
+    def __init__(self, tree: ast.Module, modules: Sequence[str], package: str, *, is_parallel: bool) -> None:
         self._tree = tree
         self._modules = modules
         self._package = package
+        self._is_parallel = is_parallel
         self._imported = dict(_imports(tree, package))
         self._docstrings = {id(doc) for doc in _docstrings(tree)}
 
@@ -185,8 +193,8 @@ class _Reader:
                     yield f"defines {_quoted(name)}; a kernel's class may define {may}"
             case ast.ClassDef(bases=bases):
                 yield from self._about_bases(bases)
-            case ast.keyword(arg="parallel", value=value) if not _is_false(value):
-                yield "asks for parallel code; one thread is the rule"
+            case ast.keyword(arg="parallel", value=value) if not (self._is_parallel or _is_false(value)):
+                yield "asks for parallel code; one thread is the rule where target.THREADS allows no more"
             case ast.Constant(value=str() | bytes() as value) if id(node) not in self._docstrings:
                 yield from _about_text(value)
             case ast.List(elts=entries) | ast.Tuple(elts=entries) | ast.Set(elts=entries) | ast.Dict(keys=entries):

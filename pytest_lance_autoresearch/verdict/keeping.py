@@ -85,6 +85,7 @@ def _is_smaller(evidence: Evidence) -> bool:
 
 def _if_cpu_agrees(seen: View, floor: float, aim: float, cause: Cause) -> tuple[Verdict, Cause]:
     """A keep, if the CPU time's interval lies above `floor` too; a discard, if not and it lies below `aim`."""
-    if seen.cpu is not None and seen.cpu.low <= floor:
-        return (Verdict.DISCARD if seen.cpu.high < aim else Verdict.UNDECIDED), Cause.CPU_DISAGREES
+    cpu = seen.deciding_cpu
+    if cpu is not None and cpu.low <= floor:
+        return (Verdict.DISCARD if cpu.high < aim else Verdict.UNDECIDED), Cause.CPU_DISAGREES
     return (Verdict.KEEP if seen.evidence.looks >= LOOKS_FOR_KEEP else Verdict.UNDECIDED), cause

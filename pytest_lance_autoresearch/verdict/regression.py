@@ -36,8 +36,9 @@ def decide(seen: View) -> tuple[Verdict, Cause]:
         return Verdict.REGRESSED, cause
     if any(estimate.low <= seen.case_floor for estimate in seen.cases.values()) or seen.overall.low <= floor:
         return Verdict.UNDECIDED, Cause.UNDECIDED
-    if seen.cpu is not None and seen.cpu.low <= floor:
-        return (Verdict.REGRESSED if seen.cpu.high < floor else Verdict.UNDECIDED), Cause.CPU_DISAGREES
+    cpu = seen.deciding_cpu
+    if cpu is not None and cpu.low <= floor:
+        return (Verdict.REGRESSED if cpu.high < floor else Verdict.UNDECIDED), Cause.CPU_DISAGREES
     return Verdict.PASS, Cause.NOT_SLOWER
 
 

@@ -48,6 +48,11 @@ class View:
         )
 
     @property
+    def deciding_cpu(self) -> stats.LogEstimate | None:
+        """The CPU times where they have a say: a kernel of several threads may spend more to be done sooner."""
+        return self.cpu if self.evidence.threads == 1 else None
+
+    @property
     def case_floor(self) -> float:
         """The log-ratio of a case that is slower by just its limit."""
         return -math.log1p(self.rules.case_limit)
