@@ -17,13 +17,10 @@ Needs the extra 'benchmarks' (scipy, matplotlib).
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import busy
 import fresh_look
 import verdict_report
 
@@ -39,8 +36,6 @@ TARGETS = (ROOT / "targets" / "pq-l2", ROOT / "benchmarks" / "targets" / "scores
 RECORDS = ROOT / ".benchmarks" / "false_verdicts"
 STATE_SETS = 4
 """Sets of states that the looks use in turn; a real trial makes new ones for each look."""
-BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(1_000_000))"
-"""Ends when its parent does, however that ends."""
 WORSE = 0.08
 """How much slower the one worse case is, inside a gain of `GAIN_AROUND`."""
 GAIN_AROUND = 0.05
@@ -103,17 +98,6 @@ def read(setting: Setting) -> list[Run]:
     return [codec.from_json(line.encode(), list[Pair]) for line in lines]
 
 
-@contextmanager
-def load_on_the_machine(wanted: bool) -> Iterator[None]:
-    burning = subprocess.Popen([sys.executable, "-c", BURN]) if wanted else None
-    try:
-        yield
-    finally:
-        if burning is not None:
-            burning.kill()
-            burning.wait()
-
-
 def record(wanted: int) -> None:
     """Add to every setting in turn until each has as many looks as are wanted; an injected one a fifth of them."""
     RECORDS.mkdir(parents=True, exist_ok=True)
@@ -124,7 +108,7 @@ def record(wanted: int) -> None:
             have = _whole_lines(setting.file)
             if have > number // every or have >= wanted // every:
                 continue
-            with load_on_the_machine(setting.loaded), turns.take(None):
+            with busy.beside(int(setting.loaded)), turns.take(None):
                 look = recorders[setting.folder].look(number, setting.injected)
             with setting.file.open("a") as file:
                 file.write(codec.to_json(look, indent=-1).decode() + "\n")

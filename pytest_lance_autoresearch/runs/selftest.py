@@ -158,6 +158,8 @@ class Selftest:
         """One process for each kind; a new one when the last one failed."""
         if kind not in self._process_of:
             kernel = self._target.kernel
-            source = sources.make(with_fastmath(kernel.text), kernel.path) if kind == FASTMATH else kernel
+            source = kernel
+            if kind == FASTMATH:
+                source = sources.make(with_fastmath(kernel.text), kernel.path, kernel.home)
             self._process_of[kind] = self._processes.start(source)
         return self._process_of[kind]
