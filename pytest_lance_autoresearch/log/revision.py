@@ -6,7 +6,7 @@ Owns what a revision is asked for, and the sentences about one that cannot answe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ from pytest_lance_autoresearch.target_files import load
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
+
+
+KERNEL = "kernels.py"
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,24 @@ def find(target: Target, name: str) -> Revision:
     commit = git.resolve(folder, name)
     if not commit:
         raise RevisionUnknown(_unknown(folder, name))
-    here, place = git.place(folder), ""
-    kernel = git.contents_at(folder, commit, here / "kernels.py")
-    if kernel is None and (old := _former_place(target, commit)):
-        place, here = str(old), old
-        kernel = git.contents_at(folder, commit, here / "kernels.py")
-    changed = _changed(target, commit, here) if kernel is not None else ()
     head = git.commit(target.layout.kernel_path, target.kernel.sha256)
-    is_committed = not head.endswith(git.UNCOMMITTED)
-    return Revision(name, commit[:12], kernel, place, tuple(changed), is_committed)
+    found = Revision(name, commit[:12], None, is_committed=not head.endswith(git.UNCOMMITTED))
+    here = git.place(folder)
+    place = _place(target, name, commit, here)
+    if place is None:
+        return found
+    kernel = git.contents_at(folder, commit, place / KERNEL)
+    if kernel is None:
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot read {place / KERNEL} as it was there")
+    moved_from = "" if place == here else str(place)
+    return replace(found, kernel=kernel, moved_from=moved_from, changed=tuple(_changed(target, commit, place)))
 
 
 def _unknown(folder: Path, name: str) -> str:
     if not git.is_installed():
         return f"{REVISION}{name} needs git, which is not installed"
+    if fault := git.trouble(folder):
+        return f"{REVISION}{name}: git does not read the repository of {folder}; it says '{fault}'"
     if not git.resolve(folder, "HEAD"):
         return f"{REVISION}{name}: {folder} is in no git repository that has a commit"
     if git.is_shallow(folder):
@@ -78,11 +85,19 @@ def _changed(target: Target, commit: str, place: PurePosixPath) -> Iterable[str]
             yield name
 
 
-def _former_place(target: Target, commit: str) -> PurePosixPath | None:
-    """The folder that the target had then: its reference is there, and nothing of it is any more."""
+def _place(target: Target, name: str, commit: str, here: PurePosixPath) -> PurePosixPath | None:
+    """The folder that the target had then, which is `here` now; None where it was not there.
+
+    In another folder it is found by its reference, of which nothing is left there any more.
+    """
     folder = target.layout.directory
+    kernels = git.files_at(folder, commit, KERNEL)
+    if kernels is None:
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
+    if here / KERNEL in kernels:
+        return here
     top, reference = git.top(folder), target.files["reference.py"]
-    for path in git.files_at(folder, commit, "kernels.py"):
+    for path in kernels:
         is_gone = not (top / path).exists()
         if is_gone and _is_same(git.contents_at(folder, commit, path.with_name("reference.py")), reference):
             return path.parent
