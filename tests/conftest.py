@@ -1,11 +1,13 @@
 """Loads what nested pytest runs import, once: pytester takes back the modules that a nested run loaded, and
 numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
+import importlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import fake_workers
 import hypothesis  # noqa: F401
@@ -53,3 +55,12 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[scripted.Start]:
 def machine(monkeypatch: pytest.MonkeyPatch) -> fake_workers.Machine:
     """Workers without processes, whose windows take as long as the machine says."""
     return fake_workers.install(monkeypatch)
+
+
+@pytest.fixture
+def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The benchmark's hosts, whose pairs are drawn."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    module = importlib.import_module("simulate")
+    with module.drawn_pairs():
+        yield module
