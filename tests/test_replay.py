@@ -316,6 +316,16 @@ def test_a_row_without_a_measurement(path: Path, measured: Measured, say: Say, s
     assert refused(say("replay", path, 3), sentence, measured)
 
 
+@pytest.mark.parametrize("status", [Status.PASS, Status.REGRESSED])
+def test_a_verdict_of_the_regression_gate_is_a_claim(
+    path: Path, measured: Measured, say: Say, status: Status
+) -> None:
+    write_row(path.parent, THIRD, LOSS, status=status)
+    measured.now = LOSS
+    assert say("replay", path, 3).code == 0
+    assert measured.asked == [(THIRD, SECOND)]
+
+
 def test_a_baseline_claims_nothing(path: Path, measured: Measured, say: Say) -> None:
     sentence = "trial 1 ended as 'baseline' without a measurement; there is nothing to replay"
     assert refused(say("replay", path, 1), sentence, measured)

@@ -146,7 +146,7 @@ class Auditor:
         return sources.make(text, path, target.kernel.home)
 
 
-_CLAIMS = (Status.KEEP, Status.DISCARD, Status.INCONCLUSIVE)
+_CLAIMS = (Status.KEEP, Status.DISCARD, Status.PASS, Status.REGRESSED, Status.INCONCLUSIVE)
 
 
 def _claim(row: results.Row) -> Interval:
