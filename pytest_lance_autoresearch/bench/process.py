@@ -147,6 +147,8 @@ class KernelProcess:
         else:
             self._load_target()
             self._load_kernel(folder)
+        if self._target.threads > 1:  # what is imported may have threads of its own, which wait
+            self._threads = self._observed.num_threads()
 
     def _load_kernel(self, folder: Path) -> None:
         source, self._party = self.source, None
@@ -159,7 +161,7 @@ class KernelProcess:
         self._party = TargetError
         loading = f"{name}: inputs.py and target.py, while they were loaded in the kernel's process"
         self._order(loading, "load_target", target.layout, target.files, target.working_directory)
-        if self._observed.num_threads() > self._threads:
+        if self._target.threads == 1 and self._observed.num_threads() > self._threads:
             raise TargetError(f"{name}: inputs.py or target.py started a thread when it was loaded; {_ELSEWHERE}")
         self._party = None
 
