@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import command_line
 import fake_workers
 import hypothesis  # noqa: F401
 import numpy.random  # noqa: F401
@@ -53,3 +54,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[scripted.Start]:
 def machine(monkeypatch: pytest.MonkeyPatch) -> fake_workers.Machine:
     """Workers without processes, whose windows take as long as the machine says."""
     return fake_workers.install(monkeypatch)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> command_line.Say:
+    """Run a verb; its exit code, and its lines on stdout and stderr."""
+    return partial(command_line.said, capsys)

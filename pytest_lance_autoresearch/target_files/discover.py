@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import SelectionError
 from pytest_lance_autoresearch.records import Layout
+from pytest_lance_autoresearch.target_files import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,8 +43,9 @@ def recognise(directory: Path) -> Layout | None:
 
 
 def has_code(directory: Path, least: int = NAMED) -> bool:
-    """Whether `least` code files or more are there; what cannot be read has none."""
-    return sum(_is_file(directory / name) for name in CODE_FILES) >= least
+    """Whether `least` code files or more are there; what cannot be read has none, nor has the package itself."""
+    is_there = sum(_is_file(directory / name) for name in CODE_FILES) >= least
+    return is_there and not shipped.is_inside(directory)
 
 
 def inspect(directory: Path) -> Layout:
@@ -123,13 +125,20 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def name_fault(name: str) -> str:
+    """Why no target can have that name, as one sentence; '' where one can."""
+    if _NAME.fullmatch(name):
+        return ""
+    return (
+        f"target '{name}': the directory's name has characters that test ids cannot carry; "
+        f"expected only letters, digits, '_' and '-'"
+    )
+
+
 def _faults(directory: Path) -> Iterable[str]:
     name = directory.name
-    if not _NAME.fullmatch(name):
-        yield (
-            f"target '{name}': the directory's name has characters that test ids cannot carry; "
-            f"expected only letters, digits, '_' and '-'"
-        )
+    if fault := name_fault(name):
+        yield fault
     missing = [file for file in FILES if not _is_file(directory / file)]
     if missing:
         yield f"target '{name}': missing {', '.join(missing)}; expected {', '.join(FILES)}"
