@@ -54,3 +54,17 @@ def test_what_lies_inside_the_package_is_no_target(tmp_path: Path, monkeypatch: 
     (tmp_path / "linked").symlink_to("lib")
     assert discover.recognise(pattern) is None
     assert discover.discover(tmp_path, ("**", "linked/package/shipped/targets/*"), discover.NAMED) == ()
+
+
+def test_ci_takes_the_first_steps_of_a_user_of_the_wheel() -> None:
+    assert "tests/wheel/run" in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_readme_begins_with_the_line_for_a_user_of_the_wheel() -> None:
+    install, new, run = (
+        "pip install pytest-lance-autoresearch",
+        "python -m pytest_lance_autoresearch new mine",
+        "pytest --autoresearch=mine",
+    )
+    commands = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("    ")]
+    assert commands[0] == f"    {install} && {new} && {run}"
