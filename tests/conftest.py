@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import command_line
 import fake_workers
 import hypothesis  # noqa: F401
 import numpy.random  # noqa: F401
@@ -65,3 +66,9 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     module = importlib.import_module("simulate")
     with module.drawn_pairs():
         yield module
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> command_line.Say:
+    """Run a verb; its exit code, and its lines on stdout and stderr."""
+    return partial(command_line.said, capsys)
