@@ -6,6 +6,7 @@ first step that does not end as it should, and shows what it said.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 PLAIN = "return (self._rows * weights).sum(axis=1)"
 FASTER = 'return np.einsum("ij,j->i", self._rows, weights)'
+LIBRARY = Path(__file__).parents[2] / "examples" / "outside"
+WHO = ("-c", "user.name=A", "-c", "user.email=a@example.org")
 PATTERNS = ("template", "float", "exact", "in-out")
 
 
@@ -52,6 +55,21 @@ def walk(project: Path) -> None:
     run(project, f"pytest -q --collect-only {package()}", code=5)
 
 
+def pull_requests(folder: Path) -> None:
+    """What becomes of two changes to a library that guards its kernel with the wheel alone."""
+    library = folder / "library"
+    shutil.copytree(LIBRARY, library, ignore=shutil.ignore_patterns("__pycache__", "results.tsv", ".*cache"))
+    for arguments in (["init", "-q"], ["add", "-A"], [*WHO, "commit", "-q", "-m", "the library"]):
+        subprocess.run(["git", *arguments], check=True, cwd=library)
+    kernel = library / "src/profiles/_kernels.py"
+    text = kernel.read_text()
+    gate = "pytest -q targets --regression-gate --baseline=git:HEAD"
+    kernel.write_text(f"{text}# a comment\n")
+    assert "verdict: pass" in run(library, gate), "a comment makes no kernel slower"
+    kernel.write_text(text.replace("np.sqrt(total)", "total"))
+    assert "verdict: incorrect" in run(library, gate, code=1), "distances are no squares"
+
+
 def package() -> Path:
     """Where the package is installed; found without importing it."""
     (found,) = BIN.parent.glob("lib/python3*/site-packages/pytest_lance_autoresearch")
@@ -62,3 +80,4 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1]) / "project"
     folder.mkdir()
     walk(folder)
+    pull_requests(folder.parent)
