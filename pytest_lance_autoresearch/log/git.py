@@ -81,13 +81,19 @@ def contents_at(folder: Path, commit: str, path: PurePosixPath) -> bytes | None:
     return next(_contents(folder, [f"{commit}:{path}"], ANSWER_S), None)
 
 
-def tree_at(folder: Path, commit: str, path: PurePosixPath) -> dict[PurePosixPath, bytes]:
-    """The plain files below a folder that a commit holds, by their paths from the top."""
-    listed = _git(folder, "ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{path}/").out
+def tree_at(folder: Path, commit: str, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes]:
+    """The plain files that a commit holds at the paths or below them, by their paths from the top."""
+    listed = _git(folder, "ls-tree", "-r", "-z", "--full-tree", commit, "--", *map(str, paths)).out
     entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry.startswith(b"100")]
     blobs = [about.split()[2].decode() for about, _ in entries]
     contents = _contents(folder, blobs, SEARCH_S)
     return {PurePosixPath(os.fsdecode(name)): text for (_, name), text in zip(entries, contents, strict=True)}
+
+
+def untracked(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The files in the folder, at the names or below them, that its repository does not hold, ignored ones too."""
+    listed = _git(folder, "ls-files", "--others", "-z", "--", *names).out
+    return [folder / os.fsdecode(name) for name in listed.split(b"\0") if name]
 
 
 def files_at(folder: Path, commit: str, name: str) -> list[PurePosixPath]:
