@@ -240,6 +240,8 @@ class KernelProcess:
         self._pause()
         cpu_ns = self._cpu.closes(key, opened_ns, wall_ns)
         self._refuse_threads(key)
+        if self._target.threads > 1:
+            waited_ns = None  # for the core that one of its own threads had, it may be: that is not taken off
         timed = Window(len(window), wall_ns, cpu_ns, waited_ns, stolen_ns)
         self._answers = self._memory.arguments.occupant = WindowAnswers(self, window, timed, opened_ns)
         return self._answers
