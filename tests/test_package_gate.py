@@ -108,6 +108,16 @@ def test_the_baseline_finds_its_own_modules_and_the_candidate_those_of_now(tmp_p
     )
 
 
+def test_what_the_candidate_imports_is_what_was_read_and_has_its_fingerprint(tmp_path: Path) -> None:
+    """Whatever becomes of the files meanwhile."""
+    house = House(tmp_path, __init__="from lib.config import NUMBER\n")
+    target = house.target()
+    house.write(config=config(2), __init__="raise ValueError('another package')\n")
+    assert number_of(target, target.kernel) == 1
+    house.write(config=config(2))
+    assert number_of(house.target(), house.target().kernel) == 2
+
+
 def test_line_ends_are_no_change(tmp_path: Path) -> None:
     house = House(tmp_path)
     (house.package / "config.py").write_bytes(config(1).replace("\n", "\r\n").encode())

@@ -151,10 +151,11 @@ class KernelProcess:
 
     def _load_kernel(self) -> None:
         source, self._party = self.source, None
-        packages = str(self._scratch.path / scratch.PACKAGE)
-        home = source.home._replace(folder=packages) if source.package else source.home
+        home, beside = source.home, self._target.beside
+        if source.package:
+            home, beside = home._replace(folder=str(self._scratch.path / scratch.PACKAGE)), {}
         loading = f"{source.path.name}, while it was loaded"
-        self._order(loading, "load_kernel", source.text, str(self._kernel_file), home)
+        self._order(loading, "load_kernel", source.text, str(self._kernel_file), home, beside)
 
     def _load_target(self) -> None:
         target, name, before = self._target, f"target '{self._target.name}'", self._observed.num_threads()

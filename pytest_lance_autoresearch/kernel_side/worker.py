@@ -16,7 +16,7 @@ import site
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -90,11 +90,11 @@ class KernelHost:
         self._inputs = self._execute("inputs")
         self._wiring = self._execute("target", inputs=self._inputs)
 
-    def load_kernel(self, text: bytes, filename: str, home: Home) -> None:
+    def load_kernel(self, text: bytes, filename: str, home: Home, beside: Mapping[str, bytes]) -> None:
         """One of a package is imported with what it imports, which may be compiled as it is."""
         if b"numba" in text or home.folder:
             compiled.keep(os.environ["NUMBA_CACHE_DIR"])
-        self._kernels = packages.load(text, filename, home)
+        self._kernels = packages.load(text, filename, home, beside)
         _tidy()
 
     def take_state(self, state: bytes, handicap: float | None = None) -> None:
