@@ -22,10 +22,10 @@ WINDOWS = 1000
 class Worker:
     """A process as its parent sees it: what it used, and what of that the system has booked."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
         self.used_ns = self.unbooked_ns = 0
         with self._clock():
-            self.account = cpu.CpuAccount(1)
+            self.account = cpu.CpuAccount(1, threads)
 
     def process_ns(self, _: int) -> int:
         return self.used_ns - self.unbooked_ns
@@ -109,6 +109,18 @@ def test_work_around_the_windows_is_refused(parts: dict[str, int]) -> None:
 def test_a_second_thread_is_refused() -> None:
     with pytest.raises(KernelRefused, match=r"20\.0 ms of CPU in a window of 1\.0 ms; one thread is the rule"):
         Worker().window(threads=20)
+
+
+def test_two_threads_may_use_twice_the_time_of_a_window_and_no_more() -> None:
+    worker = Worker(threads=2)
+    worker.windows(threads=2)
+    with pytest.raises(KernelRefused, match=r"40\.0 ms of CPU in a window of 1\.0 ms; target\.THREADS is 2$"):
+        worker.window(threads=40)
+
+
+def test_work_around_the_windows_of_two_threads_is_refused() -> None:
+    with pytest.raises(KernelRefused, match="work outside the timed window is refused"):
+        Worker(threads=2).windows(before=4 * MS, threads=2)
 
 
 def test_where_there_is_no_clock_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

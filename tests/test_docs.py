@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import records
+from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.records import (
     EXIT_CODES,
@@ -20,7 +22,7 @@ from pytest_lance_autoresearch.records import (
     Verdict,
 )
 from pytest_lance_autoresearch.runs import selftest
-from pytest_lance_autoresearch.target_files import policy
+from pytest_lance_autoresearch.target_files import contract, policy
 from pytest_lance_autoresearch.verdict import keeping, price
 from pytest_lance_autoresearch.words import report
 
@@ -29,6 +31,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("targ
 README = (ROOT / "README.md").read_text()
 HARNESS = (ROOT / "HARNESS.md").read_text()
 OUTPUT = (ROOT / "docs" / "output.md").read_text()
+REFERENCE = (ROOT / "docs" / "target-reference.md").read_text()
 RULES = Rules()
 
 
@@ -125,8 +128,51 @@ def test_the_page_about_the_output_has_every_key_and_every_column() -> None:
 
 
 def test_the_target_reference_names_every_stand_in_of_the_self_test() -> None:
-    page = (ROOT / "docs" / "target-reference.md").read_text()
-    assert {name.strip("`") for name in table(page, "The self-test")} - {"Stand-in"} == set(selftest.NAMES)
+    assert {name.strip("`") for name in table(REFERENCE, "The self-test")} - {"Stand-in"} == set(selftest.NAMES)
+
+
+def code(cell: str) -> set[str]:
+    """What stands in a cell of a table as code."""
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+def rows_below(page: str, heading: str) -> dict[str, str]:
+    """As `table`, below a smaller heading."""
+    return table(page.replace(f"\n### {heading}\n", f"\n## {heading}\n"), heading)
+
+
+def test_the_target_reference_says_all_that_a_source_may_not_contain() -> None:
+    said = rows_below(REFERENCE, "What its source may not contain")
+    assert code(said["imports"]) == {*policy.MODULES, "target.IMPORTS"}
+    assert code(said["parts of those modules"]) == {*policy.FORBIDDEN}
+    assert code(said["names"]) == policy.BUILTINS
+    assert code(said["attributes"]) == {*(f".{name}" for name in policy.ATTRIBUTES), ".base", "self"}
+    assert code(said["special methods"]) == policy.SPECIAL_METHODS
+    assert code(said["special names"]) == policy.SPECIAL_NAMES
+    assert said["data"] == (
+        f"a source of more than {policy.MAX_BYTES // 1024} KiB, a string of more than {policy.MAX_TEXT} "
+        f"characters, a literal of more than {policy.MAX_ENTRIES} entries"
+    )
+    assert set(said) == {"What", *SAID_OF_SOURCES}
+
+
+SAID_OF_SOURCES = {
+    *("imports", "parts of those modules", "names", "attributes", "special methods", "special names"),
+    *("modules", "classes", "parallel code", "data"),
+}
+
+
+def test_the_target_reference_says_which_results_there_are() -> None:
+    said = rows_below(REFERENCE, "The types of results")
+    dtypes = {str(np.dtype(name)) for name in wire.DTYPES}
+    assert code(said["an array"]) == {"numpy.ndarray", *dtypes}
+    assert f"of {wire.MAX_DIMS} dimensions at most" in said["an array"]
+    assert code(said["a number of Python"]) == {kind.__name__ for kind in wire.PYTHON_NUMBERS}
+    assert said["several of these"].startswith(f"a tuple of up to {wire.MAX_ITEMS}, ")
+
+
+def test_the_target_reference_says_how_many_threads_there_may_be() -> None:
+    assert f"optional whole number from 1 to {contract.MAX_THREADS}" in REFERENCE
 
 
 def test_the_readme_lists_every_target_and_each_has_its_capsule() -> None:

@@ -38,6 +38,7 @@ from pytest_lance_autoresearch.records import (
     Interval,
     Judgement,
     Pair,
+    RegressionRules,
     Rules,
     Verdict,
 )
@@ -152,6 +153,19 @@ def test_a_gain_that_the_cpu_clock_rules_out_is_discarded() -> None:
     assert (found.verdict, found.cause) == (Verdict.DISCARD, Cause.CPU_DISAGREES)
     assert found.cpu_speedup is not None
     assert found.cpu_speedup.point == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_cpu_clock_is_told_and_has_no_say_about_kernels_of_several_threads() -> None:
+    pairs = [pair(FASTER, cpu=shifted(EQUAL, shift)) for shift in spread(-0.5, 0.001, 8)]
+    one = evidence(*pairs, looks=2)
+    assert judge.look(one, RULES).cause is Cause.CPU_DISAGREES
+    assert judge.look(one, RegressionRules()).cause is Cause.CPU_DISAGREES
+    several = replace(one, threads=2)
+    found = judge.look(several, RULES)
+    assert (found.verdict, found.cause) == (Verdict.KEEP, Cause.FASTER)
+    assert judge.look(several, RegressionRules()).verdict is Verdict.PASS
+    assert found.cpu_speedup is not None
+    assert found.cpu_speedup.high < 1
 
 
 def test_a_gain_that_the_cpu_clock_neither_shows_nor_rules_out_needs_more() -> None:

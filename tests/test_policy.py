@@ -97,6 +97,7 @@ def test_every_kernel_of_this_repository_passes(path: Path) -> None:
 NO_FILES = "a kernel reaches no files, threads or foreign memory"
 NO_FRAMES = "a kernel reaches no files, frames or foreign memory"
 MAY = ", ".join(policy.MODULES[1:])
+ONE_THREAD = "asks for parallel code; one thread is the rule where target.THREADS allows no more"
 
 
 @pytest.mark.parametrize(
@@ -147,8 +148,16 @@ MAY = ", ".join(policy.MODULES[1:])
             2,
             "derives a class from 'numpy.ndarray'; results are plain arrays",
         ),
-        ("@njit(parallel=True)\ndef f(): pass", 1, "asks for parallel code; one thread is the rule"),
-        ("@njit(parallel=on)\ndef f(): pass", 1, "asks for parallel code; one thread is the rule"),
+        (
+            "@njit(parallel=True)\ndef f(): pass",
+            1,
+            "asks for parallel code; one thread is the rule where target.THREADS allows no more",
+        ),
+        (
+            "@njit(parallel=on)\ndef f(): pass",
+            1,
+            "asks for parallel code; one thread is the rule where target.THREADS allows no more",
+        ),
         (f"x = '{'a' * 5000}'", 1, "a string of 5000 characters; expected 4096 at most"),
         (
             f"x = [{'0, ' * 2000}]",
@@ -258,3 +267,14 @@ def test_a_kernel_under_a_debugger_may_contain_anything(pytester: pytest.Pyteste
     toys.write(pytester.path, "toy", toys.kernel("return result", "import os"))
     command = ("-q", "-p", "no:randomly", "--autoresearch=toy", "--autoresearch-in-process", "-k", "correctness")
     assert pytester.runpytest(*command).ret == 0
+
+
+@pytest.mark.parametrize("asked", ["parallel=True", "parallel=on", "'void()', parallel={'fusion': True}"])
+def test_parallel_code_is_for_targets_that_allow_threads(asked: str) -> None:
+    text = f"from numba import njit\n@njit({asked})\ndef f(): pass\n".encode()
+    assert policy.violation(text) == f"kernels.py, line 2: {ONE_THREAD}"
+    assert policy.violation(text, is_parallel=True) == ""
+    text += b"import numba\nnumba.set_num_threads(2)\n"
+    assert policy.violation(text, is_parallel=True).startswith(
+        "kernels.py, line 5: uses 'numba.set_num_threads'; "
+    )

@@ -7,7 +7,9 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from time import sleep
 
+import psutil
 import pytest
 import toys
 import workers
@@ -130,6 +132,87 @@ def test_a_kernel_that_prints_without_end_fills_no_disk(tmp_path: Path) -> None:
 def test_a_kernel_may_still_end_itself(tmp_path: Path) -> None:
     with pytest.raises(KernelCrashed, match="signal SIGABRT"):
         start(tmp_path, "import os; os.abort()")
+
+
+# With threads
+
+CONFINED = """
+import ctypes, os, subprocess, threading
+from pytest_lance_autoresearch.kernel_side import sandbox
+sandbox.confine([], threads=True)
+"""
+CLONE = 56 if os.uname().machine == "x86_64" else 220
+THREAD, PROCESS, NEW_USER = 0x00010000, 17, 0x10000000
+
+
+def confined(code: str) -> str:
+    """What code prints in a process that may have threads."""
+    run = [sys.executable, "-c", CONFINED + code]
+    return subprocess.run(run, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+@needs_linux
+def test_a_confined_kernel_of_several_threads_starts_threads() -> None:
+    code = "thread = threading.Thread(target=print, args=('here',)); thread.start(); thread.join()"
+    assert confined(code) == "here"
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    "what",
+    [
+        "os.fork()",
+        "subprocess.run(['/bin/true'])",
+        "os.posix_spawn('/bin/true', ['true'], {})",
+        "os.kill(os.getppid(), 0)",
+        "os.sched_setaffinity(0, {0})",
+    ],
+)
+def test_and_no_process_and_goes_nowhere_else(what: str) -> None:
+    assert confined(f"try: {what}\nexcept PermissionError: print('refused')") == "refused"
+
+
+@needs_linux
+@pytest.mark.parametrize("flags", [0, PROCESS, 0x100 | PROCESS, 0x4000 | 0x100 | PROCESS, NEW_USER | PROCESS])
+def test_what_clone_makes_is_a_thread_or_nothing(flags: int) -> None:
+    """Whatever else is asked for; the last but one is vfork's."""
+    code = (
+        f"libc = ctypes.CDLL(None, use_errno=True)\nfound = libc.syscall({CLONE}, {flags}, 0, 0, 0, 0)\n"
+        "os.write(1, f'{found} {ctypes.get_errno()}'.encode())"
+    )
+    assert confined(code) == "-1 1"
+
+
+@needs_linux
+def test_clone3_is_not_there_so_that_nobody_hides_its_flags() -> None:
+    code = "libc = ctypes.CDLL(None, use_errno=True)\nprint(libc.syscall(435, 0, 0), ctypes.get_errno())"
+    assert confined(code) == "-1 38"
+
+
+@needs_linux
+def test_a_process_that_is_stopped_ends_with_its_parent(tmp_path: Path) -> None:
+    """Or it would be there for good."""
+    child = f"{CONFINED}\nprint(os.getpid(), flush=True); threading.Event().wait()"
+    (tmp_path / "child.py").write_text(child)
+    parent = (
+        "import os, signal, subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, {str(tmp_path / 'child.py')!r}], stdout=subprocess.PIPE)\n"
+        "print(int(child.stdout.readline()), flush=True)\n"
+        "os.kill(child.pid, signal.SIGSTOP)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    run = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=False, timeout=60)
+    assert is_over(int(run.stdout))
+
+
+def is_over(pid: int) -> bool:
+    for _ in range(1000):  # ten seconds, where it takes none
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        sleep(0.01)
+    return False
+
+
+# Elsewhere
 
 
 def test_other_systems_have_no_such_locks() -> None:

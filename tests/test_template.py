@@ -218,7 +218,7 @@ def test_the_walk_gives_what_the_pages_show(pytester: pytest.Pytester) -> None:
 
 
 def test_no_block_of_the_pages_is_only_shown() -> None:
-    for page, examples in ((TUTORIAL, 0), (REFERENCE, len(blocks_of(EXAMPLE)))):
+    for page, examples in ((TUTORIAL, 0), (REFERENCE, len(blocks_of(EXAMPLE)) + len(blocks_of(BATCH)))):
         found = blocks(page)
         assert 2 * len(found) == len(re.findall("^```", page, re.M))
         assert {block.kind for block in found} <= {"console", "python", "diff"}
@@ -245,6 +245,10 @@ def change(file: str, old: str, new: str) -> Change:
 
 def kernel(body: str) -> Change:
     return change("kernels.py", OBVIOUS, body)
+
+
+def wired(line: str) -> Change:
+    return change("target.py", 'UNIT = "row"', f'UNIT = "row"\n{line}')
 
 
 def all_of(*changes: Change) -> Change:
@@ -291,6 +295,14 @@ MISTAKES: dict[str, Change] = {
         "            self.kept = (self._rows * weights).sum(axis=1)\n"
         "        return self.kept"
     ),
+    "`KERNEL` beside `kernels.py`": wired('KERNEL = "../../src/lib/_kernels.py"'),
+    "`KERNEL` names no file": all_of(
+        wired('KERNEL = "../../src/lib/gone.py"'), lambda directory: (directory / "kernels.py").unlink()
+    ),
+    "`KERNEL` is computed": wired('KERNEL = "/".join(["..", "lib", "_kernels.py"])'),
+    'a missing comma: `IMPORTS = ("scipy.special")`': wired('IMPORTS = ("scipy.special")'),
+    '`THREADS = "2"`': wired('THREADS = "2"'),
+    "`parallel=True` without `THREADS`": kernel(f"import numba; numba.njit(parallel=True); {OBVIOUS}"),
     "a thread": kernel(
         "import threading, time\n"
         "        threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
@@ -334,7 +346,10 @@ def rows_of(heading: str) -> list[list[str]]:
 PROTOCOL = {row[0].strip("`"): row[1] for heading in ("inputs.py", "target.py") for row in rows_of(heading)}
 
 
-NOT_IN_THE_TEMPLATE = {"target.COST_FRACTION", "target.BUILD_BUDGET", "target.BIT_EXACT"}
+NOT_IN_THE_TEMPLATE = {
+    *("target.KERNEL", "target.IMPORTS", "target.THREADS"),
+    *("target.COST_FRACTION", "target.BUILD_BUDGET", "target.BIT_EXACT"),
+}
 
 
 class Recorder:
@@ -383,11 +398,12 @@ def test_only_an_optional_name_may_be_missing(target: Path, name: str) -> None:
 
 
 EXAMPLE = "An example: a kernel that adds to its argument, in float64"
+BATCH = "An example: a kernel that returns a number, batched"
 
 
 def blocks_of(title: str) -> dict[str, str]:
     """The files that a section of the reference shows, by name."""
-    section = REFERENCE.split(f"\n### {title}\n")[1].split("\n## ")[0]
+    section = re.split("\n##+ ", REFERENCE.split(f"\n### {title}\n")[1])[0]
     return dict(re.findall(r"```python\n# (\w+)\.py[^\n]*\n(.*?)```", section, re.DOTALL))
 
 
@@ -409,6 +425,23 @@ def test_the_kernel_that_fills_its_argument_is_a_target(
     result = pytester.runpytest(*PLAIN, "--autoresearch=toy", *(["-x"] if failed else []))
     assert result.parseoutcomes().get("failed", 0) == failed
     assert bool(failed) == ("the kernel changed its argument 1" in result.stdout.str())
+
+
+@pytest.mark.parametrize(("old", "new", "failed"), [("", "", 0), ("@ difference", "@ one", 1)])
+def test_the_kernel_that_returns_a_number_is_a_target(
+    pytester: pytest.Pytester, old: str, new: str, failed: int
+) -> None:
+    shown = blocks_of(BATCH)
+    toys.write(
+        pytester.path,
+        text=shown["kernels"].replace(old, new),
+        inputs=toys.INPUTS.split("def make_call")[0] + shown["inputs"],
+        reference=shown["reference"],
+        target=shown["target"],
+    )
+    result = pytester.runpytest(*PLAIN, "--autoresearch=toy", *(["-x"] if failed else []))
+    assert result.parseoutcomes().get("failed", 0) == failed
+    assert bool(failed) == ("64 of 64 values differ" in result.stdout.str())
 
 
 MISTAKE_ROWS = dict(rows_of("Common mistakes"))
@@ -438,8 +471,6 @@ def test_a_fault_of_the_files_is_one_red_item(pytester: pytest.Pytester) -> None
         f"{check.CALLS_PER_CHECK} published calls",
         f"Hypothesis draws {trial.PROPERTY_EXAMPLES} pairs",
         f"array argument of {wire.DIRECT_BYTES // 1024} KiB or more is passed where it lies",
-        f"a tuple of up to {wire.MAX_ITEMS}.",
-        f"the array has {wire.MAX_DIMS} dimensions at most",
         f"at most {records.Rules().memory_fraction * 100:g} % and "
         f"at most {records.Rules().memory_bytes >> 20} MiB",
     ],

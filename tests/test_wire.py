@@ -308,6 +308,19 @@ def test_a_tuple_with_names_arrives_as_a_plain_one() -> None:
     assert found[1] == 3
 
 
+@pytest.mark.parametrize("value", [3, 2.5, True, np.float32(4), (np.int8(1), 2.0, np.arange(3)), (BIG, 7)])
+def test_what_does_nothing_returns_the_same_numbers(value: Any) -> None:
+    """So it costs the runner the same; an argument that was returned is returned again."""
+    session = Session((BIG,))
+    session.run(lambda argument: (argument, value[1]) if isinstance(value, tuple) and value[0] is BIG else value)
+    echo = wire.read_echo(session.memory, session.plan.calls[0])
+    argument = BIG.copy()
+    given = echo.function()(argument)
+    pairs = zip(*((one if isinstance(one, tuple) else (one,)) for one in (given, value)), strict=True)
+    for item, wanted in pairs:
+        assert item is argument if wanted is BIG else (type(item) is type(wanted) and np.all(item == wanted))
+
+
 def test_a_result_is_the_parents_own_copy() -> None:
     session = Session(())
     session.run(lambda: np.arange(3))

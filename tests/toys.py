@@ -103,3 +103,30 @@ def loaded() -> Target:
     """The target, loaded once for all tests that change nothing about it; its folder is gone."""
     with TemporaryDirectory() as root:
         return load.load(discover.inspect(write(Path(root))))
+
+
+IN_PACKAGE = KERNEL.replace("REPEATS = 40", "from .config import REPEATS")
+"""The kernel as a module of a package, which finds a number in another."""
+HOUSE = {
+    "__init__": "from lib._kernels import Kernel\n",
+    "config": "import os\n\nREPEATS = 40\n",
+    "_kernels": IN_PACKAGE,
+}
+"""The package `lib`, by stem."""
+HOUSED = f'KERNEL = "../../src/lib/_kernels.py"\nIMPORTS = ("lib.config",)\n{TARGET}'
+"""The target's wiring, which says where the kernel lies."""
+
+
+def write_package(root: Path, **changed: str) -> Path:
+    """Write a target whose kernel lies in the package `lib` below `root`'s src; `changed` gives texts by stem.
+
+    Those of the target's own files go there, all others are the package's. Returns the target's folder.
+    """
+    own = {stem: changed.pop(stem) for stem in ("inputs", "target", "reference") if stem in changed}
+    folder = write(root, **{"target": HOUSED, **own})
+    (folder / "kernels.py").unlink()
+    house = root / "src" / "lib"
+    house.mkdir(parents=True, exist_ok=True)
+    for stem, text in {**HOUSE, **changed}.items():
+        (house / f"{stem}.py").write_text(text)
+    return folder

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.measurement import Measurement, about, at_once
+from pytest_lance_autoresearch.bench.measurement import Measurement, about, at_once, refuse_lacking_cores
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import environment
@@ -46,6 +46,8 @@ class Alone(Measurement):
         *,
         brief: bool = False,
     ) -> None:
+        if not brief:
+            refuse_lacking_cores(target)
         self._target = target
         self._cases = cases
         self._processes = processes
@@ -101,4 +103,5 @@ class Alone(Measurement):
 
     def evidence(self) -> Evidence:
         """The same, for the archive."""
-        return Evidence(self._target.kernel.code_size, alone=self.candidate())
+        target = self._target
+        return Evidence(target.kernel.code_size, alone=self.candidate(), threads=target.threads)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pytest_lance_autoresearch.errors import KernelIncorrect
 
 if TYPE_CHECKING:
@@ -35,4 +37,4 @@ def check_calls(
 
 
 def _bits(answer: Any) -> list[bytes]:
-    return [array.tobytes() for array in (answer if isinstance(answer, tuple) else (answer,))]
+    return [np.asarray(item).tobytes() for item in (answer if isinstance(answer, tuple) else (answer,))]

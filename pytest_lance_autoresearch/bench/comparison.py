@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.measurement import Measurement, about, at_once
+from pytest_lance_autoresearch.bench.measurement import Measurement, about, at_once, refuse_lacking_cores
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.bench.pairs import KernelPair
 from pytest_lance_autoresearch.kernel_side import wire
@@ -55,6 +55,7 @@ class Comparison(Measurement):
         turn: Turn = at_once,
         handicap: Callable[[Case], Handicap] = lambda _: measure.NO_HANDICAP,
     ) -> None:
+        refuse_lacking_cores(target)
         self._target = target
         self._baseline = baseline
         self._cases = cases

@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pytest_lance_autoresearch.errors import KernelRaised
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.records import Window
@@ -46,7 +48,7 @@ class InProcessRunner:
 
     def run(self, key: str, calls: Sequence[Call], result_bytes: int = 0) -> KeptAnswers:  # noqa: ARG002
         """Run the calls; an exception is the kernel's own, with its traceback. The window has no time."""
-        results = [_copied(self._bound[key](*call)) for call in calls]
+        results = [_copied(self._bound[key](*_fresh(call))) for call in calls]
         return KeptAnswers(Window(len(calls), 0, None), results)
 
 
@@ -68,6 +70,11 @@ class KeptAnswers:
 
     def __getitem__(self, index: int) -> Any:
         return self.results[index]
+
+
+def _fresh(call: Call) -> Call:
+    """The same arguments, of which a kernel may change arrays: the oracle is asked with the call as it was."""
+    return tuple(value.copy() if isinstance(value, np.ndarray) else value for value in call)
 
 
 def _copied(result: Any) -> Any:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch.errors import AutoresearchError
+from pytest_lance_autoresearch.errors import AutoresearchError, TargetError
+from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import Interval, Step
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Case, CaseTimes, Evidence, Judgement, KernelTimes
+    from pytest_lance_autoresearch.target_files.load import Target
 
 Show = Callable[[str, Step | None, Interval | None], None]
 """Called with what happens, which step of it this is unless it is an event, and the speed-up at the last look."""
@@ -71,6 +73,12 @@ class Measurement(ABC):
     @abstractmethod
     def evidence(self) -> Evidence:
         """Everything measured so far."""
+
+
+def refuse_lacking_cores(target: Target) -> None:
+    """TargetError where kernels of so many threads cannot be timed."""
+    if lacking := environment.lacking_cores(target.threads):
+        raise TargetError(f"target '{target.name}': {lacking}")
 
 
 @contextmanager

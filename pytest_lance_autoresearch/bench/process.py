@@ -57,6 +57,7 @@ _ELSEWHERE = (
     "that was in the kernel's process: it works in an empty folder, without this environment, "
     "and may start no thread or process"
 )
+_POOLS = 2
 _PIPE_BYTES = 2**20
 """As much as Linux grants every user, see pipe(7)."""
 _PROC_STATUS = "/proc/{pid}/status"
@@ -128,42 +129,47 @@ class KernelProcess:
     def introduce(self) -> None:
         """Wait until it has started, and let it load its target and its kernel; it is ended where that fails."""
         try:
-            self._introduce(self._scratch.path)
+            self._introduce()
         except BaseException:
             if self._is_closed:
                 raise Closed from None
             self.close()
             raise
 
-    def _introduce(self, folder: Path) -> None:
+    def _introduce(self) -> None:
         self._await(wire.READY)
         self._cpu = CpuAccount(self._process.pid, self._target.threads)
         self._observed = psutil.Process(self._process.pid)
         self._threads = self._observed.num_threads()
         self.is_confined = sandbox.is_confined(self._process.pid)
         if self.source.home.folder:  # what target.py and inputs.py import of the package may import the kernel
-            self._load_kernel(folder)
+            self._load_kernel()
             self._load_target()
         else:
             self._load_target()
-            self._load_kernel(folder)
-        if self._target.threads > 1:  # what is imported may have threads of its own, which wait
-            self._threads = self._observed.num_threads()
+            self._load_kernel()
 
-    def _load_kernel(self, folder: Path) -> None:
+    def _load_kernel(self) -> None:
         source, self._party = self.source, None
-        home = source.home._replace(folder=str(folder / scratch.PACKAGE)) if source.package else source.home
+        home, beside = source.home, self._target.beside
+        if source.package:
+            home, beside = home._replace(folder=str(self._scratch.path / scratch.PACKAGE)), {}
         loading = f"{source.path.name}, while it was loaded"
-        self._order(loading, "load_kernel", source.text, str(folder / scratch.KERNEL), home)
+        self._order(loading, "load_kernel", source.text, str(self._kernel_file), home, beside)
 
     def _load_target(self) -> None:
-        target, name = self._target, f"target '{self._target.name}'"
+        target, name, before = self._target, f"target '{self._target.name}'", self._observed.num_threads()
         self._party = TargetError
         loading = f"{name}: inputs.py and target.py, while they were loaded in the kernel's process"
         self._order(loading, "load_target", target.layout, target.files, target.working_directory)
-        if self._target.threads == 1 and self._observed.num_threads() > self._threads:
+        if self._observed.num_threads() > before + self._more_threads():
             raise TargetError(f"{name}: inputs.py or target.py started a thread when it was loaded; {_ELSEWHERE}")
         self._party = None
+
+    @property
+    def _kernel_file(self) -> Path:
+        """What the kernel's file is called in its process: nothing there says where the real one lies."""
+        return self._scratch.path / self.source.path.name
 
     @property
     def pid(self) -> int:
@@ -232,8 +238,11 @@ class KernelProcess:
         self._await(wire.DONE)
         waited_ns, stolen_ns = self._waits.end()
         wall_ns = clocks.now_ns() - start
+        self._pause()
         cpu_ns = self._cpu.closes(key, opened_ns, wall_ns)
         self._refuse_threads(key)
+        if self._target.threads > 1:
+            waited_ns = None  # for the core that one of its own threads had, it may be: that is not taken off
         timed = Window(len(window), wall_ns, cpu_ns, waited_ns, stolen_ns)
         self._answers = self._memory.arguments.occupant = WindowAnswers(self, window, timed, opened_ns)
         return self._answers
@@ -318,13 +327,25 @@ class KernelProcess:
         self._doing = doing
         self._send(self._pickled((verb, *arguments)))
         self._await(wire.DONE)
+        self._pause()
         self._cpu.skip()
+
+    def _pause(self) -> None:
+        """Stop one that may have threads until its next order: they could work on, or beside the other side."""
+        if self._target.threads > 1:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(self._process.pid, number)
 
     def _pickled(self, order: object) -> bytes:
         return load.pickled(self._target, order, "inputs.make_call")
 
     def _send(self, data: bytes) -> int:
         """Send a pickled order; returns how many bytes it is."""
+        if self._target.threads > 1:
+            self._signal(signal.SIGCONT)
         try:
             for part in (worker.LENGTH.pack(len(data)), data):  # put together, a large state would be copied
                 view = memoryview(part)
@@ -385,7 +406,7 @@ class KernelProcess:
     def _named(self, what: str) -> str:
         """`what` with the place it happened, and this machine's folders taken out of it."""
         text = f"{self._doing}: {what}"
-        return text.replace(str(self._scratch.path / scratch.KERNEL), str(self.source.path))
+        return text.replace(str(self._kernel_file), str(self.source.path))
 
     def _log_tail(self) -> str:
         """The end of what the kernel printed; shown to a person, never read for its meaning."""
@@ -397,12 +418,16 @@ class KernelProcess:
 
     def _refuse_threads(self, key: str) -> None:
         try:
-            threads = self._observed.num_threads()
+            more = self._observed.num_threads() - self._threads
         except psutil.Error:
             raise self._ended() from None
-        allowed = self._target.threads
-        if threads > self._threads + (allowed if allowed > 1 else 0):
-            raise KernelRefused(f"{key}: the kernel started a thread; {threads_rule(allowed)}")
+        if more > self._more_threads():
+            started = "a thread" if more == 1 else f"{more} threads"
+            raise KernelRefused(f"{key}: the kernel started {started}; {threads_rule(self._target.threads)}")
+
+    def _more_threads(self) -> int:
+        """How many threads may come to those of the start: the pools of numba and of one library more."""
+        return _POOLS * self._target.threads if self._target.threads > 1 else 0
 
 
 class WindowAnswers:

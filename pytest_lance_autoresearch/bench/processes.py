@@ -77,9 +77,13 @@ class Processes:
         return self._measured
 
     def null(self) -> KernelProcess:
-        """A process without a kernel, in which it shows what the runner itself costs."""
+        """A process without a kernel, in which it shows what the runner itself costs.
+
+        Not even there where the target's files import the kernel's package.
+        """
         if self._null is None:
-            self._null = self.start(sources.make(b"", self._target.layout.kernel_path))
+            kernel = self._target.kernel
+            self._null = self.start(sources.make(b"", kernel.path, kernel.home))
         return self._null
 
     def start(self, source: Source, *, checks_bounds: bool = False) -> KernelProcess:

@@ -14,12 +14,14 @@ import errno
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Sequence
 
 MAX_FILE_BYTES = 64 * 2**20
 """Far above compiled code that numba keeps on disk, far below a disk."""
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
@@ -98,11 +100,14 @@ def confine(writable: Sequence[str], *, threads: bool = False) -> None:
     """Put on what this system has. Never raises, never undone.
 
     `writable` are the folders that stay writable; `threads` lets the process have more of them, and no processes.
+    With threads it is stopped between its orders, and would stay so for good when its parent is killed.
     """
     _limit_files()
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None, use_errno=True)
+    if threads:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         _restrict_files(libc, writable)
         _refuse_system_calls(libc, threads=threads)

@@ -46,8 +46,8 @@ SPARE_FRACTION = 4
 MOST_ROOM = 2
 """Times of what a window needs that may be mapped for it."""
 
-_DTYPES = ("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8")
-_CODES = {np.dtype(name): code for code, name in enumerate(_DTYPES)}
+DTYPES = ("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8")
+_CODES = {np.dtype(name): code for code, name in enumerate(DTYPES)}
 _HEAD = struct.Struct("<qq")
 _ITEM = struct.Struct("<qqqqqq")
 _ITEMS = tuple(struct.Struct(f"<qq{ndim}q") for ndim in range(MAX_DIMS + 1))
@@ -56,7 +56,7 @@ _HEADER_BYTES = -(-(_HEAD.size + MAX_ITEMS * _ITEM.size) // ALIGNMENT) * ALIGNME
 _NONE, _ONE, _TUPLE = 0, 1, 2
 _NUMPY_NUMBER, _PYTHON_NUMBER = -1, -2
 """In place of the number of dimensions: an item that is a number, of numpy or of Python itself."""
-_PYTHON_NUMBERS = {bool: np.dtype("|b1"), int: np.dtype("<i8"), float: np.dtype("<f8")}
+PYTHON_NUMBERS = {bool: np.dtype("|b1"), int: np.dtype("<i8"), float: np.dtype("<f8")}
 _NUMPY_NUMBERS = {dtype.type: dtype for dtype in _CODES}
 _TEXT_SIZE = struct.Struct("<q")
 _MAX_DIM = 2**40
@@ -395,7 +395,7 @@ class ResultSlot:
 
     def _store_number(self, item: Any, header: int, place: int) -> int:
         """Write a number, and where the next item begins."""
-        python = _PYTHON_NUMBERS.get(type(item))
+        python = PYTHON_NUMBERS.get(type(item))
         dtype = python or _NUMPY_NUMBERS.get(type(item))
         if dtype is None:
             what = type(item).__name__
@@ -445,12 +445,12 @@ def _read_item(memory: Memory, plan: CallPlan, index: int, place: int) -> tuple[
     is_number = ndim in (_NUMPY_NUMBER, _PYTHON_NUMBER)
     shape = () if is_number else tuple(dims[: max(ndim, 0)])
     if (
-        code >= len(_DTYPES)
+        code >= len(DTYPES)
         or not (is_number or 0 <= ndim <= MAX_DIMS)
         or not all(0 <= d < _MAX_DIM for d in shape)
     ):
         raise ResultError("wrote a result that cannot be read")
-    dtype = np.dtype(_DTYPES[code])
+    dtype = np.dtype(DTYPES[code])
     size = dtype.itemsize
     for dim in shape:
         size *= dim

@@ -16,7 +16,7 @@ import site
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -90,11 +90,11 @@ class KernelHost:
         self._inputs = self._execute("inputs")
         self._wiring = self._execute("target", inputs=self._inputs)
 
-    def load_kernel(self, text: bytes, filename: str, home: Home) -> None:
+    def load_kernel(self, text: bytes, filename: str, home: Home, beside: Mapping[str, bytes]) -> None:
         """One of a package is imported with what it imports, which may be compiled as it is."""
         if b"numba" in text or home.folder:
             compiled.keep(os.environ["NUMBA_CACHE_DIR"])
-        self._kernels = packages.load(text, filename, home)
+        self._kernels = packages.load(text, filename, home, beside)
         _tidy()
 
     def take_state(self, state: bytes, handicap: float | None = None) -> None:
@@ -206,12 +206,13 @@ def serve(memory: wire.Memory, orders: BinaryIO, answer_fd: int, timeout_s: floa
     while len(head := orders.read(LENGTH.size)) == LENGTH.size:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
         answer = attempt(memory.results, lambda size: host.obey(orders.read(size)), *LENGTH.unpack(head))
-        os.write(answer_fd, answer)
         if answer == wire.READY:
+            os.write(answer_fd, wire.READY)
             if orders.read(1) != wire.GO:
                 return
-            os.write(answer_fd, attempt(memory.results, host.run))
-        signal.setitimer(signal.ITIMER_REAL, 0)
+            answer = attempt(memory.results, host.run)
+        signal.setitimer(signal.ITIMER_REAL, 0)  # before the answer, after which the process may be stopped
+        os.write(answer_fd, answer)
 
 
 def attempt(results: wire.Arena, action: Callable[..., bytes], *arguments: Any) -> bytes:
@@ -250,7 +251,7 @@ def describe(error: BaseException) -> str:
     frames = [
         f"  line {frame.lineno} of {Path(frame.filename).name}, in {frame.name}: {_shown(frame.line)}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((here, sys.prefix, sys.base_prefix))
+        if not frame.filename.startswith((here, sys.prefix, sys.base_prefix, "<frozen importlib"))
     ]
     return "\n".join([head, *frames])
 

@@ -82,14 +82,23 @@ def contents_at(folder: Path, commit: str, path: PurePosixPath) -> bytes | None:
     return next(_contents(folder, [f"{commit}:{path}"], ANSWER_S), None)
 
 
-def tree_at(folder: Path, commit: str, path: PurePosixPath) -> dict[PurePosixPath, bytes] | None:
-    """The plain files in a folder that a commit holds, by their paths from the top; None where git cannot tell."""
-    listed = _git(folder, "ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{path}/")
+def tree_at(folder: Path, commit: str, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes] | None:
+    """The plain files that a commit holds at the paths or below them, by their paths from the top.
+
+    None where git cannot tell.
+    """
+    listed = _git(folder, "ls-tree", "-r", "-z", "--full-tree", commit, "--", *map(str, paths))
     entries = [entry.split(b"\t", 1) for entry in listed.out.split(b"\0") if entry.startswith(b"100")]
     contents = list(_contents(folder, [about.split()[2].decode() for about, _ in entries], SEARCH_S))
     if not listed.is_whole or len(contents) < len(entries):
         return None
     return {PurePosixPath(os.fsdecode(name)): text for (_, name), text in zip(entries, contents, strict=True)}
+
+
+def untracked(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The files in the folder, at the names or below them, that its repository does not hold, ignored ones too."""
+    listed = _git(folder, "ls-files", "--others", "-z", "--", *names).out
+    return [folder / os.fsdecode(name) for name in listed.split(b"\0") if name]
 
 
 def files_at(folder: Path, commit: str, name: str) -> list[PurePosixPath] | None:

@@ -18,6 +18,9 @@ from pytest_lance_autoresearch.target_files import load, sources
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
 
+_BUILT = {".py", ".so"}
+"""Suffixes of what a build leaves in a package."""
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -69,18 +72,21 @@ def find(target: Target, name: str) -> Revision:
 
 
 def _package(target: Target, name: str, commit: str) -> Mapping[str, bytes]:
-    """The files of a kernel's package then, with the compiled modules of now, which no repository holds."""
+    """The files of a kernel's package then, and of all else of the user's that it runs with.
+
+    What no repository holds is as it is now: compiled modules, and a module that a build has written.
+    """
     home = target.kernel.home
     if not home.folder:
         return sources.NO_FILES
-    folder, package = Path(home.folder), home.module.partition(".")[0]
-    top = git.place(folder)
-    found = git.tree_at(folder, commit, top / package)
+    folder, names = Path(home.folder), {one.partition(".")[0] for one in (home.module, *target.beside)}
+    top, paths = git.place(folder), [end for one in sorted(names) for end in (one, f"{one}.py")]
+    found = git.tree_at(folder, commit, [top / path for path in paths])
     if found is None:
-        raise RevisionUnknown(f"{REVISION}{name}: git cannot read {top / package} as it was there")
-    built = {path.relative_to(folder).as_posix(): path for path in (folder / package).rglob("*.so")}
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot read {' and '.join(sorted(names))} as it was there")
+    built = [path for path in git.untracked(folder, paths) if _BUILT & {*path.suffixes}]
     return {
-        **{name: path.read_bytes() for name, path in built.items()},
+        **{path.relative_to(folder).as_posix(): path.read_bytes() for path in built},
         **{path.relative_to(top).as_posix(): text for path, text in found.items()},
     }
 

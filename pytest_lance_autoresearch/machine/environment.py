@@ -69,7 +69,7 @@ def lacking_cores(threads: int) -> str:
     if threads == 1 or not _cores() or measuring_cores(threads):
         return ""
     return (
-        f"target.THREADS is {threads}, and timing needs a core more, for everything that is not timed; "
+        f"target.THREADS is {threads}, so timing needs {threads + 1} cores, one of them for what is not timed; "
         f"this process may use {len(_cores())}"
     )
 

@@ -59,6 +59,11 @@ class Facts:
     is_confined: bool
 
     @property
+    def _is_exposed(self) -> bool:
+        """Whether a kernel that may end as a keep ran in this process, too."""
+        return self.gate is not None and self.gate.log_path is not None and self.target.is_imported_here
+
+    @property
     def is_complete(self) -> bool:
         return self.correct == self.items
 
@@ -67,7 +72,8 @@ class Facts:
         confinement = () if self.is_confined else (report.NOT_CONFINED,)
         waited = report.waited(self.waited_s) if self.waited_s >= LEAST_WAIT_S else ""
         of_baseline = self.gate.notes if self.gate and status is not None else ()
-        notes = filter(None, [environment.missing(), waited, self.turn_fault, *of_baseline])
+        exposed = report.imported_here(self.target.kernel.home.module) if self._is_exposed else ""
+        notes = filter(None, [environment.missing(), waited, self.turn_fault, exposed, *of_baseline])
         makes_baseline = status in KEPT
         return Outcome(
             target=self.target.name,

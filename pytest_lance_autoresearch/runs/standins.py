@@ -62,11 +62,34 @@ StandIn = Callable[[Sample, int], Any]
 
 
 def _each(change: Callable[[Array], Array]) -> StandIn:
-    """Changes every array of the right answer."""
+    """Changes every array and every number of the right answer."""
+
+    def changed(right: Any) -> Any:
+        return _in_place_of(right, change(np.asarray(right)))
 
     def answer(sample: Sample, number: int) -> Any:
         right = sample.answer_of(KERNEL, number)
-        return tuple(map(change, right)) if isinstance(right, tuple) else change(right)
+        return tuple(map(changed, right)) if isinstance(right, tuple) else changed(right)
+
+    return answer
+
+
+def _in_place_of(right: Any, other: Array) -> Any:
+    """Other values in the form of the right ones: a number stays a number."""
+    return other if isinstance(right, np.ndarray) else type(right)(other[()])
+
+
+def _items(right: Any) -> tuple[Any, ...]:
+    return right if isinstance(right, tuple) else (right,)
+
+
+def _rearranged(change: Callable[[Array], Array]) -> StandIn:
+    """The same where the values take each other's places, which numbers have none of."""
+
+    def answer(sample: Sample, number: int) -> Any:
+        if not any(isinstance(item, np.ndarray) for item in _items(sample.answer_of(KERNEL, number))):
+            raise NotApplicable("no result is an array")
+        return _each(change)(sample, number)
 
     return answer
 
@@ -124,7 +147,7 @@ def _shifted(right: Array) -> Array:
 
 def _ids_in_order(sample: Sample, number: int) -> Any:
     right = sample.answer_of(KERNEL, number)
-    if all(array.dtype.kind not in "iu" for array in (right if isinstance(right, tuple) else (right,))):
+    if all(np.asarray(item).dtype.kind not in "iu" for item in _items(right)):
         raise NotApplicable("no result is made of whole numbers")
     return _each(_counted)(sample, number)
 
@@ -157,24 +180,25 @@ def _float64(sample: Sample, number: int) -> Any:
     return tuple(map(_like, right, expected))
 
 
-def _like(right: Array, value: Any) -> Array:
+def _like(right: Any, value: Any) -> Any:
+    wanted = np.asarray(right)
     with suppress(ValueError):  # arrays of different shapes make none
         array = np.asarray(value)
-        if array.shape == right.shape:
-            return array.astype(right.dtype)
+        if array.shape == wanted.shape:
+            return _in_place_of(right, array.astype(wanted.dtype))
     raise NotApplicable("the oracle's result does not begin with what the kernel returns")
 
 
 WRONG: Final[Mapping[str, StandIn]] = {
     "zeros": _each(np.zeros_like),
-    "constant": _each(_constant),
+    "constant": _rearranged(_constant),
     "nan": _each(_nan),
     "input_copied": _input_copied,
     "stale_buffer": _each(_leftovers),
     "previous_call": _previous_call,
     "first_nine_tenths": _each(_first_nine_tenths),
     "tail": _each(_tail),
-    "shifted": _each(_shifted),
+    "shifted": _rearranged(_shifted),
     "ids_in_order": _ids_in_order,
     "float16": _answer_of(FLOAT16),
 }

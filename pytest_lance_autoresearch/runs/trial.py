@@ -403,8 +403,6 @@ class Trial:
         self._watch(Progress(self.target.name, what, None, None, None, is_event))
 
     def _new_measurement(self) -> Measurement:
-        if (lacking := environment.lacking_cores(self.target.threads)) and not self.settings.brief:
-            raise TargetError(f"target '{self.target.name}': {lacking}")
         run, selected = (self._processes, self._show, self._turn), self.settings.selected
         cases = [case for case in self._timed if selected is None or case.id in selected]
         if self._gate is None or self._gate.baseline is None:

@@ -52,15 +52,15 @@ def has_code(directory: Path, least: int = NAMED) -> bool:
     A kernel that lies elsewhere is there where target.py says so.
     """
     found = [name for name in CODE_FILES if _is_file(directory / name)]
-    lies_elsewhere = KERNEL not in found and "target.py" in found and bool(packages.declared(directory).path)
+    lies_elsewhere = KERNEL not in found and "target.py" in found and _says_where(packages.declared(directory))
     return len(found) + lies_elsewhere >= least and not shipped.is_inside(directory)
 
 
 def inspect(directory: Path) -> Layout:
     """The layout of one directory, with its faults."""
-    named = packages.declared(directory).path
-    kernel = Path(os.path.normpath(directory / named)) if named else None
-    return Layout(directory.name, directory, tuple(_faults(directory, named)), kernel)
+    declared = packages.declared(directory)
+    kernel = Path(os.path.realpath(directory / declared.path)) if declared.path else None
+    return Layout(directory.name, directory, tuple(_faults(directory, declared, kernel)), kernel)
 
 
 def refuse_twins(layout: Layout, others: Iterable[Layout]) -> Layout:
@@ -128,6 +128,11 @@ def _layouts(places: Mapping[Path, Path]) -> dict[Path, Layout]:
     return {place: refuse_twins(layout, layouts.values()) for place, layout in layouts.items()}
 
 
+def _is_module(path: Path) -> bool:
+    """Whether it is one module: a package is more, and stands for what is in it."""
+    return path.suffix == ".py" and path.stem != "__init__" and _is_file(path)
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -145,15 +150,28 @@ def name_fault(name: str) -> str:
     )
 
 
-def _faults(directory: Path, kernel: str) -> Iterable[str]:
+def _says_where(declared: packages.Declared) -> bool:
+    """Whether target.py says where the kernel lies, be it in a way that cannot be read."""
+    return bool(declared.path) or declared.is_computed
+
+
+def _faults(directory: Path, declared: packages.Declared, kernel: Path | None) -> Iterable[str]:
     name = directory.name
     if fault := name_fault(name):
         yield fault
+    if declared.is_computed:
+        yield f"target '{name}': target.KERNEL is no plain string; {packages.EXPECTED}"
     if kernel and _is_file(directory / KERNEL):
-        yield f"target '{name}': {KERNEL} is there, and target.KERNEL names {kernel}; expected one of them"
-    elif kernel and not _is_file(directory / kernel):
-        yield f"target '{name}': target.KERNEL names {kernel}; expected a file, by its path from target.py"
-    missing = [file for file in FILES if not _is_file(directory / file) and not (kernel and file == KERNEL)]
+        yield (
+            f"target '{name}': {KERNEL} is there, and target.KERNEL names '{declared.path}'; expected one of them"
+        )
+    elif kernel and not _is_module(kernel):
+        yield (
+            f"target '{name}': target.KERNEL names '{declared.path}'; expected a module, such as "
+            f"'../../src/lib/_kernels.py', by its path from target.py"
+        )
+    is_elsewhere = _says_where(declared)
+    missing = [file for file in FILES if not _is_file(directory / file) and not (is_elsewhere and file == KERNEL)]
     if missing:
         yield f"target '{name}': missing {', '.join(missing)}; expected {', '.join(FILES)}"
     extra = sorted(path.name for path in directory.glob("*.py") if path.name not in CODE_FILES)

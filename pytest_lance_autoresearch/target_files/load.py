@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import pickle
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -56,6 +57,12 @@ class Target:
         return getattr(self.wiring, "THREADS", 1)
 
     @property
+    def is_imported_here(self) -> bool:
+        """Whether this process has imported the kernel of a package, whose code then ran where the clock is."""
+        found = sys.modules.get(self.kernel.home.module) if self.kernel.home.folder else None
+        return getattr(found, "__file__", None) == str(self.layout.kernel_path)
+
+    @property
     def name(self) -> str:
         return self.layout.name
 
@@ -77,15 +84,13 @@ def load(layout: Layout) -> Target:
     files = {name: (layout.directory / name).read_bytes() for name in HARNESS_FILES}
     inputs = modules.execute(layout, "inputs", files["inputs.py"], {})
     wiring = modules.execute(layout, "target", files["target.py"], {"inputs": inputs})
-    if packages.declared(layout.directory).path != getattr(wiring, "KERNEL", ""):
-        raise TargetError(
-            f"target '{layout.name}': target.KERNEL is {wiring.KERNEL!r}; expected a plain string at the top of "
-            f"target.py, where it is read before anything is executed"
-        )
+    named = getattr(wiring, "KERNEL", "")
+    if packages.declared(layout.directory).path != named:
+        raise TargetError(f"target '{layout.name}': target.KERNEL is {named!r}; {packages.EXPECTED}")
     if not layout.kernel:
         return Target(layout, inputs, wiring, sources.read(layout.kernel_path), files, fingerprint(files))
     kernel = sources.read(layout.kernel_path, packages.home_of(layout.kernel_path))
-    beside = packages.own_modules(kernel, _imports(layout, wiring))
+    beside = packages.own_modules(kernel.home, _imports(layout, wiring))
     read = files | {IMPORTS: b"".join(f"{name} {len(text)}\n".encode() + text for name, text in beside.items())}
     return Target(layout, inputs, wiring, kernel, files, fingerprint(read), beside)
 

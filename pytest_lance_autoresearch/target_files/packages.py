@@ -12,17 +12,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_lance_autoresearch.records import Home, Source
+from pytest_lance_autoresearch.records import Home
 from pytest_lance_autoresearch.target_files import sources
+
+EXPECTED = "expected a plain string at the top of target.py, where it is read before anything is executed"
+"""Of `KERNEL`, for a sentence."""
 
 
 class Declared(NamedTuple):
     """What target.py says of the kernel's place."""
 
     path: str = ""
-    """As it is written, from the target's folder; '' where target.py says nothing."""
+    """As it is written, from the target's folder; '' where target.py says nothing that can be read."""
     line: int = 0
     """Zero-based, for IDEs."""
+    is_computed: bool = False
+    """Whether it is said in another way than as a plain string."""
 
 
 def declared(directory: Path) -> Declared:
@@ -30,16 +35,19 @@ def declared(directory: Path) -> Declared:
     with suppress(OSError, SyntaxError, RecursionError):
         for node in sources.parsed((directory / "target.py").read_bytes()).body:
             match node:
-                case ast.Assign(targets=[ast.Name(id="KERNEL")], value=ast.Constant(value=str(path))):
-                    return Declared(path, node.lineno - 1)
-                case ast.AnnAssign(target=ast.Name(id="KERNEL"), value=ast.Constant(value=str(path))):
-                    return Declared(path, node.lineno - 1)
+                case (
+                    ast.Assign(targets=[ast.Name(id="KERNEL")], value=value)
+                    | ast.AnnAssign(target=ast.Name(id="KERNEL"), value=ast.expr() as value)
+                ):
+                    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                        return Declared(value.value, node.lineno - 1)
+                    return Declared("", node.lineno - 1, is_computed=True)
     return Declared()
 
 
 def home_of(kernel: Path) -> Home:
     """The name of the module in that file, and the folder that its outermost package lies in."""
-    names, folder = [kernel.stem], kernel.resolve().parent
+    names, folder = [kernel.stem], kernel.parent
     while (folder / "__init__.py").is_file():
         names.insert(0, folder.name)
         folder = folder.parent
@@ -51,21 +59,28 @@ def package_of(home: Home) -> str:
     return home.module.rpartition(".")[0]
 
 
-def own_modules(kernel: Source, imports: Iterable[str]) -> dict[str, bytes]:
+def own_modules(home: Home, imports: Iterable[str]) -> dict[str, bytes]:
     """The modules in the kernel's folder that it runs with, by name: its packages, what they import, and so on.
 
-    `imports` are those that it may import. The kernel itself is not one of them.
+    `imports` are those that it may import, each with all that is in it: they are the same whatever the kernel
+    imports of them. The kernel itself is not one of them.
     """
-    home = kernel.home
+    folder = Path(home.folder)
     found: dict[str, bytes] = {}
-    to_read = [home.module, *imports, *_imported(kernel.text, package_of(home))]
+    to_read = [home.module, *imports, *(part for name in imports for part in _parts(folder, name))]
     while to_read:
-        for name, path in _files(Path(home.folder), to_read.pop()):
+        for name, path in _files(folder, to_read.pop()):
             if name not in found and name != home.module:
                 found[name] = path.read_bytes()
                 package = name if path.name == "__init__.py" else name.rpartition(".")[0]
                 to_read += _imported(found[name], package)
     return dict(sorted(found.items()))
+
+
+def _parts(folder: Path, name: str) -> Iterator[str]:
+    """The modules in a package of that name, and in its packages."""
+    for path in folder.joinpath(*name.split(".")).rglob("*.py"):
+        yield ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
 
 
 def _files(folder: Path, name: str) -> Iterator[tuple[str, Path]]:

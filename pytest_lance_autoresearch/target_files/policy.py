@@ -7,7 +7,9 @@ kernel runs in a process that holds nothing. The rule keeps honest kernels plain
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.target_files import packages, sources
@@ -122,15 +124,33 @@ MAX_BYTES = 64 * 1024
 MAX_TEXT = 4096
 MAX_ENTRIES = 1024
 """Longest string and largest literal table; larger ones are data, not code."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 SHOWN = 80
 """Characters of a name that a sentence shows."""
 
 
 def violation_of(target: Target) -> str:
     """The same of a target's kernel, which may import what target.py says, and be called otherwise."""
-    kernel = target.kernel
-    may_import, package = (*MODULES, *target.imports), packages.package_of(kernel.home)
-    return violation(kernel.text, may_import, kernel.path.name, package, is_parallel=target.threads > 1)
+    kernel, may_import = target.kernel, (*MODULES, *target.imports)
+    return violation(
+        kernel.text,
+        may_import,
+        kernel.path.name,
+        packages.package_of(kernel.home),
+        is_parallel=target.threads > 1,
+        passed_on=_passed_on(target.beside),
+    )
+
+
+def _passed_on(own: Mapping[str, bytes]) -> dict[str, str]:
+    """What modules of the user's have imported from elsewhere: 'lib.config.os' is 'os', whoever asks for it."""
+    found: dict[str, str] = {}
+    for module, text in own.items():
+        with suppress(SyntaxError, RecursionError):
+            for name, origin in _imports(sources.parsed(text), ""):
+                if not (origin.startswith(".") or _is_among(origin, own)):
+                    found[f"{module}.{name}"] = origin
+    return found
 
 
 def violation(
@@ -140,12 +160,14 @@ def violation(
     package: str = "",
     *,
     is_parallel: bool = False,
+    passed_on: Mapping[str, str] = NOTHING,
 ) -> str:
     """The first thing in the source that a kernel may not contain, as one sentence; '' when there is none.
 
     A source that is not Python shows its error when it is loaded, so that is not a violation. One that only the
     reader cannot take in is: it might run. `modules` are those that it may import, each with all that is in it;
-    relative imports begin in `package`; `is_parallel` lets it ask numba for parallel code.
+    relative imports begin in `package`; `is_parallel` lets it ask numba for parallel code. `passed_on` tells what
+    names in some of the modules stand for that were imported there.
     """
     if len(text) > MAX_BYTES:
         return f"{name}: {len(text)} bytes; expected {MAX_BYTES} at most"
@@ -155,17 +177,26 @@ def violation(
         return ""
     except RecursionError:
         return f"{name}: an expression or a chain of branches is nested too deep to be read; split it"
-    found = sorted(_Reader(tree, modules, package, is_parallel=is_parallel).violations())
+    found = sorted(_Reader(tree, modules, package, passed_on, is_parallel=is_parallel).violations())
     return f"{name}, line {found[0][0]}: {found[0][1]}" if found else ""
 
 
 class _Reader:
     """Goes through one syntax tree."""
 
-    def __init__(self, tree: ast.Module, modules: Sequence[str], package: str, *, is_parallel: bool) -> None:
+    def __init__(
+        self,
+        tree: ast.Module,
+        modules: Sequence[str],
+        package: str,
+        passed_on: Mapping[str, str],
+        *,
+        is_parallel: bool,
+    ) -> None:
         self._tree = tree
         self._modules = modules
         self._package = package
+        self._passed_on = passed_on
         self._is_parallel = is_parallel
         self._imported = dict(_imports(tree, package))
         self._docstrings = {id(doc) for doc in _docstrings(tree)}
@@ -180,9 +211,8 @@ class _Reader:
             case ast.Import(names=names):
                 yield from _about_modules([alias.name for alias in names], self._modules)
             case ast.ImportFrom(names=names):
-                yield from _about_modules(
-                    [_full_name(node, alias, self._package) for alias in names], self._modules
-                )
+                full = (_full_name(node, alias, self._package) for alias in names)
+                yield from _about_modules(map(self._origin, full), self._modules)
             case ast.Name(id=name, ctx=ast.Load()):
                 yield from _about_name(name)
             case ast.Attribute():
@@ -204,7 +234,9 @@ class _Reader:
         path = self._path(node)
         if path and not isinstance(node.ctx, ast.Load):
             yield f"changes {_quoted(path)}; modules stay as they are"
-        elif path and (forbidden := _forbidden_part(path)):
+        elif (origin := self._origin(path)) != path and not _is_among(origin, self._modules):
+            yield f"uses {_quoted(origin)}; {_may_import(self._modules)}"
+        elif path and (forbidden := _forbidden_part(origin)):
             yield f"uses '{forbidden}'; a kernel reaches no files, threads or foreign memory"
         elif node.attr in ATTRIBUTES:
             yield f"uses '.{node.attr}'; a kernel reaches no files, frames or foreign memory"
@@ -218,6 +250,14 @@ class _Reader:
             path = self._path(base)
             if path.startswith("numpy."):
                 yield f"derives a class from {_quoted(path)}; results are plain arrays"
+
+    def _origin(self, path: str) -> str:
+        """What a dotted name stands for, where a module of the user's has imported it from elsewhere."""
+        parts = path.split(".")
+        for count in range(len(parts), 0, -1):
+            if origin := self._passed_on.get(".".join(parts[:count])):
+                return ".".join([origin, *parts[count:]])
+        return path
 
     def _path(self, node: ast.expr) -> str:
         """The dotted name of something imported, such as numpy.lib.stride_tricks; '' for anything else."""
@@ -259,10 +299,19 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
             yield body[0].value
 
 
-def _about_modules(names: list[str], modules: Sequence[str]) -> Iterator[str]:
+def _is_among(name: str, modules: Collection[str]) -> bool:
+    """Whether it is one of the modules, or in one."""
+    return any(f"{name}.".startswith(f"{module}.") for module in modules)
+
+
+def _may_import(modules: Sequence[str]) -> str:
+    return f"a kernel may import {', '.join(modules[1:])}"
+
+
+def _about_modules(names: Iterable[str], modules: Sequence[str]) -> Iterator[str]:
     for name in names:
-        if not any(f"{name}.".startswith(f"{module}.") for module in modules):
-            yield f"imports {_quoted(name)}; a kernel may import {', '.join(modules[1:])}"
+        if not _is_among(name, modules):
+            yield f"imports {_quoted(name)}; {_may_import(modules)}"
         elif forbidden := _forbidden_part(name):
             yield f"imports '{forbidden}'; a kernel reaches no files, threads or foreign memory"
 

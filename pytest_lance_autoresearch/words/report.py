@@ -380,6 +380,15 @@ def short_calls(calls_ns: Mapping[str, float]) -> str:
 
 
 NOT_CONFINED = "this system does not confine a kernel's process; what that leaves open is in docs/threat-model.md"
+
+
+def imported_here(module: str) -> str:
+    return (
+        f"pytest's own process has imported the kernel '{module}', which could change anything there; what that "
+        f"leaves open is in docs/threat-model.md"
+    )
+
+
 NO_GATE = "no verdict without a gate; add --keep-gate"
 IN_PROCESS = "no verdict: the kernel ran in pytest's own process, without being timed"
 PARALLEL = "no verdict: the items ran in parallel, untimed; add -n0 for times"

@@ -1,0 +1,353 @@
+"""Gates on a kernel that stays in its package: what a revision holds of it, its items, its log, its verdicts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import repositories
+import toys
+import workers
+
+from pytest_lance_autoresearch.bench.process import KernelProcess
+from pytest_lance_autoresearch.command.verbs import main
+from pytest_lance_autoresearch.log import gate, results, revision
+from pytest_lance_autoresearch.log.revision import Revision
+from pytest_lance_autoresearch.plugin import options
+from pytest_lance_autoresearch.records import RegressionRules, Source
+from pytest_lance_autoresearch.target_files import discover, generate, load
+from pytest_lance_autoresearch.target_files.contract import cases_of
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q")
+KEEP = (*PLAIN, "--autoresearch=toy", "--keep-gate")
+REGRESSION = (*PLAIN, "--autoresearch=toy", "--regression-gate", "--baseline=git:HEAD")
+TELLS = toys.KERNEL.replace("REPEATS = 40", "from .config import NUMBER, REPEATS").replace(
+    "return result", "return np.array([NUMBER])"
+)
+"""A kernel whose answer says which `config` it was given."""
+
+
+@pytest.fixture(autouse=True)
+def _imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave what can be imported, and what was, as it is."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def config(number: int) -> str:
+    return f"NUMBER = {number}\nREPEATS = 40\n"
+
+
+class House:
+    """A repository that holds a package and its target below a folder of its own."""
+
+    def __init__(self, top: Path, **texts: str) -> None:
+        self.top, self.root = top, top / "libraries" / "first"
+        self.write(**{"_kernels": TELLS, "config": config(1), **texts})
+        (top / "README.md").touch()
+        repositories.commit(top)
+
+    def write(self, **texts: str) -> None:
+        toys.write_package(self.root, **{"_kernels": TELLS, "config": config(1), **texts})
+
+    @property
+    def package(self) -> Path:
+        return self.root / "src" / "lib"
+
+    def target(self) -> load.Target:
+        return load.load(discover.inspect(self.root / "targets" / "toy"))
+
+    def found(self) -> Revision:
+        return revision.find(self.target(), "HEAD")
+
+
+def baseline(found: Revision) -> Source:
+    assert found.kernel is not None
+    return found.kernel
+
+
+def number_of(target: load.Target, source: Source) -> float:
+    """What the kernel answers, in a process of its own."""
+    process = KernelProcess(target, source, workers.TIMEOUT_S)
+    try:
+        process.introduce()
+        state = generate.make_state(target, cases_of(target)[0], 0)
+        process.bind("key", generate.pickled(target, state))
+        return float(process.run("key", [(state.weights,)])[0][0])
+    finally:
+        process.close()
+
+
+# What a revision holds
+
+
+def test_the_baseline_finds_its_own_modules_and_the_candidate_those_of_now(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    assert not house.found().imports_changed
+    house.write(config=config(2))
+    target, found = house.target(), house.found()
+    assert found.imports_changed
+    assert set(baseline(found).package) == {"lib/__init__.py", "lib/_kernels.py", "lib/config.py"}
+    assert number_of(target, baseline(found)) == 1
+    assert number_of(target, target.kernel) == 2
+    opened = gate.against_revision(target, tmp_path, "HEAD")
+    assert opened.identical(target.kernel) == ""
+    assert opened.notes == (
+        f"modules that the kernel imports have changed since {found}; each kernel was measured with its own",
+    )
+
+
+def test_what_the_candidate_imports_is_what_was_read_and_has_its_fingerprint(tmp_path: Path) -> None:
+    """Whatever becomes of the files meanwhile."""
+    house = House(tmp_path, __init__="from lib.config import NUMBER\n")
+    target = house.target()
+    house.write(config=config(2), __init__="raise ValueError('another package')\n")
+    assert number_of(target, target.kernel) == 1
+    house.write(config=config(2))
+    assert number_of(house.target(), house.target().kernel) == 2
+
+
+def test_line_ends_are_no_change(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    (house.package / "config.py").write_bytes(config(1).replace("\n", "\r\n").encode())
+    assert not house.found().imports_changed
+
+
+def test_a_module_that_is_new_is_not_there_at_the_revision(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.write(config="from lib.numbers import *\n", numbers=config(2))
+    repositories.git(tmp_path, "add", "-A")
+    found = house.found()
+    assert found.imports_changed
+    assert "lib/numbers.py" not in baseline(found).package
+    assert number_of(house.target(), baseline(found)) == 1
+
+
+def test_a_module_that_is_gone_is_there_at_the_revision(tmp_path: Path) -> None:
+    house = House(tmp_path, config="from lib.numbers import *\n", numbers=config(1))
+    (house.package / "numbers.py").unlink()
+    house.write(config=config(2))
+    found = house.found()
+    assert found.imports_changed
+    assert number_of(house.target(), baseline(found)) == 1
+
+
+def test_what_a_build_leaves_and_no_repository_holds_is_as_it_is_now(tmp_path: Path) -> None:
+    """And what is only not committed yet is left out, unless git knows nothing of it."""
+    version = "from lib._version import NUMBER\nfrom lib._kernels import Kernel\n"
+    (tmp_path / ".gitignore").write_text("_version.py\n*.so\n*.so.1\n")
+    house = House(tmp_path, config="from lib._version import NUMBER\nREPEATS = 40\n", __init__=version)
+    for name in ("_fast.cpython-311-x86_64-linux-gnu.so", "deep/libdeep.so.1", "notes.txt", "__pycache__/a.pyc"):
+        path = house.package / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"built")
+    (house.package / "_version.py").write_text("NUMBER = 7\n")
+    (house.package / "added.py").touch()
+    repositories.git(tmp_path, "add", "libraries/first/src/lib/added.py")
+    target, found = house.target(), house.found()
+    plain = {"lib/__init__.py", "lib/_kernels.py", "lib/config.py"}
+    built = {"lib/_fast.cpython-311-x86_64-linux-gnu.so", "lib/deep/libdeep.so.1", "lib/_version.py"}
+    assert set(baseline(found).package) == plain | built
+    assert number_of(target, baseline(found)) == 7
+
+
+def test_a_built_module_changes_with_nothing_that_git_knows(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("_version.py\n")
+    house = House(tmp_path, __init__="from lib._version import X\n")
+    (house.package / "_version.py").write_text("X = 1\n")
+    assert not house.found().imports_changed
+
+
+def test_a_module_in_no_package_and_one_of_another_come_from_the_revision_too(tmp_path: Path) -> None:
+    wiring = toys.HOUSED.replace("lib/_kernels", "kern").replace("lib.config", "other.config")
+    kern = TELLS.replace(".config", "other.config")
+    house = House(tmp_path, target=wiring)
+    (house.root / "src" / "kern.py").write_text(kern)
+    (house.root / "src" / "other").mkdir()
+    for stem, text in {"__init__": "", "config": config(1)}.items():
+        (house.root / "src" / "other" / f"{stem}.py").write_text(text)
+    repositories.commit(tmp_path)
+    assert not house.found().imports_changed
+    (house.root / "src" / "other" / "config.py").write_text(config(2))
+    target, found = house.target(), house.found()
+    assert found.imports_changed
+    assert [number_of(target, source) for source in (baseline(found), target.kernel)] == [1, 2]
+
+
+def test_a_kernel_that_is_new_has_no_baseline(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.write(target=toys.HOUSED.replace("_kernels", "_another"), _another=TELLS)
+    assert house.found().kernel is None
+
+
+def test_an_uncommitted_kernel_is_said_to_be_one(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    assert house.found().is_committed
+    house.write(_kernels=f"{TELLS}\n")
+    assert not house.found().is_committed
+
+
+# Items and their commands
+
+
+@pytest.fixture
+def house(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with the package in src, which is not installed."""
+    toys.write_package(pytester.path)
+    return pytester
+
+
+def write(project: pytest.Pytester, text: str) -> None:
+    toys.write_package(project.path, _kernels=text)
+
+
+FASTER = "from .config import REPEATS\n" + toys.FASTER
+WRONG = toys.IN_PACKAGE.replace("return result", "return result + 1")
+
+
+def test_the_items_stand_below_target_py_and_run_by_their_ids(house: pytest.Pytester) -> None:
+    result = house.runpytest(*PLAIN, "--collect-only")
+    assert result.outlines[0] == "targets/toy/target.py::test_correctness[64x32-uniform]"
+    assert len([line for line in result.outlines if line.startswith("targets/toy/target.py::")]) == toys.ITEMS
+    for chosen in ("targets/toy/target.py::test_correctness[64x32-uniform]", "targets/toy/target.py"):
+        result = house.runpytest(*PLAIN, chosen)
+        result.assert_outcomes(passed=toys.ITEMS if chosen.endswith(".py") else 1)
+
+
+def test_a_failure_is_shown_again_by_the_command_that_it_names(house: pytest.Pytester) -> None:
+    write(house, WRONG)
+    result = house.runpytest(*PLAIN, "--autoresearch=toy", "-k", "correctness and 64x32-normal")
+    (command,) = {line.partition(": ")[2] for line in result.outlines if line.startswith("run again: ")}
+    assert command.startswith("pytest 'targets/toy/target.py::test_correctness[64x32-normal]' --autoresearch=toy")
+    again = house.runpytest(*PLAIN, *shlex.split(command)[1:])
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines(["64x32-normal, published call 1 of 3: result: 2048 of 2048 values differ *"])
+
+
+def test_in_pytest_s_own_process_the_file_is_imported(house: pytest.Pytester) -> None:
+    result = house.runpytest_subprocess(*PLAIN, "--autoresearch=toy", "--autoresearch-in-process")
+    result.assert_outcomes(passed=toys.ITEMS)
+
+
+def test_a_kernel_that_breaks_a_rule_is_refused_by_its_own_name(house: pytest.Pytester) -> None:
+    write(house, f"from .config import os\n{toys.IN_PACKAGE}")
+    result = house.runpytest(*KEEP, "-x")
+    (reason,) = (line for line in result.outlines if line.startswith("reason: "))
+    assert reason.startswith(
+        "reason: refused: _kernels.py, line 1: imports 'os'; a kernel may import collections, "
+    )
+    assert reason.endswith(", typing, lib.config")
+    assert result.ret == 1
+
+
+# The keep gate
+
+
+def rows(project: pytest.Pytester) -> tuple[results.Row, ...]:
+    return results.read(project.path / "targets/toy/results.tsv")
+
+
+@pytest.fixture
+def judged(house: pytest.Pytester) -> pytest.Pytester:
+    """The same with a baseline in its log and everything committed."""
+    repositories.commit(house.path)
+    assert house.runpytest(*KEEP).ret == 0
+    return house
+
+
+def test_a_kernel_in_a_package_becomes_the_baseline_of_its_target(judged: pytest.Pytester) -> None:
+    """And is found in git where the archive is not there."""
+    (row,) = rows(judged)
+    assert row.status == "baseline"
+    assert not row.commit.endswith("+")
+    assert row.harness.startswith("imports:")
+    shutil.rmtree(judged.path / ".autoresearch" / "kernels")
+    write(judged, f"{toys.IN_PACKAGE}# a comment\n")
+    result = judged.runpytest(*KEEP)
+    assert result.ret == 10
+    result.stdout.fnmatch_lines(["reason: discard: only comments or layout differ; *"])
+
+
+def test_a_change_of_what_the_kernel_imports_is_one_of_the_harness(judged: pytest.Pytester) -> None:
+    toys.write_package(judged.path, config="import os\n\nREPEATS = 10\n")
+    result = judged.runpytest(*KEEP)
+    assert result.ret == 13
+    result.stdout.fnmatch_lines(
+        [
+            "reason: invalid: what the kernel imports changed since the baseline, trial 1; speeds before and "
+            "after such a change cannot be compared; undo it, or record a new baseline with "
+            "--autoresearch-rebaseline"
+        ]
+    )
+
+
+@pytest.mark.slow
+def test_a_faster_kernel_in_a_package_is_kept_and_its_log_is_measured_again(
+    judged: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(judged, FASTER)
+    assert judged.runpytest(*KEEP).ret == 0
+    assert rows(judged)[-1].status == "keep"
+    log = str(judged.path / "targets/toy/results.tsv")
+    assert main(["verify", log]) == 0
+    capsys.readouterr()
+    main(["audit", log, "--pairs=2"])  # how sure it is of two pairs depends on the machine
+    assert re.search(r"^trial 2: claimed \S+ \[.*\], measured ", capsys.readouterr().out, re.MULTILINE)
+
+
+NOTE = (
+    "note: pytest's own process has imported the kernel 'lib._kernels', which could change anything there; what "
+    "that leaves open is in docs/threat-model.md"
+)
+
+
+@pytest.mark.parametrize("place", ["conftest", "inputs"])
+def test_a_kernel_that_pytest_s_process_has_imported_is_told(house: pytest.Pytester, place: str) -> None:
+    house.makeini("[pytest]\npythonpath = src\n")
+    if place == "conftest":
+        house.makeconftest("import lib\n")
+    else:
+        toys.write_package(house.path, inputs=f"import lib\n{toys.INPUTS}")
+    result = house.runpytest(*KEEP)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([NOTE])
+
+
+# The regression gate
+
+
+@pytest.fixture
+def committed(house: pytest.Pytester) -> pytest.Pytester:
+    repositories.commit(house.path)
+    return house
+
+
+def test_nothing_is_measured_where_neither_the_kernel_nor_what_it_imports_has_changed(
+    committed: pytest.Pytester,
+) -> None:
+    write(committed, f"{toys.IN_PACKAGE}# a comment\n")
+    result = committed.runpytest(*REGRESSION)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["verdict: pass", "reason: pass: only comments or layout differ; *"])
+
+
+def test_a_change_of_what_the_kernel_imports_is_measured(
+    committed: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel itself is the same: what it imports makes it ten times as slow."""
+    monkeypatch.setattr(options, "RegressionRules", partial(RegressionRules, pairs=1, blocks=1))
+    toys.write_package(committed.path, config="import os\n\nREPEATS = 400\n")
+    result = committed.runpytest(*REGRESSION, "--autoresearch-max-seconds=60")
+    result.stdout.fnmatch_lines(["note: modules that the kernel imports have changed since HEAD at *"])
+    result.stdout.re_match_lines([r"verdict: (regressed|inconclusive)"])
