@@ -8,8 +8,9 @@ Records looks, each of several pairs of processes in which a kernel runs against
 known slow-down, on two targets, on the machine as it is and with a second process that burns CPU. One line of JSON
 per look goes to .benchmarks/false_verdicts/, so that an interrupted run goes on where it stopped. A trial takes as
 many of the looks, in the order in which they were recorded, as it asks for, each with as many blocks of a case as
-a first look has. Trials of gains that were not recorded are made from the kernel against itself, its baseline's
-times prolonged; those of a host whose pairs differ more, by a factor of its own for every pair.
+a first look has. Trials of gains and slow-downs that were not recorded are made from the kernel against itself,
+its baseline's times prolonged or shortened; those of a host whose pairs differ more, by a factor of its own for
+every pair. The keep gate judges the gains, and the regression gate the slow-downs.
 
 Needs the extra 'benchmarks' (scipy, matplotlib).
 """

@@ -1,12 +1,16 @@
 """How the verdict does on hosts of any spread, from drawn numbers: nothing is measured.
 
-    python benchmarks/simulate.py                   both tables (five minutes)
+    python benchmarks/simulate.py                   both tables of the keep gate (five minutes)
+    python benchmarks/simulate.py --regression      that of the regression gate (half an hour)
     python benchmarks/simulate.py --trials 500      quicker and less exact
 
 A host is its spread, the standard deviation of the overall speed-up from one pair of processes to the next, and
 the shape of it: normal, or heavy-tailed (Student's t with 4 degrees of freedom). Whole trials are judged by the
 package's own rules. The second table is about an alternative that was rejected: to pool a trial's spread with the
 one that earlier trials of the host showed, so that few pairs tell more.
+
+The regression gate needs every case, and how much the blocks of a case differ tells how long that takes: by little
+on a quiet host, by more on targets whose calls read and write much memory.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import argparse
 import functools
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +27,16 @@ from unittest import mock
 
 import numpy as np
 
-from pytest_lance_autoresearch.records import Block, Evidence, Judgement, Pair, Rules, Verdict, Window
+from pytest_lance_autoresearch.records import (
+    Block,
+    Evidence,
+    Judgement,
+    Pair,
+    RegressionRules,
+    Rules,
+    Verdict,
+    Window,
+)
 from pytest_lance_autoresearch.verdict import aggregate, judge, stats
 
 SPREADS = (0.0025, 0.004, 0.0075, 0.013)
@@ -32,7 +46,14 @@ CASES = tuple(f"case {number}" for number in range(9))
 BLOCK_SD = 0.005
 """Of the blocks of a case in one pair."""
 PAIR_S = 3.0
-"""Seconds that a pair takes."""
+"""Seconds that a pair takes, with the blocks of a first look."""
+BLOCK_SDS = (0.005, 0.02, 0.04)
+"""Of a quiet host, of most targets, and of those whose calls differ most."""
+SLOW_DOWNS = (0.0, 0.02, 0.03, 0.05, 0.1)
+SLOW_CASE = 0.08
+"""How much slower a single case is, where it is one."""
+SOON_S = 60.0
+"""Within which a kernel that is no slower should pass."""
 EARLIER = 0.004
 """The spread that earlier trials of a host showed, for the alternative ..."""
 PRIOR_DF = 8
@@ -72,7 +93,8 @@ class Host:
             case: random.normal(truth[case] + shift, self.block_sd[case], count).tolist()
             for case, count in blocks.items()
         }
-        return Drawn(_blocks_of(tuple(blocks.items())), {}, 1, 1, PAIR_S, ratios=ratios)
+        seconds = PAIR_S * sum(blocks.values()) / (len(blocks) * Rules.blocks)
+        return Drawn(_blocks_of(tuple(blocks.items())), {}, 1, 1, seconds, ratios=ratios)
 
 
 @functools.cache
@@ -91,6 +113,11 @@ class Ended:
     def is_keep(self) -> bool:
         return self.judgement.verdict is Verdict.KEEP
 
+    @property
+    def is_soon(self) -> bool:
+        """Whether it is a pass within `SOON_S`."""
+        return self.judgement.verdict is Verdict.PASS and self.evidence.seconds <= SOON_S
+
 
 @contextmanager
 def drawn_pairs(combine: Combine = stats.overall) -> Iterator[None]:
@@ -101,6 +128,7 @@ def drawn_pairs(combine: Combine = stats.overall) -> Iterator[None]:
             (aggregate, "cpu_log_ratios", lambda _: None),
             (stats, "overall", combine),
             (stats, "student_quantile", functools.cache(stats.student_quantile)),
+            (stats, "_sign_rank", functools.cache(stats._sign_rank)),
         ):
             patches.enter_context(mock.patch.object(owner, name, stand_in))
         yield
@@ -118,7 +146,8 @@ def trial(
     blocks: Mapping[str, int] = dict.fromkeys(truth, rules.blocks)
     for looks in range(1, rules.max_looks + 1):
         pairs += tuple(host.pair(random, truth, blocks) for _ in range(rules.pairs))
-        evidence = Evidence(1, 1, pairs, looks=looks, seconds=PAIR_S * len(pairs))
+        seconds = math.fsum(pair.seconds or 0.0 for pair in pairs)
+        evidence = Evidence(1, 1, pairs, looks=looks, seconds=seconds)
         judgement = judge.look(evidence, rules)
         if judgement.verdict is not Verdict.UNDECIDED:
             break
@@ -129,6 +158,11 @@ def trial(
 def everywhere(gain: float) -> dict[str, float]:
     """The same true gain of every case, as log-ratios."""
     return dict.fromkeys(CASES, math.log1p(gain))
+
+
+def slower(slow_down: float) -> dict[str, float]:
+    """The same true slow-down of every case, as log-ratios."""
+    return dict.fromkeys(CASES, -math.log1p(slow_down))
 
 
 def kept(trials: Sequence[Ended]) -> str:
@@ -190,11 +224,45 @@ def pooling_table(count: int) -> Iterator[str]:
             yield f"| {busier:g} | {title} | {cells(Host(busier * EARLIER), Rules(), count, combine)} |"
 
 
+def regression_table(count: int) -> Iterator[str]:
+    """Every spread, of pairs and of blocks: what becomes of kernels that are slower by so much."""
+    kinds = {f"{100 * one:g} %" if one else "equal": slower(one) for one in SLOW_DOWNS}
+    kinds[f"one case {100 * SLOW_CASE:g} %"] = {**slower(0.0), CASES[0]: -math.log1p(SLOW_CASE)}
+    yield f"| pairs are | spread of pairs | of blocks | equal passes within {SOON_S:g} s | {' | '.join(kinds)} |"
+    yield "|---" * (4 + len(kinds)) + "|"
+    for block_sd in BLOCK_SDS:
+        for is_heavy in (False, True):
+            for spread in SPREADS:
+                host = Host(spread, is_heavy, dict.fromkeys(CASES, block_sd))
+                found = [judged(host, truth, count) for truth in kinds.values()]
+                soon = f"{100 * statistics.fmean(one.is_soon for one in found[0]):.1f} %"
+                about = f"{'t(4)' if is_heavy else 'normal'} | {100 * spread:g} % | {100 * block_sd:g} % | {soon}"
+                yield f"| {about} | {' | '.join(map(ends, found))} |"
+
+
+def judged(host: Host, truth: Mapping[str, float], count: int) -> list[Ended]:
+    """Trials of the regression gate."""
+    random = np.random.default_rng(1)
+    with drawn_pairs():
+        return [trial(host, random, truth, RegressionRules()) for _ in range(count)]
+
+
+def ends(trials: Sequence[Ended]) -> str:
+    """Per cent that passed, had regressed, and were inconclusive; and the median and 95 % quantile of seconds."""
+    verdicts = Counter(one.judgement.verdict for one in trials)
+    order = (Verdict.PASS, Verdict.REGRESSED, Verdict.INCONCLUSIVE)
+    shares = " / ".join(f"{100 * verdicts[verdict] / len(trials):.3g}" for verdict in order)
+    middle, most = np.quantile([one.evidence.seconds for one in trials], (0.5, 0.95))
+    return f"{shares}, {middle:.0f} s, {most:.0f} s"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=10_000, help="of each kind (10000)")
-    count = parser.parse_args().trials
-    for table in (spreads_table, pooling_table):
+    parser.add_argument("--trials", type=int, help="of each kind (10000, or 1000 of the regression gate)")
+    parser.add_argument("--regression", action="store_true", help="the table of the regression gate")
+    chosen = parser.parse_args()
+    count = chosen.trials or (1000 if chosen.regression else 10_000)
+    for table in (regression_table,) if chosen.regression else (spreads_table, pooling_table):
         for line in table(count):
             print(line, flush=True)
         print()

@@ -16,12 +16,18 @@ import numpy as np
 from matplotlib import pyplot as plt
 from rules_of_others import RULES, Rule, at_gain, times
 
-from pytest_lance_autoresearch.records import Evidence, Judgement, Pair, Rules, Verdict
+from pytest_lance_autoresearch.records import Evidence, Judgement, Pair, RegressionRules, Rules, Verdict
 from pytest_lance_autoresearch.runs.calibration import Run
 from pytest_lance_autoresearch.verdict import aggregate, judge, stats
 
 GAINS = (0.0, 0.01, 0.015, 0.02, 0.03, 0.05)
+SLOW_DOWNS = (0.0, 0.02, 0.03, 0.05, 0.1)
+SLOW_CASE = 0.08
+"""How much slower a single case is, where it is one."""
 OURS = Rules()
+NOT_SLOWER = RegressionRules()
+KEEPING = (Verdict.KEEP, Verdict.DISCARD, Verdict.INCONCLUSIVE)
+PASSING = (Verdict.PASS, Verdict.REGRESSED, Verdict.INCONCLUSIVE)
 WIDER = 0.0065
 """The standard deviation between pairs of a busier host: 0.64 to 0.66 % was measured on an AMD Zen 4."""
 
@@ -44,19 +50,19 @@ def show(recorded: Mapping[str, Sequence[Run]], plot: Path) -> None:
     injected = {name: looks for name, looks in recorded.items() if not name.endswith("-none")}
     hosts = itself | {f"{name}, pairs {_percent(WIDER)} apart": wider(looks) for name, looks in itself.items()}
     print("\n".join([*intervals_table(hosts), "", *rules_table(hosts), "", *gains_table(hosts), ""]))
-    print("\n".join(injected_table(injected)))
+    print("\n".join([*injected_table(injected), "", *regression_table(hosts, injected)]))
     draw(itself, plot)
 
 
-def trials(looks: Sequence[Run]) -> Iterator[Trial]:
+def trials(looks: Sequence[Run], rules: Rules = OURS) -> Iterator[Trial]:
     """One trial after the other, each with as many of the looks as it asks for; the last may lack some."""
     rest = list(looks)
     while rest:
-        for number in range(1, OURS.max_looks + 1):
+        for number in range(1, rules.max_looks + 1):
             if number > len(rest):
                 return
             pairs = [pair for look in rest[:number] for pair in look]
-            judgement = judge.look(Evidence(1, 1, tuple(pairs), looks=number), OURS)
+            judgement = judge.look(Evidence(1, 1, tuple(pairs), looks=number), rules)
             if judgement.verdict is not Verdict.UNDECIDED:
                 yield Trial(judgement, seconds_of(pairs))
                 break
@@ -187,6 +193,19 @@ def injected_table(injected: Mapping[str, Sequence[Run]]) -> list[str]:
     return lines
 
 
+def regression_table(itself: Mapping[str, Sequence[Run]], injected: Mapping[str, Sequence[Run]]) -> list[str]:
+    """The regression gate's verdicts at known slow-downs, made from the times and really run."""
+    lines = [
+        "| machine | slow-down | trials | pass | regressed | inconclusive | seconds, median | seconds, 90 % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    arms = {f"| {name} | as injected": looks for name, looks in injected.items()}
+    for name, looks in itself.items():
+        arms |= {f"| {name} | {100 * one:g} %": faster(looks, 1 / (1 + one) - 1) for one in SLOW_DOWNS}
+        arms[f"| {name} | one case {100 * SLOW_CASE:g} %"] = faster(looks, 0.0, SLOW_CASE)
+    return lines + [_verdict_line(head, list(trials(looks, NOT_SLOWER)), PASSING) for head, looks in arms.items()]
+
+
 def draw(itself: Mapping[str, Sequence[Run]], path: Path) -> None:
     """Share of trials that keep, over the true gain, for every rule; one panel for each machine and target."""
     mpl.rcParams["svg.hashsalt"] = "false-verdicts"
@@ -212,11 +231,9 @@ def _kept(keeps: Sequence[bool]) -> float:
     return 100 * statistics.fmean(keeps) if keeps else math.nan
 
 
-def _verdict_line(head: str, verdicts: Sequence[Trial]) -> str:
+def _verdict_line(head: str, verdicts: Sequence[Trial], which: Sequence[Verdict] = KEEPING) -> str:
     kinds = [verdict.judgement.verdict for verdict in verdicts]
-    counts = [
-        _share(kinds.count(kind), len(kinds)) for kind in (Verdict.KEEP, Verdict.DISCARD, Verdict.INCONCLUSIVE)
-    ]
+    counts = [_share(kinds.count(kind), len(kinds)) for kind in which]
     seconds = sorted(verdict.seconds for verdict in verdicts)
     slow = seconds[math.ceil(0.9 * len(seconds)) - 1] if seconds else math.nan
     cells = [str(len(kinds)), *counts, _seconds(verdicts), f"{slow:.0f}"]

@@ -1,12 +1,15 @@
 """Loads what nested pytest runs import, once: pytester takes back the modules that a nested run loaded, and
 numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
+import importlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
+import command_line
 import fake_workers
 import hypothesis  # noqa: F401
 import numpy.random  # noqa: F401
@@ -17,6 +20,7 @@ import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
 from pytest_lance_autoresearch.target_files import policy
 
+OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
 SHORTER = 6
 """How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""
 
@@ -25,13 +29,13 @@ SHORTER = 6
 def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial that somebody runs on this machine neither waits for these tests nor is waited for.
 
-    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist, and in CI
-    pytest prints every failure twice), and measure briefly.
+    Nested runs do not learn how the outer one was started (pytest-benchmark stops timing under xdist, in CI pytest
+    prints every failure twice, and on GitHub verdicts go to the summary of the step), and measure briefly.
     """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(measure, "WINDOW_NS", measure.WINDOW_NS // SHORTER)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):
+    for name in (*OUTER_RUN, "CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -53,3 +57,18 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[scripted.Start]:
 def machine(monkeypatch: pytest.MonkeyPatch) -> fake_workers.Machine:
     """Workers without processes, whose windows take as long as the machine says."""
     return fake_workers.install(monkeypatch)
+
+
+@pytest.fixture
+def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The benchmark's hosts, whose pairs are drawn."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    module = importlib.import_module("simulate")
+    with module.drawn_pairs():
+        yield module
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> command_line.Say:
+    """Run a verb; its exit code, and its lines on stdout and stderr."""
+    return partial(command_line.said, capsys)

@@ -113,6 +113,21 @@ def test_bias_tells_the_spread_of_pairs_and_of_cases(benchmark_module: Import) -
     )
 
 
+def test_the_regression_gate_is_simulated_on_every_host_at_every_slow_down(
+    benchmark_module: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate = benchmark_module("simulate")
+    for name, values in {"SPREADS": (0.002,), "BLOCK_SDS": (0.005,), "SLOW_DOWNS": (0.0, 0.05)}.items():
+        monkeypatch.setattr(simulate, name, values)
+    passed, regressed = "100 / 0 / 0, 12 s, 12 s", "0 / 100 / 0, 12 s, 12 s"
+    assert list(simulate.regression_table(3)) == [
+        "| pairs are | spread of pairs | of blocks | equal passes within 60 s | equal | 5 % | one case 8 % |",
+        "|---|---|---|---|---|---|---|",
+        f"| normal | 0.2 % | 0.5 % | 100.0 % | {passed} | {regressed} | {regressed} |",
+        f"| t(4) | 0.2 % | 0.5 % | 100.0 % | {passed} | {regressed} | {regressed} |",
+    ]
+
+
 @pytest.mark.slow
 def test_a_case_that_a_peer_answers_differently_is_left_out_and_the_others_are_compared(
     benchmark_module: Import, monkeypatch: pytest.MonkeyPatch

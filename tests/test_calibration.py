@@ -598,7 +598,7 @@ def test_a_calibration_beside_a_gate_or_of_no_target_is_refused(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.errlines[0] == (
         "ERROR: --autoresearch-calibrate is a run of its own; name its targets with --autoresearch=NAME, "
-        "without --keep-gate"
+        "without a gate"
     )
 
 

@@ -23,6 +23,7 @@ from pytest_lance_autoresearch.records import (
     Evidence,
     KernelTimes,
     Pair,
+    RegressionRules,
     Rules,
     Status,
     TrialRecord,
@@ -104,12 +105,28 @@ def test_what_was_recorded_under_the_schema_before_was_judged_otherwise() -> Non
     assert codec.trial_from_json(json.dumps(raw | {"schema": 2}).encode()).rules is None
 
 
+@pytest.mark.parametrize("rules", [Rules(), RegressionRules(slowdown_limit=0.03)])
 @pytest.mark.parametrize(("more", "fewer"), [({"process_sd": 0.003}, set()), ({}, {"pairs"}), ({}, set())])
-def test_thresholds_of_another_version_are_not_guessed(more: dict[str, float], fewer: set[str]) -> None:
-    raw = json.loads(codec.trial_to_json(record(evidence())))
+def test_thresholds_of_another_version_are_not_guessed(
+    rules: Rules, more: dict[str, float], fewer: set[str]
+) -> None:
+    raw = json.loads(codec.trial_to_json(record(evidence(), rules)))
     raw["rules"] = {name: value for name, value in raw["rules"].items() if name not in fewer} | more
-    expected = None if more or fewer else Rules()
+    expected = None if more or fewer else rules
     assert codec.trial_from_json(json.dumps(raw).encode()).rules == expected
+
+
+@pytest.mark.parametrize("rules", [3, "x", ["pairs"], {"pairs": 3}, None])
+def test_what_are_no_thresholds_are_none(rules: object) -> None:
+    raw = json.loads(codec.trial_to_json(record(evidence())))
+    assert codec.trial_from_json(json.dumps(raw | {"rules": rules}).encode()).rules is None
+
+
+def test_a_threshold_that_is_a_text_is_refused() -> None:
+    raw = json.loads(codec.trial_to_json(record(evidence())))
+    raw["rules"]["pairs"] = "4"
+    with pytest.raises(ValueError, match=r"Expected `int`, got `str` - at .*pairs"):
+        codec.trial_from_json(json.dumps(raw).encode())
 
 
 # What version 0.1.0 left

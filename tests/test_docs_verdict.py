@@ -46,12 +46,13 @@ from pytest_lance_autoresearch.records import (
     Judgement,
     KernelTimes,
     Pair,
+    RegressionRules,
     Rules,
     Verdict,
     Window,
 )
 from pytest_lance_autoresearch.runs import calibration
-from pytest_lance_autoresearch.verdict import aggregate, judge, keeping, stats
+from pytest_lance_autoresearch.verdict import aggregate, judge, keeping, regression, stats
 from pytest_lance_autoresearch.verdict.price import build_price
 from pytest_lance_autoresearch.words import report, wording
 
@@ -555,6 +556,31 @@ def test_the_rules_have_the_codes_own_numbers() -> None:
     ):
         assert sentence in TEXT
     assert keeping.LOOKS_FOR_KEEP == 2
+
+
+def test_not_slower_has_the_codes_own_numbers() -> None:
+    rules = RegressionRules()
+    alpha, page = 1 - rules.confidence, PAGE[PAGE.index("\n## Not slower\n") :].split("\n## ")[1]
+    text = " ".join(page.split())
+    overall, case = f"{100 * rules.slowdown_limit:g} %", f"{100 * rules.case_limit:g} %"
+    for sentence in (
+        f"is {overall} overall (`--autoresearch-max-slowdown`) and {case} in a case.",
+        f"| a case is shown to be slower than {case} | regressed |",
+        f"| overall it is shown to be slower than {overall} | regressed |",
+        f"| some case is not yet shown to be within {case}, or the whole within {overall} | look again |",
+        f"may spend a half of the trial's {100 * alpha:g} %, the second a sixth,",
+    ):
+        assert sentence in text
+    shown = re.findall(r"^\| (\d+) \| ([\d.]+) / (\d+) = ([\d.]+) \| (\d+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert [int(row[0]) for row in shown] == [1, 2, 3, 4, 10]
+    for look, whole, part, chance, df, reach in shown:
+        bound = regression.view(Evidence(1, 1, tuple(PAIRS), looks=int(look)), rules).alpha / 2
+        assert float(whole) / int(part) == pytest.approx(bound)
+        assert [chance, int(df), reach] == [
+            f"{bound:.5f}",
+            int(look) * FOUR - 1,
+            f"{stats.student_quantile(1 - bound, int(df)):.3f}",
+        ]
 
 
 @pytest.mark.parametrize(

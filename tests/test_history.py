@@ -18,7 +18,7 @@ from builders import everywhere, evidence, figures, measured, outcome, pairs_of_
 
 from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.log import archive, gate, history, results
-from pytest_lance_autoresearch.records import Interval, Pair, Rules, Status
+from pytest_lance_autoresearch.records import Interval, Pair, RegressionRules, Rules, Status
 from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import discover, load
 from pytest_lance_autoresearch.verdict import judge
@@ -141,6 +141,23 @@ def test_a_changed_archive_is_found(path: Path) -> None:
     ]
     record.unlink()
     assert f"trial 2: its record {record} cannot be read: No such file or directory" in found(path)
+
+
+def test_a_verdict_of_the_regression_gate_is_computed_again_by_its_own_thresholds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """3 % slower: a pass where 4 % are allowed, and by no other gate's thresholds."""
+    target = load.load(discover.inspect(toys.write(tmp_path)))
+    log, rules = tmp_path / "gate.tsv", RegressionRules(slowdown_limit=0.04)
+    seen = evidence(*pairs_of_a_look(SLOWER), looks=1)
+    ended = replace(outcome(Status.PASS, "judged"), figures=figures(), judgement=judge.look(seen, rules))
+    gate.write(gate.Gate(tmp_path, log), target, replace(ended, target="toy"), gate.Measured(seen, rules, 1), "")
+    assert main(["verify", str(log)]) == 0
+    assert main(["rejudge", str(log)]) == 0
+    assert main(["log", str(log)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "no fault: 1 row, 1 verdict computed again from raw windows"
+    )
 
 
 def test_other_thresholds_are_applied_to_the_same_windows(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

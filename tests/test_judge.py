@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -707,15 +705,6 @@ def numbers(judgement: Judgement) -> list[float]:
 
 
 # Whole trials on simulated hosts
-
-
-@pytest.fixture
-def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The benchmark's hosts, whose pairs are drawn."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
-    module = importlib.import_module("simulate")
-    with module.drawn_pairs():
-        yield module
 
 
 def trials(

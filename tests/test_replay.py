@@ -16,7 +16,8 @@ import fake_workers
 import psutil
 import pytest
 import toys
-from builders import everywhere, evidence, outcome, pair, quick
+from builders import everywhere, pair, quick
+from command_line import CLAIM, FIFTH, FIRST, FOURTH, LOG, SECOND, THIRD, Said, Say, write_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,51 +26,25 @@ from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.errors import AutoresearchError, KernelCrashed, LogError
-from pytest_lance_autoresearch.log import archive, gate, git, history, results
+from pytest_lance_autoresearch.log import archive, git, history, results
+from pytest_lance_autoresearch.log.origins import Origins
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import (
     Case,
-    Cause,
     Interval,
-    Judgement,
     Pair,
     Rules,
     Source,
     Status,
-    Verdict,
 )
 from pytest_lance_autoresearch.runs import replay as replaying
 from pytest_lance_autoresearch.runs.replay import Auditor, Replayed
 from pytest_lance_autoresearch.target_files import discover, load
 from pytest_lance_autoresearch.verdict import judge
 
-LOG = "results.tsv"
-DOCUMENTED = Rules()
-FIRST, SECOND, THIRD, FOURTH, FIFTH = (f"{toys.KERNEL}NUMBER = {number}\n" for number in range(5))
-CLAIM = Interval(1.1, 1.2, 1.3)
 GAIN = Interval(1.15, 1.25, 1.35)
 LOSS = Interval(0.85, 0.9, 0.95)
 CRASHES = toys.kernel("os._exit(3)", "import os")
-
-
-def write_row(
-    root: Path,
-    text: str,
-    claim: Interval | None = None,
-    *,
-    status: Status = Status.KEEP,
-    name: str = "toy",
-    rebaseline: bool = False,
-    rules: Rules | None = DOCUMENTED,
-) -> results.Row:
-    """Log a kernel without measuring it: as a baseline where the gate knows none, else with what is claimed."""
-    target = load.load(discover.inspect(toys.write(root, name, text)))
-    opened = gate.open_gate(target, root, root / LOG, rebaseline=rebaseline)
-    ended = outcome(status if opened.row else Status.BASELINE)
-    judgement = Judgement(Verdict(status), Cause.FASTER, claim) if claim else None
-    handed_over = gate.Measured(evidence(), rules, seed=1)  # type: ignore[arg-type]  # None: another version's
-    gate.write(opened, target, replace(ended, target=name, judgement=judgement), handed_over, "")
-    return results.read(root / LOG)[-1]
 
 
 @pytest.fixture
@@ -106,31 +81,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     return stand_in
 
 
-@dataclass
-class Said:
-    code: int
-    out: list[str]
-    err: list[str]
-
-
-Say = Callable[..., Said]
-"""Runs a verb with its arguments."""
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Run a verb; its exit code, and its lines on stdout and stderr."""
-
-    def said(*arguments: object) -> Said:
-        code = main(list(map(str, arguments)))
-        out, err = capsys.readouterr()
-        return Said(code, out.splitlines(), err.splitlines())
-
-    return said
-
-
 def auditor(path: Path, pairs: int = 4, rows: Sequence[results.Row] = ()) -> Auditor:
-    return Auditor(rows or results.read(path), path.parent, pairs, discover.DEFAULT_GLOBS, lambda _: None)
+    origins = Origins(path, rows or results.read(path), path.parent, discover.DEFAULT_GLOBS)
+    return Auditor(origins, pairs, lambda _: None)
 
 
 def stored(root: Path, row: results.Row) -> Path:
@@ -314,6 +267,16 @@ def test_a_row_without_a_measurement(path: Path, measured: Measured, say: Say, s
     write_row(path.parent, text, status=status)
     sentence = f"trial 3 ended as '{status}' without a measurement; there is nothing to replay"
     assert refused(say("replay", path, 3), sentence, measured)
+
+
+@pytest.mark.parametrize("status", [Status.PASS, Status.REGRESSED])
+def test_a_verdict_of_the_regression_gate_is_a_claim(
+    path: Path, measured: Measured, say: Say, status: Status
+) -> None:
+    write_row(path.parent, THIRD, LOSS, status=status)
+    measured.now = LOSS
+    assert say("replay", path, 3).code == 0
+    assert measured.asked == [(THIRD, SECOND)]
 
 
 def test_a_baseline_claims_nothing(path: Path, measured: Measured, say: Say) -> None:

@@ -540,6 +540,117 @@ def test_the_other_sentences() -> None:
     assert report.BROKEN_OFF == "no verdict: the run was broken off; nothing was logged"
 
 
+# The regression gate
+
+NOT_SLOWER = RegressionRules()
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "point", "sentence"),
+    [
+        (
+            Verdict.PASS,
+            Cause.NOT_SLOWER,
+            1.04,
+            "pass: geomean 1.04 -> 1.00 us/query (-3.8 %), not slower than 2 % overall and 5 % in any case "
+            "(with 99 % confidence)",
+        ),
+        (
+            Verdict.REGRESSED,
+            Cause.SLOWER,
+            0.95,
+            "regressed: geomean 0.950 -> 1.00 us/query (+5.3 %), slower than the limit of 2 % "
+            "(with 99 % confidence)",
+        ),
+        (
+            Verdict.REGRESSED,
+            Cause.CASE_REGRESSED,
+            1.04,
+            "regressed: geomean 1.04 -> 1.00 us/query (-3.8 %), but 50x1-flat 1.14 -> 1.25 us "
+            "(+9.9 %, limit +5 %)",
+        ),
+        (
+            Verdict.REGRESSED,
+            Cause.CPU_DISAGREES,
+            1.04,
+            "regressed: geomean 1.04 -> 1.00 us/query (-3.8 %), but its CPU time says +0.0 % [-2.0 %, +1.0 %]; "
+            "wall and CPU time must agree",
+        ),
+        (
+            Verdict.INCONCLUSIVE,
+            Cause.BUDGET,
+            1.02,
+            "inconclusive: geomean 1.02 -> 1.00 us/query (-2.0 %), undecided when the time budget of 600 s ended: "
+            "50x1-flat may be up to 11.1 % slower (measured +9.9 %, limit +5 %); "
+            "at these numbers, more measuring would not make it a pass",
+        ),
+    ],
+)
+def test_the_reason_of_each_verdict_of_the_regression_gate(
+    kind: Verdict, cause: Cause, point: float, sentence: str
+) -> None:
+    assert report.judged_reason(judgement(kind, cause, point), figures(), NOT_SLOWER) == sentence
+
+
+def test_a_refused_candidate_has_regressed() -> None:
+    refused = replace(judgement(Verdict.REGRESSED, Cause.MEMORY), speedup=None, cases={})
+    assert report.judged_reason(refused, None, NOT_SLOWER) == (
+        "regressed: peak RSS 200.0 -> 300.0 MB (limit 232.0 MB); nothing was timed"
+    )
+
+
+def test_its_reason_names_the_limits_that_were_in_force() -> None:
+    rules = RegressionRules(slowdown_limit=0.035, case_limit=0.1, confidence=0.95)
+    found = report.judged_reason(judgement(Verdict.PASS, Cause.NOT_SLOWER), figures(), rules)
+    assert found.endswith("not slower than 3.5 % overall and 10 % in any case (with 95 % confidence)")
+
+
+def test_the_sentences_about_a_revision() -> None:
+    main = "main at 0123456789ab"
+    assert report.identical_reason(main, "f" * 64, same_bytes=True) == (
+        "the kernel is identical to the baseline, main at 0123456789ab (sha256 ffffffffffff); nothing was measured"
+    )
+    assert report.new_at(main, "demo") == (
+        "target 'demo' is not there at main at 0123456789ab, so that there is nothing that it could be slower than"
+    )
+    assert report.moved(main, "targets/old", "demo") == (
+        "at main at 0123456789ab target 'demo' was in targets/old; the kernel there is the baseline"
+    )
+    assert report.changed_since(main, ["target.py"]) == (
+        "target.py has changed since main at 0123456789ab; "
+        "the verdict rests on the working tree's, for both kernels"
+    )
+    assert report.changed_since(main, ["inputs.py", "reference.py", "target.py"]) == (
+        "inputs.py, reference.py and target.py have changed since main at 0123456789ab; "
+        "the verdict rests on the working tree's, for both kernels"
+    )
+    assert report.UNCOMMITTED == (
+        "the kernel is not committed as it is; what was judged is the file in the working tree"
+    )
+    assert report.revision_unusable("git:x: why not") == "no verdict: git:x: why not"
+    assert report.baseline_reason(figures(), absent_at=main) == (
+        "baseline: the target is not there at main at 0123456789ab, geomean 1.00 us/query"
+    )
+
+
+def test_the_properties_of_the_gates_item_are_text() -> None:
+    passed = replace(outcome(Status.PASS, "pass: not slower"), judgement=judgement(Verdict.PASS, Cause.NOT_SLOWER))
+    assert report.properties(passed) == {
+        "verdict": "pass",
+        "reason": "pass: not slower",
+        "speedup_low": "1.0300",
+        "speedup_point": "1.0400",
+        "speedup_high": "1.0500",
+    }
+    assert report.properties(outcome(reason="no verdict: why")) == {"verdict": "none", "reason": "no verdict: why"}
+
+
+def test_the_json_names_the_revision() -> None:
+    against = replace(outcome(Status.PASS, "pass"), baseline_revision="main at 0123456789ab")
+    assert report.as_json(against)["baseline_revision"] == "main at 0123456789ab"
+    assert report.as_json(outcome())["baseline_revision"] is None
+
+
 def test_a_headline_is_the_first_line_of_a_fault() -> None:
     assert KernelCrashed("2x3-flat: ended\nits last output:\nboom").headline == "2x3-flat: ended"
 

@@ -18,12 +18,13 @@ from fake_trials import GATE, NAMED, PLAIN, FakedTrial, faked, installed, suite_
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive
 from pytest_lance_autoresearch.plugin import parallel
-from pytest_lance_autoresearch.plugin.options import Options
+from pytest_lance_autoresearch.plugin.options import REGRESSION_GATE, Options
 from pytest_lance_autoresearch.plugin.suite import GateClosed, Suite
 from pytest_lance_autoresearch.records import Status
 from pytest_lance_autoresearch.words import report
 
 KEEP = outcome(Status.KEEP, "keep: faster")
+PASS = outcome(Status.PASS, "pass: not slower")
 DISCARD = outcome(Status.DISCARD, "discard: slower")
 LOGGED = replace(KEEP, trial=2)
 
@@ -57,8 +58,8 @@ def spare(home: Path) -> list[Path]:
 # The gate's item and the row
 
 
-@pytest.mark.parametrize("status", [Status.KEEP, Status.BASELINE])
-def test_a_keep_or_a_baseline_passes(made: Suite, status: Status) -> None:
+@pytest.mark.parametrize("status", [Status.KEEP, Status.BASELINE, Status.PASS])
+def test_a_keep_a_baseline_or_a_kernel_that_is_not_slower_passes(made: Suite, status: Status) -> None:
     faked(made).ends = [outcome(status)]
     made.gate("toy", 0)
     assert made.closed_gates == 0
@@ -87,6 +88,27 @@ def test_a_failure_outside_the_targets_is_every_trial_s(
     faked(made).failures.clear()
     made.outcomes(failed, broken_off=False)
     assert said(faked(made)) == [sentence] * is_red
+
+
+def test_a_failure_elsewhere_is_no_matter_of_a_verdict_that_is_not_logged(project: Path) -> None:
+    """pytest's own exit code tells of it."""
+    options = replace(GATE, gate=REGRESSION_GATE, revision="main")
+    made = suite_of(project, options, ["toy"])
+    faked(made).ends = [PASS, PASS]
+    made.gate("toy", 1)
+    made.outcomes(1, broken_off=False)
+    assert said(faked(made)) == []
+    logged = suite_of(project, replace(options, log=project / "gate.tsv"), ["toy"])
+    faked(logged).ends = [PASS]
+    logged.gate("toy", 1)
+    assert said(faked(logged)) == [report.RED_SESSION]
+
+
+def test_the_figures_of_a_gate_are_those_of_its_verdict(made: Suite) -> None:
+    faked(made).ends = [KEEP]
+    assert made.figures("toy") == {}
+    made.gate("toy", 0)
+    assert made.figures("toy") == {"verdict": "keep", "reason": "keep: faster"}
 
 
 def test_what_fails_around_an_item_is_its_trial_s_alone(made: Suite) -> None:

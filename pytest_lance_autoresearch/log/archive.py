@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import codec, git
+from pytest_lance_autoresearch.machine import files
 from pytest_lance_autoresearch.records import Calibration, TrialRecord
 
 FOLDER = ".autoresearch"
@@ -83,7 +84,7 @@ def _is_alive(pid: str) -> bool:
 def store_kernel(root: Path, text: bytes) -> str:
     """Keep the kernel's bytes; returns their sha256."""
     digest = hashlib.sha256(text).hexdigest()
-    _store(root, f"kernels/{digest}.py", text)
+    _store(root, _kernel_name(digest), text)
     return digest
 
 
@@ -124,11 +125,16 @@ def _host_name(host: str) -> str:
     return hashlib.sha256(host.encode()).hexdigest()[:16]
 
 
+def kernel_place(root: Path, sha256: str) -> Path:
+    """Where `store_kernel` keeps the kernel with that sha256."""
+    return root / FOLDER / _kernel_name(sha256)
+
+
 def kernel(root: Path, sha256: str) -> bytes | None:
     """The archived kernel with that sha256; None when it is not there, or was changed."""
     for folder in _holders(root):
         with suppress(OSError, ValueError):
-            text = (folder / FOLDER / "kernels" / f"{sha256}.py").read_bytes()
+            text = kernel_place(folder, sha256).read_bytes()
             if hashlib.sha256(text).hexdigest() == sha256:
                 return text
     return None
@@ -138,6 +144,10 @@ def find_kernel(root: Path, sha256: str, kernel_path: Path, commits: Iterable[st
     """The kernel with that sha256, from the archive or from git, `commits` first; None when both lack it."""
     archived = kernel(root, sha256)
     return git.kernel(kernel_path, sha256, commits) if archived is None else archived
+
+
+def _kernel_name(sha256: str) -> str:
+    return f"kernels/{sha256}.py"
 
 
 def _trial_name(target: str, digest: str) -> str:
@@ -151,15 +161,7 @@ def _store(root: Path, name: str, text: bytes) -> None:
         _ignore(root / FOLDER)
         if path.exists() and path.read_bytes() == text:
             return
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            with partial.open("wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        files.write_whole(path, text)
     except OSError as error:
         raise LogError(f"{path}: cannot be written: {error.strerror or error}; nothing was logged") from error
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import msgspec
 
-from pytest_lance_autoresearch.records import Cause, Rules, TrialRecord
+from pytest_lance_autoresearch.records import Cause, RegressionRules, Rules, TrialRecord
 
 T = TypeVar("T")
 SCHEMA = 3
@@ -55,10 +55,17 @@ def trial_from_json(text: bytes) -> TrialRecord:
         raise ValueError(f"schema {schema}, this version reads schemas 1 to {SCHEMA}")
     if schema == 1:
         found = _from_schema_1(found)
-    if schema != SCHEMA or set(found.get("rules") or ()) != {field.name for field in fields(Rules)}:
-        found["rules"] = None
+    rules = _rules_from(found.get("rules")) if schema == SCHEMA else None
     with _as_value_errors():
-        return msgspec.convert(found, TrialRecord)
+        return replace(msgspec.convert({**found, "rules": None}, TrialRecord), rules=rules)
+
+
+def _rules_from(found: Any) -> Rules | None:
+    """Those of the gate whose thresholds have these names; None where no gate has, or its values cannot be."""
+    kinds = {frozenset(field.name for field in fields(kind)): kind for kind in (Rules, RegressionRules)}
+    kind = kinds.get(frozenset(found)) if isinstance(found, dict) else None
+    with _as_value_errors():
+        return None if kind is None else msgspec.convert(found, kind)
 
 
 def _from_schema_1(found: dict[str, Any]) -> dict[str, Any]:

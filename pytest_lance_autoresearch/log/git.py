@@ -63,7 +63,8 @@ def resolve(folder: Path, name: str) -> str:
     """The commit that a branch, a tag or another name of a commit stands for; '' where there is none."""
     if name.startswith("-"):
         return ""
-    return _line(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    found = _line(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    return found if re.fullmatch("[0-9a-f]+", found) else ""  # else it is a range
 
 
 def top(folder: Path) -> Path:
@@ -81,12 +82,16 @@ def contents_at(folder: Path, commit: str, path: PurePosixPath) -> bytes | None:
     return next(_contents(folder, [f"{commit}:{path}"], ANSWER_S), None)
 
 
-def tree_at(folder: Path, commit: str, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes]:
-    """The plain files that a commit holds at the paths or below them, by their paths from the top."""
-    listed = _git(folder, "ls-tree", "-r", "-z", "--full-tree", commit, "--", *map(str, paths)).out
-    entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry.startswith(b"100")]
-    blobs = [about.split()[2].decode() for about, _ in entries]
-    contents = _contents(folder, blobs, SEARCH_S)
+def tree_at(folder: Path, commit: str, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes] | None:
+    """The plain files at the paths or below them, as a commit holds them, by their paths from the top.
+
+    None where git cannot tell.
+    """
+    listed = _git(folder, "ls-tree", "-r", "-z", "--full-tree", commit, "--", *map(str, paths))
+    entries = [entry.split(b"\t", 1) for entry in listed.out.split(b"\0") if entry.startswith(b"100")]
+    contents = list(_contents(folder, [about.split()[2].decode() for about, _ in entries], SEARCH_S))
+    if not listed.is_whole or len(contents) < len(entries):
+        return None
     return {PurePosixPath(os.fsdecode(name)): text for (_, name), text in zip(entries, contents, strict=True)}
 
 
@@ -96,10 +101,12 @@ def untracked(folder: Path, names: Iterable[str]) -> list[Path]:
     return [folder / os.fsdecode(name) for name in listed.split(b"\0") if name]
 
 
-def files_at(folder: Path, commit: str, name: str) -> list[PurePosixPath]:
-    """The files of that name that a commit holds, wherever they lie."""
-    found = _git(folder, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).out
-    paths = (PurePosixPath(os.fsdecode(path)) for path in found.split(b"\0") if path)
+def files_at(folder: Path, commit: str, name: str) -> list[PurePosixPath] | None:
+    """The files of that name that a commit holds, wherever they lie; None where git cannot tell."""
+    found = _git(folder, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit)
+    if not found.is_whole:
+        return None
+    paths = (PurePosixPath(os.fsdecode(path)) for path in found.out.split(b"\0") if path)
     return [path for path in paths if path.name == name]
 
 
@@ -119,8 +126,14 @@ def searched(folder: Path) -> str:
             "git (this clone is shallow; fetch the whole history with 'git fetch --unshallow', "
             "in actions/checkout with 'fetch-depth: 0')"
         )
+    fault = trouble(folder)
+    return f"git (it says '{fault}')" if fault else "git"
+
+
+def trouble(folder: Path) -> str:
+    """What git says where it does not look into the folder's repository; '' where it does, or there is none."""
     said = _git(folder, "rev-parse", "--git-dir").err.decode("utf-8", "replace").partition("\n")[0]
-    return "git" if not said or "not a git repository" in said else f"git (it says '{said}')"
+    return "" if "not a git repository" in said else said
 
 
 def _versions(kernel_path: Path, commits: Iterable[str], deadline_s: float) -> Iterator[list[str]]:
@@ -136,7 +149,7 @@ def _versions(kernel_path: Path, commits: Iterable[str], deadline_s: float) -> I
 
 def _contents(folder: Path, names: list[str], within_s: float) -> Iterator[bytes]:
     """The bytes of those that are there."""
-    given = "".join(f"{name}\n" for name in names).encode()
+    given = os.fsencode("".join(f"{name}\n" for name in names))
     rest = _git(folder, "cat-file", "--batch", given=given, within_s=within_s).out if names else b""
     while rest:
         line, _, rest = rest.partition(b"\n")
@@ -161,6 +174,8 @@ def _first_match(texts: Iterable[bytes], sha256: str) -> bytes | None:
 class _Answer:
     out: bytes = b""
     err: bytes = b""
+    is_whole: bool = False
+    """Whether git came to its end, and was content."""
 
 
 def _line(folder: Path, *arguments: str) -> str:
@@ -185,7 +200,7 @@ def _git(folder: Path, *arguments: str, given: bytes = b"", within_s: float = AN
         )
         with process:
             try:
-                return _Answer(*process.communicate(given, within_s))
+                return _Answer(*process.communicate(given, within_s), is_whole=process.returncode == 0)
             except subprocess.TimeoutExpired as late:
                 os.killpg(process.pid, signal.SIGKILL)
                 return _Answer(late.output or b"")

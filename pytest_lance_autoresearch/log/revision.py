@@ -6,7 +6,7 @@ Owns what a revision is asked for, and the sentences about one that cannot answe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -47,24 +47,31 @@ class Revision:
 
 def find(target: Target, name: str) -> Revision:
     """The target's files at the revision of that name; RevisionUnknown where it cannot be asked."""
-    folder, path = target.layout.directory, target.layout.kernel_path
-    commit = git.resolve(folder, name)
+    path = target.layout.kernel_path
+    commit = git.resolve(path.parent, name)
     if not commit:
-        raise RevisionUnknown(_unknown(folder, name))
-    here, moved_from = git.place(folder), ""
-    text = git.contents_at(folder, commit, git.place(path.parent) / path.name)
-    if text is None and not target.layout.kernel and (former := _former_place(target, commit)):
-        here, moved_from = former, str(former)
-        text = git.contents_at(folder, commit, here / path.name)
-    is_committed = not git.commit(path, target.kernel.sha256).endswith(git.UNCOMMITTED)
+        raise RevisionUnknown(_unknown(path.parent, name))
+    head = git.commit(path, target.kernel.sha256)
+    found = Revision(name, commit[:12], None, is_committed=not head.endswith(git.UNCOMMITTED))
+    here = git.place(path.parent)
+    place = _place(target, name, commit, here)
+    if place is None:
+        return found
+    text = git.contents_at(path.parent, commit, place / path.name)
     if text is None:
-        return Revision(name, commit[:12], None, is_committed=is_committed)
-    kernel = sources.make(text, path, target.kernel.home, _package(target, commit))
-    changed, others = tuple(_changed(target, commit, here)), _imports_changed(target, kernel)
-    return Revision(name, commit[:12], kernel, moved_from, changed, others, is_committed)
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot read {place / path.name} as it was there")
+    kernel = sources.make(text, path, target.kernel.home, _package(target, name, commit))
+    folder = git.place(target.layout.directory) if target.layout.kernel else place
+    return replace(
+        found,
+        kernel=kernel,
+        moved_from="" if place == here else str(place),
+        changed=tuple(_changed(target, commit, folder)),
+        imports_changed=_imports_changed(target, kernel),
+    )
 
 
-def _package(target: Target, commit: str) -> Mapping[str, bytes]:
+def _package(target: Target, name: str, commit: str) -> Mapping[str, bytes]:
     """The files of a kernel's package then, and of all else of the user's that it runs with.
 
     What no repository holds is as it is now: compiled modules, and a module that a build has written.
@@ -72,9 +79,11 @@ def _package(target: Target, commit: str) -> Mapping[str, bytes]:
     home = target.kernel.home
     if not home.folder:
         return sources.NO_FILES
-    folder, names = Path(home.folder), {name.partition(".")[0] for name in (home.module, *target.beside)}
-    top, paths = git.place(folder), [end for name in sorted(names) for end in (name, f"{name}.py")]
+    folder, roots = Path(home.folder), {module.partition(".")[0] for module in (home.module, *target.beside)}
+    top, paths = git.place(folder), [end for root in sorted(roots) for end in (root, f"{root}.py")]
     found = git.tree_at(folder, commit, [top / path for path in paths])
+    if found is None:
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot read {top / paths[0]} as it was there")
     built = [path for path in git.untracked(folder, paths) if _BUILT & {*path.suffixes}]
     return {
         **{path.relative_to(folder).as_posix(): path.read_bytes() for path in built},
@@ -95,6 +104,8 @@ def _imports_changed(target: Target, kernel: Source) -> bool:
 def _unknown(folder: Path, name: str) -> str:
     if not git.is_installed():
         return f"{REVISION}{name} needs git, which is not installed"
+    if fault := git.trouble(folder):
+        return f"{REVISION}{name}: git does not read the repository of {folder}; it says '{fault}'"
     if not git.resolve(folder, "HEAD"):
         return f"{REVISION}{name}: {folder} is in no git repository that has a commit"
     if git.is_shallow(folder):
@@ -113,14 +124,23 @@ def _changed(target: Target, commit: str, place: PurePosixPath) -> Iterable[str]
             yield name
 
 
-def _former_place(target: Target, commit: str) -> PurePosixPath | None:
-    """The folder that the target had then: its reference is there, and nothing of it is any more."""
-    folder = target.layout.directory
-    top, reference = git.top(folder), target.files["reference.py"]
-    for path in git.files_at(folder, commit, "kernels.py"):
-        is_gone = not (top / path).exists()
-        if is_gone and _is_same(git.contents_at(folder, commit, path.with_name("reference.py")), reference):
-            return path.parent
+def _place(target: Target, name: str, commit: str, here: PurePosixPath) -> PurePosixPath | None:
+    """The folder that the kernel lay in then, which is `here` now; None where it was not there.
+
+    In another folder a target is found by its reference, of which nothing is left there any more; a kernel that
+    lies elsewhere than its target is not.
+    """
+    path = target.layout.kernel_path
+    kernels = git.files_at(path.parent, commit, path.name)
+    if kernels is None:
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
+    if here / path.name in kernels:
+        return here
+    top, reference = git.top(path.parent), target.files["reference.py"]
+    for kernel in kernels if target.layout.kernel is None else ():
+        is_gone = not (top / kernel).exists()
+        if is_gone and _is_same(git.contents_at(path.parent, commit, kernel.with_name("reference.py")), reference):
+            return kernel.parent
     return None
 
 

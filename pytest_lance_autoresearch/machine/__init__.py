@@ -1,1 +1,1 @@
-"""What is asked of the operating system: clocks, cores, locks, interrupts."""
+"""What is asked of the operating system: clocks, cores, locks, interrupts, whole files."""

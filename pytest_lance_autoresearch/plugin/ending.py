@@ -48,7 +48,7 @@ def print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str])
     for fault in faults:
         write(f"ERROR: {fault}", red=True)
     if suite.options.gate and github.is_here():
-        for line in github.commands(outcomes, suite.layouts()):
+        for line in github.commands(outcomes, suite.layouts(), told):
             write(line)
 
 

@@ -38,9 +38,10 @@ def write_summary(markdown: str) -> str:
     return ""
 
 
-def commands(outcomes: Sequence[Outcome], layouts: Mapping[str, Layout]) -> list[str]:
-    """One workflow command for each target, about the file of its kernel."""
-    return [_annotation(outcome, layouts[outcome.target].kernel_path) for outcome in outcomes]
+def commands(outcomes: Sequence[Outcome], layouts: Mapping[str, Layout], faults: Sequence[str]) -> list[str]:
+    """One workflow command for each target, about the file of its kernel, and one for each fault."""
+    of_targets = [_annotation(outcome, layouts[outcome.target].kernel_path) for outcome in outcomes]
+    return [*of_targets, *(f"::error::{_escaped(fault, _DATA)}" for fault in faults)]
 
 
 def _annotation(outcome: Outcome, kernel: Path) -> str:

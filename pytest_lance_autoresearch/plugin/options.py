@@ -66,6 +66,10 @@ class _Option:
     def ini(self) -> str:
         return f"autoresearch_{self.name.replace('-', '_')}"
 
+    def is_typed(self, config: pytest.Config) -> bool:
+        """Whether it is on the command line: what an ini file says for other runs contradicts nothing."""
+        return config.getoption(self.ini) not in (None, False)
+
 
 _VALUED = (
     _Option("description", "what this trial tries, one line for the log", "TEXT", default=""),
@@ -166,20 +170,22 @@ class Options:
     def from_config(cls, config: pytest.Config) -> Options:
         """Read and check everything; pytest.UsageError names the option at fault."""
         values = {option.name: _value(config, option) for option in _VALUED}
+        typed = {option.name for option in (*_VALUED, *_SWITCHES) if option.is_typed(config)}
         switches = {option.name: _switch(config, option) for option in _SWITCHES}
         names = [name.strip() for text in config.getoption("autoresearch") or () for name in text.split(",")]
         baseline = config.getoption("autoresearch_baseline")
         gate, revision = _gate(config), ""
         if baseline and baseline.startswith(REVISION):
             revision, baseline = baseline.removeprefix(REVISION).strip(), None
-            _refuse_revision(gate, revision, switches)
+            _refuse_revision(gate, revision, typed)
         elif gate == REGRESSION_GATE:
             raise pytest.UsageError(
                 f"{REGRESSION_GATE} compares with a revision; add --baseline={REVISION}REV, such as "
                 f"--baseline={REVISION}origin/main"
             )
-        files = {name: values[name] for name in ("json", "markdown")}
-        log = _log(gate, baseline, values["log"])
+        has_trials = bool(names or gate) and not switches["selftest"]
+        files = {name: values[name] if has_trials or name in typed else None for name in ("json", "markdown")}
+        log = _log(gate, baseline, values["log"], is_typed="log" in typed)
         _refuse_contradictions(gate, baseline, files, switches, names=bool(names))
         return cls(
             names=tuple(name for name in names if name),
@@ -208,13 +214,15 @@ def _gate(config: pytest.Config) -> str:
     return "".join(asked)
 
 
-def _log(gate: str, baseline: str | None, log: Path | None) -> str | Path | None:
+def _log(gate: str, baseline: str | None, log: Path | None, *, is_typed: bool) -> str | Path | None:
     """The log that is named: by `--baseline` where it holds that, or else by itself."""
-    if log and gate != REGRESSION_GATE:
+    if gate == REGRESSION_GATE:
+        return log
+    if is_typed:
         raise pytest.UsageError(
             f"--autoresearch-log is the log of {REGRESSION_GATE}; {KEEP_GATE} names its own with --baseline=FILE"
         )
-    return log or baseline
+    return baseline
 
 
 def _dest(flag: str) -> str:
@@ -286,7 +294,7 @@ def _switch(config: pytest.Config, option: _Option) -> bool:
     return bool(config.getoption(option.ini) or config.getini(option.ini))
 
 
-def _refuse_revision(gate: str, revision: str, switches: dict[str, bool]) -> None:
+def _refuse_revision(gate: str, revision: str, typed: set[str]) -> None:
     if not revision:
         raise pytest.UsageError(
             f"--baseline={REVISION} names no revision; expected one such as {REVISION}origin/main"
@@ -294,7 +302,7 @@ def _refuse_revision(gate: str, revision: str, switches: dict[str, bool]) -> Non
     if not gate:
         raise pytest.UsageError(f"--baseline={REVISION}{revision}: add {KEEP_GATE} or {REGRESSION_GATE}")
     for name in ("rebaseline", "require-baseline"):
-        if switches[name]:
+        if name in typed:
             raise pytest.UsageError(
                 f"--autoresearch-{name} is about a log, and a verdict against a revision has none; remove one"
             )

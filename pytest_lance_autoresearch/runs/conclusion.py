@@ -123,7 +123,9 @@ class Facts:
         figures = self._figures(self.times) if self.times and self.times.cases else None
         if judgement is None:
             assert figures is not None, "a baseline needs times"
-            ended = self.ended(Status.BASELINE, report.baseline_reason(figures, self.gate.newest))
+            absent_at = str(self.gate.revision) if self.gate.revision else ""
+            reason = report.baseline_reason(figures, self.gate.newest, absent_at)
+            ended = self.ended(Status.BASELINE, reason)
             notes = filter(None, [self._short_calls()])
             return replace(ended, figures=figures, notes=(*ended.notes, *notes))
         ended = self.ended(Status(judgement.verdict), report.judged_reason(judgement, figures, rules))

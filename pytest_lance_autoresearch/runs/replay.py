@@ -1,6 +1,6 @@
 """Rows of a log, measured again: does a claimed gain replicate?
 
-Owns finding a row's two kernels and the target that they belong to, and the fresh measurement. Changes no log.
+Owns which of a log's kernels are compared, and the fresh measurement. Changes no log.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
-from pytest_lance_autoresearch.log import archive, git, history, results
+from pytest_lance_autoresearch.log import git, history, results
+from pytest_lance_autoresearch.log.origins import Origins
 from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Cause, Interval, Rules, Status
-from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds, sources
+from pytest_lance_autoresearch.target_files import contract, generate, load, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate, judge, stats
-from pytest_lance_autoresearch.words import report, wording
+from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Source
@@ -55,23 +55,18 @@ class Auditor:
     `watch` is told before it begins.
     """
 
-    rows: Sequence[results.Row]
-    root: Path
+    origins: Origins
     pairs: int
-    globs: tuple[str, ...]
-    """Where the targets are, from the root or else from the current folder: a log may lie far from its targets."""
     watch: Callable[[str], None]
 
     def replay(self, number: int) -> Replayed:
         """A row's kernel against the kernel that was its baseline; AutoresearchError when it cannot be had."""
-        row = next((row for row in self.rows if row.trial == number), None)
-        if row is None:
-            raise LogError(f"there is no trial {number}; the log has {wording.many(len(self.rows), 'row')}")
+        row = self.origins.row(number)
         if row.interval is None or row.status not in _CLAIMS:
             raise LogError(
                 f"trial {number} ended as '{row.status}' without a measurement; there is nothing to replay"
             )
-        record = history.record_of(self.root, row)
+        record = history.record_of(self.origins.root, row)
         if record.baseline is None:
             raise LogError(f"trial {number}: its record names no baseline; the row was changed")
         is_gain = record.cause is not Cause.SIMPLER
@@ -79,8 +74,9 @@ class Auditor:
 
     def audit(self) -> Iterator[Replayed]:
         """Every target's keeps since its newest baseline, one by one, and then all of them together."""
-        for target in sorted({row.target for row in self.rows}):
-            chain = [row for row in self.rows if row.target == target and row.status in results.KEPT]
+        rows = self.origins.rows
+        for target in sorted({row.target for row in rows}):
+            chain = [row for row in rows if row.target == target and row.status in results.KEPT]
             baselines = [i for i, row in enumerate(chain) if row.status == Status.BASELINE]
             if not baselines:
                 continue
@@ -119,13 +115,7 @@ class Auditor:
         return Replayed(what, claimed, measured, is_gain=is_gain)
 
     def _target(self, row: results.Row) -> load.Target:
-        folders = tuple(dict.fromkeys((self.root.resolve(), Path.cwd())))
-        layouts = (layout for folder in folders for layout in discover.discover(folder, self.globs))
-        layout = next((layout for layout in layouts if layout.name == row.target), None)
-        if layout is None:
-            globs, where = " or ".join(self.globs), " or ".join(map(str, folders))
-            raise LogError(f"there is no target '{row.target}' in {globs} below {where}; see --targets")
-        target = load.load(layout)
+        target = load.load(self.origins.layout(row.target))
         if target.fingerprint != row.harness:
             raise LogError(
                 f"target '{row.target}': its files changed since trial {row.trial}; check out the commit of that "
@@ -135,18 +125,11 @@ class Auditor:
 
     def _source(self, sha256: str, row: results.Row, target: load.Target) -> Source:
         """A kernel of the log, from the archive or from git."""
-        path = target.layout.kernel_path
-        commits = [one.commit for one in self.rows if one.kernel == sha256]
-        text = archive.find_kernel(self.root, sha256, path, commits)
-        if text is None:
-            raise LogError(
-                f"trial {row.trial}: the kernel with sha256 {sha256[:12]} is not in the archive of {self.root}, "
-                f"or was changed, and is not in {git.searched(path.parent)}"
-            )
-        return sources.make(text, path, target.kernel.home)
+        text = self.origins.kernel(sha256, row, target.layout)
+        return sources.make(text, target.layout.kernel_path, target.kernel.home)
 
 
-_CLAIMS = (Status.KEEP, Status.DISCARD, Status.INCONCLUSIVE)
+_CLAIMS = (Status.KEEP, Status.DISCARD, Status.PASS, Status.REGRESSED, Status.INCONCLUSIVE)
 
 
 def _claim(row: results.Row) -> Interval:

@@ -116,6 +116,8 @@ class Trial:
         self.settings = settings
         self.failures: list[AutoresearchError] = []
         self.outcome: Outcome | None = None
+        self._is_told = False
+        """Whether the verdict is in its log, or has no log to be in."""
         self._unwritten: LogError | None = None
         self._watch = watch
         self._stopwatch = Stopwatch()
@@ -233,33 +235,31 @@ class Trial:
         return self.outcome
 
     def log(self) -> Outcome:
-        """Write the row of a judged trial, once; what failed since the verdict takes a keep or a baseline back.
+        """Write the row of a judged trial, once; what failed since the verdict takes a passed gate back.
 
         A row that could not be written is not tried again: what was said to be lost does not appear later.
         """
         outcome = self.conclude()
-        if self._gate is None or outcome.status is None or outcome.trial is not None:
+        if self._gate is None or outcome.status is None or self._is_told:
             return outcome
         if self._unwritten is not None:
             raise self._unwritten
         facts = self._facts()
         if self.failures and outcome.is_passed:
             outcome = facts.failed()
-        if self._gate.log_path is None:
-            self.outcome = outcome
-            return outcome
-        measured = gate.Measured(facts.evidence, self._rules, self._seed)
-        try:
-            written = gate.write(self._gate, self.target, outcome, measured, self.settings.description)
-        except LogError as fault:
-            self._unwritten = fault
-            raise
-        self.outcome = written
-        return written
+        if self._gate.log_path is not None:
+            measured = gate.Measured(facts.evidence, self._rules, self._seed)
+            try:
+                outcome = gate.write(self._gate, self.target, outcome, measured, self.settings.description)
+            except LogError as fault:
+                self._unwritten = fault
+                raise
+        self.outcome, self._is_told = outcome, True
+        return outcome
 
     def abandon(self) -> Outcome:
-        """End without a verdict and without a row."""
-        if self.outcome is None or (self.outcome.status is not None and self.outcome.trial is None):
+        """End without a verdict and without a row, unless there was a verdict before."""
+        if self.outcome is None or (self.outcome.status is not None and not self._is_told):
             self.outcome = self._facts().ended(None, report.BROKEN_OFF)
             self.close()
         return self.outcome

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import SelectionError
 from pytest_lance_autoresearch.records import Layout
-from pytest_lance_autoresearch.target_files import packages
+from pytest_lance_autoresearch.target_files import packages, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,13 +47,13 @@ def recognise(directory: Path) -> Layout | None:
 
 
 def has_code(directory: Path, least: int = NAMED) -> bool:
-    """Whether `least` code files or more are there; what cannot be read has none.
+    """Whether `least` code files or more are there; what cannot be read has none, nor has this package.
 
     A kernel that lies elsewhere is there where target.py says so.
     """
     found = [name for name in CODE_FILES if _is_file(directory / name)]
     lies_elsewhere = KERNEL not in found and "target.py" in found and _says_where(packages.declared(directory))
-    return len(found) + lies_elsewhere >= least
+    return len(found) + lies_elsewhere >= least and not shipped.is_inside(directory)
 
 
 def inspect(directory: Path) -> Layout:
@@ -140,6 +140,16 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def name_fault(name: str) -> str:
+    """Why no target can have that name, as one sentence; '' where one can."""
+    if _NAME.fullmatch(name):
+        return ""
+    return (
+        f"target '{name}': the directory's name has characters that test ids cannot carry; "
+        f"expected only letters, digits, '_' and '-'"
+    )
+
+
 def _says_where(declared: packages.Declared) -> bool:
     """Whether target.py says where the kernel lies, be it in a way that cannot be read."""
     return bool(declared.path) or declared.is_computed
@@ -147,11 +157,8 @@ def _says_where(declared: packages.Declared) -> bool:
 
 def _faults(directory: Path, declared: packages.Declared, kernel: Path | None) -> Iterable[str]:
     name = directory.name
-    if not _NAME.fullmatch(name):
-        yield (
-            f"target '{name}': the directory's name has characters that test ids cannot carry; "
-            f"expected only letters, digits, '_' and '-'"
-        )
+    if fault := name_fault(name):
+        yield fault
     if declared.is_computed:
         yield f"target '{name}': target.KERNEL is no plain string; {packages.EXPECTED}"
     if kernel and _is_file(directory / KERNEL):

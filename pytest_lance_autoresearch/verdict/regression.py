@@ -43,11 +43,10 @@ def decide(seen: View) -> tuple[Verdict, Cause]:
 
 
 def more_overall(seen: View) -> float:
-    """How many times what was measured would settle whether the candidate is slower overall."""
+    """How many times what was measured would settle, by both clocks, whether the candidate is slower overall."""
     floor = _floor(seen.rules)
-    if seen.overall.point > floor:
-        return doubts.more(seen.overall, floor)
-    return doubts.more(-seen.overall, -floor)
+    clocks = (seen.overall, seen.cpu or seen.overall)
+    return max(doubts.more(one, floor) if one.point > floor else doubts.more(-one, -floor) for one in clocks)
 
 
 def is_settled(speedup_low: float, rules: Rules) -> bool:

@@ -8,34 +8,32 @@ from pytest_lance_autoresearch.records import Outcome
 from pytest_lance_autoresearch.words import report, wording
 
 _HEAD = ("target", "verdict", "speed-up", "time", "memory", "why")
+_PLAIN = str.maketrans({character: f"\\{character}" for character in "\\`*_[<|&"})
+"""What Markdown would take for more than a character, in sentences of which a kernel may have made a part."""
 
 
 def table(outcomes: Sequence[Outcome], faults: Sequence[str]) -> str:
     """A row for each target, the notes of each below, and what kept others from having a row."""
     rows = [_HEAD, ("---",) * len(_HEAD), *map(_row, outcomes)]
-    lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows] if outcomes else []
-    notes = [f"- {outcome.target}: {note}" for outcome in outcomes for note in outcome.notes]
-    notes += [f"- {fault}" for fault in faults]
-    return "\n".join([*lines, *([""] if lines and notes else []), *map(_text, notes)]) + "\n"
+    lines = [f"| {' | '.join(row)} |" for row in rows] if outcomes else []
+    notes = [f"{outcome.target}: {note}" for outcome in outcomes for note in outcome.notes]
+    points = [f"- {_plain(text)}" for text in (*notes, *faults)]
+    return "\n".join([*lines, *([""] if lines and points else []), *points]) + "\n"
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
     figures, judgement = outcome.figures, outcome.judgement
     speedup = judgement.speedup if judgement else None
     return (
-        outcome.target,
+        _plain(outcome.target),
         f"**{report.verdict_word(outcome)}**",
         wording.interval(speedup) if speedup else "",
-        f"{wording.time(figures.geomean_ns_per_op)}/{figures.unit}" if figures else "",
+        _plain(f"{wording.time(figures.geomean_ns_per_op)}/{figures.unit}") if figures else "",
         f"{figures.peak_rss_bytes / wording.MB:.0f} MB" if figures and figures.peak_rss_bytes else "",
-        outcome.reason,
+        _plain(outcome.reason),
     )
 
 
-def _cell(text: str) -> str:
-    return _text(text).replace("|", "\\|")
-
-
-def _text(text: str) -> str:
-    """On one line, with nothing in it that Markdown would take for HTML."""
-    return " ".join(text.split()).replace("<", "&lt;")
+def _plain(text: str) -> str:
+    """On one line, and shown as it is."""
+    return " ".join(text.split()).translate(_PLAIN)

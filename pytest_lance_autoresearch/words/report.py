@@ -283,11 +283,13 @@ def baseline_lost(trial: int, sha256: str, searched: str) -> str:
     )
 
 
-def baseline_reason(figures: Figures, replaced: int | None = None) -> str:
-    """`replaced`: the trial whose kernel was the baseline before."""
-    what = (
-        "first kernel of this target in the log" if replaced is None else f"recorded in place of trial {replaced}"
-    )
+def baseline_reason(figures: Figures, replaced: int | None = None, absent_at: str = "") -> str:
+    """`replaced`: the trial whose kernel was the baseline before; `absent_at`: the revision that has none."""
+    what = "first kernel of this target in the log"
+    if absent_at:
+        what = f"the target is not there at {absent_at}"
+    elif replaced is not None:
+        what = f"recorded in place of trial {replaced}"
     return f"baseline: {what}, geomean {wording.time(figures.geomean_ns_per_op)}/{figures.unit}"
 
 
@@ -328,7 +330,7 @@ def imports_changed(revision: str) -> str:
 def changed_since(revision: str, files: Sequence[str]) -> str:
     return (
         f"{wording.listed(files)} {'have' if len(files) > 1 else 'has'} changed since {revision}; "
-        f"both kernels were checked and measured with the working tree's"
+        f"the verdict rests on the working tree's, for both kernels"
     )
 
 
@@ -467,7 +469,7 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
     doubt = judgement.doubt
     assert doubt is not None, "an inconclusive verdict has one"
     if doubt.case is None:
-        return f"the interval of the overall change is {_range(doubt.speedup)}; {_settling(doubt)}"
+        return f"the interval of the overall change is {_range(doubt.speedup)}; {_settling(doubt, rules)}"
     measured = f"measured {wording.change(doubt.speedup.point)}, limit +{wording.percent(rules.case_limit)}"
     if doubt.speedup.low <= 0:
         seldom = f"{doubt.case} was measured too seldom to say how much slower it may be ({measured})"
@@ -475,13 +477,14 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
         return f"{seldom}; {more} or a quieter machine would tell"
     worst = (1 / doubt.speedup.low - 1) * 100
     slower = f"{worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} %"
-    return f"{doubt.case} may be up to {slower} slower ({measured}); {_settling(doubt)}"
+    return f"{doubt.case} may be up to {slower} slower ({measured}); {_settling(doubt, rules)}"
 
 
-def _settling(doubt: Doubt) -> str:
+def _settling(doubt: Doubt, rules: Rules) -> str:
     """How much more measuring, or what else, would end the doubt."""
     if doubt.seconds is None:
-        return "at these numbers, more measuring would not make it a keep"
+        aim = Verdict.PASS if isinstance(rules, RegressionRules) else Verdict.KEEP
+        return f"at these numbers, more measuring would not make it a {aim}"
     if doubt.seconds == 0:
         return "nothing in that is open, only the time was too short; raise --autoresearch-max-seconds"
     more = f"{wording.about(doubt.seconds)} more at this rate"

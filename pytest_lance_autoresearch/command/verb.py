@@ -1,0 +1,16 @@
+"""What a verb of the command line is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One thing that the command line does."""
+
+    run: Callable[[argparse.Namespace], int]
+    """Does it, and returns the exit code; its docstring is the verb's help."""
+    add_arguments: Callable[[argparse.ArgumentParser], None]

@@ -1,0 +1,172 @@
+"""A project begun from the command line: a target that runs, the loop's contract, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import Said, Say
+
+from pytest_lance_autoresearch.command import verbs
+from pytest_lance_autoresearch.target_files import discover, shipped
+
+PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist", "-q")
+MINE = Path("targets", "mine")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def contents() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+# A new target.
+
+
+def test_a_new_target_is_told_with_what_to_type_next(say: Say) -> None:
+    assert say("new", "mine") == Said(
+        0,
+        [
+            "targets/mine: is a target now, like the pattern 'template': float32 sums with an error limit, "
+            "commented line by line",
+            "run it: pytest --autoresearch=mine",
+            "make it yours: kernels.py is the kernel, reference.py says what is right, inputs.py what it is "
+            "given, target.py what is timed, program.md what whoever edits it must know",
+        ],
+        [],
+    )
+
+
+@pytest.mark.parametrize("like", shipped.PATTERNS)
+def test_it_is_the_pattern_under_its_own_name(say: Say, like: str) -> None:
+    said = say("new", "my-own_2", "--like", like)
+    assert said.out[0] == f"targets/my-own_2: is a target now, like the pattern '{like}': {shipped.PATTERNS[like]}"
+    pattern = {name: (shipped.pattern(like) / name).read_bytes() for name in discover.FILES}
+    page = pattern["program.md"]
+    assert page.count(b"NAME") == page.count(b"--autoresearch=NAME") == 2
+    pattern["program.md"] = page.replace(b"NAME", b"my-own_2")
+    assert contents() == {f"targets/my-own_2/{name}": text for name, text in pattern.items()}
+
+
+@pytest.mark.parametrize("like", shipped.PATTERNS)
+def test_the_commands_of_its_page_are_understood(say: Say, pytester: pytest.Pytester, like: str) -> None:
+    pytester.chdir()
+    say("new", "mine", "--like", like)
+    commands = re.findall(r"^    (pytest .*?)(?:   |$)", (MINE / "program.md").read_text(), re.M)
+    assert len(commands) == 2
+    for command in commands:
+        assert pytester.runpytest(*PLAIN, "--collect-only", *shlex.split(command)[1:]).ret == 0
+
+
+def test_a_target_may_join_others(say: Say) -> None:
+    say("new", "mine")
+    assert say("new", "other", "--like", "exact").code == 0
+    assert [layout.name for layout in discover.discover(Path.cwd())] == ["mine", "other"]
+
+
+def test_what_is_there_is_left_as_it_is(say: Say) -> None:
+    say("new", "mine")
+    (MINE / "kernels.py").write_text("# the work of a night\n")
+    before = contents()
+    sentence = "ERROR: targets/mine: is there already, and was left as it is; expected a new name"
+    assert say("new", "mine", "--like", "float") == Said(2, [], [sentence])
+    assert contents() == before
+
+
+def test_a_link_that_leads_nowhere_is_there_too(say: Say) -> None:
+    MINE.parent.mkdir()
+    MINE.symlink_to("nowhere")
+    assert say("new", "mine").code == 2
+    assert MINE.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../mine", "a/b", "k.v", "größe"])
+def test_a_name_that_no_target_can_have(say: Say, name: str) -> None:
+    sentence = (
+        f"ERROR: target '{name}': the directory's name has characters that test ids cannot carry; "
+        f"expected only letters, digits, '_' and '-'"
+    )
+    assert say("new", name) == Said(2, [], [sentence])
+    assert not list(Path().iterdir())
+
+
+def test_a_place_that_cannot_be_written(say: Say) -> None:
+    MINE.parent.write_text("a file")
+    assert say("new", "mine") == Said(2, [], ["ERROR: targets/mine: cannot be written: File exists"])
+
+
+def test_nothing_half_written_stays_behind(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text = Path.write_text
+
+    def full_at_last(path: Path, text: str, encoding: str) -> int:
+        if path.name == discover.FILES[-1]:
+            raise OSError(28, "No space left on device")
+        return write_text(path, text, encoding)
+
+    monkeypatch.setattr(Path, "write_text", full_at_last)
+    sentence = "ERROR: targets/mine: cannot be written: No space left on device"
+    assert say("new", "mine") == Said(2, [], [sentence])
+    assert not list(MINE.parent.iterdir())
+
+
+def test_a_pattern_that_there_is_not(say: Say, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        say("new", "mine", "--like", "double")
+    assert ended.value.code == 2
+    assert "argument --like: invalid choice: 'double' (choose from " in capsys.readouterr().err
+
+
+# The contract.
+
+
+def test_the_contract_is_printed(say: Say) -> None:
+    assert say("harness") == Said(0, shipped.contract().read_text().splitlines(), [])
+
+
+def test_the_contract_is_written(say: Say) -> None:
+    sentence = "HARNESS.md: is the contract of the loop now; let whoever edits a kernel read it first"
+    assert say("harness", "HARNESS.md") == Said(0, [sentence], [])
+    assert contents() == {"HARNESS.md": shipped.contract().read_bytes()}
+    sentence = "HARNESS.md: is this version's contract already; nothing was changed"
+    assert say("harness", "HARNESS.md") == Said(0, [sentence], [])
+
+
+def test_another_contract_is_left_as_it_is(say: Say) -> None:
+    Path("HARNESS.md").write_text("Our own rules.\n")
+    sentence = (
+        "ERROR: HARNESS.md: is there already, differs from this version's contract, and was left as it is; "
+        "expected a new name, or remove it first"
+    )
+    assert say("harness", "HARNESS.md") == Said(2, [], [sentence])
+    assert contents() == {"HARNESS.md": b"Our own rules.\n"}
+
+
+def test_a_file_that_cannot_be_written(say: Say) -> None:
+    sentence = "ERROR: docs/HARNESS.md: cannot be written: No such file or directory"
+    assert say("harness", "docs/HARNESS.md") == Said(2, [], [sentence])
+    assert say("harness", ".") == Said(2, [], ["ERROR: .: cannot be written: Is a directory"])
+
+
+# The command.
+
+
+@pytest.mark.parametrize(
+    ("started", "typed"),
+    [
+        ("/venv/bin/lance-autoresearch", "lance-autoresearch"),
+        ("/venv/lib/pytest_lance_autoresearch/__main__.py", "python -m pytest_lance_autoresearch"),
+    ],
+)
+def test_the_usage_says_what_was_typed(monkeypatch: pytest.MonkeyPatch, started: str, typed: str) -> None:
+    monkeypatch.setattr(sys, "argv", [started])
+    assert verbs.parser().format_usage() == f"usage: {typed} [-h] VERB ...\n"
