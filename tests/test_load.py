@@ -31,7 +31,9 @@ KERNEL_PATH = Path("targets/demo/kernels.py")
 @pytest.fixture(autouse=True)
 def _modules() -> Iterator[None]:
     """Leave sys.modules as it was: a target's modules stay registered under their own names."""
-    before = dict(sys.modules)
+    before = {name: module for name, module in sys.modules.items() if not name.startswith("autoresearch_")}
+    for name in set(sys.modules) - set(before):  # of targets that other tests have loaded
+        del sys.modules[name]
     yield
     for name in set(sys.modules) - set(before):
         del sys.modules[name]

@@ -57,7 +57,6 @@ _ELSEWHERE = (
     "that was in the kernel's process: it works in an empty folder, without this environment, "
     "and may start no thread or process"
 )
-_POOLS = 2
 _PIPE_BYTES = 2**20
 """As much as Linux grants every user, see pipe(7)."""
 _PROC_STATUS = "/proc/{pid}/status"
@@ -148,6 +147,8 @@ class KernelProcess:
         else:
             self._load_target()
             self._load_kernel()
+        if self._target.threads > 1:  # what is imported may have threads of its own, which wait
+            self._threads = self._observed.num_threads()
 
     def _load_kernel(self) -> None:
         source, self._party = self.source, None
@@ -162,7 +163,7 @@ class KernelProcess:
         self._party = TargetError
         loading = f"{name}: inputs.py and target.py, while they were loaded in the kernel's process"
         self._order(loading, "load_target", target.layout, target.files, target.working_directory)
-        if self._observed.num_threads() > before + self._more_threads():
+        if self._target.threads == 1 and self._observed.num_threads() > before:
             raise TargetError(f"{name}: inputs.py or target.py started a thread when it was loaded; {_ELSEWHERE}")
         self._party = None
 
@@ -421,13 +422,9 @@ class KernelProcess:
             more = self._observed.num_threads() - self._threads
         except psutil.Error:
             raise self._ended() from None
-        if more > self._more_threads():
+        if more > (self._target.threads if self._target.threads > 1 else 0):
             started = "a thread" if more == 1 else f"{more} threads"
             raise KernelRefused(f"{key}: the kernel started {started}; {threads_rule(self._target.threads)}")
-
-    def _more_threads(self) -> int:
-        """How many threads may come to those of the start: the pools of numba and of one library more."""
-        return _POOLS * self._target.threads if self._target.threads > 1 else 0
 
 
 class WindowAnswers:

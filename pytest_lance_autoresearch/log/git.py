@@ -83,7 +83,7 @@ def contents_at(folder: Path, commit: str, path: PurePosixPath) -> bytes | None:
 
 
 def tree_at(folder: Path, commit: str, paths: Iterable[PurePosixPath]) -> dict[PurePosixPath, bytes] | None:
-    """The plain files that a commit holds at the paths or below them, by their paths from the top.
+    """The plain files at the paths or below them, as a commit holds them, by their paths from the top.
 
     None where git cannot tell.
     """

@@ -79,11 +79,11 @@ def _package(target: Target, name: str, commit: str) -> Mapping[str, bytes]:
     home = target.kernel.home
     if not home.folder:
         return sources.NO_FILES
-    folder, names = Path(home.folder), {one.partition(".")[0] for one in (home.module, *target.beside)}
-    top, paths = git.place(folder), [end for one in sorted(names) for end in (one, f"{one}.py")]
+    folder, roots = Path(home.folder), {module.partition(".")[0] for module in (home.module, *target.beside)}
+    top, paths = git.place(folder), [end for root in sorted(roots) for end in (root, f"{root}.py")]
     found = git.tree_at(folder, commit, [top / path for path in paths])
     if found is None:
-        raise RevisionUnknown(f"{REVISION}{name}: git cannot read {' and '.join(sorted(names))} as it was there")
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot read {top / paths[0]} as it was there")
     built = [path for path in git.untracked(folder, paths) if _BUILT & {*path.suffixes}]
     return {
         **{path.relative_to(folder).as_posix(): path.read_bytes() for path in built},
