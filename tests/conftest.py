@@ -2,6 +2,7 @@
 numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
 import importlib
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +24,12 @@ from pytest_lance_autoresearch.target_files import policy
 OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
 SHORTER = 6
 """How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it runs in the background so, and all processes of the tests would inherit it: none could
+    # be interrupted, and tests that do so would wait for long.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
