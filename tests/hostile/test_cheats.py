@@ -191,9 +191,9 @@ def test_a_refused_source_is_a_row_and_nothing_is_run(project: Path, pytester: p
 def test_no_cheat_is_kept_even_where_its_source_is_not_read(
     name: str, project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In no more looks than a keep needs: further ones would only take longer to give up what is as fast."""
+    """In no more looks than a keep needs, and short ones: more only take longer to give up what is as fast."""
     monkeypatch.setattr(policy, "violation_of", lambda *_: "")
-    monkeypatch.setattr(options, "Rules", partial(Rules, max_looks=keeping.LOOKS_FOR_KEEP))
+    monkeypatch.setattr(options, "Rules", partial(Rules, pairs=2, max_looks=keeping.LOOKS_FOR_KEEP))
     target = corpus.target_of(name)
     with nothing_left_behind(project, target):
         block = corpus.trial(pytester, target, corpus.source("cheats", name))
