@@ -154,6 +154,33 @@ def test_what_contradicts_itself_is_refused(
     assert refused(pytester, *arguments) == sentence
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--autoresearch-json=k.py"],
+            "--autoresearch-json={}/k.py would overwrite a source or a log; name another file",
+        ),
+        (
+            ["--autoresearch-markdown=targets/toy/results.tsv"],
+            "--autoresearch-markdown={}/targets/toy/results.tsv would overwrite a source or a log; name another file",
+        ),
+        (
+            ["--autoresearch-json=a", "--autoresearch-markdown=a"],
+            "--autoresearch-markdown={}/a would overwrite what --autoresearch-json writes; name another file",
+        ),
+        (
+            ["--baseline=log", "--autoresearch-json=./log"],
+            "--autoresearch-json={}/log would overwrite the log; name another file",
+        ),
+    ],
+)
+def test_no_report_is_written_over_anything(
+    pytester: pytest.Pytester, arguments: list[str], sentence: str
+) -> None:
+    assert refused(pytester, "--keep-gate", *arguments) == sentence.format(pytester.path)
+
+
 def test_what_the_ini_file_says_for_other_runs_contradicts_nothing(pytester: pytest.Pytester) -> None:
     """A log of the regression gate, files for what trials came to, and a baseline that a log must hold."""
     pytester.makeini(

@@ -17,6 +17,7 @@ import workers
 
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.command.verbs import main
+from pytest_lance_autoresearch.errors import RevisionUnknown
 from pytest_lance_autoresearch.log import gate, results, revision
 from pytest_lance_autoresearch.log.revision import Revision
 from pytest_lance_autoresearch.plugin import options
@@ -185,10 +186,17 @@ def test_a_module_in_no_package_and_one_of_another_come_from_the_revision_too(tm
     assert [number_of(target, source) for source in (baseline(found), target.kernel)] == [1, 2]
 
 
-def test_a_kernel_that_is_new_has_no_baseline(tmp_path: Path) -> None:
+def test_a_kernel_in_another_file_than_then_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    """It may be slower than the one that the target had."""
     house = House(tmp_path)
     house.write(target=toys.HOUSED.replace("_kernels", "_another"), _another=TELLS)
-    assert house.found().kernel is None
+    with pytest.raises(RevisionUnknown) as raised:
+        house.found()
+    assert re.fullmatch(
+        r"git:\S+: the kernel of target 'toy' was \S+/_kernels\.py there and is another file now; "
+        r"expected a revision since that change, or one change that moves the kernel and one that edits it",
+        str(raised.value),
+    )
 
 
 def test_an_uncommitted_kernel_is_said_to_be_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Owns what a revision is asked for, and the sentences about one that cannot answe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_lance_autoresearch.errors import RevisionUnknown
 from pytest_lance_autoresearch.log import git
 from pytest_lance_autoresearch.records import REVISION, Source
-from pytest_lance_autoresearch.target_files import load, sources
+from pytest_lance_autoresearch.target_files import discover, load, packages, sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
@@ -55,6 +56,7 @@ def find(target: Target, name: str) -> Revision:
     found = Revision(name, commit[:12], None, is_committed=not head.endswith(git.UNCOMMITTED))
     here = git.place(path.parent)
     place = _place(target, name, commit, here)
+    _refuse_another_kernel(target, name, commit, place)
     if place is None:
         return found
     text = git.contents_at(path.parent, commit, place / path.name)
@@ -142,6 +144,35 @@ def _place(target: Target, name: str, commit: str, here: PurePosixPath) -> PureP
         if is_gone and _is_same(git.contents_at(path.parent, commit, kernel.with_name("reference.py")), reference):
             return kernel.parent
     return None
+
+
+def _refuse_another_kernel(target: Target, name: str, commit: str, place: PurePosixPath | None) -> None:
+    """RevisionUnknown where the target's kernel was another file then, which today's may be slower than."""
+    folder, path = target.layout.directory, target.layout.kernel_path
+    for then in _target_folders(target, name, commit):
+        text = git.contents_at(folder, commit, then / "target.py")
+        if text is None:
+            continue
+        was = PurePosixPath(os.path.normpath(then / (packages.declared_in(text).path or discover.KERNEL)))
+        if place is None or was != place / path.name:
+            raise RevisionUnknown(
+                f"{REVISION}{name}: the kernel of target '{target.name}' was {was} there and is another file now; "
+                f"expected a revision since that change, or one change that moves the kernel and one that edits it"
+            )
+
+
+def _target_folders(target: Target, name: str, commit: str) -> list[PurePosixPath]:
+    """Where the target was then: in its folder of now, or else where its reference was and is no more."""
+    folder = target.layout.directory
+    here, top = git.place(folder), git.top(folder)
+    references = git.files_at(folder, commit, "reference.py")
+    if references is None:
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
+    if here / "reference.py" in references:
+        return [here]
+    gone = (one for one in references if not (top / one).exists())
+    wanted = target.files["reference.py"]
+    return [one.parent for one in gone if _is_same(git.contents_at(folder, commit, one), wanted)][:1]
 
 
 def _is_same(one: bytes | None, other: bytes) -> bool:

@@ -15,7 +15,7 @@ from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, REVISION, Regres
 from pytest_lance_autoresearch.target_files.discover import DEFAULT_GLOBS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _DEFAULTS = RegressionRules()
 KEEP_GATE, REGRESSION_GATE = "--keep-gate", "--regression-gate"
@@ -187,14 +187,18 @@ class Options:
         files = {name: values[name] if has_trials or name in typed else None for name in ("json", "markdown")}
         log = _log(gate, baseline, values["log"], is_typed="log" in typed)
         _refuse_contradictions(gate, baseline, files, switches, names=bool(names))
+        here = config.invocation_params.dir
+        writes = {name: Path(here, path) if path else None for name, path in files.items()}
+        log_path = Path(here, log) if log else None
+        _refuse_overwriting(writes, log_path)
         return cls(
             names=tuple(name for name in names if name),
             gate=gate,
             revision=revision,
             globs=tuple(config.getini(TARGETS_INI)),
             description=values["description"],
-            log=Path(config.invocation_params.dir, log) if log else None,
-            **{name: Path(config.invocation_params.dir, path) if path else None for name, path in files.items()},
+            log=log_path,
+            **writes,
             seed=values["seed"],
             timeout_s=values["timeout"],
             in_process=switches["in-process"],
@@ -306,6 +310,19 @@ def _refuse_revision(gate: str, revision: str, typed: set[str]) -> None:
             raise pytest.UsageError(
                 f"--autoresearch-{name} is about a log, and a verdict against a revision has none; remove one"
             )
+
+
+def _refuse_overwriting(files: Mapping[str, Path | None], log: Path | None) -> None:
+    """What is written whole must not be written over a log, a source or another report."""
+    taken = {Path(log).resolve(): "the log"} if log else {}
+    for name, path in files.items():
+        if not path:
+            continue
+        place = Path(path).resolve()
+        other = taken.get(place) or ("a source or a log" if place.suffix in (".py", ".tsv") else "")
+        if other:
+            raise pytest.UsageError(f"--autoresearch-{name}={path} would overwrite {other}; name another file")
+        taken[place] = f"what --autoresearch-{name} writes"
 
 
 def _refuse_contradictions(

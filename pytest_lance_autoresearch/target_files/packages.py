@@ -32,8 +32,15 @@ class Declared(NamedTuple):
 
 def declared(directory: Path) -> Declared:
     """What target.py says of the kernel's place: a plain string, since nothing is executed to find it."""
-    with suppress(OSError, SyntaxError, RecursionError):
-        for node in sources.parsed((directory / "target.py").read_bytes()).body:
+    with suppress(OSError):
+        return declared_in((directory / "target.py").read_bytes())
+    return Declared()
+
+
+def declared_in(text: bytes) -> Declared:
+    """The same of a target.py that was read."""
+    with suppress(SyntaxError, RecursionError):
+        for node in sources.parsed(text).body:
             match node:
                 case (
                     ast.Assign(targets=[ast.Name(id="KERNEL")], value=value)
