@@ -162,8 +162,8 @@ def test_what_contradicts_itself_is_refused(
             "--autoresearch-json={}/k.py would overwrite a source or a log; name another file",
         ),
         (
-            ["--autoresearch-markdown=targets/toy/results.tsv"],
-            "--autoresearch-markdown={}/targets/toy/results.tsv would overwrite a source or a log; name another file",
+            ["--autoresearch-markdown=results.tsv"],
+            "--autoresearch-markdown={}/results.tsv would overwrite a source or a log; name another file",
         ),
         (
             ["--autoresearch-json=a", "--autoresearch-markdown=a"],

@@ -33,7 +33,7 @@ def judged(result: pytest.RunResult) -> list[str]:
     "options",
     [
         ["--baseline", "../a/log.tsv"],
-        ["--baseline=log.tsv", "--autoresearch-json", "../a/log.tsv"],
+        ["--baseline=log.tsv", "--autoresearch-json", "../a/told.json"],
         ["--baseline=log.tsv", "--autoresearch-description", "../a"],
         ["--baseline=log.tsv", "--benchmark-storage", "../a"],
     ],
@@ -42,6 +42,7 @@ def test_the_value_of_an_option_moves_the_session_to_no_other_project(
     pytester: pytest.Pytester, projects: Path, options: list[str]
 ) -> None:
     (projects / "a/log.tsv").touch()
+    (projects / "a/told.json").touch()
     result = pytester.runpytest(*GATE, "-x", *options)
     assert result.ret == 1
     assert judged(result) == ["verdict: incorrect"]
