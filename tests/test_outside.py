@@ -82,6 +82,14 @@ def test_a_change_to_comments_passes_at_once(library: Path) -> None:
     assert trial["baseline_revision"].startswith("main at ")
 
 
+def test_a_target_whose_folder_was_renamed_is_the_same_target(library: Path) -> None:
+    repositories.git(library, "mv", "targets/distance-profile", "targets/profile")
+    command = [sys.executable, "-m", "pytest", "targets", "-q", "--regression-gate", "--baseline=git:main"]
+    said = started(command, library).stdout
+    assert "verdict: pass" in said
+    assert "changed since" not in said
+
+
 @pytest.mark.slow
 def test_a_wrong_kernel_is_incorrect(library: Path) -> None:
     code, trial = pull_request(library, WRONG)

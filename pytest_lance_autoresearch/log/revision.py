@@ -63,7 +63,7 @@ def find(target: Target, name: str) -> Revision:
     if text is None:
         raise RevisionUnknown(f"{REVISION}{name}: git cannot read {place / path.name} as it was there")
     kernel = sources.make(text, path, target.kernel.home, _package(target, name, commit))
-    folder = git.place(target.layout.directory) if target.layout.kernel else place
+    folder = next(iter(_target_folders(target, name, commit)), place)
     return replace(
         found,
         kernel=kernel,
