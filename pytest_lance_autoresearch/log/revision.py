@@ -54,21 +54,20 @@ def find(target: Target, name: str) -> Revision:
         raise RevisionUnknown(_unknown(path.parent, name))
     head = git.commit(path, target.kernel.sha256)
     found = Revision(name, commit[:12], None, is_committed=not head.endswith(git.UNCOMMITTED))
-    here = git.place(path.parent)
-    place = _place(target, name, commit, here)
-    _refuse_another_kernel(target, name, commit, place)
+    then = _folder_then(target, name, commit)
+    place = _place(target, name, commit, then)
+    _refuse_another_kernel(target, name, commit, then, place)
     if place is None:
         return found
     text = git.contents_at(path.parent, commit, place / path.name)
     if text is None:
         raise RevisionUnknown(f"{REVISION}{name}: git cannot read {place / path.name} as it was there")
     kernel = sources.make(text, path, target.kernel.home, _package(target, name, commit))
-    folder = next(iter(_target_folders(target, name, commit)), place)
     return replace(
         found,
         kernel=kernel,
-        moved_from="" if place == here else str(place),
-        changed=tuple(_changed(target, commit, folder)),
+        moved_from="" if place == git.place(path.parent) else str(place),
+        changed=tuple(_changed(target, commit, then or place)),
         imports_changed=_imports_changed(target, kernel),
     )
 
@@ -126,53 +125,51 @@ def _changed(target: Target, commit: str, place: PurePosixPath) -> Iterable[str]
             yield name
 
 
-def _place(target: Target, name: str, commit: str, here: PurePosixPath) -> PurePosixPath | None:
-    """The folder that the kernel lay in then, which is `here` now; None where it was not there.
-
-    In another folder a target is found by its reference, of which nothing is left there any more; a kernel that
-    lies elsewhere than its target is not.
-    """
-    path = target.layout.kernel_path
-    kernels = git.files_at(path.parent, commit, path.name)
-    if kernels is None:
-        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
-    if here / path.name in kernels:
-        return here
-    top, reference = git.top(path.parent), target.files["reference.py"]
-    for kernel in kernels if target.layout.kernel is None else ():
-        is_gone = not (top / kernel).exists()
-        if is_gone and _is_same(git.contents_at(path.parent, commit, kernel.with_name("reference.py")), reference):
-            return kernel.parent
-    return None
-
-
-def _refuse_another_kernel(target: Target, name: str, commit: str, place: PurePosixPath | None) -> None:
-    """RevisionUnknown where the target's kernel was another file then, which today's may be slower than."""
-    folder, path = target.layout.directory, target.layout.kernel_path
-    for then in _target_folders(target, name, commit):
-        text = git.contents_at(folder, commit, then / "target.py")
-        if text is None:
-            continue
-        was = PurePosixPath(os.path.normpath(then / (packages.declared_in(text).path or discover.KERNEL)))
-        if place is None or was != place / path.name:
-            raise RevisionUnknown(
-                f"{REVISION}{name}: the kernel of target '{target.name}' was {was} there and is another file now; "
-                f"expected a revision since that change, or one change that moves the kernel and one that edits it"
-            )
-
-
-def _target_folders(target: Target, name: str, commit: str) -> list[PurePosixPath]:
-    """Where the target was then: in its folder of now, or else where its reference was and is no more."""
+def _folder_then(target: Target, name: str, commit: str) -> PurePosixPath | None:
+    """The folder that the target had then: that of now, or else where its reference was and is no more."""
     folder = target.layout.directory
     here, top = git.place(folder), git.top(folder)
-    references = git.files_at(folder, commit, "reference.py")
-    if references is None:
-        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
+    references = _files(folder, name, commit, "reference.py")
     if here / "reference.py" in references:
-        return [here]
+        return here
     gone = (one for one in references if not (top / one).exists())
     wanted = target.files["reference.py"]
-    return [one.parent for one in gone if _is_same(git.contents_at(folder, commit, one), wanted)][:1]
+    return next((one.parent for one in gone if _is_same(git.contents_at(folder, commit, one), wanted)), None)
+
+
+def _place(target: Target, name: str, commit: str, then: PurePosixPath | None) -> PurePosixPath | None:
+    """The folder that the kernel lay in then; None where it was not there.
+
+    A target in another folder, `then`, had its kernels.py there; a kernel that lies elsewhere has not moved.
+    """
+    path = target.layout.kernel_path
+    kernels = _files(path.parent, name, commit, path.name)
+    moved_from = then if target.layout.kernel is None else None
+    places = filter(None, (git.place(path.parent), moved_from))
+    return next((place for place in places if place / path.name in kernels), None)
+
+
+def _files(folder: Path, name: str, commit: str, called: str) -> list[PurePosixPath]:
+    found = git.files_at(folder, commit, called)
+    if found is None:
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
+    return found
+
+
+def _refuse_another_kernel(
+    target: Target, name: str, commit: str, then: PurePosixPath | None, place: PurePosixPath | None
+) -> None:
+    """RevisionUnknown where the target's kernel was another file then, which today's may be slower than."""
+    folder, path = target.layout.directory, target.layout.kernel_path
+    text = git.contents_at(folder, commit, then / "target.py") if then is not None else None
+    if then is None or text is None:
+        return
+    was = PurePosixPath(os.path.normpath(then / (packages.declared_in(text).path or discover.KERNEL)))
+    if place is None or was != place / path.name:
+        raise RevisionUnknown(
+            f"{REVISION}{name}: the kernel of target '{target.name}' was {was} there and is another file now; "
+            f"expected a revision since that change, or one change that moves the kernel and one that edits it"
+        )
 
 
 def _is_same(one: bytes | None, other: bytes) -> bool:
