@@ -6,6 +6,7 @@ Every quantity's name ends in its unit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -218,6 +219,16 @@ class Interval:
     point: float
     high: float
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it was measured often enough to have bounds."""
+        return self.low > 0 and self.high < math.inf
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a measurement can have given it: a log may hold anything."""
+        return 0 < self.low <= self.point <= self.high
+
 
 class Verdict(StrEnum):
     """What a look at the evidence says: keep or discard in the keep gate, pass or regressed in the other."""
@@ -393,6 +404,48 @@ class TrialRecord:
     rules: Rules | None
     """None where another version of the plugin had other thresholds: they are not guessed."""
     evidence: Evidence
+
+
+@dataclass(frozen=True)
+class CaseDigest:
+    """One case of a judged trial."""
+
+    speedup: float | None
+    """Baseline time / candidate time; None where there was no baseline beside it."""
+    low: float | None
+    high: float | None
+    """Bounds of its interval; None where there were too few blocks for any."""
+    ns_per_call: float
+    """Of the candidate; the median over windows, without what the runner costs."""
+    blocks: int
+    set_aside: int
+    """Of those, the ones that others' work disturbed too much."""
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What a trial's record comes to: the few numbers that a report of many trials needs."""
+
+    reason: str
+    cause: Cause | None
+    baseline_trial: int | None
+    looks: int
+    pairs: int
+    cases: dict[str, CaseDigest]
+    """Empty where nothing was timed."""
+    cpu_speedup: float | None
+    waited: float | None
+    """Share of the windows' time that was spent waiting for a core; None where the system does not tell."""
+    windows_s: float
+    """Time spent in windows, ..."""
+    pairs_s: float
+    """... and in all of the pairs: the windows, and what lies around and between them."""
+    waited_s: float
+    """For its turn to measure; no part of the trial's seconds."""
+    building: BuildPrice | None
+    baseline_peak_rss_bytes: int
+    candidate_peak_rss_bytes: int
+    """0 where nothing was measured."""
 
 
 @dataclass(frozen=True)

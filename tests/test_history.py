@@ -9,40 +9,21 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import pytest
 import toys
-from builders import everywhere, evidence, figures, measured, outcome, pairs_of_a_look, spread
+from builders import everywhere, evidence, figures, outcome, pairs_of_a_look, spread
+from logged_trials import write_row
 
 from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.log import archive, gate, history, results
-from pytest_lance_autoresearch.records import Interval, Pair, RegressionRules, Rules, Status
+from pytest_lance_autoresearch.records import Interval, RegressionRules, Status
 from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import discover, load
 from pytest_lance_autoresearch.verdict import judge
 
 FASTER, SLOWER = everywhere(spread(0.05)), everywhere(spread(-0.03))
-
-
-def write_row(root: Path, looks: list[list[Pair]], kernel: str) -> results.Row:
-    """Judge the looks as a trial does, and log the verdict with its evidence."""
-    folder = toys.write(root, text=kernel)
-    target = load.load(discover.inspect(folder))
-    log = folder / "results.tsv"
-    opened = gate.open_gate(target, root, log, rebaseline=False)
-    if opened.row is None:
-        first = replace(outcome(Status.BASELINE, "baseline"), target="toy")
-        gate.write(opened, target, first, measured(), "the first")
-        return results.read(log)[-1]
-    assert opened.baseline is not None
-    sizes = opened.baseline.code_size, target.kernel.code_size
-    seen = evidence(*chain(*looks), looks=len(looks), sizes=sizes)
-    judgement = judge.look(seen, Rules())
-    ended = replace(outcome(Status(judgement.verdict), "judged"), figures=figures(), judgement=judgement)
-    gate.write(opened, target, replace(ended, target="toy"), gate.Measured(seen, Rules(), 1), "an idea")
-    return results.read(log)[-1]
 
 
 @pytest.fixture(scope="module")

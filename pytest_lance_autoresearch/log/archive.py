@@ -1,7 +1,8 @@
 """The archive of a log: every judged kernel's source and every trial's raw windows.
 
 Owns `.autoresearch/`, and in which folder it lies. Kernels are found by the hash of their bytes, trials by the
-hash of their record, so that a row of the log can be checked and measured again.
+hash of their record, so that a row of the log can be checked and measured again. What a record comes to is kept
+beside it, so that hundreds are read at once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import codec, git
 from pytest_lance_autoresearch.machine import files
-from pytest_lance_autoresearch.records import Calibration, TrialRecord
+from pytest_lance_autoresearch.records import Calibration, Digest, TrialRecord
 
 FOLDER = ".autoresearch"
 SPARE_BYTES = 4 * 2**20
@@ -94,6 +95,21 @@ def store_trial(root: Path, record: TrialRecord) -> str:
     digest = hashlib.sha256(text).hexdigest()
     _store(root, f"trials/{_trial_name(record.target, digest)}", text)
     return digest
+
+
+def store_digest(root: Path, target: str, sha256: str, digest: Digest) -> None:
+    """Keep what the record with that sha256 comes to; where it cannot be written it will be made again."""
+    with suppress(LogError):
+        _store(root, f"digests/{_trial_name(target, sha256)}", codec.digest_to_json(digest))
+
+
+def find_digest(root: Path, target: str, sha256: str) -> Digest | None:
+    """What was kept of the record with that sha256; None where there is none that can be read."""
+    for folder in _holders(root):
+        with suppress(OSError, ValueError):
+            text = (folder / FOLDER / "digests" / _trial_name(target, sha256)).read_bytes()
+            return codec.digest_from_json(text)
+    return None
 
 
 def trial_path(root: Path, target: str, digest: str) -> Path:

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pytest_lance_autoresearch.records import Cause, RegressionRules, Rules, TrialRecord
+from pytest_lance_autoresearch.records import Cause, Digest, RegressionRules, Rules, TrialRecord
 
 T = TypeVar("T")
 SCHEMA = 3
 """Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds. What was
 recorded under 1 or 2 was judged by other rules."""
+DIGEST_SCHEMA = 1
+"""Of what a record comes to. Another one is made again."""
 
 
 def to_json(record: Any, *, indent: int = 1) -> bytes:
@@ -58,6 +60,20 @@ def trial_from_json(text: bytes) -> TrialRecord:
     rules = _rules_from(found.get("rules")) if schema == SCHEMA else None
     with _as_value_errors():
         return replace(msgspec.convert({**found, "rules": None}, TrialRecord), rules=rules)
+
+
+def digest_to_json(digest: Digest) -> bytes:
+    """What a record comes to, with the schema's number."""
+    return to_json({"schema": DIGEST_SCHEMA, **msgspec.to_builtins(digest)}, indent=-1)
+
+
+def digest_from_json(text: bytes) -> Digest:
+    """What a record comes to; ValueError for another schema, and for anything else."""
+    found = from_json(text, dict[str, Any])
+    if found.pop("schema", None) != DIGEST_SCHEMA:
+        raise ValueError(f"this version reads digests of schema {DIGEST_SCHEMA}")
+    with _as_value_errors():
+        return msgspec.convert(found, Digest)
 
 
 def _rules_from(found: Any) -> Rules | None:

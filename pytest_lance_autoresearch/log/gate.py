@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import LogError, Overtaken, RevisionUnknown
-from pytest_lance_autoresearch.log import archive, git, results, revision
+from pytest_lance_autoresearch.log import archive, digests, git, results, revision
 from pytest_lance_autoresearch.log.revision import Revision
 from pytest_lance_autoresearch.machine import clocks, environment
 from pytest_lance_autoresearch.records import Evidence, Rules, Status, TrialRecord
@@ -162,8 +162,10 @@ def _write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, des
     assert gate.log_path is not None, "against a revision nothing is logged"
     try:
         kernel = archive.store_kernel(gate.root, target.kernel.text)
-        digest = archive.store_trial(gate.root, _record(gate, target, outcome, measured))
-        row = _row(outcome, target, kernel, digest, description)
+        record = _record(gate, target, outcome, measured)
+        sha256 = archive.store_trial(gate.root, record)
+        archive.store_digest(gate.root, target.name, sha256, digests.of(record))
+        row = _row(outcome, target, kernel, sha256, description)
         row = results.append(gate.log_path, row, partial(_refuse_overtaken, gate, row))
     except Overtaken:
         raise

@@ -92,7 +92,7 @@ class Auditor:
     def _all_together(self, first: results.Row, keeps: Sequence[results.Row], *, is_gain: bool) -> Replayed:
         newest = keeps[-1]
         what = f"{newest.target}, trial {newest.trial} against trial {first.trial}"
-        claimed = _product([_claim(row) for row in keeps])
+        claimed = stats.product([_claim(row) for row in keeps])
         measure = partial(self._again, what, newest, first.kernel, claimed, is_gain=is_gain)
         return self._unless_faulty(what, claimed, measure)
 
@@ -135,16 +135,9 @@ _CLAIMS = (Status.KEEP, Status.DISCARD, Status.PASS, Status.REGRESSED, Status.IN
 def _claim(row: results.Row) -> Interval:
     """The speed-up that the row says, with its interval; LogError where it says none that could be."""
     claim = row.interval
-    if claim is None or not 0 < claim.low <= claim.point <= claim.high:
+    if claim is None or not claim.is_possible:
         raise LogError(f"trial {row.trial}: its speed-up does not lie in its interval; the row was changed")
     return claim
-
-
-def _product(claims: Sequence[Interval]) -> Interval:
-    """Of independent claims; their half widths add up as errors do."""
-    point = math.fsum(math.log(claim.point) for claim in claims)
-    half = math.sqrt(math.fsum((math.log(claim.high / claim.low) / 2) ** 2 for claim in claims))
-    return stats.LogEstimate(point - half, point, point + half).ratio()
 
 
 def _turn(watch: Callable[[str], None], seconds: float) -> turns.Turn:

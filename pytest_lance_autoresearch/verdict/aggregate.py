@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_lance_autoresearch.records import (
     Block,
@@ -63,9 +63,21 @@ def disturbance(pairs: Sequence[Pair]) -> Disturbance:
 
 
 def count_windows(evidence: Evidence) -> int:
-    """Those of all pairs, or of the kernel alone."""
-    alone = evidence.alone.cases if evidence.alone else ()
-    return sum(4 * len(pair.blocks) for pair in evidence.pairs) + sum(len(times.windows) for times in alone)
+    """Those of all pairs, and of the kernel alone."""
+    return sum(1 for _ in _windows(evidence))
+
+
+def windows_ns(evidence: Evidence) -> int:
+    """The wall time of all windows."""
+    return sum(window.wall_ns for window in _windows(evidence))
+
+
+def _windows(evidence: Evidence) -> Iterator[Window]:
+    for pair in evidence.pairs:
+        for block in pair.blocks:
+            yield from block.windows
+    for times in evidence.alone.cases if evidence.alone else ():
+        yield from times.windows
 
 
 def log_ratio(block: Block, call_overhead_ns: float) -> float:
@@ -110,10 +122,14 @@ def _by_case(pair: Pair) -> dict[str, list[Block]]:
     return found
 
 
+def ns_per_call(windows: Iterable[Window], call_overhead_ns: float) -> list[float]:
+    """What a call of the kernel took, window by window."""
+    return [kernel_ns(window, call_overhead_ns) / window.calls for window in windows]
+
+
 def case_ns_per_op(times: CaseTimes) -> float:
     """The median over windows of the kernel's nanoseconds per operation."""
-    per_call = (kernel_ns(w, times.call_overhead_ns) / w.calls for w in times.windows)
-    return statistics.median(per_call) / times.ops_per_call
+    return statistics.median(ns_per_call(times.windows, times.call_overhead_ns)) / times.ops_per_call
 
 
 def figures(unit: str, times: KernelTimes) -> Figures:

@@ -75,6 +75,13 @@ def overall(pairs: Sequence[Mapping[str, Sequence[float]]]) -> Mean:
     return Mean(statistics.fmean(points), statistics.stdev(points) / math.sqrt(len(points)), len(points) - 1)
 
 
+def product(ratios: Sequence[Interval]) -> Interval:
+    """Of independent ratios; half widths on the log scale add up as errors do. Without any it is exactly 1."""
+    point = math.fsum(math.log(ratio.point) for ratio in ratios)
+    half = math.sqrt(math.fsum((math.log(ratio.high / ratio.low) / 2) ** 2 for ratio in ratios))
+    return LogEstimate(point - half, point, point + half).ratio()
+
+
 def pooled_sd(runs: Sequence[Sequence[Mapping[str, Sequence[float]]]]) -> float:
     """By how much pairs differ, from the log-ratios by case of the pairs of several runs, each about its own mean.
 

@@ -5,7 +5,6 @@ Owns every sentence about a verdict, the block at the end of a run, and its JSON
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -500,5 +499,5 @@ def _range(value: Interval | None) -> str:
 def _interval_json(value: Interval | None) -> dict[str, float | None] | None:
     if value is None:
         return None
-    bounded = value.low > 0 and math.isfinite(value.high)
-    return {"low": value.low if bounded else None, "point": value.point, "high": value.high if bounded else None}
+    low, high = (value.low, value.high) if value.is_bounded else (None, None)
+    return {"low": low, "point": value.point, "high": high}

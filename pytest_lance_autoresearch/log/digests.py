@@ -1,0 +1,92 @@
+"""What a trial's record comes to, in few numbers.
+
+Owns how a digest is made of a record. Measures nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from pathlib import Path
+
+from pytest_lance_autoresearch.log import archive, history, results
+from pytest_lance_autoresearch.records import (
+    CaseDigest,
+    Digest,
+    Evidence,
+    Judgement,
+    Rules,
+    TrialRecord,
+)
+from pytest_lance_autoresearch.verdict import aggregate, judge, price
+
+_NS = 1e9
+
+
+def of_row(root: Path, row: results.Row) -> Digest:
+    """The digest of a row's record: the one that was kept, or made now and kept for the next reader.
+
+    LogError where the record is missing, unreadable, or not the one that the row names.
+    """
+    kept = archive.find_digest(root, row.target, row.record)
+    if kept is not None:
+        return kept
+    made = of(history.record_of(root, row))
+    archive.store_digest(root, row.target, row.record, made)
+    return made
+
+
+def of(record: TrialRecord) -> Digest:
+    """What the record comes to, by the rules it was judged by; by today's where those are not known."""
+    evidence, rules = record.evidence, record.rules or Rules()
+    is_judged = record.cause is not None and any(pair.blocks for pair in evidence.pairs)
+    judgement = judge.look(evidence, rules) if is_judged else None
+    return Digest(
+        record.reason,
+        record.cause,
+        record.baseline_trial,
+        evidence.looks,
+        len(evidence.pairs),
+        _compared(evidence, judgement) if judgement else _alone(evidence),
+        judgement.cpu_speedup.point if judgement and judgement.cpu_speedup else None,
+        aggregate.disturbance(evidence.pairs).waited,
+        aggregate.windows_ns(evidence) / _NS,
+        math.fsum(pair.seconds or 0.0 for pair in evidence.pairs),
+        evidence.waited_s,
+        price.build_price(evidence.pairs, rules),
+        *(price.peaks(evidence.pairs) if evidence.pairs else (0, 0)),
+    )
+
+
+def _compared(evidence: Evidence, judgement: Judgement) -> dict[str, CaseDigest]:
+    """Every case of a trial with a baseline beside it."""
+    blocks = Counter(block.case for pair in evidence.pairs for block in pair.blocks)
+    ns_per_call: dict[str, list[float]] = {case: [] for case in judgement.cases}
+    counted: Counter[str] = Counter()
+    for pair in evidence.pairs:
+        for block in aggregate.undisturbed(pair):
+            counted[block.case] += 1
+            ns_per_call[block.case] += aggregate.ns_per_call(block.side("B"), pair.call_overhead_ns[block.case])
+    return {
+        case: CaseDigest(
+            one.point,
+            one.low if one.is_bounded else None,
+            one.high if one.is_bounded else None,
+            statistics.median(ns_per_call[case]),
+            blocks[case],
+            blocks[case] - counted[case],
+        )
+        for case, one in judgement.cases.items()
+    }
+
+
+def _alone(evidence: Evidence) -> dict[str, CaseDigest]:
+    """Every case of a first baseline."""
+    cases = evidence.alone.cases if evidence.alone else ()
+    return {
+        one.case: CaseDigest(
+            None, None, None, statistics.median(aggregate.ns_per_call(one.windows, one.call_overhead_ns)), 0, 0
+        )
+        for one in cases
+    }

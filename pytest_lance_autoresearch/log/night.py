@@ -1,0 +1,102 @@
+"""One target's trials in order: what each came to, and where it stands by what the log claims.
+
+Owns what is claimed: speed-ups over the newest baseline, of the best kernel and of every other, overall and by
+case. Measures nothing, writes no words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.log import digests, results
+from pytest_lance_autoresearch.records import Digest, Interval, Status
+from pytest_lance_autoresearch.verdict import stats
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of a log, with what its record comes to."""
+
+    row: results.Row
+    digest: Digest | None
+    """None where the record cannot be had, ..."""
+    fault: str
+    """... for this reason; '' where it can."""
+    best: float
+    """The claimed speed-up over the newest baseline of the best kernel after this trial."""
+    reached: Interval | None
+    """That of this trial's own kernel, as wide as the trial alone makes it; None where it was not measured."""
+
+    @property
+    def is_kept(self) -> bool:
+        return self.row.status in results.KEPT
+
+
+@dataclass(frozen=True)
+class Night:
+    """The trials of one target, oldest first."""
+
+    target: str
+    trials: tuple[Trial, ...]
+
+    @property
+    def current(self) -> tuple[Trial, ...]:
+        """The newest baseline and what came after it; all trials where the log has no baseline."""
+        starts = [i for i, trial in enumerate(self.trials) if trial.row.status is Status.BASELINE]
+        return self.trials[starts[-1] if starts else 0 :]
+
+    @property
+    def keeps(self) -> tuple[Trial, ...]:
+        """The keeps since the newest baseline."""
+        return tuple(trial for trial in self.current if trial.row.status is Status.KEEP)
+
+    @property
+    def since_best(self) -> tuple[Trial, ...]:
+        """The trials since the last keep or baseline."""
+        kept = [i for i, trial in enumerate(self.trials) if trial.is_kept]
+        return self.trials[kept[-1] + 1 if kept else 0 :]
+
+    @property
+    def claimed(self) -> Interval:
+        """The speed-up of the best kernel over the newest baseline, by the product of its keeps."""
+        claims = (trial.row.interval for trial in self.keeps)
+        return stats.product([claim for claim in claims if claim and claim.is_possible])
+
+    def claimed_cases(self) -> dict[str, Interval]:
+        """The same of every case; of none where a keep's record is missing, or left a case without bounds."""
+        found: dict[str, list[Interval]] = {}
+        for trial in self.keeps:
+            for case, one in (trial.digest.cases if trial.digest else {}).items():
+                if one.speedup is not None and one.low is not None and one.high is not None:
+                    found.setdefault(case, []).append(Interval(one.low, one.speedup, one.high))
+        return {case: stats.product(ones) for case, ones in found.items() if len(ones) == len(self.keeps)}
+
+
+def nights(rows: Sequence[results.Row], root: Path | None) -> list[Night]:
+    """The night of every target in the log, by name; without digests where the log has no archive, `root`."""
+    return [_night(target, rows, root) for target in sorted({row.target for row in rows})]
+
+
+def _night(target: str, rows: Iterable[results.Row], root: Path | None) -> Night:
+    trials, best = [], 1.0
+    for row in (row for row in rows if row.target == target):
+        own = row.interval if row.interval and row.interval.is_possible else None
+        if row.status is Status.BASELINE:
+            best, own = 1.0, Interval(1.0, 1.0, 1.0)
+        reached = Interval(best * own.low, best * own.point, best * own.high) if own else None
+        if row.status is Status.KEEP and reached:
+            best = reached.point
+        trials.append(Trial(row, *_digest(root, row), best, reached))
+    return Night(target, tuple(trials))
+
+
+def _digest(root: Path | None, row: results.Row) -> tuple[Digest | None, str]:
+    if root is None:
+        return None, "the log has no archive"
+    try:
+        return digests.of_row(root, row), ""
+    except LogError as fault:
+        return None, str(fault)

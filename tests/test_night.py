@@ -1,0 +1,171 @@
+"""A night is read from a log and its archive: what each trial came to, and where it stands by what is claimed."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import toys
+from builders import everywhere, pairs_of_a_look, spread
+from logged_trials import write_failure, write_row
+
+from pytest_lance_autoresearch.log import archive, codec, digests, history, night, results
+from pytest_lance_autoresearch.log.night import Night
+from pytest_lance_autoresearch.records import Cause, Interval, Rules, Status
+from pytest_lance_autoresearch.verdict import judge, stats
+
+FASTER, FASTER_STILL, SLOWER = everywhere(spread(0.05)), everywhere(spread(0.08)), everywhere(spread(-0.03))
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a log: baseline, keep, discard, incorrect, keep."""
+    root, text = tmp_path_factory.mktemp("night"), toys.KERNEL
+    write_row(root, [], text)
+    write_row(root, [pairs_of_a_look(FASTER)] * 2, text + "ONE = 1\n")
+    write_row(root, [pairs_of_a_look(SLOWER)], text + "TWO = 2\n")
+    write_failure(root, text + "THREE = 3\n")
+    write_row(root, [pairs_of_a_look(FASTER_STILL)] * 2, text + "FOUR = 4\n")
+    return root
+
+
+@pytest.fixture
+def root(recorded: Path, tmp_path: Path) -> Path:
+    shutil.copytree(recorded, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def log_of(root: Path) -> Path:
+    return root / "targets/toy/results.tsv"
+
+
+def read(root: Path) -> Night:
+    (found,) = night.nights(results.read(log_of(root)), root)
+    return found
+
+
+def test_the_best_kernel_is_the_product_of_the_keeps(root: Path) -> None:
+    found = read(root)
+    statuses = [trial.row.status for trial in found.trials]
+    assert statuses == [Status.BASELINE, Status.KEEP, Status.DISCARD, Status.INCORRECT, Status.KEEP]
+    first, second = (trial.row.speedup for trial in found.keeps)
+    assert first is not None
+    assert second is not None
+    best = [trial.best for trial in found.trials]
+    assert best == pytest.approx([1.0, first, first, first, first * second])
+    assert found.claimed.point == pytest.approx(first * second)
+    assert found.claimed.low < found.claimed.point < found.claimed.high
+
+
+def test_a_trial_stands_where_it_would_have_led_from_the_best_of_its_time(root: Path) -> None:
+    kept, discarded, wrong = read(root).trials[1:4]
+    assert kept.reached is not None
+    assert discarded.reached is not None
+    assert discarded.row.speedup is not None
+    assert discarded.reached.point == pytest.approx(kept.reached.point * discarded.row.speedup)
+    assert wrong.reached is None
+
+
+def test_what_a_case_gained_is_the_product_over_the_keeps(root: Path) -> None:
+    found = read(root)
+    cases = found.claimed_cases()
+    points = [trial.digest.cases["2x3-flat"].speedup for trial in found.keeps if trial.digest]
+    assert cases["2x3-flat"].point == pytest.approx(math.prod(point for point in points if point))
+
+
+def test_a_case_without_bounds_in_a_keep_is_claimed_nothing_of(root: Path) -> None:
+    found = read(root)
+    last = found.trials[-1]
+    assert last.digest is not None
+    unbounded = replace(last.digest.cases["2x3-flat"], low=None, high=None)
+    digest = replace(last.digest, cases={**last.digest.cases, "2x3-flat": unbounded})
+    changed = replace(found, trials=(*found.trials[:-1], replace(last, digest=digest)))
+    assert set(found.claimed_cases()) - set(changed.claimed_cases()) == {"2x3-flat"}
+
+
+def test_a_new_baseline_begins_the_claims_anew(root: Path) -> None:
+    write_row(root, [], toys.KERNEL + "FIVE = 5\n", rebaseline=True)
+    found = read(root)
+    assert [trial.row.trial for trial in found.current] == [6]
+    assert found.trials[-1].best == 1.0
+    assert found.claimed == Interval(1.0, 1.0, 1.0)
+    assert found.claimed_cases() == {}
+
+
+def test_what_was_tried_since_the_best_kernel(root: Path) -> None:
+    assert read(root).since_best == ()
+    write_failure(root, toys.KERNEL + "SIX = 6\n")
+    assert [trial.row.trial for trial in read(root).since_best] == [6]
+
+
+def test_a_log_without_its_archive_is_read_all_the_same(root: Path) -> None:
+    (found,) = night.nights(results.read(log_of(root)), None)
+    assert {(trial.digest, trial.fault) for trial in found.trials} == {(None, "the log has no archive")}
+    assert found.claimed.point == pytest.approx(read(root).claimed.point)
+
+
+def test_a_record_that_is_gone_is_said(root: Path) -> None:
+    shutil.rmtree(root / ".autoresearch")
+    (root / ".autoresearch").mkdir()
+    trial = read(root).trials[1]
+    assert trial.digest is None
+    path = archive.trial_path(root, "toy", trial.row.record)
+    assert trial.fault == f"trial 2: its record {path} cannot be read: No such file or directory"
+
+
+def test_a_row_that_cannot_have_been_measured_claims_nothing(root: Path) -> None:
+    rows = results.read(log_of(root))
+    (found,) = night.nights([replace(row, ci_low=0.0) for row in rows], root)
+    assert [trial.best for trial in found.trials] == [1.0] * 5
+    assert found.claimed == Interval(1.0, 1.0, 1.0)
+
+
+# Digests
+
+
+def test_a_digest_is_what_the_gate_said(root: Path) -> None:
+    row = results.read(log_of(root))[1]
+    record = history.record_of(root, row)
+    judgement = judge.look(record.evidence, Rules())
+    found = digests.of(record)
+    assert (found.cause, found.looks, found.pairs) == (Cause.FASTER, 2, len(record.evidence.pairs))
+    assert {case: one.speedup for case, one in found.cases.items()} == {
+        case: interval.point for case, interval in judgement.cases.items()
+    }
+    windows = [w for pair in record.evidence.pairs for block in pair.blocks for w in block.windows]
+    assert found.windows_s == pytest.approx(sum(w.wall_ns for w in windows) / 1e9)
+    assert sum(one.blocks for one in found.cases.values()) == len(windows) // 4
+
+
+def test_the_gate_keeps_a_digest_beside_the_record(root: Path) -> None:
+    for row in results.read(log_of(root)):
+        assert archive.find_digest(root, "toy", row.record) == digests.of(history.record_of(root, row))
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"schema": 0}', b'{"schema": 1}', b"\xff"])
+def test_a_damaged_digest_is_made_again(root: Path, damage: bytes) -> None:
+    row = results.read(log_of(root))[1]
+    path = next((root / ".autoresearch/digests").glob(f"toy-{row.record[:16]}*"))
+    whole = path.read_bytes()
+    path.write_bytes(damage)
+    assert codec.digest_to_json(digests.of_row(root, row)) == whole
+    assert path.read_bytes() == whole
+
+
+def test_a_wrong_kernel_has_no_cases(root: Path) -> None:
+    digest = read(root).trials[3].digest
+    assert digest is not None
+    assert (digest.cases, digest.reason, digest.cause) == ({}, "incorrect: wrong", None)
+
+
+def test_a_product_of_ratios() -> None:
+    assert stats.product([]) == Interval(1.0, 1.0, 1.0)
+    one = Interval(1.1, 1.2, 1.2 * 1.2 / 1.1)
+    found = stats.product([one, one])
+    half = math.log(1.2 / 1.1) * math.sqrt(2)
+    assert (found.low, found.point, found.high) == pytest.approx(
+        (1.44 * math.exp(-half), 1.44, 1.44 * math.exp(half))
+    )
