@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -28,7 +29,8 @@ from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, results
 from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.plugin import options
-from pytest_lance_autoresearch.records import Rules
+from pytest_lance_autoresearch.records import Cause, Rules, Verdict
+from pytest_lance_autoresearch.verdict import judge
 
 GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 600.0
@@ -47,6 +49,15 @@ def judged(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
     assert pytester.runpytest(*GATE).ret == 0
     toys.write(pytester.path, text=toys.FASTER)
     return pytester
+
+
+@pytest.fixture
+def keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look keeps whatever it sees, however busy the machine is."""
+    look = judge.look
+    monkeypatch.setattr(
+        judge, "look", lambda *seen: replace(look(*seen), verdict=Verdict.KEEP, cause=Cause.FASTER)
+    )
 
 
 def log_of(project: pytest.Pytester) -> Path:
@@ -122,6 +133,7 @@ def test_a_full_disk_is_said_before_anything_is_measured(
     assert statuses(judged) == ["baseline"]
 
 
+@pytest.mark.usefixtures("keeps")
 def test_a_disk_that_fills_up_during_the_trial_loses_no_row(
     judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +201,7 @@ def test_a_second_trial_waits_while_the_first_measures_and_says_so(judged: pytes
     assert statuses(judged) == ["baseline"]
 
 
+@pytest.mark.usefixtures("keeps")
 def test_a_keep_over_a_baseline_that_was_replaced_meanwhile_is_none(
     judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +238,7 @@ def test_a_log_of_a_newer_version_is_left_alone(judged: pytest.Pytester) -> None
     assert log_of(judged).read_text() == newer
 
 
+@pytest.mark.usefixtures("keeps")
 def test_a_row_that_was_cut_off_is_kept_beside_the_log(judged: pytest.Pytester) -> None:
     with log_of(judged).open("a") as rows:
         rows.write("2\tke")
