@@ -1,6 +1,7 @@
 """The gate of one target: its baseline before the trial, its row after it.
 
-Owns where the baseline comes from (the log's newest keep and that row's source, or a revision of the repository)
+Owns where the baseline comes from (the log's newest keep and that row's source, a revision of the repository, or a
+source that the caller has)
 and what a judged trial leaves behind (archived kernel, archived windows, one row). Decides nothing.
 """
 
@@ -56,6 +57,8 @@ class Gate:
     """Why there can be no verdict, and no row about it either."""
     notes: tuple[str, ...] = ()
     """What a reader should know of the baseline."""
+    given: str = ""
+    """What the baseline is called where the caller gave it, and neither a log nor a revision."""
     newest: int | None = None
     """The trial that was the target's baseline when the gate was opened, even where it is not judged against."""
 
@@ -77,8 +80,15 @@ class Gate:
         """The baseline, for a sentence."""
         if self.revision is not None:
             return str(self.revision)
-        assert self.row is not None, "a baseline is a trial's or a revision's"
+        if self.given:
+            return self.given
+        assert self.row is not None, "a baseline is a trial's, a revision's or the caller's"
         return f"trial {self.row.trial}"
+
+
+def against_source(root: Path, baseline: Source) -> Gate:
+    """The gate whose baseline is a source that the caller has; nothing is logged."""
+    return Gate(root, None, baseline=baseline, given=report.given(baseline.path))
 
 
 def against_revision(target: Target, root: Path, name: str, log_path: Path | None = None) -> Gate:

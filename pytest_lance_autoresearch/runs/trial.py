@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -50,6 +50,7 @@ from pytest_lance_autoresearch.words import report
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measurement import Measurement
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
+    from pytest_lance_autoresearch.records import Source
     from pytest_lance_autoresearch.target_files.load import Target
 
 STATES_BRIEF_BYTES = 60_000_000
@@ -85,6 +86,8 @@ class Settings:
     """None is the target's own, or no log against a revision."""
     revision: str = ""
     """The name of the revision that is the baseline, instead of the log's best kernel; '' is none."""
+    baseline: Source | None = None
+    """The kernel that is the baseline, instead of both; then there is no log."""
     selected: frozenset[str] | None = None
     """Ids of the cases that any item is about: no other is measured. None is all."""
     brief: bool = False
@@ -264,6 +267,25 @@ class Trial:
             self.close()
         return self.outcome
 
+    def run(self) -> Outcome:
+        """Every item in order, up to the first that fails; then the verdict, and its row."""
+        try:
+            if not self.nothing_to_measure():
+                with suppress(AutoresearchError):  # which is noted, and is the verdict's reason
+                    self._run_items()
+            return self.log()
+        finally:
+            self.close()
+
+    def _run_items(self) -> None:
+        for case in self.cases:
+            self.check_case(case)
+        if self.target.has_properties:
+            self.check_properties()
+        for case in self._timed:
+            self.measure_case(case)
+            self.forget(case.id)
+
     def close(self) -> None:
         """End every process of the trial; safe at any moment and more than once."""
         self._processes.clear()
@@ -288,6 +310,8 @@ class Trial:
         """Opened when it is first needed, which reads the log; None without a gate."""
         if not self.settings.gate:
             return None
+        if self.settings.baseline is not None:
+            return gate.against_source(self.settings.root, self.settings.baseline)
         if self.settings.revision:
             return gate.against_revision(
                 self.target, self.settings.root, self.settings.revision, self.settings.log

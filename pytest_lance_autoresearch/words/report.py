@@ -263,6 +263,11 @@ def identical_reason(baseline: str, sha256: str, *, same_bytes: bool) -> str:
     return f"{what} identical to the baseline, {baseline} (sha256 {sha256[:12]}); nothing was measured"
 
 
+def given(path: Path) -> str:
+    """What a baseline is called that the caller gave."""
+    return f"{path.name} as it was given"
+
+
 def harness_changed(files: str, trial: int) -> str:
     return (
         f"{files} changed since the baseline, trial {trial}; speeds before and after such a change cannot be "

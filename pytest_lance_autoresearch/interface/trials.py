@@ -1,0 +1,91 @@
+"""Loading a target and judging a kernel of it, in plain calls.
+
+Owns what a caller may hand over as a kernel, and what a trial needs that pytest's session gives otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_lance_autoresearch.errors import TargetError
+from pytest_lance_autoresearch.log import archive
+from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Outcome, Progress, Rules, Source
+from pytest_lance_autoresearch.runs.trial import Settings, Trial
+from pytest_lance_autoresearch.target_files import contract, discover, sources
+from pytest_lance_autoresearch.target_files import load as loading
+from pytest_lance_autoresearch.target_files.load import Target
+
+Kernel = str | Path | bytes
+"""A kernel's file by its path, or its source as bytes."""
+_DEFAULT_RULES = Rules()
+
+
+def load(folder: str | Path) -> Target:
+    """The target in a folder, with the kernel that is there.
+
+    Its `inputs.py` and `target.py` are executed in this process; its kernel never is. TargetError, with one
+    sentence, where the folder holds no target, or one with a fault.
+    """
+    path = Path(folder)
+    if not discover.has_code(path):
+        raise TargetError(f"{path}: holds no target; expected {', '.join(discover.FILES)}")
+    target = loading.load(discover.inspect(path))
+    contract.cases_of(target)  # which says what is wrong with it
+    return target
+
+
+def judge(
+    target: Target,
+    candidate: Kernel | None = None,
+    *,
+    log: str | Path | None = None,
+    baseline: Kernel | None = None,
+    rules: Rules = _DEFAULT_RULES,
+    description: str = "",
+    seed: int | None = None,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+    states: Path | None = None,
+    watch: Callable[[Progress], None] = lambda _: None,
+) -> Outcome:
+    """Check a kernel, measure it beside its baseline, and judge it as `pytest --keep-gate` does.
+
+    `candidate` is the kernel to judge; None is the target's own file. Just one of `log` and `baseline` says what
+    it is judged against: the best kept kernel of a log, to which a row is added (the first kernel of a log becomes
+    its baseline), or a kernel of the caller's, and then nothing is logged. With `RegressionRules` the question is
+    that of the regression gate.
+
+    `seed` fixes the secret inputs, so that a failure can be shown again; a loop leaves it None. `timeout_s` is the
+    longest time for one answer of a kernel, in seconds. `states` is a folder where states with published seeds are
+    kept between calls. `watch` is told where the measuring stands.
+
+    Takes its turn where another trial measures on this machine. A wrong kernel and a target that fails while it
+    runs are outcomes, not errors: `status` says what it was, `reason` why. Raises LogError where the row could not
+    be written, OSError for a kernel file that cannot be read, and ValueError where not just one of `log` and
+    `baseline` is given.
+    """
+    if (log is None) == (baseline is None):
+        raise ValueError("judge() needs either log= or baseline=, to know what the kernel is judged against")
+    judged = target if candidate is None else replace(target, kernel=_source(target, candidate))
+    log_path = None if log is None else Path(log)
+    settings = Settings(
+        root=Path.cwd(),
+        gate=True,
+        log=log_path,
+        baseline=None if baseline is None else _source(target, baseline),
+        seed=seed,
+        timeout_s=timeout_s,
+        states=states,
+        description=description,
+        rules=rules,
+    )
+    if log_path is not None:
+        archive.hold_room(archive.home(log_path, settings.root))
+    return Trial(judged, contract.cases_of(judged), settings, watch).run()
+
+
+def _source(target: Target, kernel: Kernel) -> Source:
+    """A kernel as if it lay where the target's own does."""
+    text = kernel if isinstance(kernel, bytes) else Path(kernel).read_bytes()
+    return sources.make(text, target.layout.kernel_path, target.kernel.home)
