@@ -353,6 +353,35 @@ class Calibration:
     """... and what was measured on average."""
 
 
+@dataclass(frozen=True)
+class Replay:
+    """A claim of a log that was measured again: the kernel of a row against a baseline."""
+
+    target: str
+    trial: int
+    """Whose kernel is the candidate."""
+    against: int | None
+    """The trial whose kernel is the baseline; None where that is unknown."""
+    candidate: str
+    """sha256 of its kernel."""
+    baseline: str
+    """sha256 of the kernel that it was measured against."""
+    harness: str
+    """Fingerprint of the target's other files."""
+    host: str
+    time: str
+    versions: dict[str, str]
+    pairs: int
+    """Of processes."""
+    confidence: float
+    """Of every interval."""
+    speedup: Interval
+    cases: dict[str, Interval]
+    """By case, without those that were measured too seldom to have an interval."""
+    seconds: float
+    """That measuring took, without waiting for its turn."""
+
+
 class Status(StrEnum):
     """The end of a judged trial, as the log writes it."""
 

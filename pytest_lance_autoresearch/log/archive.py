@@ -1,7 +1,8 @@
 """The archive of a log: every judged kernel's source and every trial's raw windows.
 
 Owns `.autoresearch/`, and in which folder it lies. Kernels are found by the hash of their bytes, trials by the
-hash of their record, so that a row of the log can be checked and measured again.
+hash of their record, so that a row of the log can be checked and measured again; what came of measuring again is
+kept too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import codec, git
 from pytest_lance_autoresearch.machine import files
-from pytest_lance_autoresearch.records import Calibration, TrialRecord
+from pytest_lance_autoresearch.records import Calibration, Interval, Replay, TrialRecord
 
 FOLDER = ".autoresearch"
 SPARE_BYTES = 4 * 2**20
@@ -92,13 +93,13 @@ def store_trial(root: Path, record: TrialRecord) -> str:
     """Keep a trial's record; returns the sha256 of its bytes."""
     text = codec.trial_to_json(record)
     digest = hashlib.sha256(text).hexdigest()
-    _store(root, f"trials/{_trial_name(record.target, digest)}", text)
+    _store(root, f"trials/{_record_name(record.target, digest)}", text)
     return digest
 
 
 def trial_path(root: Path, target: str, digest: str) -> Path:
     """Where the record with that sha256 lies, or belongs."""
-    name = Path(FOLDER, "trials", _trial_name(target, digest))
+    name = Path(FOLDER, "trials", _record_name(target, digest))
     return next((path for folder in _holders(root) if (path := folder / name).exists()), root / name)
 
 
@@ -119,6 +120,28 @@ def find_calibration(root: Path, host: str, target: str) -> Calibration | None:
             if math.isfinite(one.pair_sd + one.resolution + one.seconds + one.measured):
                 found.append(one)
     return max(found, key=lambda one: (one.target == target, one.time), default=None)
+
+
+def store_replay(root: Path, replay: Replay) -> None:
+    """Keep what was measured again, beside all that was before."""
+    text = codec.to_json(replay)
+    _store(root, f"audits/{_record_name(replay.target, hashlib.sha256(text).hexdigest())}", text)
+
+
+def replays(root: Path) -> list[Replay]:
+    """All that was measured again, the newest last; what cannot be read counts as none."""
+    found = []
+    for path in (path for folder in _holders(root) for path in folder.glob(f"{FOLDER}/audits/*.json")):
+        with suppress(OSError, ValueError):
+            one = codec.from_json(path.read_bytes(), Replay)
+            datetime.fromisoformat(one.time)
+            if all(map(_is_bounded, (one.speedup, *one.cases.values()))):
+                found.append(one)
+    return sorted(found, key=lambda one: one.time)
+
+
+def _is_bounded(speedup: Interval) -> bool:
+    return 0 < speedup.low <= speedup.point <= speedup.high < math.inf
 
 
 def _host_name(host: str) -> str:
@@ -150,7 +173,7 @@ def _kernel_name(sha256: str) -> str:
     return f"kernels/{sha256}.py"
 
 
-def _trial_name(target: str, digest: str) -> str:
+def _record_name(target: str, digest: str) -> str:
     return f"{target}-{digest[:16]}.json"
 
 
