@@ -11,6 +11,7 @@ import pytest
 from command_line import Said, Say
 
 from pytest_lance_autoresearch.command import verbs
+from pytest_lance_autoresearch.machine import files
 from pytest_lance_autoresearch.target_files import discover, shipped
 
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist", "-q")
@@ -90,7 +91,77 @@ def test_a_link_that_leads_nowhere_is_there_too(say: Say) -> None:
     assert MINE.is_symlink()
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../mine", "a/b", "k.v", "größe"])
+@pytest.mark.parametrize("place", ["kernels", "lib/kernels"])
+def test_a_target_of_that_name_elsewhere_is_a_twin_too(say: Say, place: str) -> None:
+    """A run that finds both refuses both."""
+    say("new", "mine")
+    Path("lib").mkdir()
+    MINE.parent.rename(place)
+    sentence = f"ERROR: target 'mine': is there already, in {place}/mine; expected a new name"
+    assert say("new", "mine") == Said(2, [], [sentence])
+    assert not MINE.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("class", "a keyword of Python"),
+        ("not", "a keyword of Python"),
+        ("tests", "what a folder of tests is called"),
+        ("__pycache__", "what Python calls its folder of compiled modules"),
+        ("build", "a folder that pytest passes over"),
+    ],
+)
+def test_a_name_that_means_something_else(say: Say, name: str, what: str) -> None:
+    assert say("new", name) == Said(2, [], [f"ERROR: target '{name}': is {what}; expected another name"])
+    assert not list(Path().iterdir())
+
+
+def test_a_name_that_looks_like_an_option(say: Say) -> None:
+    sentence = "ERROR: target '-mine': begins like an option; expected a letter, a digit or '_' first"
+    assert say("new", "--", "-mine") == Said(2, [], [sentence])
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("below", [".", "__pycache__"])
+def test_a_target_holds_no_other_one(say: Say, project: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    say("new", "mine")
+    before = contents()
+    (MINE / below).mkdir(exist_ok=True)
+    monkeypatch.chdir(MINE / below)
+    sentence = (
+        f"ERROR: {project / MINE}: is a target, in which no other one can lie; "
+        f"change to {project} and run this again"
+    )
+    assert say("new", "other") == Said(2, [], [sentence])
+    monkeypatch.chdir(project)
+    assert contents() == before
+
+
+def test_a_target_that_lies_alone_holds_no_other_one_either(
+    say: Say, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say("new", "mine")
+    monkeypatch.chdir(MINE.rename("alone"))
+    assert say("new", "other").err[0].endswith(f"; change to {project} and run this again")
+
+
+def test_the_folder_of_the_targets_gets_no_such_folder_in_it(
+    say: Say, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say("new", "mine")
+    monkeypatch.chdir(MINE.parent)
+    sentence = f"ERROR: {project}/targets: holds the targets itself; change to {project} and run this again"
+    assert say("new", "other") == Said(2, [], [sentence])
+    assert [path.name for path in Path().iterdir()] == ["mine"]
+
+
+def test_a_name_is_needed(say: Say) -> None:
+    sentence = "ERROR: target '': has no name; expected one of letters, digits, '_' and '-'"
+    assert say("new", "") == Said(2, [], [sentence])
+
+
+@pytest.mark.parametrize("name", ["a b", "../mine", "a/b", "k.v", "größe", ".hidden", "a:b", "a[1]"])
 def test_a_name_that_no_target_can_have(say: Say, name: str) -> None:
     sentence = (
         f"ERROR: target '{name}': the directory's name has characters that test ids cannot carry; "
@@ -100,12 +171,32 @@ def test_a_name_that_no_target_can_have(say: Say, name: str) -> None:
     assert not list(Path().iterdir())
 
 
-def test_a_place_that_cannot_be_written(say: Say) -> None:
+def test_targets_may_be_no_folder(say: Say) -> None:
     MINE.parent.write_text("a file")
-    assert say("new", "mine") == Said(2, [], ["ERROR: targets/mine: cannot be written: File exists"])
+    sentence = (
+        "ERROR: targets: is no folder; expected one that targets/mine can lie in, so give it another name first"
+    )
+    assert say("new", "mine") == Said(2, [], [sentence])
+    assert MINE.parent.read_text() == "a file"
 
 
-def test_nothing_half_written_stays_behind(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user who may write everywhere, such as root, cannot find out by chmod."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert say("new", "mine") == Said(2, [], ["ERROR: targets/mine: cannot be written: Permission denied"])
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_nothing_half_written_stays_behind(
+    say: Say, monkeypatch: pytest.MonkeyPatch, project: Path, is_there: bool
+) -> None:
+    if is_there:
+        MINE.parent.mkdir()
+    before = list(project.rglob("*"))
     write_text = Path.write_text
 
     def full_at_last(path: Path, text: str, encoding: str) -> int:
@@ -116,7 +207,7 @@ def test_nothing_half_written_stays_behind(say: Say, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "write_text", full_at_last)
     sentence = "ERROR: targets/mine: cannot be written: No space left on device"
     assert say("new", "mine") == Said(2, [], [sentence])
-    assert not list(MINE.parent.iterdir())
+    assert list(project.rglob("*")) == before
 
 
 def test_a_pattern_that_there_is_not(say: Say, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,10 +242,27 @@ def test_another_contract_is_left_as_it_is(say: Say) -> None:
     assert contents() == {"HARNESS.md": b"Our own rules.\n"}
 
 
-def test_a_file_that_cannot_be_written(say: Say) -> None:
-    sentence = "ERROR: docs/HARNESS.md: cannot be written: No such file or directory"
+@pytest.mark.parametrize(("given", "name"), [(".", "HARNESS.md"), ("docs", "docs/HARNESS.md")])
+def test_a_folder_is_no_file(say: Say, given: str, name: str) -> None:
+    Path("docs").mkdir()
+    sentence = f"ERROR: {given}: is a folder; expected the name of a file, such as {name}"
+    assert say("harness", given) == Said(2, [], [sentence])
+    assert not contents()
+
+
+def test_a_folder_that_is_not_there_is_not_made(say: Say) -> None:
+    sentence = "ERROR: docs/HARNESS.md: cannot be written, for there is no folder docs; make it first"
     assert say("harness", "docs/HARNESS.md") == Said(2, [], [sentence])
-    assert say("harness", ".") == Said(2, [], ["ERROR: .: cannot be written: Is a directory"])
+    assert not list(Path().iterdir())
+
+
+def test_a_file_that_cannot_be_written(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "write_whole", refused)
+    sentence = "ERROR: HARNESS.md: cannot be written: Permission denied"
+    assert say("harness", "HARNESS.md") == Said(2, [], [sentence])
 
 
 # The command.
