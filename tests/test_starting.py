@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from command_line import Said, Say
 
+from pytest_lance_autoresearch import __version__
 from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.machine import files
 from pytest_lance_autoresearch.target_files import discover, shipped
@@ -277,4 +280,104 @@ def test_a_file_that_cannot_be_written(say: Say, monkeypatch: pytest.MonkeyPatch
 )
 def test_the_usage_says_what_was_typed(monkeypatch: pytest.MonkeyPatch, started: str, typed: str) -> None:
     monkeypatch.setattr(sys, "argv", [started])
-    assert verbs.parser().format_usage() == f"usage: {typed} [-h] VERB ...\n"
+    assert verbs.parser().format_usage() == f"usage: {typed} [-h] [--version] VERB ...\n"
+
+
+def test_the_version_is_one_line(say: Say, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        say("--version")
+    assert ended.value.code == 0
+    assert capsys.readouterr() == (f"pytest-lance-autoresearch {__version__}\n", "")
+
+
+ALL = (
+    "expected one of new, harness, log, verify, rejudge, replay, audit, restore; "
+    "python -m pytest_lance_autoresearch --help says what they do"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], f"there is no verb; {ALL}"),
+        (["adit", "results.tsv"], "there is no verb 'adit'; did you mean 'audit'?"),
+        (["Restore"], "there is no verb 'Restore'; did you mean 'restore'?"),
+        (["frobnicate"], f"there is no verb 'frobnicate'; {ALL}"),
+        ([""], f"there is no verb ''; {ALL}"),
+    ],
+)
+def test_a_command_begins_with_a_verb(say: Say, words: list[str], sentence: str) -> None:
+    assert say(*words) == Said(2, [], [f"ERROR: {sentence}"])
+
+
+def test_an_option_in_the_place_of_a_verb_is_refused_too(say: Say, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        say("--quiet")
+    assert ended.value.code == 2
+    assert "the following arguments are required: VERB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("said", "line"), [("", "interrupted"), ("2 of 3", "interrupted: 2 of 3")])
+def test_an_interrupted_verb_ends_as_shells_expect(
+    say: Say, monkeypatch: pytest.MonkeyPatch, said: str, line: str
+) -> None:
+    def interrupted(_: object) -> str:
+        raise KeyboardInterrupt(*filter(None, [said]))
+
+    monkeypatch.setattr(discover, "name_fault", interrupted)
+    assert say("new", "mine") == Said(130, [], [line])
+
+
+def test_an_interrupt_that_got_lost_is_obeyed_at_the_end(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that came inside a callback, where no exception can be raised."""
+
+    def loses_it(_: object) -> str:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return ""
+
+    monkeypatch.setattr(discover, "name_fault", loses_it)
+    before = signal.getsignal(signal.SIGINT)
+    said = say("new", "mine")
+    assert (said.code, said.err) == (130, ["interrupted"])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# A trial's number.
+
+
+def parsed(words: str) -> object:
+    return verbs.parser().parse_args(words.split()).trial
+
+
+@pytest.mark.parametrize("verb", ["replay", "restore"])
+@pytest.mark.parametrize("words", ["LOG 3", "LOG --trial 3", "--trial=3 LOG", "LOG --root . 3", "LOG 3 --trial 3"])
+def test_a_trial_is_named_in_the_same_ways_everywhere(verb: str, words: str) -> None:
+    assert parsed(f"{verb} {words}") == 3
+
+
+def test_a_trial_may_be_left_out_where_one_is_known() -> None:
+    assert parsed("restore LOG") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("replay LOG", "the following arguments are required: N"),
+        ("replay LOG 3 --trial 4", "trial 3 and trial 4 are named; expected one of them"),
+        ("restore LOG --trial 4 3", "trial 4 and trial 3 are named; expected one of them"),
+        ("restore LOG third", "argument [N]: invalid int value: 'third'"),
+    ],
+)
+def test_a_trial_that_is_not_named_well(words: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parsed(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: {sentence}")
+
+
+def test_the_usage_shows_where_a_trial_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, shown in [("replay -h", "[--trial N] LOG N"), ("restore -h", "LOG [N]")]:
+        with pytest.raises(SystemExit):
+            parsed(words)
+        assert shown in " ".join(capsys.readouterr().out.split())

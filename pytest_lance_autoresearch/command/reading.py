@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from pytest_lance_autoresearch.command import log_report
+from pytest_lance_autoresearch.command import log_report, trial_number
 from pytest_lance_autoresearch.command.terminal import say, tell
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import LogError
@@ -143,7 +143,7 @@ def _add_pairs(parser: argparse.ArgumentParser) -> None:
 
 def _add_row(parser: argparse.ArgumentParser) -> None:
     _add_pairs(parser)
-    parser.add_argument("trial", type=int, metavar="N", help="the trial's number")
+    trial_number.add_trial(parser, "the trial's number", is_required=True)
 
 
 def _at_least_2(text: str) -> int:
