@@ -507,7 +507,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a measurement stands, for the status line."""
+    """Where long work stands, for the status line."""
 
     target: str
     what: str
@@ -515,6 +515,8 @@ class Progress:
     speedup: Interval | None
     """At the last look."""
     seconds: float | None
-    """Of the trial; None while it waits, which is no part of them."""
+    """Spent so far; None while it waits, which is no part of them."""
     is_event: bool = False
     """Whether it is worth a line of its own."""
+    left_s: float | None = None
+    """Until it is done, about; None where that is open."""
