@@ -196,7 +196,8 @@ def test_an_interrupted_audit_says_what_there_is_and_goes_on_from_there(
 
 # How long it takes
 
-BLOCKS = 4 * Rules().blocks * len(toys.TIMED)
+EACH = Rules().blocks
+BLOCKS = 4 * EACH * len(toys.TIMED)
 """Of a claim."""
 
 
@@ -208,9 +209,10 @@ class Ticking:
 
     def __call__(self, _: object, __: object, ___: object, show: Any, turn: Any) -> replaying.Measured:
         with turn(10.0):
-            for _number in range(BLOCKS):
-                show("64x32-uniform", Step(0, 3), None)
-                self.now_s += 1.0
+            for pair_and_case in range(4 * len(toys.TIMED)):
+                for number in range(EACH):
+                    show(toys.TIMED[pair_and_case % len(toys.TIMED)], Step(number, EACH), None)
+                    self.now_s += 1.0
         return replaying.Measured(GAIN, {})
 
 
@@ -251,7 +253,7 @@ def test_how_long_an_audit_takes_is_said_beforehand_and_all_the_time(path: Path,
     assert [each.step for each in blocks] == [Step(number + 1, BLOCKS) for number in range(BLOCKS)] * 3
     assert [each.seconds for each in blocks] == list(range(3 * BLOCKS))
     first, second, *_ = blocks
-    assert (first.what, first.left_s) == ("trial 3 against trial 1, 64x32-uniform", 6.0 * BLOCKS)
+    assert (first.what, first.left_s) == (f"trial 3 against trial 1, {toys.TIMED[0]}", 6.0 * BLOCKS)
     assert second.left_s == (BLOCKS - 1) + 4.0 * BLOCKS
     assert [each.left_s for each in blocks[-3:]] == [3.0, 2.0, 1.0]
     assert [each.seconds for each in archive.replays(path.parent)] == [BLOCKS] * 3

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_lance_autoresearch.machine import live
 from pytest_lance_autoresearch.machine.live import LiveLine, Place
-from pytest_lance_autoresearch.records import Progress
-from pytest_lance_autoresearch.runs.pace import Pace
+from pytest_lance_autoresearch.records import Progress, Step
+from pytest_lance_autoresearch.runs.pace import Blocks, Pace
 from pytest_lance_autoresearch.words import report
 
 
@@ -164,6 +164,33 @@ def test_of_equal_steps_nothing_is_known_before_the_first_is_done() -> None:
     assert pace.left_s() == 90.0
     clock.now_s += 10
     assert pace.left_s() == 80.0
+
+
+def test_blocks_that_are_disturbed_and_measured_again_count_once() -> None:
+    clock = Clock()
+    blocks = Blocks(8, clock)  # two pairs of two cases with two blocks each
+    found = []
+    for case, number in [("a", 0), ("a", 0), ("a", 1), ("b", 0), ("b", 0), ("a", 0), ("a", 1), ("b", 0), ("b", 1)]:
+        found.append((blocks.begin(case, Step(number, 2)).number, blocks.left_s()))
+        clock.now_s += 1
+    assert found == [
+        (1, None),
+        (1, None),
+        (2, 2.0 * 7),
+        (3, 3.0 / 2 * 6),
+        (3, 4.0 / 2 * 6),
+        (5, 5.0 / 4 * 4),
+        (6, 6.0 / 5 * 3),
+        (7, 7.0 / 6 * 2),
+        (8, 8.0 / 7 * 1),
+    ]
+
+
+def test_of_a_single_case_the_next_pair_begins_where_the_count_begins_again() -> None:
+    blocks = Blocks(4, Clock())
+    assert [blocks.begin("a", Step(number, 2)) for number in (0, 1, 0, 1)] == [
+        Step(number, 4) for number in (1, 2, 3, 4)
+    ]
 
 
 def test_the_line_says_what_is_left() -> None:

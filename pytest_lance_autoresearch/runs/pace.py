@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch.records import Progress
+from pytest_lance_autoresearch.records import Progress, Step
 from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
@@ -52,6 +52,37 @@ class Pace:
             present = sum(self._expected[self._done : self._done + 1])
             of_this_step_s = max(0.0, pace * present - (self._seconds() - self._since_s))
         return of_this_step_s + pace * later
+
+
+class Blocks:
+    """How far the blocks of a comparison are; one that was disturbed, and is measured again, counts once."""
+
+    def __init__(self, of: int, seconds: Callable[[], float]) -> None:
+        self._of = of
+        self._seconds = seconds
+        self._since_s = seconds()
+        self._before = 0
+        """Blocks of the cases that are done, in whatever pair."""
+        self._case, self._step = "", Step(0, 0)
+
+    def begin(self, case: str, step: Step) -> Step:
+        """A block of a case begins, after `step` of its blocks; which one of all this is."""
+        if not self._case:
+            self._since_s = self._seconds()
+        elif case != self._case or step.number < self._step.number:
+            self._before += self._step.of
+        self._case, self._step = case, step
+        return Step(min(self._done + 1, self._of), self._of)
+
+    def left_s(self) -> float | None:
+        """At the pace of those that are done; None before there is one."""
+        if not self._done:
+            return None
+        return (self._seconds() - self._since_s) / self._done * max(0, self._of - self._done)
+
+    @property
+    def _done(self) -> int:
+        return self._before + self._step.number
 
 
 def in_line(target: str, watch: Callable[[Progress], None]) -> Callable[[turns.Position], None]:

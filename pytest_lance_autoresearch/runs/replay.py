@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.log import archive, git
 from pytest_lance_autoresearch.machine import clocks, environment, interrupt, turns
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Case, Interval, Progress, Replay, Rules, Step
 from pytest_lance_autoresearch.runs import claims
-from pytest_lance_autoresearch.runs.pace import Pace, in_line
+from pytest_lance_autoresearch.runs.pace import Blocks, Pace, in_line
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 from pytest_lance_autoresearch.target_files import contract, generate, load, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate, judge, stats
@@ -191,19 +191,13 @@ class Auditor:
 
     def _shown(self, claim: Claim, target: load.Target, pace: Pace) -> Show:
         """Tells of every block which one it is, of all that the claim takes, and when the whole audit is over."""
-        of = self.pairs * _blocks_of_a_pair(target)
-        blocks: Pace | None = None
-        begun = 0
+        blocks = Blocks(self.pairs * _blocks_of_a_pair(target), self._stopwatch.seconds)
 
-        def show(case: str, _: Step | None, __: Interval | None) -> None:
-            nonlocal blocks, begun
-            if blocks is None:
-                blocks = Pace([1.0] * of, self._stopwatch.seconds, is_measured=False)
-            else:
-                blocks.step_is_done()
-            begun = min(begun + 1, of)  # one that was disturbed is measured again
+        def show(case: str, step: Step | None, _: Interval | None) -> None:
+            assert step is not None, "a comparison that decides nothing has no events"
+            place = blocks.begin(case, step)
             what, left_s = f"{claim.what}, {case}", pace.left_s(blocks.left_s())
-            self._watch(Progress(target.name, what, Step(begun, of), None, pace.spent_s(), left_s=left_s))
+            self._watch(Progress(target.name, what, place, None, pace.spent_s(), left_s=left_s))
 
         return show
 
