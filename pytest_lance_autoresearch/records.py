@@ -364,6 +364,35 @@ class Calibration:
     """... and what was measured on average."""
 
 
+@dataclass(frozen=True)
+class Replay:
+    """A claim of a log that was measured again: the kernel of a row against a baseline."""
+
+    target: str
+    trial: int
+    """Whose kernel is the candidate."""
+    against: int | None
+    """The trial whose kernel is the baseline; None where that is unknown."""
+    candidate: str
+    """sha256 of its kernel."""
+    baseline: str
+    """sha256 of the kernel that it was measured against."""
+    harness: str
+    """Fingerprint of the target's other files."""
+    host: str
+    time: str
+    versions: dict[str, str]
+    pairs: int
+    """Of processes."""
+    confidence: float
+    """Of every interval."""
+    speedup: Interval
+    cases: dict[str, Interval]
+    """By case, without those that were measured too seldom to have an interval."""
+    seconds: float
+    """That measuring took, without waiting for its turn."""
+
+
 class Status(StrEnum):
     """The end of a judged trial, as the log writes it."""
 
@@ -531,7 +560,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a measurement stands, for the status line."""
+    """Where long work stands, for the status line."""
 
     target: str
     what: str
@@ -539,6 +568,8 @@ class Progress:
     speedup: Interval | None
     """At the last look."""
     seconds: float | None
-    """Of the trial; None while it waits, which is no part of them."""
+    """Spent so far; None while it waits, which is no part of them."""
     is_event: bool = False
     """Whether it is worth a line of its own."""
+    left_s: float | None = None
+    """Until it is done, about; None where that is open."""

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +16,17 @@ import repositories
 
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, codec
-from pytest_lance_autoresearch.records import Block, Evidence, Pair, Rules, Status, TrialRecord, Window
+from pytest_lance_autoresearch.records import (
+    Block,
+    Evidence,
+    Interval,
+    Pair,
+    Replay,
+    Rules,
+    Status,
+    TrialRecord,
+    Window,
+)
 
 RECORD = TrialRecord(
     target="demo",
@@ -106,6 +117,64 @@ def test_a_trials_record_is_stored_as_json_under_its_own_hash(tmp_path: Path) ->
     (pair,) = found["evidence"]["pairs"]
     assert pair["blocks"][0]["windows"][3] == asdict(Window(4, 6_000_000, None))
     assert (pair["baseline_peak_rss_bytes"], pair["candidate_peak_rss_bytes"]) == (1, 2)
+
+
+# What was measured again
+
+AGAIN = Replay(
+    target="demo",
+    trial=3,
+    against=1,
+    candidate="a" * 64,
+    baseline="b" * 64,
+    harness="inputs:1",
+    host="here",
+    time="2026-11-02T09:00:00+00:00",
+    versions={"numpy": "2.0"},
+    pairs=4,
+    confidence=0.95,
+    speedup=Interval(1.1, 1.2, 1.3),
+    cases={"2x3-flat": Interval(0.9, 1.0, 1.1)},
+    seconds=40.5,
+)
+
+
+def test_what_was_measured_again_is_found_as_it_was_stored_the_newest_last(tmp_path: Path) -> None:
+    assert archive.replays(tmp_path) == []
+    newer = replace(AGAIN, time="2026-11-03T09:00:00+00:00", against=None)
+    oldest = replace(AGAIN, target="another", time="2026-11-01T09:00:00+00:00")
+    for each in (newer, AGAIN, oldest):
+        archive.store_replay(tmp_path, each)
+    assert archive.replays(tmp_path) == [oldest, AGAIN, newer]
+
+
+def test_it_lies_in_a_file_of_its_own_whole_json(tmp_path: Path) -> None:
+    archive.store_replay(tmp_path, AGAIN)
+    (path,) = (tmp_path / ".autoresearch/audits").iterdir()
+    assert re.fullmatch(r"demo-[0-9a-f]{16}\.json", path.name)
+    assert json.loads(path.read_text()) == asdict(AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("found", "edited"),
+    [
+        ('"trial": 3', '"trial": "3"'),
+        ('"against": 1', '"by": 1, "against": false'),
+        ('"time": "2026-11-02T09:00:00+00:00"', '"time": "yesterday"'),
+        ('"low": 1.1', '"low": 0.0'),
+        ('"low": 1.1', '"low": 1.25'),
+        ('"high": 1.3', '"high": null'),
+        ('"low": 0.9', '"low": -1'),
+        ("{", ""),
+    ],
+)
+def test_what_cannot_be_read_counts_as_not_measured(tmp_path: Path, found: str, edited: str) -> None:
+    archive.store_replay(tmp_path, AGAIN)
+    (path,) = (tmp_path / ".autoresearch/audits").iterdir()
+    text = path.read_text()
+    assert found in text
+    path.write_text(text.replace(found, edited, 1))
+    assert archive.replays(tmp_path) == []
 
 
 # Which folder it lies in

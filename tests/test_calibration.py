@@ -49,11 +49,11 @@ from pytest_lance_autoresearch.records import (
     Cause,
     Doubt,
     Evidence,
-    Interval,
     Judgement,
     KernelTimes,
     Outcome,
     Pair,
+    Progress,
     Rules,
     Status,
     Step,
@@ -196,7 +196,7 @@ class Simulation:
         self.itself = run(0.0)
         self.slowed = pairs_of_a_look(slowed, apart=0.0)
         self.calls: list[tuple[int, Handicap]] = []
-        self.shown: list[tuple[object, ...]] = []
+        self.shown: list[Progress] = []
 
     def measure_run(
         self,
@@ -205,13 +205,14 @@ class Simulation:
         _states: object,
         seed: int,
         handicap: Callable[[Case], Handicap] = lambda _: NO_HANDICAP,
+        show: Callable[..., None] = lambda *_: None,
     ) -> list[Pair]:
+        show("2x3-flat", Step(0, 3), None)
         self.calls.append((seed, handicap(Case("demo", None, "2x3", "flat", timed=True))))
         return self.itself if self.calls[-1][1] == NO_HANDICAP else self.slowed
 
-    def show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
-        assert (step is None, speedup) == (False, None)
-        self.shown.append((what, *(step or ())))
+    def watch(self, progress: Progress) -> None:
+        self.shown.append(progress)
 
 
 Simulate = Callable[..., Simulation]
@@ -227,9 +228,15 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Simulate:
     return simulated
 
 
-def calibrate(simulation: Simulation, is_over: Callable[[], bool] = lambda: True) -> Calibration:
+RUN_S = 20.0
+"""Of either kind."""
+
+
+def calibrate(simulation: Simulation, over_after: int = 0) -> Calibration:
+    """With time for so many runs."""
     target = cast("Any", SimpleNamespace(name="demo"))
-    return calibration.calibrate(target, cast("Any", None), {}, 100, is_over, simulation.show)
+    budget = calibration.Budget(lambda: RUN_S * len(simulation.calls), RUN_S * over_after)
+    return calibration.calibrate(target, cast("Any", None), {}, 100, budget, simulation.watch)
 
 
 @pytest.mark.parametrize(
@@ -244,11 +251,32 @@ def test_runs_of_both_kinds_take_turns_until_the_time_or_the_runs_are_over(
     simulate: Simulate, over_after: int, runs: int
 ) -> None:
     simulation = simulate()
-    found = calibrate(simulation, lambda: len(simulation.calls) >= over_after)
+    found = calibrate(simulation, over_after)
     assert found.runs == runs
     assert [handicap for _, handicap in simulation.calls] == [NO_HANDICAP, Handicap(0.0, 0.02)] * runs
     assert len({seed for seed, _ in simulation.calls}) == 2 * runs
-    assert simulation.shown == [("calibrating", number + 1, calibration.RUNS) for number in range(runs)]
+    shown = [(one.what, one.step, one.is_event) for one in simulation.shown]
+    each = [("calibrating", Step(number + 1, calibration.RUNS), False) for number in range(runs) for _ in range(3)]
+    assert shown == each
+
+
+@pytest.mark.parametrize(
+    ("over_after", "left"),
+    [
+        (999, [None, 38 * RUN_S, 36 * RUN_S]),  # until all runs are done
+        (11, [None, 9 * RUN_S, 7 * RUN_S]),  # until the time is over
+        (0, [None, 4 * RUN_S, 2 * RUN_S]),  # until there are as many as tell something
+    ],
+)
+def test_it_says_how_long_it_will_go_on_at_the_pace_so_far(
+    simulate: Simulate, over_after: int, left: list[float | None]
+) -> None:
+    simulation = simulate()
+    calibrate(simulation, over_after)
+    begun = simulation.shown[::3]
+    assert [one.left_s for one in begun[: calibration.LEAST_RUNS]] == left
+    assert [one.seconds for one in begun[: calibration.LEAST_RUNS]] == [0.0, 2 * RUN_S, 4 * RUN_S]
+    assert report.live_line(begun[1]) == f"demo: calibrating  2/20  40 s  {left[1]:.0f} s left"
 
 
 def test_the_slowed_runs_are_not_taken_for_the_others(simulate: Simulate) -> None:
@@ -288,7 +316,7 @@ def test_all_slowed_runs_together_say_whether_the_time_moved(
     simulation = simulate(everywhere([0.0]))
     assert calibrate(simulation).seen == 0
     with pytest.raises(TargetError, match="moved by"):
-        calibrate(simulation, lambda: len(simulation.calls) > 10)
+        calibrate(simulation, 11)
 
 
 # Where it is kept

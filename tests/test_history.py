@@ -241,7 +241,7 @@ def with_escapes(path: Path) -> None:
 def test_no_escape_of_a_foreign_log_reaches_the_terminal(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: list[str]
 ) -> None:
-    monkeypatch.setattr(replay, "_measure", lambda *_: Interval(1.04, 1.05, 1.06))
+    monkeypatch.setattr(replay, "_measure", lambda *_: replay.Measured(Interval(1.04, 1.05, 1.06), {}))
     with_escapes(path)
     run(path, verb)
     said = "".join(capsys.readouterr())

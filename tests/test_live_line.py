@@ -11,12 +11,16 @@ import sys
 import pytest
 import toys
 
+from pytest_lance_autoresearch.machine import live
+from pytest_lance_autoresearch.plugin import observers
+from pytest_lance_autoresearch.records import Progress, Step
+
 
 def on_a_terminal(project: pytest.Pytester, *options: str) -> str:
     """Everything that a run writes to a terminal of 100 columns."""
     ours, its = pty.openpty()
     command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-q", "--autoresearch=toy", *options]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "NO_COLOR": ""}
     run = subprocess.Popen(command, cwd=project.path, stdin=its, stdout=its, stderr=its, env=environment)
     os.close(its)
     parts = []
@@ -51,3 +55,28 @@ def test_the_verdict_is_coloured_and_the_other_lines_are_plain(pytester: pytest.
     lines = on_a_terminal(pytester, "--color=yes", "--keep-gate").splitlines()
     assert "\x1b[32m\x1b[1mverdict: baseline\x1b[0m" in lines
     assert any(line.startswith("geomean_ns_per_product: ") for line in lines)
+
+
+MEASURING = Progress("toy", "64x32-uniform", Step(1, 9), None, 3.0)
+
+
+@pytest.fixture
+def line(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> observers.LiveLine:
+    """Of a session whose stderr is a terminal."""
+    monkeypatch.setattr(live, "columns", lambda _: 79)
+    return observers.LiveLine(pytester.parseconfig())
+
+
+def test_it_is_taken_back_when_the_session_is_interrupted(
+    line: observers.LiveLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line(MEASURING)
+    line.pytest_keyboard_interrupt()
+    line.pytest_runtest_logreport()
+    assert capsys.readouterr() == ("", "\r\x1b[Ktoy: 64x32-uniform  1/9  3 s\x1b[28D\r\x1b[K")
+
+
+def test_the_workers_of_xdist_write_none(line: observers.LiveLine, capsys: pytest.CaptureFixture[str]) -> None:
+    line._config.workerinput = {}  # type: ignore[attr-defined]
+    line(MEASURING)
+    assert capsys.readouterr() == ("", "")

@@ -18,6 +18,7 @@ import pytest
 import toys
 from builders import everywhere, pair, quick
 from command_line import CLAIM, FIFTH, FIRST, FOURTH, LOG, SECOND, THIRD, Said, Say, write_row
+from fake_replay import LOSS, Measured, auditor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,9 +26,8 @@ from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.command.verbs import main
-from pytest_lance_autoresearch.errors import AutoresearchError, KernelCrashed, LogError
+from pytest_lance_autoresearch.errors import KernelCrashed, LogError
 from pytest_lance_autoresearch.log import archive, git, history, results
-from pytest_lance_autoresearch.log.origins import Origins
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import (
     Case,
@@ -38,12 +38,10 @@ from pytest_lance_autoresearch.records import (
     Status,
 )
 from pytest_lance_autoresearch.runs import replay as replaying
-from pytest_lance_autoresearch.runs.replay import Auditor, Replayed
-from pytest_lance_autoresearch.target_files import discover, load
+from pytest_lance_autoresearch.runs.replay import Replayed
 from pytest_lance_autoresearch.verdict import judge
 
-GAIN = Interval(1.15, 1.25, 1.35)
-LOSS = Interval(0.85, 0.9, 0.95)
+MEASURING = "measuring trial 2 again, in 4 pairs of processes"
 CRASHES = toys.kernel("os._exit(3)", "import os")
 
 
@@ -55,35 +53,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / LOG
 
 
-@dataclass
-class Measured:
-    """Stands for the measuring: what comes out of it, in general or for one candidate and baseline."""
-
-    now: Interval = GAIN
-    of: dict[tuple[str, str], Interval | AutoresearchError] = field(default_factory=dict)
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    per_look: set[int] = field(default_factory=set)
-
-    def __call__(self, target: load.Target, baseline: Source, per_look: int, *_: object) -> Interval:
-        sides = target.kernel.text.decode(), baseline.text.decode()
-        self.asked.append(sides)
-        self.per_look.add(per_look)
-        found = self.of.get(sides, self.now)
-        if isinstance(found, AutoresearchError):
-            raise found
-        return found
-
-
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     stand_in = Measured()
     monkeypatch.setattr(replaying, "_measure", stand_in)
     return stand_in
-
-
-def auditor(path: Path, pairs: int = 4, rows: Sequence[results.Row] = ()) -> Auditor:
-    origins = Origins(path, rows or results.read(path), path.parent, discover.DEFAULT_GLOBS)
-    return Auditor(origins, pairs, lambda _: None)
 
 
 def stored(root: Path, row: results.Row) -> Path:
@@ -158,7 +132,7 @@ def test_a_gain_that_is_still_there_replicates(path: Path, measured: Measured, s
     assert say("replay", path, 2) == Said(
         0,
         ["trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates"],
-        ["trial 2: measuring 4 pairs of processes"],
+        [f"toy: {MEASURING}"],
     )
     assert measured.asked == [(SECOND, FIRST)]
     assert measured.per_look == {2}
@@ -211,8 +185,9 @@ def test_as_many_pairs_as_were_asked_for_are_measured_over_two_looks(
     path: Path, measured: Measured, say: Say, asked: int, said: int
 ) -> None:
     """Half of them at published sizes, half at hidden ones: one more than an odd number."""
-    assert say("replay", path, 2, "--pairs", asked).err == [f"trial 2: measuring {said} pairs of processes"]
-    assert say("audit", path, "--pairs", asked).err == [f"trial 2: measuring {said} pairs of processes"]
+    measuring = f"toy: measuring trial 2 again, in {said} pairs of processes"
+    assert say("replay", path, 2, "--pairs", asked).err == [measuring]
+    assert say("audit", path, "--again", "--pairs", asked).err[1:] == [measuring]
     assert measured.per_look == {said // 2}
 
 
@@ -420,12 +395,15 @@ def test_one_keep_is_measured_alone(path: Path, measured: Measured, say: Say) ->
             "trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates",
             "all replicate: 1 claim measured again",
         ],
-        ["trial 2: measuring 4 pairs of processes"],
+        [
+            "1 claim to measure, in 4 pairs of processes each: no trial says how long that takes",
+            f"toy: {MEASURING}",
+        ],
     )
     assert measured.asked == [(SECOND, FIRST)]
 
 
-def test_several_keeps_are_measured_one_by_one_and_all_together(
+def test_several_keeps_are_measured_all_together_and_then_from_the_newest_to_the_oldest(
     tmp_path: Path, measured: Measured, say: Say
 ) -> None:
     """The product of the claims; half widths of 3 % and 4 % make one of 5 %."""
@@ -437,13 +415,13 @@ def test_several_keeps_are_measured_one_by_one_and_all_together(
     said = say("audit", tmp_path / LOG)
     assert said.code == 0
     assert said.out == [
-        "trial 2: claimed 1.200x [1.165, 1.237], measured 1.250x [1.150, 1.350]: replicates",
-        "trial 3: claimed 1.500x [1.441, 1.561], measured 1.500x [1.400, 1.600]: replicates",
         "toy, trial 3 against trial 1: claimed 1.800x [1.712, 1.892], measured 1.800x [1.750, 1.850]: replicates",
+        "trial 3: claimed 1.500x [1.441, 1.561], measured 1.500x [1.400, 1.600]: replicates",
+        "trial 2: claimed 1.200x [1.165, 1.237], measured 1.250x [1.150, 1.350]: replicates",
         "all replicate: 3 claims measured again",
     ]
-    assert said.err[2] == "toy, trial 3 against trial 1: measuring 4 pairs of processes"
-    assert measured.asked == [(SECOND, FIRST), (THIRD, SECOND), (THIRD, FIRST)]
+    assert said.err[1] == "toy: measuring trial 3 against trial 1 again, in 4 pairs of processes"
+    assert measured.asked == [(THIRD, FIRST), (THIRD, SECOND), (SECOND, FIRST)]
 
 
 @pytest.mark.usefixtures("measured")
@@ -457,14 +435,15 @@ def test_claims_multiply_and_their_half_widths_add_in_quadrature(
         replace(row, speedup=claim.point, ci_low=claim.low, ci_high=claim.high)
         for row, claim in zip(rows[1:], claims, strict=False)
     ]
-    found = [one.claimed for one in auditor(root / LOG, 2, [rows[0], *keeps]).audit()]
-    assert found[: len(claims)] == claims
+    found = [one.claim.claimed for one in auditor(root / LOG, 2, [rows[0], *keeps]).plan()]
+    *total, _ = found[: len(found) - len(claims) + 1]
+    assert found[len(total) :] == claims[::-1]
     if len(claims) == 1:
-        assert len(found) == 1
+        assert not total
         return
     point = math.prod(claim.point for claim in claims)
     factor = math.exp(math.hypot(*(math.log(claim.high / claim.low) / 2 for claim in claims)))
-    (together,) = found[len(claims) :]
+    (together,) = total
     assert (together.low, together.point, together.high) == pytest.approx((point / factor, point, point * factor))
 
 
@@ -482,10 +461,10 @@ def test_all_together_may_be_less_than_each_alone(path: Path, measured: Measured
     measured.of[THIRD, FIRST] = Interval(1.1, 1.15, 1.2)
     said = say("audit", path)
     assert said.code == 1
-    assert [line.rsplit(": ", 1)[1] for line in said.out[:3]] == ["replicates", "replicates", "DOES NOT REPLICATE"]
+    assert [line.rsplit(": ", 1)[1] for line in said.out[:3]] == ["DOES NOT REPLICATE", "replicates", "replicates"]
     assert said.out[3] == "1 does not replicate: 3 claims measured again"
     measured.now = LOSS
-    assert say("audit", path).out[3] == "3 do not replicate: 3 claims measured again"
+    assert say("audit", path, "--again").out[3] == "3 do not replicate: 3 claims measured again"
 
 
 def test_only_keeps_since_the_newest_baseline_count(path: Path, measured: Measured, say: Say) -> None:
@@ -497,8 +476,8 @@ def test_only_keeps_since_the_newest_baseline_count(path: Path, measured: Measur
     assert measured.asked == [(FOURTH, THIRD)]
     write_row(path.parent, FIFTH, CLAIM)
     measured.asked.clear()
-    assert say("audit", path).out[2].startswith("toy, trial 5 against trial 3: claimed 1.440x [")
-    assert measured.asked == [(FOURTH, THIRD), (FIFTH, FOURTH), (FIFTH, THIRD)]
+    assert say("audit", path).out[0].startswith("toy, trial 5 against trial 3: claimed 1.440x [")
+    assert measured.asked == [(FIFTH, THIRD), (FIFTH, FOURTH)]
 
 
 def test_what_was_not_kept_is_not_audited(path: Path, measured: Measured, say: Say) -> None:
@@ -519,12 +498,12 @@ def test_every_target_of_a_log_is_audited_by_itself(tmp_path: Path, measured: Me
     said = say("audit", tmp_path / LOG)
     assert [line.split(":")[0] for line in said.out] == [
         "trial 4",
-        "trial 3",
-        "trial 5",
         "toy, trial 5 against trial 1",
+        "trial 5",
+        "trial 3",
         "all replicate",
     ]
-    assert measured.asked == [(THIRD, SECOND), (SECOND, FIRST), (FOURTH, SECOND), (FOURTH, FIRST)]
+    assert measured.asked == [(THIRD, SECOND), (FOURTH, FIRST), (FOURTH, SECOND), (SECOND, FIRST)]
 
 
 NOTHING_KEPT = "nothing was kept since the baseline; there is nothing to measure again"
@@ -550,8 +529,9 @@ def test_a_fault_of_the_log_ends_no_audit(path: Path, measured: Measured, say: S
     stored(path.parent, write_row(path.parent, THIRD, CLAIM)).unlink()
     said = say("audit", path)
     assert said.code == 1
-    assert said.out[0] == "trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates"
+    assert "could not be measured again: trial 3: the kernel with sha256 " in said.out[0]
     assert "could not be measured again: trial 3: the kernel with sha256 " in said.out[1]
+    assert said.out[2] == "trial 2: claimed 1.200x [1.100, 1.300], measured 1.250x [1.150, 1.350]: replicates"
     assert said.out[-1] == "all that were measured replicate: 1 claim measured again, 2 could not be"
     assert measured.asked == [(SECOND, FIRST)]
 
@@ -576,13 +556,13 @@ def test_a_kernel_that_fails_now_is_a_fault_and_the_others_are_measured(
     measured.of[THIRD, FIRST] = Interval(1.3, 1.4, 1.5)
     said = say("audit", path)
     assert said.code == 1
-    assert said.out[0] == (
+    assert said.out[2] == (
         "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: 64x32-uniform: its process ended"
     )
-    assert [line.rsplit(": ", 1)[1] for line in said.out[1:3]] == ["replicates", "replicates"]
+    assert [line.rsplit(": ", 1)[1] for line in said.out[:2]] == ["replicates", "replicates"]
     assert said.out[3] == "all that were measured replicate: 2 claims measured again, 1 could not be"
     measured.of[THIRD, FIRST] = LOSS
-    assert say("audit", path).out[3] == "1 does not replicate: 2 claims measured again, 1 could not be"
+    assert say("audit", path, "--again").out[3] == "1 does not replicate: 2 claims measured again, 1 could not be"
 
 
 @pytest.fixture
@@ -763,8 +743,10 @@ def test_a_kernel_that_costs_more_than_a_keep_may_is_measured_all_the_same(
 # What stays as it was
 
 
-def test_measuring_again_writes_nothing(path: Path, measured: Measured, say: Say) -> None:
-    """Neither log nor archive nor target, whatever comes of it."""
+def test_measuring_again_adds_what_was_measured_and_changes_nothing(
+    path: Path, measured: Measured, say: Say
+) -> None:
+    """Neither log nor kernels nor records nor targets, whatever comes of it."""
     write_row(path.parent, THIRD, CLAIM)
     measured.of[THIRD, SECOND] = KernelCrashed("64x32-uniform: its process ended")
     before = contents(path.parent)
@@ -772,7 +754,10 @@ def test_measuring_again_writes_nothing(path: Path, measured: Measured, say: Say
     assert say("replay", path, 3).code == 1
     assert say("replay", path, 4).code == 2
     assert say("audit", path).code == 1
-    assert contents(path.parent) == before
+    after = contents(path.parent)
+    added = {file.relative_to(path.parent).parent for file in after.keys() - before.keys()}
+    assert added == {Path(archive.FOLDER, "audits")}
+    assert {file: after[file] for file in before} == before
 
 
 # Rows of another version

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import toys
 
+from pytest_lance_autoresearch.records import Progress, Step
 from pytest_lance_autoresearch.runs import standins
-from pytest_lance_autoresearch.runs.selftest import NAMES
+from pytest_lance_autoresearch.runs.selftest import NAMES, Selftest
+from pytest_lance_autoresearch.target_files import contract, discover, load
 
 PLAIN = ("-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch-selftest", "--autoresearch=toy", "-v")
 BLIND = toys.TARGET + "\n\ndef check(actual, expected, call):\n    pass\n"
@@ -182,3 +186,20 @@ def test_only_floating_point_numbers_get_coarser() -> None:
     assert coarse[2][0][0] == np.float32(np.float16(0.1))
     assert np.isinf(coarse[2][0][1])
     assert standins.coarser(state[:2]) == state[:2]
+
+
+def test_who_watches_is_told_which_case_and_which_stand_in_it_is_at(tmp_path: Path) -> None:
+    target = load.load(discover.inspect(toys.write(tmp_path)))
+    cases = contract.cases_of(target)[:2]
+    shown: list[Progress] = []
+    selftest = Selftest(target, cases, 60, shown.append)
+    try:
+        selftest.judge("wrong-zeros")
+    finally:
+        selftest.close()
+    assert [(one.target, one.what, one.step, one.left_s is None) for one in shown] == [
+        ("toy", "self-test", Step(1, 2), True),
+        ("toy", "self-test", Step(2, 2), False),
+        ("toy", "self-test, wrong-zeros", Step(1, 2), True),
+        ("toy", "self-test, wrong-zeros", Step(2, 2), False),
+    ]

@@ -209,7 +209,7 @@ def test_the_walk_gives_what_the_pages_show(pytester: pytest.Pytester) -> None:
                 output = f"{status}\n"
             elif command.startswith("pytest "):
                 result = pytester.runpytest(*PLAIN, *shlex.split(command)[1:])
-                status, output = int(result.ret), f"{result.stdout}\n{result.stderr}"
+                status, output = int(result.ret), f"{result.stderr}\n{result.stdout}"
             else:
                 typed = re.sub("^python ", f"{shlex.quote(sys.executable)} ", command)
                 done = subprocess.run(typed, shell=True, capture_output=True, text=True, check=True)

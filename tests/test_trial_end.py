@@ -26,7 +26,7 @@ from pytest_lance_autoresearch.errors import (
 )
 from pytest_lance_autoresearch.log import archive, history
 from pytest_lance_autoresearch.machine import environment
-from pytest_lance_autoresearch.records import Calibration, Cause, Doubt, Judgement, Status, Step, Verdict
+from pytest_lance_autoresearch.records import Calibration, Cause, Doubt, Judgement, Progress, Status, Step, Verdict
 from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.runs.conclusion import failed_reason, status_of
 from pytest_lance_autoresearch.words import report
@@ -260,15 +260,15 @@ def test_a_calibration_is_kept_and_is_what_its_run_came_to(lab: Lab, monkeypatch
     begun = lab.begin(calibrate=True, seed=7)
 
     def found(target: object, _processes: object, states: dict[object, object], *rest: object) -> Calibration:
-        seed, is_over, show = rest
+        seed, budget, watch = rest
         assert (target, seed) == (begun.target, 7)
         assert list(states) == [case for case in begun.cases if case.timed]
-        assert callable(is_over)
-        assert not is_over()
+        assert isinstance(budget, calibration.Budget)
+        assert budget.left_s() == begun.settings.rules.max_seconds
         lab.now_s += begun.settings.rules.max_seconds
-        assert is_over()
-        assert callable(show)
-        show("calibrating", Step(1, 20), None)
+        assert budget.left_s() == 0.0
+        assert callable(watch)
+        watch(Progress("toy", "calibrating", Step(1, 20), None, budget.seconds()))
         return FOUND
 
     monkeypatch.setattr(calibration, "calibrate", found)

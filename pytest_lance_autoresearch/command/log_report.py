@@ -1,4 +1,4 @@
-"""The words about a log: its rows, whether it holds, what was measured again.
+"""The words about a log: its rows, and whether it holds.
 
 Owns every sentence of the command line that reads logs. Decides nothing.
 """
@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.records import Judgement
-from pytest_lance_autoresearch.words.wording import change, change_of_time, many, printable, time, times
+from pytest_lance_autoresearch.words.wording import change, change_of_time, many, printable, time
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.log.history import Summary
     from pytest_lance_autoresearch.log.results import Row
-    from pytest_lance_autoresearch.runs.replay import Replayed
 
 CELL_WIDTH = 60
 
@@ -65,30 +64,6 @@ def rejudged(trial: int, target: str, status: str, judgement: Judgement) -> str:
     word = judgement.verdict.value
     same = "as before" if word == status else f"was {status}"
     return f"trial {trial}, {target}: {word} ({judgement.cause}), {same}, {change_of_time(judgement.speedup)}"
-
-
-def replayed(found: Replayed) -> str:
-    """A claim and what was measured now."""
-    claimed = f"{found.what}: claimed {times(found.claimed)}"
-    if found.measured is None:
-        return f"{claimed}; could not be measured again: {found.fault}"
-    word = "replicates" if found.replicates else "DOES NOT REPLICATE"
-    return f"{claimed}, measured {times(found.measured)}: {word}"
-
-
-def audited(found: Sequence[Replayed]) -> str:
-    """The end of an audit; a claim that could not be measured is neither replicated nor refuted."""
-    if not found:
-        return "nothing was kept since the baseline; there is nothing to measure again"
-    measured = [one.replicates for one in found if one.measured is not None]
-    refuted, missed = measured.count(False), len(found) - len(measured)
-    if refuted:
-        end = f"{refuted} {'does' if refuted == 1 else 'do'} not replicate"
-    elif missed:
-        end = "all that were measured replicate" if measured else "nothing could be measured"
-    else:
-        end = "all replicate"
-    return f"{end}: {many(len(measured), 'claim')} measured again{f', {missed} could not be' if missed else ''}"
 
 
 def rejudged_total(changes: int) -> str:

@@ -1,4 +1,4 @@
-"""The verbs that read a log: what it says, whether it holds, and what is measured again. They change nothing.
+"""The verbs that read a log: what it says, and whether it holds. They change and measure nothing.
 
 Owns how a log, its archive and its targets are named on the command line.
 """
@@ -13,12 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pytest_lance_autoresearch.command import log_report
-from pytest_lance_autoresearch.command.terminal import say, tell
+from pytest_lance_autoresearch.command.terminal import say
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, history, results
-from pytest_lance_autoresearch.log.origins import Origins
-from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import discover
 
 FOUND = 1
@@ -40,7 +38,7 @@ def show_log(arguments: argparse.Namespace) -> int:
 def verify(arguments: argparse.Namespace) -> int:
     """Every row's hashes, its place in the chain, and its verdict computed again from the raw windows."""
     rows = read(arguments.log)
-    checked = list(history.check(rows, _root(arguments)))
+    checked = list(history.check(rows, archive_root(arguments)))
     faults = [fault for one in checked for fault in one.faults]
     faults += filter(None, [results.cut_off(arguments.log)])
     judged_again = sum(one.is_judged_again for one in checked)
@@ -50,7 +48,7 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def rejudge(arguments: argparse.Namespace) -> int:
     """Every measured verdict under other thresholds, without measuring."""
-    rows, root = read(arguments.log), _root(arguments)
+    rows, root = read(arguments.log), archive_root(arguments)
     changes = 0
     for row in (row for row in rows if row.interval is not None):
         record = history.record_of(root, row)
@@ -67,28 +65,6 @@ def rejudge(arguments: argparse.Namespace) -> int:
     return FOUND if changes else 0
 
 
-def replay_row(arguments: argparse.Namespace) -> int:
-    """One trial's kernel against its baseline again, measured now."""
-    found = _auditor(arguments).replay(arguments.trial)
-    say(log_report.replayed(found))
-    return 0 if found.replicates else FOUND
-
-
-def audit(arguments: argparse.Namespace) -> int:
-    """Every keep since the baseline, and all of them together, measured now beside what the log claims."""
-    found = []
-    for one in _auditor(arguments).audit():
-        say(log_report.replayed(one))
-        found.append(one)
-    say(log_report.audited(found))
-    return 0 if all(one.replicates for one in found) else FOUND
-
-
-def _auditor(arguments: argparse.Namespace) -> replay.Auditor:
-    origins = Origins(arguments.log, read(arguments.log), _root(arguments), globs(arguments))
-    return replay.Auditor(origins, arguments.pairs, tell)
-
-
 def read(log: Path) -> tuple[results.Row, ...]:
     """The rows of a log that is there."""
     if not log.is_file():
@@ -96,7 +72,7 @@ def read(log: Path) -> tuple[results.Row, ...]:
     return results.read(log)
 
 
-def _root(arguments: argparse.Namespace) -> Path:
+def archive_root(arguments: argparse.Namespace) -> Path:
     """The folder that holds the archive, which must be there."""
     named: Path | None = arguments.root
     return named or archive.root_of(arguments.log)
@@ -135,23 +111,6 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, type=_fraction, metavar="FRACTION", help="instead of the trial's own")
 
 
-def _add_pairs(parser: argparse.ArgumentParser) -> None:
-    add_archive(parser)
-    parser.add_argument("--pairs", type=_at_least_2, default=4, metavar="K", help="pairs of processes (4)")
-    add_targets(parser)
-
-
-def _add_row(parser: argparse.ArgumentParser) -> None:
-    _add_pairs(parser)
-    parser.add_argument("trial", type=int, metavar="N", help="the trial's number")
-
-
-def _at_least_2(text: str) -> int:
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text}: expected 2 or more; one pair of processes is not enough")
-    return int(text)
-
-
 def _fraction(text: str) -> float:
     with suppress(ValueError):
         if 0 < float(text) < 1:
@@ -163,6 +122,4 @@ VERBS: Mapping[str, Verb] = {
     "log": Verb(show_log, _add_format),
     "verify": Verb(verify, add_archive),
     "rejudge": Verb(rejudge, _add_rules),
-    "replay": Verb(replay_row, _add_row),
-    "audit": Verb(audit, _add_pairs),
 }

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_lance_autoresearch.command import reading
+from pytest_lance_autoresearch.command import reading, trial_number
 from pytest_lance_autoresearch.command.terminal import say, shown
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.log import archive
@@ -39,7 +39,7 @@ def restored(found: restoration.Restored) -> str:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     reading.add_archive(parser)
     reading.add_targets(parser)
-    parser.add_argument("--trial", type=int, metavar="N", help="the kernel of that trial, whatever its end")
+    trial_number.add_trial(parser, "the kernel of that trial, whatever its end", is_required=False)
     parser.add_argument("--target", metavar="NAME", help="whose kernel, where the log has several targets'")
 
 

@@ -6,12 +6,14 @@ Owns what is written and the sentences about it. Nothing that is there is overwr
 from __future__ import annotations
 
 import argparse
+import keyword
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_lance_autoresearch.command.terminal import say
+from pytest_lance_autoresearch.command.terminal import say, shown
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import files
@@ -20,19 +22,29 @@ from pytest_lance_autoresearch.target_files import discover, shipped
 TARGETS = Path(discover.DEFAULT_GLOBS[0]).parent
 _PLACEHOLDER = "--autoresearch=NAME"
 """How the commands in a pattern's program.md call the target."""
+_OTHERS_NAMES = {
+    "__pycache__": "what Python calls its folder of compiled modules",
+    **dict.fromkeys(("test", "tests"), "what a folder of tests is called"),
+    **dict.fromkeys(
+        ("_darcs", "build", "CVS", "dist", "node_modules", "venv"), "a folder that pytest passes over"
+    ),
+}
+"""Folders that a target could have the name of, and that are taken for something else."""
 
 
 def new(arguments: argparse.Namespace) -> int:
     """A target of one's own, which runs: a copy of one of the patterns, in targets/NAME."""
-    name, like = arguments.name, arguments.like
-    if fault := discover.name_fault(name):
+    name, like, folder = arguments.name, arguments.like, TARGETS / arguments.name
+    fault = discover.name_fault(name) or _unwise(name) or _misplaced(Path.cwd()) or _taken(name, folder)
+    if fault:
         raise AutoresearchError(fault)
-    folder = TARGETS / name
-    if os.path.lexists(folder):
-        raise AutoresearchError(f"{folder}: is there already, and was left as it is; expected a new name")
+    was_there = TARGETS.exists()
     try:
         _copy(shipped.pattern(like), folder)
     except OSError as error:
+        if not was_there:
+            with suppress(OSError):  # it was not made, or others have put something there
+                TARGETS.rmdir()
         raise AutoresearchError(f"{folder}: cannot be written: {error.strerror or error}") from error
     say(
         f"{folder}: is a target now, like the pattern '{like}': {shipped.PATTERNS[like]}",
@@ -41,6 +53,36 @@ def new(arguments: argparse.Namespace) -> int:
         "target.py what is timed, program.md what whoever edits it must know",
     )
     return 0
+
+
+def _misplaced(here: Path) -> str:
+    """Why no project's targets belong below the current folder; '' where they may."""
+    inside = next((each for each in (here, *here.parents) if discover.recognise(each)), None)
+    if inside is not None:
+        top = inside.parent.parent if inside.parent.name == TARGETS.name else inside.parent
+        return f"{inside}: is a target, in which no other one can lie; change to {top} and run this again"
+    if here.name == TARGETS.name and any(map(discover.has_code, here.iterdir())):
+        return f"{here}: holds the targets itself; change to {here.parent} and run this again"
+    return ""
+
+
+def _unwise(name: str) -> str:
+    """Why no new target should have a name that targets can have; '' where it may."""
+    if name.startswith("-"):
+        return f"target '{name}': begins like an option; expected a letter, a digit or '_' first"
+    what = "a keyword of Python" if keyword.iskeyword(name) else _OTHERS_NAMES.get(name)
+    return f"target '{name}': is {what}; expected another name" if what else ""
+
+
+def _taken(name: str, folder: Path) -> str:
+    """What is in the way of a new target here; '' where nothing is."""
+    if os.path.lexists(TARGETS) and not TARGETS.is_dir():
+        return f"{TARGETS}: is no folder; expected one that {folder} can lie in, so give it another name first"
+    if os.path.lexists(folder):
+        return f"{folder}: is there already, and was left as it is; expected a new name"
+    found = discover.discover(Path.cwd(), (*discover.DEFAULT_GLOBS, f"*/{name}", f"*/*/{name}"))
+    twin = next((shown(one.directory) for one in found if one.name == name), "")
+    return f"target '{name}': is there already, in {twin}; expected a new name" if twin else ""
 
 
 def _copy(pattern: Path, folder: Path) -> None:
@@ -67,6 +109,10 @@ def harness(arguments: argparse.Namespace) -> int:
 
 
 def _written(path: Path, text: bytes) -> str:
+    if path.is_dir():
+        raise AutoresearchError(f"{path}: is a folder; expected the name of a file, such as {path / 'HARNESS.md'}")
+    if not path.parent.is_dir():
+        raise AutoresearchError(f"{path}: cannot be written, for there is no folder {path.parent}; make it first")
     try:
         if not os.path.lexists(path):
             files.write_whole(path, text)

@@ -2,32 +2,37 @@
 
 Owns which verbs there are and how one ends. Exit codes: 0 all is well, 1 something was found (a fault, a verdict
 that would change, a gain that does not replicate), 2 it could not be done, its reader left, or the command is
-wrong.
+wrong, 130 it was interrupted, as shells count.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_lance_autoresearch.command import reading, restoring, starting
+from pytest_lance_autoresearch.command import auditing, reading, restoring, starting
 from pytest_lance_autoresearch.command.terminal import tell
 from pytest_lance_autoresearch.errors import AutoresearchError
+from pytest_lance_autoresearch.machine import environment, interrupt
 
-VERBS = {**starting.VERBS, **reading.VERBS, **restoring.VERBS}
+VERBS = {**starting.VERBS, **reading.VERBS, **auditing.VERBS, **restoring.VERBS}
 NOT_DONE = 2
+INTERRUPTED = 130
 SCRIPT = "lance-autoresearch"
 """What the installed command is called; pyproject.toml has it."""
+DISTRIBUTION = "pytest-lance-autoresearch"
 
 
 def parser() -> argparse.ArgumentParser:
-    typed = SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m pytest_lance_autoresearch"
     made = argparse.ArgumentParser(
-        prog=typed, description="Begin a target, read its log of judged trials, put a kernel of it back."
+        prog=_typed(), description="Begin a target, read its log of judged trials, put a kernel of it back."
     )
+    version = f"{DISTRIBUTION} {environment.versions().get(DISTRIBUTION, '')}"
+    made.add_argument("--version", action="version", version=version)
     verbs = made.add_subparsers(required=True, metavar="VERB")
     for name, verb in VERBS.items():
         told = verb.run.__doc__ or ""
@@ -37,14 +42,41 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _typed() -> str:
+    """How the command was called."""
+    return SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m pytest_lance_autoresearch"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    watch = interrupt.Watch()
+    watch.start()
     try:
+        _refuse_other_verbs(words)
+        arguments = parser().parse_args(words)
         code: int = arguments.run(arguments)
+        interrupt.obey()
     except AutoresearchError as error:
         tell(f"ERROR: {error}")
         return NOT_DONE
     except BrokenPipeError:  # as before 'head'; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_DONE
+    except KeyboardInterrupt as interrupted:
+        tell(f"interrupted{f': {interrupted}' if str(interrupted) else ''}")
+        return INTERRUPTED
+    finally:
+        watch.stop()
     return code
+
+
+def _refuse_other_verbs(words: Sequence[str]) -> None:
+    """AutoresearchError where the command begins with no verb; an option may come first, such as --help."""
+    if words and (words[0] in VERBS or words[0].startswith("-")):
+        return
+    expected = f"expected one of {', '.join(VERBS)}; {_typed()} --help says what they do"
+    if not words:
+        raise AutoresearchError(f"there is no verb; {expected}")
+    near = difflib.get_close_matches(words[0], VERBS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else expected
+    raise AutoresearchError(f"there is no verb '{words[0]}'; {hint}")

@@ -1,8 +1,8 @@
 """The archive of a log: every judged kernel's source and every trial's raw windows.
 
 Owns `.autoresearch/`, and in which folder it lies. Kernels are found by the hash of their bytes, trials by the
-hash of their record, so that a row of the log can be checked and measured again. What a record comes to is kept
-beside it, so that hundreds are read at once.
+hash of their record, so that a row of the log can be checked and measured again; what came of measuring again is
+kept too. What a record comes to is kept beside it, so that hundreds are read at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import codec, git
 from pytest_lance_autoresearch.machine import files
-from pytest_lance_autoresearch.records import Calibration, Digest, TrialRecord
+from pytest_lance_autoresearch.records import Calibration, Digest, Interval, Replay, TrialRecord
 
 FOLDER = ".autoresearch"
 SPARE_BYTES = 4 * 2**20
@@ -93,28 +93,28 @@ def store_trial(root: Path, record: TrialRecord) -> str:
     """Keep a trial's record; returns the sha256 of its bytes."""
     text = codec.trial_to_json(record)
     digest = hashlib.sha256(text).hexdigest()
-    _store(root, f"trials/{_trial_name(record.target, digest)}", text)
+    _store(root, f"trials/{_record_name(record.target, digest)}", text)
     return digest
 
 
 def store_digest(root: Path, target: str, sha256: str, digest: Digest) -> None:
     """Keep what the record with that sha256 comes to; where it cannot be written it will be made again."""
     with suppress(LogError):
-        _store(root, f"digests/{_trial_name(target, sha256)}", codec.digest_to_json(digest))
+        _store(root, f"digests/{_record_name(target, sha256)}", codec.digest_to_json(digest))
 
 
 def find_digest(root: Path, target: str, sha256: str) -> Digest | None:
     """What was kept of the record with that sha256; None where there is none that can be read."""
     for folder in _holders(root):
         with suppress(OSError, ValueError):
-            text = (folder / FOLDER / "digests" / _trial_name(target, sha256)).read_bytes()
+            text = (folder / FOLDER / "digests" / _record_name(target, sha256)).read_bytes()
             return codec.digest_from_json(text)
     return None
 
 
 def trial_path(root: Path, target: str, digest: str) -> Path:
     """Where the record with that sha256 lies, or belongs."""
-    name = Path(FOLDER, "trials", _trial_name(target, digest))
+    name = Path(FOLDER, "trials", _record_name(target, digest))
     return next((path for folder in _holders(root) if (path := folder / name).exists()), root / name)
 
 
@@ -135,6 +135,28 @@ def find_calibration(root: Path, host: str, target: str) -> Calibration | None:
             if math.isfinite(one.pair_sd + one.resolution + one.seconds + one.measured):
                 found.append(one)
     return max(found, key=lambda one: (one.target == target, one.time), default=None)
+
+
+def store_replay(root: Path, replay: Replay) -> None:
+    """Keep what was measured again, beside all that was before."""
+    text = codec.to_json(replay)
+    _store(root, f"audits/{_record_name(replay.target, hashlib.sha256(text).hexdigest())}", text)
+
+
+def replays(root: Path) -> list[Replay]:
+    """All that was measured again, the newest last; what cannot be read counts as none."""
+    found = []
+    for path in (path for folder in _holders(root) for path in folder.glob(f"{FOLDER}/audits/*.json")):
+        with suppress(OSError, ValueError):
+            one = codec.from_json(path.read_bytes(), Replay)
+            datetime.fromisoformat(one.time)
+            if all(map(_is_bounded, (one.speedup, *one.cases.values()))):
+                found.append(one)
+    return sorted(found, key=lambda one: one.time)
+
+
+def _is_bounded(speedup: Interval) -> bool:
+    return 0 < speedup.low <= speedup.point <= speedup.high < math.inf
 
 
 def _host_name(host: str) -> str:
@@ -166,7 +188,7 @@ def _kernel_name(sha256: str) -> str:
     return f"kernels/{sha256}.py"
 
 
-def _trial_name(target: str, digest: str) -> str:
+def _record_name(target: str, digest: str) -> str:
     return f"{target}-{digest[:16]}.json"
 
 

@@ -8,21 +8,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
-from pytest_lance_autoresearch.machine import interrupt
+from pytest_lance_autoresearch.machine import interrupt, live
 from pytest_lance_autoresearch.plugin import collect
 from pytest_lance_autoresearch.plugin.suite import SUITE
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.plugin.suite import Suite
     from pytest_lance_autoresearch.records import Progress
-
-_ERASE = "\x1b[K"
-"""Erases from the cursor to the end of the line."""
 
 
 class Interrupts:
@@ -79,45 +76,62 @@ class FailureCount:
 
 
 class LiveLine:
-    """Says where a measurement stands, behind pytest's own progress, and takes it back before pytest goes on.
-
-    Events are printed as lines everywhere; the rest only on a terminal.
-    """
+    """Says where a trial stands, behind pytest's own progress, and takes it back before pytest goes on."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._is_shown = False
+        self._line = live.LiveLine(_write, self._place)
 
     def __call__(self, progress: Progress) -> None:
         from pytest_lance_autoresearch.words import report
 
-        line = report.live_line(progress)
-        if progress.is_event:
-            self._write(f"{_ERASE if self._is_shown else ''}\n{line}\n")
-        elif self._on_terminal():
-            writer = self._config.get_terminal_writer()
-            shown = f"  {line}"[: max(0, writer.fullwidth - writer.width_of_current_line - 1)]
-            self._write(f"{_ERASE}{shown}\x1b[{len(shown)}D" if shown else _ERASE)
-            self._is_shown = True
+        if hasattr(self._config, "workerinput"):
+            return  # one of xdist's workers; several would write into one line
+        if reporter_of(self._config) is not None:
+            self._config.get_terminal_writer().flush()
+        with self._uncaptured():
+            self._line.show(report.live_line(progress), is_event=progress.is_event)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self) -> None:
-        if self._is_shown:
-            self._write(_ERASE)
-            self._is_shown = False
+        self._take_back()
 
-    def _on_terminal(self) -> bool:
-        reporter = reporter_of(self._config)
-        return reporter is not None and reporter.isatty and os.environ.get("TERM") != "dumb"
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        self._take_back()
 
-    def _write(self, text: str) -> None:
-        """To the terminal itself: the terminal writer would count it as progress."""
+    def _take_back(self) -> None:
+        if self._line.is_shown:
+            with self._uncaptured():
+                self._line.take_back()
+
+    def _place(self) -> live.Place:
+        """Behind pytest's own progress where that is written to the same place."""
+        columns = live.columns(sys.stderr)
+        if reporter_of(self._config) is None or not _is_one_place(sys.stdout, sys.stderr):
+            return live.Place(columns)
+        writer = self._config.get_terminal_writer()
+        begun = writer.width_of_current_line
+        return live.Place(None if columns is None else writer.fullwidth - begun - 1, is_behind=begun > 0)
+
+    def _uncaptured(self) -> AbstractContextManager[None]:
+        """With the streams that were there before pytest captured them."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            if reporter_of(self._config) is not None:
-                self._config.get_terminal_writer().flush()
-            sys.stdout.write(text)
-            sys.stdout.flush()
+        return capture.global_and_fixture_disabled() if capture else nullcontext()
+
+
+def _write(text: str) -> None:
+    """To the terminal itself: the terminal writer would count it as progress."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _is_one_place(*streams: TextIO) -> bool:
+    """Whether what is written to both streams is read in one: on a terminal, or in a file."""
+    try:
+        return os.path.sameopenfile(*(stream.fileno() for stream in streams))
+    except (OSError, ValueError):  # a stream without a file
+        return False
 
 
 def reporter_of(config: pytest.Config) -> Any:

@@ -293,7 +293,7 @@ class Suite:
         from pytest_lance_autoresearch.runs.standins import NotApplicable
 
         if name not in self._selftests:
-            self._selftests[name] = Selftest(*self._targets[name], self.options.timeout_s)
+            self._selftests[name] = Selftest(*self._targets[name], self.options.timeout_s, self.watch)
         try:
             return self._selftests[name].judge(stand_in)
         except NotApplicable as why:

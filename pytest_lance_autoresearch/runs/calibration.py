@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.measure import NO_HANDICAP, Handicap
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.machine import clocks, environment
-from pytest_lance_autoresearch.records import Calibration, Case, Pair, Rules, Step
+from pytest_lance_autoresearch.records import Calibration, Case, Pair, Progress, Rules, Step
+from pytest_lance_autoresearch.runs.pace import Pace
 from pytest_lance_autoresearch.verdict import aggregate, stats
 from pytest_lance_autoresearch.words import report
 
@@ -35,15 +36,26 @@ Run = Sequence[Pair]
 _ALPHA = 0.05
 
 
+class Budget(NamedTuple):
+    """The time that a calibration may take; one under way is finished."""
+
+    seconds: Callable[[], float]
+    """Used so far."""
+    max_seconds: float
+
+    def left_s(self) -> float:
+        return max(0.0, self.max_seconds - self.seconds())
+
+
 def measure_run(
     target: Target,
     processes: Processes,
     states: Mapping[Case, Any],
     seed: int,
     handicap: Callable[[Case], Handicap] = lambda _: NO_HANDICAP,
+    show: Show = lambda *_: None,
 ) -> Run:
     """The target's kernel against itself, in the pairs of one look."""
-    show = lambda *_: None  # noqa: E731
     comparison = Comparison(target, target.kernel, list(states), Rules(), processes, show, handicap=handicap)
     comparison.measure_all(lambda case: states[case], seed)
     return comparison.pairs()
@@ -54,18 +66,34 @@ def calibrate(
     processes: Processes,
     states: Mapping[Case, Any],
     seed: int,
-    is_over: Callable[[], bool],
-    show: Show,
+    budget: Budget,
+    watch: Callable[[Progress], None],
 ) -> Calibration:
-    """Runs of both kinds in turn until there are `RUNS`, or `is_over`; TargetError when the time does not move."""
+    """Runs of both kinds in turn until there are `RUNS`, or the time is over; TargetError when no time moves."""
     itself: list[Run] = []
     slowed: list[Run] = []
-    while len(slowed) < RUNS and not (len(slowed) >= LEAST_RUNS and is_over()):
-        show("calibrating", Step(len(slowed) + 1, RUNS), None)
-        itself.append(measure_run(target, processes, states, seed + 2 * len(itself)))
-        slowed.append(measure_run(target, processes, states, seed + 2 * len(slowed) + 1, _slowed))
+    every, least = (Pace([1.0] * runs, budget.seconds, is_measured=False) for runs in (RUNS, LEAST_RUNS))
+
+    def show(*_: object) -> None:
+        step, left_s = Step(len(slowed) + 1, RUNS), _left_s(every, least, budget)
+        watch(Progress(target.name, "calibrating", step, None, budget.seconds(), left_s=left_s))
+
+    while len(slowed) < RUNS and not (len(slowed) >= LEAST_RUNS and not budget.left_s()):
+        show()
+        itself.append(measure_run(target, processes, states, seed + 2 * len(itself), show=show))
+        slowed.append(measure_run(target, processes, states, seed + 2 * len(slowed) + 1, _slowed, show))
+        every.step_is_done()
+        least.step_is_done()
     _refuse_unmoved(target, slowed)
     return summarise(target.name, environment.host(), itself, slowed)
+
+
+def _left_s(every: Pace, least: Pace, budget: Budget) -> float | None:
+    """Until all runs are done, or the time is over and the least of them are."""
+    of_every, of_least = every.left_s(), least.left_s()
+    if of_every is None or of_least is None:
+        return None
+    return min(of_every, max(of_least, budget.left_s()))
 
 
 def _slowed(_: Case) -> Handicap:

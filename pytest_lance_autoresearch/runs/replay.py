@@ -1,29 +1,36 @@
-"""Rows of a log, measured again: does a claimed gain replicate?
+"""The kernels of a claim, measured again now: does the gain replicate?
 
-Owns which of a log's kernels are compared, and the fresh measurement. Changes no log.
+Owns the fresh measurement, what of it is kept in the archive, and what was kept that need not be measured again.
+Changes no log.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
-from pytest_lance_autoresearch.log import git, history, results
-from pytest_lance_autoresearch.log.origins import Origins
-from pytest_lance_autoresearch.machine import turns
-from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Cause, Interval, Rules, Status
+from pytest_lance_autoresearch.log import archive, git
+from pytest_lance_autoresearch.machine import clocks, environment, interrupt, turns
+from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Case, Interval, Progress, Replay, Rules, Step
+from pytest_lance_autoresearch.runs import claims
+from pytest_lance_autoresearch.runs.pace import Blocks, Pace, in_line
+from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 from pytest_lance_autoresearch.target_files import contract, generate, load, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate, judge, stats
-from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.records import Source
+    from pytest_lance_autoresearch.bench.measurement import Show, Turn
+    from pytest_lance_autoresearch.log.origins import Origins
+    from pytest_lance_autoresearch.log.results import Row
+    from pytest_lance_autoresearch.records import Pair, Source
+    from pytest_lance_autoresearch.runs.claims import Claim
 
 CONFIDENCE = 0.95
 _LOOKS = 2
@@ -39,6 +46,10 @@ class Replayed:
     fault: str = ""
     is_gain: bool = True
     """False for a keep whose claim was equal speed with smaller code."""
+    time: str = ""
+    """Of an earlier measurement, which was not made again; '' where it is one of now."""
+    unkept: str = ""
+    """Why the archive does not hold the measurement; '' where it does."""
 
     @property
     def replicates(self) -> bool:
@@ -48,74 +59,154 @@ class Replayed:
         return now is not None and now.high >= self.claimed.low and (now.low > 1 or not is_gain)
 
 
-@dataclass(frozen=True)
+class Planned(NamedTuple):
+    """A claim of an audit, with the measurement of before that serves; None where it is to be made."""
+
+    claim: Claim
+    known: Replay | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is to be measured."""
+        return self.known is None and not self.claim.fault
+
+
+class Measured(NamedTuple):
+    """What came of a measurement, overall and by case; a case that was measured too seldom has no interval."""
+
+    speedup: Interval
+    cases: dict[str, Interval]
+
+
 class Auditor:
     """Measures claims of one log again, each in `pairs` of processes, or one more where that is an odd number.
 
-    `watch` is told before it begins.
+    `watch` is told where this stands.
     """
 
-    origins: Origins
-    pairs: int
-    watch: Callable[[str], None]
+    def __init__(self, origins: Origins, pairs: int, watch: Callable[[Progress], None]) -> None:
+        self._origins = origins
+        self._per_look = math.ceil(pairs / _LOOKS)
+        self._watch = watch
+        self._stopwatch = Stopwatch()
+        self.pairs = _LOOKS * self._per_look
 
     def replay(self, number: int) -> Replayed:
         """A row's kernel against the kernel that was its baseline; AutoresearchError when it cannot be had."""
-        row = self.origins.row(number)
-        if row.interval is None or row.status not in _CLAIMS:
-            raise LogError(
-                f"trial {number} ended as '{row.status}' without a measurement; there is nothing to replay"
-            )
-        record = history.record_of(self.origins.root, row)
-        if record.baseline is None:
-            raise LogError(f"trial {number}: its record names no baseline; the row was changed")
-        is_gain = record.cause is not Cause.SIMPLER
-        return self._again(f"trial {number}", row, record.baseline, _claim(row), is_gain=is_gain)
+        claim = claims.of_trial(self._origins, number)
+        with self._stopwatch.running():
+            return self._again(claim, self._pace([claim]))
 
-    def audit(self) -> Iterator[Replayed]:
-        """Every target's keeps since its newest baseline, one by one, and then all of them together."""
-        rows = self.origins.rows
-        for target in sorted({row.target for row in rows}):
-            chain = [row for row in rows if row.target == target and row.status in results.KEPT]
-            baselines = [i for i, row in enumerate(chain) if row.status == Status.BASELINE]
-            if not baselines:
-                continue
-            first, keeps = chain[baselines[-1]], chain[baselines[-1] + 1 :]
-            gains = []
-            for row in keeps:
-                again = self._unless_faulty(f"trial {row.trial}", _claim(row), partial(self.replay, row.trial))
-                gains.append(again.is_gain)
-                yield again
-            if len(keeps) > 1:
-                yield self._all_together(first, keeps, is_gain=any(gains))
+    def plan(self, *, total_only: bool = False, again: bool = False) -> list[Planned]:
+        """The claims of an audit, in its order; with `again`, nothing of before serves."""
+        kept = [] if again else archive.replays(self._origins.root)
+        return [
+            Planned(claim, self._known(claim, kept))
+            for claim in claims.of_keeps(self._origins, total_only=total_only)
+        ]
 
-    def _all_together(self, first: results.Row, keeps: Sequence[results.Row], *, is_gain: bool) -> Replayed:
-        newest = keeps[-1]
-        what = f"{newest.target}, trial {newest.trial} against trial {first.trial}"
-        claimed = stats.product([_claim(row) for row in keeps])
-        measure = partial(self._again, what, newest, first.kernel, claimed, is_gain=is_gain)
-        return self._unless_faulty(what, claimed, measure)
+    def expected_s(self, plan: Sequence[Planned]) -> float | None:
+        """How long carrying it out will take, by what its trials took; None where none says."""
+        return self._pace([one.claim for one in plan if one.is_open]).left_s()
 
-    def _unless_faulty(self, what: str, claimed: Interval, measure: Callable[[], Replayed]) -> Replayed:
-        """One fault in a log ends no audit."""
+    def audit(self, plan: Sequence[Planned]) -> Iterator[Replayed]:
+        """Carry the plan out; one fault in a log ends no audit."""
+        pace = self._pace([one.claim for one in plan if one.is_open])
+        for one in plan:
+            interrupt.obey()
+            claim, known = one
+            if known is not None:
+                yield _beside(claim, known.speedup, time=known.time)
+            elif claim.fault:
+                yield _beside(claim, None, fault=claim.fault)
+            else:
+                with self._stopwatch.running():
+                    found = self._unless_faulty(claim, pace)
+                    pace.step_is_done()
+                yield found
+
+    def _known(self, claim: Claim, kept: Sequence[Replay]) -> Replay | None:
+        """The newest measurement of the same kernels, in as many pairs, on this host as it is now."""
+        row = claim.row
+        sought = (row.target, row.trial, row.kernel, claim.baseline, row.harness, self.pairs, *_surroundings())
+        for one in reversed(kept):
+            found = (one.target, one.trial, one.candidate, one.baseline, one.harness, one.pairs)
+            if (*found, one.host, one.versions, one.confidence) == sought:
+                return one
+        return None
+
+    def _pace(self, of: Sequence[Claim]) -> Pace:
+        """By what a pair took in each claim's trial; one whose trial does not say takes as long as the others."""
+        noted = [claim.pair_s for claim in of if claim.pair_s is not None]
+        usual = statistics.fmean(noted) if noted else 1.0
+        expected = [self.pairs * (usual if claim.pair_s is None else claim.pair_s) for claim in of]
+        return Pace(expected, self._stopwatch.seconds, is_measured=bool(noted) or not of)
+
+    def _unless_faulty(self, claim: Claim, pace: Pace) -> Replayed:
         try:
-            return measure()
+            return self._again(claim, pace)
         except AutoresearchError as fault:
-            return Replayed(what, claimed, None, fault.headline)
+            return _beside(claim, None, fault=fault.headline)
 
-    def _again(self, what: str, row: results.Row, baseline: str, claimed: Interval, *, is_gain: bool) -> Replayed:
+    def _again(self, claim: Claim, pace: Pace) -> Replayed:
+        row = claim.row
         target = self._target(row)
-        candidate, before = self._source(row.kernel, row, target), self._source(baseline, row, target)
-        per_look = math.ceil(self.pairs / _LOOKS)
-        self.watch(f"{what}: measuring {_LOOKS * per_look} pairs of processes")
+        candidate, before = (self._source(sha256, row, target) for sha256 in (row.kernel, claim.baseline))
+        what = f"measuring {claim.what} again, in {self.pairs} pairs of processes"
+        self._watch(Progress(row.target, what, None, None, None, is_event=True, left_s=pace.left_s()))
+        show, turn = self._shown(claim, target, pace), partial(self._turn, row.target)
+        begun_s = self._stopwatch.seconds()
         try:
-            measured = _measure(replace(target, kernel=candidate), before, per_look, self.watch)
+            measured = _measure(replace(target, kernel=candidate), before, self._per_look, show, turn)
         except AutoresearchError as failure:
-            return Replayed(what, claimed, None, failure.headline, is_gain)
-        return Replayed(what, claimed, measured, is_gain=is_gain)
+            return _beside(claim, None, fault=failure.headline)
+        unkept = self._keep(claim, measured, self._stopwatch.seconds() - begun_s)
+        return _beside(claim, measured.speedup, unkept=unkept)
 
-    def _target(self, row: results.Row) -> load.Target:
-        target = load.load(self.origins.layout(row.target))
+    def _keep(self, claim: Claim, measured: Measured, seconds: float) -> str:
+        """Store the measurement; the sentence about why that cannot be, or ''."""
+        row = claim.row
+        host, versions, confidence = _surroundings()
+        found = Replay(
+            target=row.target,
+            trial=row.trial,
+            against=claim.against,
+            candidate=row.kernel,
+            baseline=claim.baseline,
+            harness=row.harness,
+            host=host,
+            time=clocks.utc(),
+            versions=versions,
+            pairs=self.pairs,
+            confidence=confidence,
+            speedup=measured.speedup,
+            cases=measured.cases,
+            seconds=seconds,
+        )
+        try:
+            archive.store_replay(self._origins.root, found)
+        except LogError as fault:
+            return str(fault)
+        return ""
+
+    def _shown(self, claim: Claim, target: load.Target, pace: Pace) -> Show:
+        """Tells of every block which one it is, of all that the claim takes, and when the whole audit is over."""
+        blocks = Blocks(self.pairs * _blocks_of_a_pair(target), self._stopwatch.seconds)
+
+        def show(case: str, step: Step | None, _: Interval | None) -> None:
+            assert step is not None, "a comparison that decides nothing has no events"
+            place = blocks.begin(case, step)
+            what, left_s = f"{claim.what}, {case}", pace.left_s(blocks.left_s())
+            self._watch(Progress(target.name, what, place, None, pace.spent_s(), left_s=left_s))
+
+        return show
+
+    def _turn(self, target: str, seconds: float) -> turns.Turn:
+        with self._stopwatch.waiting():
+            return turns.take(seconds, in_line(target, self._watch))
+
+    def _target(self, row: Row) -> load.Target:
+        target = load.load(self._origins.layout(row.target))
         if target.fingerprint != row.harness:
             raise LogError(
                 f"target '{row.target}': its files changed since trial {row.trial}; check out the commit of that "
@@ -123,39 +214,48 @@ class Auditor:
             )
         return target
 
-    def _source(self, sha256: str, row: results.Row, target: load.Target) -> Source:
+    def _source(self, sha256: str, row: Row, target: load.Target) -> Source:
         """A kernel of the log, from the archive or from git."""
-        text = self.origins.kernel(sha256, row, target.layout)
+        text = self._origins.kernel(sha256, row, target.layout)
         return sources.make(text, target.layout.kernel_path, target.kernel.home)
 
 
-_CLAIMS = (Status.KEEP, Status.DISCARD, Status.PASS, Status.REGRESSED, Status.INCONCLUSIVE)
+def _beside(
+    claim: Claim, measured: Interval | None, *, fault: str = "", time: str = "", unkept: str = ""
+) -> Replayed:
+    return Replayed(claim.whole_name, claim.claimed, measured, fault, claim.is_gain, time, unkept)
 
 
-def _claim(row: results.Row) -> Interval:
-    """The speed-up that the row says, with its interval; LogError where it says none that could be."""
-    claim = row.interval
-    if claim is None or not claim.is_possible:
-        raise LogError(f"trial {row.trial}: its speed-up does not lie in its interval; the row was changed")
-    return claim
+def _surroundings() -> tuple[str, dict[str, str], float]:
+    """What a measurement depends on besides the kernels, and how sure its intervals are."""
+    return environment.host(), environment.versions(), CONFIDENCE
 
 
-def _turn(watch: Callable[[str], None], seconds: float) -> turns.Turn:
-    return turns.take(seconds, lambda position: watch(report.waiting_line(*position)))
+def _timed(target: load.Target) -> list[Case]:
+    return [case for case in contract.cases_of(target) if case.timed]
 
 
-def _measure(target: load.Target, baseline: Source, per_look: int, watch: Callable[[str], None]) -> Interval:
-    """The overall speed-up over fresh pairs of processes, half of them at published sizes, half at hidden ones."""
+def _blocks_of_a_pair(target: load.Target) -> int:
+    return Rules().blocks * len(_timed(target))
+
+
+def _measure(target: load.Target, baseline: Source, per_look: int, show: Show, turn: Turn) -> Measured:
+    """The speed-up over fresh pairs of processes, half of them at published sizes, half at hidden ones."""
     rules, seed = judge.at_any_price(Rules(pairs=per_look)), seeds.secret_seed()
     processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
-    timed = [case for case in contract.cases_of(target) if case.timed]
-    turn = partial(_turn, watch)
-    comparison = Comparison(target, baseline, timed, rules, processes, lambda *_: None, turn)
+    comparison = Comparison(target, baseline, _timed(target), rules, processes, show, turn)
     try:
         comparison.measure_all(lambda case: generate.make_state(target, case, seeds.PUBLISHED_SEED), seed)
         for _ in range(_LOOKS - 1):
             comparison.measure_again(seed)
-        ratios = list(map(aggregate.log_ratios, comparison.pairs()))
-        return stats.overall(ratios).interval(1 - CONFIDENCE).ratio()
+        return _figures(comparison.pairs())
     finally:
         processes.clear()
+
+
+def _figures(pairs: Sequence[Pair]) -> Measured:
+    by_pair = list(map(aggregate.log_ratios, pairs))
+    values = {case: [value for of_pair in by_pair for value in of_pair[case]] for case in by_pair[0]}
+    cases = {case: stats.median_interval(of_case, 1 - CONFIDENCE) for case, of_case in values.items()}
+    bounded = {case: one.ratio() for case, one in cases.items() if math.isfinite(one.low)}
+    return Measured(stats.overall(by_pair).interval(1 - CONFIDENCE).ratio(), bounded)

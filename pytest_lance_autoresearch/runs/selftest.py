@@ -1,19 +1,22 @@
 """Whether a target finds wrong kernels and leaves honest ones alone.
 
 Owns the runs of the target's kernel that the stand-ins are made of, and what the target's own oracle and `check`
-say of each over the published calls of every case. Knows nothing of time.
+say of each over the published calls of every case. Times nothing but itself, for whoever watches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_lance_autoresearch.bench import check, oracles
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelFailure
+from pytest_lance_autoresearch.machine import clocks
+from pytest_lance_autoresearch.records import Progress, Step
+from pytest_lance_autoresearch.runs.pace import Pace
 from pytest_lance_autoresearch.runs.standins import (
     FASTMATH,
     FLOAT16,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Call, Case
     from pytest_lance_autoresearch.target_files.load import Target
 
+T = TypeVar("T")
 LARGEST_ONLY = "largest_shape_only"
 """Right for the largest shape, zeros for the others."""
 NAMES = (*(f"wrong-{name}" for name in (*WRONG, LARGEST_ONLY)), *(f"honest-{name}" for name in HONEST))
@@ -73,9 +77,16 @@ class Finding:
 class Selftest:
     """The stand-ins of one target."""
 
-    def __init__(self, target: Target, all_cases: Sequence[Case], timeout_s: float) -> None:
+    def __init__(
+        self,
+        target: Target,
+        all_cases: Sequence[Case],
+        timeout_s: float,
+        watch: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
         self._target = target
         self._cases = all_cases
+        self._watch = watch
         self._processes = Processes(target, timeout_s, in_process=False)
         self._process_of: dict[str, KernelProcess] = {}
         self._samples: list[Sample] = []
@@ -88,7 +99,7 @@ class Selftest:
         if name == f"honest-{FASTMATH}" and getattr(self._target.wiring, "BIT_EXACT", False):
             raise NotApplicable("target.BIT_EXACT: every bit of a result is the contract")
         if not self._samples:
-            self._samples = [self._sample(case) for case in self._cases]
+            self._samples = [self._sample(case) for case in self._watched("self-test", self._cases)]
         kind, _, stand_in = name.partition("-")
         samples = self._samples
         if stand_in == LARGEST_ONLY:
@@ -96,7 +107,8 @@ class Selftest:
             samples = [sample for sample in samples if sample.case.shape_id != largest]
             stand_in = "zeros"
         answer = (WRONG if kind == "wrong" else HONEST)[stand_in]
-        refused = {sample.case.id: said for sample in samples if (said := self._refusal(sample, answer))}
+        watched = self._watched(f"self-test, {name}", samples)
+        refused = {sample.case.id: said for sample in watched if (said := self._refusal(sample, answer))}
         seeing = {sample.case.shape_id for sample in samples if sample.case.id in refused}
         shapes = dict.fromkeys(sample.case.shape_id for sample in samples)
         blind = tuple(shape for shape in shapes if shape not in seeing)
@@ -105,6 +117,15 @@ class Selftest:
     def close(self) -> None:
         """End every process."""
         self._processes.clear()
+
+    def _watched(self, what: str, each: Sequence[T]) -> Iterator[T]:
+        """Each of them, while whoever watches is told where this stands."""
+        pace = Pace([1.0] * len(each), clocks.now_s, is_measured=False)
+        for number, one in enumerate(each, 1):
+            step = Step(number, len(each))
+            self._watch(Progress(self._target.name, what, step, None, pace.spent_s(), left_s=pace.left_s()))
+            yield one
+            pace.step_is_done()
 
     def _refusal(self, sample: Sample, stand_in: StandIn) -> str:
         """The sentence that refuses the stand-in's answers to one case; '' when all are accepted."""

@@ -39,7 +39,7 @@ from pytest_lance_autoresearch.records import (
     Status,
     Step,
 )
-from pytest_lance_autoresearch.runs import calibration
+from pytest_lance_autoresearch.runs import calibration, pace
 from pytest_lance_autoresearch.runs.conclusion import Facts
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 from pytest_lance_autoresearch.target_files import contract, generate, seeds
@@ -125,7 +125,6 @@ class Trial:
         self._watch = watch
         self._stopwatch = Stopwatch()
         self._turn_fault = ""
-        self._number_in_line = 0
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
         self._states = States(target, STATES_BRIEF_BYTES if settings.brief else math.inf, settings.states)
@@ -222,8 +221,8 @@ class Trial:
         """Find out what this host can tell apart, and keep it for the verdicts to come."""
         with self._recorded(Item(ItemKind.CALIBRATION)), self._on_secret_inputs(), self._turn(None):
             states = {case: self._states.of(case) for case in self._timed}
-            is_over = self._is_over_budget
-            found = calibration.calibrate(self.target, self._processes, states, self._seed, is_over, self._show)
+            budget = calibration.Budget(self.seconds, self.settings.rules.max_seconds)
+            found = calibration.calibrate(self.target, self._processes, states, self._seed, budget, self._watch)
             archive.store_calibration(self._home, found)
             self._calibration = found
 
@@ -414,17 +413,10 @@ class Trial:
             yield
             return
         with self._stopwatch.waiting():
-            self._number_in_line = 0
-            turn = turns.take(seconds, self._show_position)
+            turn = turns.take(seconds, pace.in_line(self.target.name, self._watch))
         with turn:
             self._turn_fault = turn.fault
             yield
-
-    def _show_position(self, position: turns.Position) -> None:
-        """In a line of its own where it stands elsewhere in the line than before."""
-        what, is_event = report.waiting_line(*position), position.number != self._number_in_line
-        self._number_in_line = position.number
-        self._watch(Progress(self.target.name, what, None, None, None, is_event))
 
     def _new_measurement(self) -> Measurement:
         run, selected = (self._processes, self._show, self._turn), self.settings.selected
@@ -435,9 +427,6 @@ class Trial:
 
     def _show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
         self._watch(Progress(self.target.name, what, step, speedup, self.seconds(), is_event=step is None))
-
-    def _is_over_budget(self) -> bool:
-        return self.seconds() >= self.settings.rules.max_seconds
 
     def seconds(self) -> float:
         """Of work on this trial, up to now."""

@@ -144,6 +144,8 @@ def name_fault(name: str) -> str:
     """Why no target can have that name, as one sentence; '' where one can."""
     if _NAME.fullmatch(name):
         return ""
+    if not name:
+        return "target '': has no name; expected one of letters, digits, '_' and '-'"
     return (
         f"target '{name}': the directory's name has characters that test ids cannot carry; "
         f"expected only letters, digits, '_' and '-'"

@@ -421,11 +421,12 @@ def unmoved(target: str, case: str, moved: float, injected: float) -> str:
 
 
 def live_line(progress: Progress) -> str:
-    """The status line while measuring."""
+    """The status line of long work."""
     so_far = f"  {wording.change_of_time(progress.speedup)}" if progress.speedup else ""
     place = f"  {progress.step.number}/{progress.step.of}" if progress.step else ""
     seconds = "" if progress.seconds is None else f"  {progress.seconds:.0f} s"
-    return f"{progress.target}: {progress.what}{place}{so_far}{seconds}"
+    left = "" if progress.left_s is None else f"  {progress.left_s:.0f} s left"
+    return f"{progress.target}: {progress.what}{place}{so_far}{seconds}{left}"
 
 
 def speed_row(times: CaseTimes, ns_per_op: float, unit: str) -> dict[str, Any]:
