@@ -1,16 +1,14 @@
 """How the verdict does on hosts of any spread, from drawn numbers: nothing is measured.
 
-    python benchmarks/simulate.py                   both tables of the keep gate (five minutes)
-    python benchmarks/simulate.py --regression      that of the regression gate (half an hour)
+    python benchmarks/simulate.py                   both tables of the keep gate
+    python benchmarks/simulate.py --regression      that of the regression gate
     python benchmarks/simulate.py --trials 500      quicker and less exact
 
-A host is its spread, the standard deviation of the overall speed-up from one pair of processes to the next, and
-the shape of it: normal, or heavy-tailed (Student's t with 4 degrees of freedom). Whole trials are judged by the
-package's own rules. The second table is about an alternative that was rejected: to pool a trial's spread with the
-one that earlier trials of the host showed, so that few pairs tell more.
-
-The regression gate needs every case, and how much the blocks of a case differ tells how long that takes: by little
-on a quiet host, by more on targets whose calls read and write much memory.
+A host is its spread, the standard deviation of the overall speed-up from one pair of processes to the next, the
+shape of it: normal, or heavy-tailed (Student's t with 4 degrees of freedom), and by how much the blocks of a case
+differ: by little on a quiet host, by more on targets whose calls read and write much memory. Whole trials are
+judged by the package's own rules. The second table of the keep gate is about an alternative that was rejected: to
+pool a trial's spread with the one that earlier trials of the host showed, so that few pairs tell more.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ import argparse
 import functools
 import math
 import statistics
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,6 +29,7 @@ import numpy as np
 from pytest_lance_autoresearch.records import (
     Block,
     Evidence,
+    Extent,
     Judgement,
     Pair,
     RegressionRules,
@@ -40,18 +40,21 @@ from pytest_lance_autoresearch.records import (
 from pytest_lance_autoresearch.verdict import aggregate, judge, stats
 
 SPREADS = (0.0025, 0.004, 0.0075, 0.013)
-PAIRS = (3, 4)
-"""Per look."""
 CASES = tuple(f"case {number}" for number in range(9))
-BLOCK_SD = 0.005
-"""Of the blocks of a case in one pair."""
-PAIR_S = 3.0
-"""Seconds that a pair takes, with the blocks of a first look."""
 BLOCK_SDS = (0.005, 0.02, 0.04)
-"""Of a quiet host, of most targets, and of those whose calls differ most."""
+"""Of the blocks of a case in one pair: of a quiet host, of most targets, and of those whose calls differ most."""
+START_S = 1.0
+"""Seconds that a pair takes until its first block: starting, loading, building, first calls, warming up."""
+BLOCK_S = 2.0 / 27
+"""Of a block: a pair with those of a first look takes 3 s, a third of them to start, as one of pq-l2 did."""
+LOOK_S = 1.5
+"""That a look takes beside its pairs: compiling before the first, making states before the others."""
 SLOW_DOWNS = (0.0, 0.02, 0.03, 0.05, 0.1)
+LIMIT_PART = 5
+"""Of the trials at the limit itself, which take all the time there is, only one in so many is made."""
 SLOW_CASE = 0.08
 """How much slower a single case is, where it is one."""
+NOT_SLOWER = RegressionRules()
 SOON_S = 60.0
 """Within which a kernel that is no slower should pass."""
 EARLIER = 0.004
@@ -63,18 +66,24 @@ BUSIER = (0.5, 1.0, 2.0, 3.0)
 
 _WINDOW = Window(1, 1, None)
 
-Ratios = Mapping[str, Sequence[float]]
+
+class Ratios(dict[str, list[float]]):
+    """A pair's log-ratios by case; known by which pair's they are, so that nothing is computed of them twice."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 Combine = Callable[[Sequence[Ratios]], stats.Mean]
 """How an estimate is made of pairs: `stats.overall`, or another way."""
-Allot = Callable[[Judgement, Rules], Mapping[str, int]]
-"""How many blocks each case gets after a look: `judge.next_blocks`, or another way."""
+Allot = Callable[[Judgement, Rules], Extent]
+"""What the next look measures: `judge.next_look`, or another way."""
 
 
 @dataclass(frozen=True)
 class Drawn(Pair):
     """A pair whose log-ratios were drawn; its blocks only say of which cases they are."""
 
-    ratios: Ratios = field(default_factory=dict)
+    ratios: Ratios = field(default_factory=Ratios)
 
 
 @dataclass(frozen=True)
@@ -83,17 +92,27 @@ class Host:
 
     spread: float
     is_heavy: bool = False
-    block_sd: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CASES, BLOCK_SD))
+    block_sd: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CASES, BLOCK_SDS[0]))
     """By case."""
+
+    @property
+    def title(self) -> str:
+        """What it is, as three cells of a table."""
+        block_sd = next(iter(self.block_sd.values()))
+        return f"{'t(4)' if self.is_heavy else 'normal'} | {100 * self.spread:g} % | {100 * block_sd:g} %"
+
+    def random(self) -> np.random.Generator:
+        """Its own luck, and the same for whatever is tried on it."""
+        return np.random.default_rng(zlib.crc32(self.title.encode()))
 
     def pair(self, random: np.random.Generator, truth: Mapping[str, float], blocks: Mapping[str, int]) -> Drawn:
         """So many blocks of each case about the true log-ratios."""
         shift = self.spread * (random.standard_t(4) / math.sqrt(2) if self.is_heavy else random.normal())
-        ratios = {
-            case: random.normal(truth[case] + shift, self.block_sd[case], count).tolist()
+        ratios = Ratios(
+            (case, random.normal(truth[case] + shift, self.block_sd[case], count).tolist())
             for case, count in blocks.items()
-        }
-        seconds = PAIR_S * sum(blocks.values()) / (len(blocks) * Rules.blocks)
+        )
+        seconds = START_S + BLOCK_S * sum(blocks.values())
         return Drawn(_blocks_of(tuple(blocks.items())), {}, 1, 1, seconds, ratios=ratios)
 
 
@@ -127,6 +146,7 @@ def drawn_pairs(combine: Combine = stats.overall) -> Iterator[None]:
             (aggregate, "log_ratios", lambda pair: pair.ratios),
             (aggregate, "cpu_log_ratios", lambda _: None),
             (stats, "overall", combine),
+            (stats, "pair_point", functools.lru_cache(1024)(stats.pair_point)),
             (stats, "student_quantile", functools.cache(stats.student_quantile)),
             (stats, "_sign_rank", functools.cache(stats._sign_rank)),
         ):
@@ -139,19 +159,19 @@ def trial(
     random: np.random.Generator,
     truth: Mapping[str, float],
     rules: Rules,
-    allot: Allot = judge.next_blocks,
+    allot: Allot = judge.next_look,
 ) -> Ended:
-    """Looks until there is a verdict; on a quiet machine, where they take no longer than the pairs do."""
+    """Looks until there is a verdict."""
     pairs: tuple[Pair, ...] = ()
-    blocks: Mapping[str, int] = dict.fromkeys(truth, rules.blocks)
+    extent = Extent(rules.pairs, dict.fromkeys(truth, rules.blocks))
     for looks in range(1, rules.max_looks + 1):
-        pairs += tuple(host.pair(random, truth, blocks) for _ in range(rules.pairs))
-        seconds = math.fsum(pair.seconds or 0.0 for pair in pairs)
+        pairs += tuple(host.pair(random, truth, extent.blocks) for _ in range(extent.pairs))
+        seconds = LOOK_S * looks + math.fsum(pair.seconds or 0.0 for pair in pairs)
         evidence = Evidence(1, 1, pairs, looks=looks, seconds=seconds)
         judgement = judge.look(evidence, rules)
         if judgement.verdict is not Verdict.UNDECIDED:
             break
-        blocks = allot(judgement, rules)
+        extent = allot(judgement, rules)
     return Ended(judgement, evidence)
 
 
@@ -166,9 +186,16 @@ def slower(slow_down: float) -> dict[str, float]:
 
 
 def kept(trials: Sequence[Ended]) -> str:
-    """Share of keeps, and the looks that a trial took."""
-    share, looks = statistics.fmean(one.is_keep for one in trials), [one.evidence.looks for one in trials]
-    return f"{100 * share:.2f} %, {statistics.fmean(looks):.2f}"
+    """Share of keeps, and the seconds that a trial took on average."""
+    return f"{kept_percent(trials):.2f} %, {mean_s(trials):.0f} s"
+
+
+def kept_percent(trials: Sequence[Ended]) -> float:
+    return 100 * statistics.fmean(one.is_keep for one in trials)
+
+
+def mean_s(trials: Sequence[Ended]) -> float:
+    return statistics.fmean(one.evidence.seconds for one in trials)
 
 
 def coverage(host: Host, random: np.random.Generator, rules: Rules, looks: int, count: int) -> str:
@@ -181,9 +208,9 @@ def coverage(host: Host, random: np.random.Generator, rules: Rules, looks: int, 
     return f"{100 * held / count:.1f} %"
 
 
-def cells(host: Host, rules: Rules, count: int, combine: Combine = stats.overall) -> str:
+def cells(host: Host, count: int, combine: Combine = stats.overall) -> str:
     """What becomes of trials of no gain, 2 % and 5 %; then how intervals of one look and of two cover."""
-    random = np.random.default_rng(1)
+    random, rules = host.random(), Rules()
     with drawn_pairs(combine):
         figures = [
             kept([trial(host, random, everywhere(gain), rules) for _ in range(count)])
@@ -193,18 +220,25 @@ def cells(host: Host, rules: Rules, count: int, combine: Combine = stats.overall
     return " | ".join([*figures, *covers])
 
 
-HEADS = "kept, looks: no gain | 2 % | 5 % | 95 % interval covers: look 1 | look 2 |"
+HEADS = "kept, seconds: no gain | 2 % | 5 % | 95 % interval covers: look 1 | look 2 |"
+
+
+def hosts() -> list[Host]:
+    """Every spread of blocks and of pairs, normal and heavy-tailed."""
+    return [
+        Host(spread, is_heavy, dict.fromkeys(CASES, block_sd))
+        for block_sd in BLOCK_SDS
+        for is_heavy in (False, True)
+        for spread in SPREADS
+    ]
 
 
 def spreads_table(count: int) -> Iterator[str]:
-    """Every spread, normal and heavy-tailed, with fewer pairs per look and with as many as there are."""
-    yield f"| pairs per look | pairs are | spread | {HEADS}"
-    yield "|---|---|---|---|---|---|---|---|"
-    for pairs in PAIRS:
-        for is_heavy in (False, True):
-            for spread in SPREADS:
-                found = cells(Host(spread, is_heavy), Rules(pairs=pairs), count)
-                yield f"| {pairs} | {'t(4)' if is_heavy else 'normal'} | {100 * spread:g} % | {found} |"
+    """What the keep gate says on every host."""
+    yield f"| pairs are | spread of pairs | of blocks | {HEADS}"
+    yield "|---" * 8 + "|"
+    for host in hosts():
+        yield f"| {host.title} | {cells(host, count)} |"
 
 
 def pooled(pairs: Sequence[Ratios]) -> stats.Mean:
@@ -221,30 +255,37 @@ def pooling_table(count: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for busier in BUSIER:
         for title, combine in (("the trial's own", stats.overall), ("pooled with earlier", pooled)):
-            yield f"| {busier:g} | {title} | {cells(Host(busier * EARLIER), Rules(), count, combine)} |"
+            yield f"| {busier:g} | {title} | {cells(Host(busier * EARLIER), count, combine)} |"
 
 
 def regression_table(count: int) -> Iterator[str]:
     """Every spread, of pairs and of blocks: what becomes of kernels that are slower by so much."""
     kinds = {f"{100 * one:g} %" if one else "equal": slower(one) for one in SLOW_DOWNS}
+    counts = {f"{100 * NOT_SLOWER.slowdown_limit:g} %": max(1, count // LIMIT_PART)}
     kinds[f"one case {100 * SLOW_CASE:g} %"] = {**slower(0.0), CASES[0]: -math.log1p(SLOW_CASE)}
     yield f"| pairs are | spread of pairs | of blocks | equal passes within {SOON_S:g} s | {' | '.join(kinds)} |"
     yield "|---" * (4 + len(kinds)) + "|"
-    for block_sd in BLOCK_SDS:
-        for is_heavy in (False, True):
-            for spread in SPREADS:
-                host = Host(spread, is_heavy, dict.fromkeys(CASES, block_sd))
-                found = [judged(host, truth, count) for truth in kinds.values()]
-                soon = f"{100 * statistics.fmean(one.is_soon for one in found[0]):.1f} %"
-                about = f"{'t(4)' if is_heavy else 'normal'} | {100 * spread:g} % | {100 * block_sd:g} % | {soon}"
-                yield f"| {about} | {' | '.join(map(ends, found))} |"
+    for host in hosts():
+        found = [judged(host, truth, counts.get(kind, count)) for kind, truth in kinds.items()]
+        yield f"| {host.title} | {soon(found[0]):.1f} % | {' | '.join(map(ends, found))} |"
 
 
-def judged(host: Host, truth: Mapping[str, float], count: int) -> list[Ended]:
-    """Trials of the regression gate."""
-    random = np.random.default_rng(1)
+def judged(
+    host: Host,
+    truth: Mapping[str, float],
+    count: int,
+    rules: Rules = NOT_SLOWER,
+    allot: Allot = judge.next_look,
+) -> list[Ended]:
+    """Trials of the regression gate, unless the rules are the other's."""
+    random = host.random()
     with drawn_pairs():
-        return [trial(host, random, truth, RegressionRules()) for _ in range(count)]
+        return [trial(host, random, truth, rules, allot) for _ in range(count)]
+
+
+def soon(trials: Sequence[Ended]) -> float:
+    """Per cent that passed within `SOON_S`."""
+    return 100 * statistics.fmean(one.is_soon for one in trials)
 
 
 def ends(trials: Sequence[Ended]) -> str:
@@ -258,10 +299,10 @@ def ends(trials: Sequence[Ended]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, help="of each kind (10000, or 1000 of the regression gate)")
+    parser.add_argument("--trials", type=int, help="of each kind (2000, or 1000 of the regression gate)")
     parser.add_argument("--regression", action="store_true", help="the table of the regression gate")
     chosen = parser.parse_args()
-    count = chosen.trials or (1000 if chosen.regression else 10_000)
+    count = chosen.trials or (1000 if chosen.regression else 2000)
     for table in (regression_table,) if chosen.regression else (spreads_table, pooling_table):
         for line in table(count):
             print(line, flush=True)

@@ -159,6 +159,15 @@ class Pair:
     """By case; empty where it was not noted."""
 
 
+class Extent(NamedTuple):
+    """How much a look measures."""
+
+    pairs: int
+    """Of fresh processes."""
+    blocks: Mapping[str, int]
+    """Of each case, in every pair."""
+
+
 @dataclass(frozen=True)
 class CaseTimes:
     """The windows of one kernel on one case."""
@@ -276,9 +285,9 @@ class Rules:
     miss: float = 0.05
     """Chance, at each look, to give up a gain of just `min_effect`; what a quick discard costs."""
     blocks: int = 3
-    """Blocks of each case that a pair of processes measures, where no case needs more than the others."""
+    """Blocks of each case that a pair of processes measures, where nothing is known to need more or less."""
     pairs: int = 4
-    """Pairs of processes that each look adds."""
+    """Pairs of processes that a look adds, where nothing is known to need more."""
     max_looks: int = 100
     """More than fit into `max_seconds`, unless a clock stands still."""
     memory_fraction: float = 0.25

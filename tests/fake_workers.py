@@ -6,7 +6,7 @@ nor a clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import RLock
@@ -21,7 +21,7 @@ from pytest_lance_autoresearch.bench.inprocess import InProcessRunner, KeptAnswe
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks, environment
-from pytest_lance_autoresearch.records import Case, CaseTimes, Interval, Rules, Source, Step, Window
+from pytest_lance_autoresearch.records import Case, CaseTimes, Extent, Interval, Rules, Source, Step, Window
 from pytest_lance_autoresearch.target_files import contract, generate, sources
 from pytest_lance_autoresearch.target_files.load import Target
 
@@ -247,8 +247,8 @@ class Compared:
         """The first look's measuring, which the first item asks for."""
         self.case(0)
 
-    def again(self, blocks: Mapping[str, int] | None = None, is_over: Callable[[], bool] = lambda: False) -> None:
-        self.comparison.measure_again(1, blocks, is_over)
+    def again(self, extent: Extent | None = None, is_over: Callable[[], bool] = lambda: False) -> None:
+        self.comparison.measure_again(1, extent, is_over)
 
     def state_of(self, case: Case) -> Any:
         return generate.make_state(self.target, case, 1)

@@ -119,13 +119,33 @@ def test_the_regression_gate_is_simulated_on_every_host_at_every_slow_down(
     simulate = benchmark_module("simulate")
     for name, values in {"SPREADS": (0.002,), "BLOCK_SDS": (0.005,), "SLOW_DOWNS": (0.0, 0.05)}.items():
         monkeypatch.setattr(simulate, name, values)
-    passed, regressed = "100 / 0 / 0, 12 s, 12 s", "0 / 100 / 0, 12 s, 12 s"
+    passed, regressed = "100 / 0 / 0, 27 s, 27 s", "0 / 100 / 0, 14 s, 14 s"
     assert list(simulate.regression_table(3)) == [
         "| pairs are | spread of pairs | of blocks | equal passes within 60 s | equal | 5 % | one case 8 % |",
         "|---|---|---|---|---|---|---|",
         f"| normal | 0.2 % | 0.5 % | 100.0 % | {passed} | {regressed} | {regressed} |",
         f"| t(4) | 0.2 % | 0.5 % | 100.0 % | {passed} | {regressed} | {regressed} |",
     ]
+
+
+def test_what_an_equal_kernel_needs_is_computed_for_every_spread(benchmark_module: Import) -> None:
+    """Of 1.61 %, by hand: (3.354 + 2.054) x 1.61 / 1.98 = 4.40, whose square is 19.3; for 19 it asks 3.380."""
+    next_look = benchmark_module("next_look")
+    *_, least = next_look.least_table()
+    assert least == "| 1.3 % | 4 % | 1.61 % | 20 | 47 | 56 |"
+
+
+def test_every_way_to_spend_a_look_is_tried_in_both_gates(
+    benchmark_module: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate, next_look = benchmark_module("simulate"), benchmark_module("next_look")
+    for name, values in {"SPREADS": (0.002,), "BLOCK_SDS": (0.005,)}.items():
+        monkeypatch.setattr(simulate, name, values)
+    head, _, *lines = next_look.rules_table(2)
+    quiet = "13.5 | 27.0 | 0.00 % | 100.00 % | 27.0 | 2 of 2 | 100.0 % | "
+    assert {line.count("|") for line in (head, *lines)} == {10}
+    assert [line.split(" | ")[0] for line in lines] == [f"| {title}" for title in next_look.ALLOTS]
+    assert all(quiet in line for line in lines)
 
 
 @pytest.mark.slow
@@ -162,7 +182,7 @@ def test_a_peer_s_line_tells_its_time_over_the_kernel_s(benchmark_module: Import
 def test_the_simulation_has_a_line_for_every_host(benchmark_module: Import) -> None:
     simulate = benchmark_module("simulate")
     spreads, pooling = list(simulate.spreads_table(3)), list(simulate.pooling_table(3))
-    assert (len(spreads), len(pooling)) == (2 + 2 * 2 * 4, 2 + 4 * 2)
+    assert (len(spreads), len(pooling)) == (2 + 3 * 2 * 4, 2 + 4 * 2)
     assert {line.count("|") for line in spreads} == {9}
     assert {line.count("|") for line in pooling} == {8}
 
@@ -172,7 +192,10 @@ def test_a_simulated_trial_is_judged_as_a_measured_one_is(benchmark_module: Impo
     simulate = benchmark_module("simulate")
     looks = [pairs_of_a_look(everywhere([gain] * 3)) for gain in (0.05, 0.06)]
     pairs = [one for each in looks for one in each]
-    drawn = [simulate.Drawn(one.blocks, {}, 1, 1, ratios=simulate.aggregate.log_ratios(one)) for one in pairs]
+    drawn = [
+        simulate.Drawn(one.blocks, {}, 1, 1, ratios=simulate.Ratios(simulate.aggregate.log_ratios(one)))
+        for one in pairs
+    ]
     seen = simulate.Evidence(1, 1, tuple(pairs), looks=2)
     measured = simulate.judge.look(seen, Rules())
     with simulate.drawn_pairs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelIncorrect, TrialInvalid
-from pytest_lance_autoresearch.records import Block, BuildPrice, Case, Cause, Rules, Source, Verdict
+from pytest_lance_autoresearch.records import Block, BuildPrice, Case, Cause, Extent, Rules, Source, Verdict
 from pytest_lance_autoresearch.target_files import discover, generate, load
 
 PAIRS = 2
@@ -226,9 +227,9 @@ def test_a_turn_is_told_about_how_long_it_lasts(compared: Compared) -> None:
     compared.turn = turn
     compared.start_over()
     compared.first()
-    compared.again(dict(zip(compared.ids, (1, 4), strict=True)))
+    compared.again(Extent(3, dict(zip(compared.ids, (1, 4), strict=True))))
     window_s = measure.WINDOW_NS / 1e9
-    assert asked == pytest.approx([2.5 * 4 * window_s * blocks * PAIRS for blocks in (2 * 2, 1 + 4)])
+    assert asked == pytest.approx([2.5 * 4 * window_s * blocks for blocks in (PAIRS * (2 + 2), 3 * (1 + 4))])
 
 
 def test_reading_what_was_measured_asks_no_process(compared: Compared, machine: fake_workers.Machine) -> None:
@@ -258,14 +259,14 @@ def test_a_pair_that_is_over_before_its_end_counts_for_nothing(
     assert not any(process.text and not process.is_closed for process in machine.started)
 
 
-@pytest.mark.parametrize("blocks", [None, (1, 3)])
-def test_another_look_has_as_many_blocks_of_each_case_as_it_is_told(
-    compared: Compared, blocks: tuple[int, int] | None
+@pytest.mark.parametrize(("pairs", "blocks"), [(PAIRS, (2, 2)), (3, (1, 3))], ids=["as the first", "as told"])
+def test_another_look_has_as_many_pairs_and_blocks_of_each_case_as_it_is_told(
+    compared: Compared, pairs: int, blocks: tuple[int, int]
 ) -> None:
-    compared.again(None if blocks is None else dict(zip(compared.ids, blocks, strict=True)))
-    for pair in compared.comparison.pairs():
-        counted = [[block.case for block in pair.blocks].count(case) for case in compared.ids]
-        assert counted == [*(blocks or (2, 2))]
+    extent = Extent(pairs, dict(zip(compared.ids, blocks, strict=True)))
+    compared.again(None if pairs == PAIRS else extent)
+    counted = [Counter(block.case for block in pair.blocks) for pair in compared.comparison.pairs()]
+    assert counted == [extent.blocks] * pairs
 
 
 # What a candidate must not cost

@@ -23,7 +23,7 @@ from pytest_lance_autoresearch.records import (
 )
 from pytest_lance_autoresearch.runs import selftest
 from pytest_lance_autoresearch.target_files import contract, policy
-from pytest_lance_autoresearch.verdict import keeping, price
+from pytest_lance_autoresearch.verdict import judge, price, view
 from pytest_lance_autoresearch.words import report
 
 ROOT = Path(__file__).parent.parent
@@ -53,13 +53,14 @@ def test_the_loops_contract_gives_the_codes_own_numbers() -> None:
     )
     assert said["looks at the data"] == (
         f"as many as fit into the time budget, each of {RULES.pairs} pairs of fresh processes with {RULES.blocks} "
-        f"blocks of every case; later ones look longer at cases in doubt"
+        f"blocks of every case; later ones of {judge.TIMES_PAIRS * RULES.pairs} shorter pairs while the whole is "
+        f"in doubt, and then longer at cases that are"
     )
     assert f"`inconclusive` after {RULES.max_looks} looks" in HARNESS
     assert said["time budget of a trial, without waiting for others"].startswith(f"{RULES.max_seconds:g} s ")
     assert said["longest answer of a kernel"].startswith(f"{records.ANSWER_TIMEOUT_S:g} s ")
     looks = "looks, each with data of its own; from the second on with hidden sizes"
-    assert said[looks] == f"{keeping.LOOKS_FOR_KEEP} or more"
+    assert said[looks] == f"{view.LEAST_LOOKS} or more"
     assert said["CPU time of building, of every case"] == (
         f"at most the target's `BUILD_BUDGET`; without one, {price.TIMES_BASELINE:g} times the baseline's or "
         f"{price.NS_PER_BYTE:g} ms per MB of state; {price.FREE_BUILDING_NS / 1e6:g} ms is always free"

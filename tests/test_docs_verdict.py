@@ -52,7 +52,7 @@ from pytest_lance_autoresearch.records import (
     Window,
 )
 from pytest_lance_autoresearch.runs import calibration
-from pytest_lance_autoresearch.verdict import aggregate, judge, keeping, regression, stats
+from pytest_lance_autoresearch.verdict import aggregate, judge, regression, stats, view
 from pytest_lance_autoresearch.verdict.price import build_price
 from pytest_lance_autoresearch.words import report, wording
 
@@ -388,7 +388,9 @@ def test_the_next_look_measures_the_case_in_doubt() -> None:
     assert f"One of the twelve blocks of `{OPEN}` said {outlier}, for no reason that showed as waiting;" in TEXT
     assert f"the others said {second} to {highest}." in TEXT
     assert judge.open_cases(look(1), RULES) == [OPEN]
-    more, *others = sorted(set(judge.next_blocks(look(1), RULES).values()), reverse=True)
+    extent = judge.next_look(look(1), RULES)
+    assert extent.pairs == FOUR
+    more, *others = sorted(set(extent.blocks.values()), reverse=True)
     assert others == [judge.SETTLED_BLOCKS]
     assert f"{more} blocks of it in a pair instead of {RULES.blocks}. The overall interval lies above 1" in TEXT
     assert f"the other cases do with {others[0]} instead of {RULES.blocks}." in TEXT
@@ -548,14 +550,16 @@ def test_the_rules_have_the_codes_own_numbers() -> None:
         f"| some case is not yet shown to be within {case} | look again |",
         f"its point is {1 + RULES.min_effect:g} or more, and CPU time agrees | keep after two looks,",
         f"the interval lies within {band}, and CPU time agrees | keep (simpler) after two looks,",
-        f"open cases get {2 * RULES.blocks} blocks instead of {RULES.blocks}.",
-        f"the other cases give up {others} of their {RULES.blocks}, and the open ones share these",
-        f"where that makes more than {2 * RULES.blocks}, up to {judge.MOST_BLOCKS} each.",
+        f"the next look takes {judge.TIMES_PAIRS * RULES.pairs} pairs instead of {RULES.pairs}, with",
+        f"{RULES.blocks} blocks of an open case and {judge.SETTLED_BLOCKS} of any other.",
+        f"open cases get {judge.TIMES_BLOCKS * RULES.blocks} blocks instead of {RULES.blocks}, the others",
+        f"give up {others} of their {RULES.blocks}, and the open ones share these where that makes more than "
+        f"{judge.TIMES_BLOCKS * RULES.blocks}, up to {judge.MOST_BLOCKS} each.",
         f"after {RULES.max_seconds:g} s (`--autoresearch-max-seconds`) only a discard may still come",
         f"slowed by {wording.percent(calibration.INJECTED)}, {calibration.RUNS} times each",
     ):
         assert sentence in TEXT
-    assert keeping.LOOKS_FOR_KEEP == 2
+    assert view.LEAST_LOOKS == 2
 
 
 def test_not_slower_has_the_codes_own_numbers() -> None:
@@ -568,19 +572,20 @@ def test_not_slower_has_the_codes_own_numbers() -> None:
         f"| a case is shown to be slower than {case} | regressed |",
         f"| overall it is shown to be slower than {overall} | regressed |",
         f"| some case is not yet shown to be within {case}, or the whole within {overall} | look again |",
-        f"may spend a half of the trial's {100 * alpha:g} %, the second a sixth,",
+        f"| anything else | pass after {'two' * (view.LEAST_LOOKS == 2)} looks, else look again |",
+        f"as in the keep gate: the second look may spend a half of the trial's {100 * alpha:g} %,",
     ):
         assert sentence in text
-    shown = re.findall(r"^\| (\d+) \| ([\d.]+) / (\d+) = ([\d.]+) \| (\d+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    shown = re.findall(r"^\| (\d+) \| (\d+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
     assert [int(row[0]) for row in shown] == [1, 2, 3, 4, 10]
-    for look, whole, part, chance, df, reach in shown:
+    for look, df, to_pass, to_convict in shown:
+        assert int(df) == int(look) * FOUR - 1
         bound = regression.view(Evidence(1, 1, tuple(PAIRS), looks=int(look)), rules).alpha / 2
-        assert float(whole) / int(part) == pytest.approx(bound)
-        assert [chance, int(df), reach] == [
-            f"{bound:.5f}",
-            int(look) * FOUR - 1,
-            f"{stats.student_quantile(1 - bound, int(df)):.3f}",
-        ]
+        passes, convicts = (
+            f"{chance:.5f}: {stats.student_quantile(1 - chance, int(df)):.3f}"
+            for chance in (bound, bound * regression.TO_CONVICT)
+        )
+        assert (to_pass, to_convict) == ("none" if int(look) < view.LEAST_LOOKS else passes, convicts)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_faster_kernel_is_kept_after_a_second_look_in_fresh_processes(judged: 
     assert 1 < row.interval.low < row.interval.point < row.interval.high
     evidence = history.record_of(judged.path, row).evidence
     assert evidence.looks >= 2
-    assert len(evidence.pairs) == evidence.looks * Rules().pairs
+    assert len(evidence.pairs) >= evidence.looks * Rules().pairs
     for pair in evidence.pairs:
         measured = Counter(block.case for block in pair.blocks)
         assert set(measured) == set(toys.TIMED)

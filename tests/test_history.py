@@ -130,7 +130,7 @@ def test_a_verdict_of_the_regression_gate_is_computed_again_by_its_own_threshold
     """3 % slower: a pass where 4 % are allowed, and by no other gate's thresholds."""
     target = load.load(discover.inspect(toys.write(tmp_path)))
     log, rules = tmp_path / "gate.tsv", RegressionRules(slowdown_limit=0.04)
-    seen = evidence(*pairs_of_a_look(SLOWER), looks=1)
+    seen = evidence(*pairs_of_a_look(SLOWER), looks=2)
     ended = replace(outcome(Status.PASS, "judged"), figures=figures(), judgement=judge.look(seen, rules))
     gate.write(gate.Gate(tmp_path, log), target, replace(ended, target="toy"), gate.Measured(seen, rules, 1), "")
     assert main(["verify", str(log)]) == 0

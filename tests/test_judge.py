@@ -35,6 +35,7 @@ from pytest_lance_autoresearch.records import (
     Cause,
     Doubt,
     Evidence,
+    Extent,
     Interval,
     Judgement,
     Pair,
@@ -42,7 +43,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.verdict import judge, keeping, price, stats
+from pytest_lance_autoresearch.verdict import judge, keeping, price, stats, view
 
 RULES = Rules()
 MB = 2**20
@@ -327,7 +328,7 @@ def test_a_later_look_may_be_wrong_less_often(looks: int, share: int, standard_e
 def test_all_looks_that_can_keep_spend_less_than_the_trial_may(confidence: float) -> None:
     """The k-th look spends 1 / (k - 1) - 1 / k of it, so that each takes a part of what those before it left."""
     rules, so_far = replace(RULES, confidence=confidence), 0.0
-    for looks in range(keeping.LOOKS_FOR_KEEP, 200):
+    for looks in range(view.LEAST_LOOKS, 200):
         so_far += spent(looks, rules)
         assert so_far == pytest.approx((1 - confidence) * (1 - 1 / looks), rel=1e-3)
         assert so_far < 1 - confidence
@@ -405,7 +406,7 @@ def test_a_price_that_later_looks_show_discards_a_gain_too() -> None:
     assert (found.verdict, found.cause) == (Verdict.DISCARD, Cause.BUILDING)
 
 
-# Blocks of the next look
+# What the next look measures
 
 LIMIT = -math.log1p(RULES.case_limit)
 half_widths = st.floats(0.001, 0.3)
@@ -431,7 +432,7 @@ def test_which_side_of_the_limit_a_case_lies_on_gives_it_no_blocks(
 ) -> None:
     assume(all(abs(bound - LIMIT) > 1e-9 for low, _, high in cases for bound in (low, high)))
     mirrored = [(2 * LIMIT - high, 2 * LIMIT - point, 2 * LIMIT - low) for low, point, high in cases]
-    found, other = (judge.next_blocks(undecided(each, overall_low), RULES) for each in (cases, mirrored))
+    found, other = (judge.next_look(undecided(each, overall_low), RULES) for each in (cases, mirrored))
     assert found == other
 
 
@@ -440,7 +441,7 @@ def test_which_side_of_the_limit_a_case_lies_on_gives_it_no_blocks(
 def test_every_case_gets_a_block_and_none_too_many(
     cases: list[tuple[float, float, float]], overall_low: float, blocks: int
 ) -> None:
-    found = judge.next_blocks(undecided(cases, overall_low), replace(RULES, blocks=blocks))
+    found = judge.next_look(undecided(cases, overall_low), replace(RULES, blocks=blocks)).blocks
     assert list(found) == [f"case {i}" for i in range(len(cases))]
     assert all(1 <= count <= judge.MOST_BLOCKS for count in found.values())
 
@@ -454,23 +455,43 @@ OPEN, SHOWN, REGRESSED, UNBOUNDED = (
 
 
 @pytest.mark.parametrize(
-    ("cases", "overall_low", "expected"),
+    ("cases", "overall_low", "pairs", "blocks"),
     [
-        ([SHOWN] * 3, 0.97, [3, 3, 3]),
-        ([SHOWN] * 3, 1.02, [3, 3, 3]),
-        ([UNBOUNDED] * 3, 0.97, [3, 3, 3]),  # too few blocks so far to tell which is open
-        ([OPEN, SHOWN, REGRESSED], 0.97, [6, 3, 3]),  # the others still serve the overall speed-up
-        ([OPEN, SHOWN, REGRESSED], 1.02, [6, 2, 2]),
-        ([OPEN] + [SHOWN] * 11, 1.02, [14] + [2] * 11),  # what the others do not need
-        ([OPEN] + [SHOWN] * 19, 1.02, [16] + [2] * 19),
-        ([OPEN] * 2 + [SHOWN] * 10, 1.02, [8] * 2 + [2] * 10),
-        ([OPEN] * 3, 1.02, [6] * 3),
+        ([SHOWN] * 3, 1.02, 4, [3, 3, 3]),
+        ([UNBOUNDED] * 3, 1.02, 4, [3, 3, 3]),  # too few blocks so far to tell which is open
+        ([OPEN, SHOWN, REGRESSED], 1.02, 4, [6, 2, 2]),
+        ([OPEN] + [SHOWN] * 11, 1.02, 4, [14] + [2] * 11),  # what the others do not need
+        ([OPEN] + [SHOWN] * 19, 1.02, 4, [16] + [2] * 19),
+        ([OPEN] * 2 + [SHOWN] * 10, 1.02, 4, [8] * 2 + [2] * 10),
+        ([OPEN] * 3, 1.02, 4, [6] * 3),
+        ([SHOWN] * 3, 0.97, 8, [2, 2, 2]),  # what the whole needs is pairs
+        ([UNBOUNDED] * 3, 0.97, 8, [2, 2, 2]),
+        ([OPEN, SHOWN, REGRESSED], 0.97, 8, [3, 2, 2]),
+        ([OPEN] + [SHOWN] * 11, 0.97, 8, [3] + [2] * 11),
+        ([OPEN] * 3, 0.97, 8, [3] * 3),
     ],
 )
-def test_open_cases_get_what_the_others_do_not_need(
-    cases: list[tuple[float, float, float]], overall_low: float, expected: list[int]
+def test_the_whole_gets_pairs_and_then_open_cases_get_what_the_others_do_not_need(
+    cases: list[tuple[float, float, float]], overall_low: float, pairs: int, blocks: list[int]
 ) -> None:
-    assert list(judge.next_blocks(undecided(cases, overall_low), RULES).values()) == expected
+    found = judge.next_look(undecided(cases, overall_low), RULES)
+    assert (found.pairs, list(found.blocks.values())) == (pairs, blocks)
+
+
+@pytest.mark.parametrize("overall_low", [0.97, 1.02])
+def test_what_only_lacks_its_confirmation_is_measured_as_in_the_first_look(overall_low: float) -> None:
+    for cause in (Cause.FASTER, Cause.SIMPLER, Cause.NOT_SLOWER):
+        found = judge.next_look(replace(undecided([SHOWN] * 2, overall_low), cause=cause), RULES)
+        assert found == Extent(4, {"case 0": 3, "case 1": 3})
+
+
+def test_where_cpu_time_is_what_is_open_the_whole_is() -> None:
+    found = judge.next_look(replace(undecided([SHOWN] * 2, 1.02), cause=Cause.CPU_DISAGREES), RULES)
+    assert found == Extent(8, {"case 0": 2, "case 1": 2})
+
+
+def test_a_pair_of_few_blocks_has_no_fewer_while_the_whole_is_open() -> None:
+    assert judge.next_look(undecided([OPEN, SHOWN]), replace(RULES, blocks=1)).blocks == {"case 0": 1, "case 1": 1}
 
 
 @pytest.mark.parametrize(
@@ -668,7 +689,7 @@ def test_nothing_is_kept_without_everything_that_a_keep_needs() -> None:
             assert found.speedup.point >= 1.01
             assert found.cpu_speedup.low > 1
             assert found.candidate_peak_rss_bytes == found.baseline_peak_rss_bytes
-            assert seen.looks >= keeping.LOOKS_FOR_KEEP
+            assert seen.looks >= view.LEAST_LOOKS
             assert seen.seconds < RULES.max_seconds
     assert keeps > 20
 
@@ -735,7 +756,7 @@ def test_many_looks_at_no_gain_keep_no_more_often_than_the_trial_may_be_wrong(
     rules = replace(RULES, confidence=0.9)
     allowed = 400 * (1 - rules.confidence) / 2
     assert 0 < kept_within(simulate, 30, rules) <= allowed
-    monkeypatch.setattr(keeping, "_alpha", lambda *_: (1 - rules.confidence) / 2)
+    monkeypatch.setattr(keeping, "share", lambda _: 1 / 2)
     assert kept_within(simulate, 30, rules) > allowed
 
 
@@ -767,9 +788,9 @@ def noisy_host(simulate: ModuleType) -> tuple[Any, str]:
     return simulate.Host(0.0035, block_sd={**dict.fromkeys(simulate.CASES, 0.015), noisy: 0.09}), noisy
 
 
-def same_for_all(judgement: Judgement, rules: Rules) -> dict[str, int]:
-    """Blocks as if no case were open."""
-    return dict.fromkeys(judgement.cases, rules.blocks)
+def same_for_all(judgement: Judgement, rules: Rules) -> Extent:
+    """As if nothing were open."""
+    return Extent(rules.pairs, dict.fromkeys(judgement.cases, rules.blocks))
 
 
 def test_blocks_for_open_cases_keep_more_gains_and_no_more_regressions(simulate: ModuleType) -> None:

@@ -21,6 +21,7 @@ from pytest_lance_autoresearch.records import (
     Case,
     CaseTimes,
     Evidence,
+    Extent,
     Interval,
     Judgement,
     KernelTimes,
@@ -31,7 +32,7 @@ from pytest_lance_autoresearch.records import (
     Verdict,
 )
 from pytest_lance_autoresearch.target_files import contract, generate
-from pytest_lance_autoresearch.verdict import aggregate, judge, keeping
+from pytest_lance_autoresearch.verdict import aggregate, judge, view
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measure import CasePlan, Handicap
@@ -104,17 +105,17 @@ class Comparison(Measurement):
                 return judgement
             self._so_far = judgement.speedup
             self._show(_again(judge.open_cases(judgement, self._rules)), None, self._so_far)
-            blocks = judge.next_blocks(judgement, self._rules)
-            self.measure_again(seed, blocks, lambda: seconds() >= self._rules.max_seconds)
+            extent = judge.next_look(judgement, self._rules)
+            self.measure_again(seed, extent, lambda: seconds() >= self._rules.max_seconds)
         return self.refusal
 
     def measure_again(
-        self, seed: int, blocks: Mapping[str, int] | None = None, is_over: Callable[[], bool] = lambda: False
+        self, seed: int, extent: Extent | None = None, is_over: Callable[[], bool] = lambda: False
     ) -> None:
         """The pairs of another look, over states and with calls that no process has seen, at hidden sizes.
 
-        `blocks` are those of each case in a pair. In the second look many answers are verified. A pair that is
-        over before its end counts for nothing.
+        `extent` is the first look's, unless it is given. In the second look many answers are verified. A pair that
+        is over before its end counts for nothing.
         """
         self._data_sets += 1
         number = self._data_sets
@@ -122,7 +123,7 @@ class Comparison(Measurement):
         states = {case: generate.make_hidden_state(self._target, case, seed, stream) for case in self._cases}
         plans = self._plans(states, seed, stream)
         with self._first_pair(plans) as pair:
-            self._look(plans, pair, blocks, is_over, thorough=number == keeping.LOOKS_FOR_KEEP)
+            self._look(plans, pair, extent, is_over, thorough=number == view.LEAST_LOOKS)
 
     def pairs(self) -> tuple[Pair, ...]:
         """Everything measured so far."""
@@ -180,21 +181,21 @@ class Comparison(Measurement):
         self,
         plans: Sequence[CasePlan],
         first: KernelPair,
-        blocks: Mapping[str, int] | None = None,
+        extent: Extent | None = None,
         is_over: Callable[[], bool] = lambda: False,
         *,
         thorough: bool = False,
     ) -> None:
         """The look's pairs, one after the other, in one turn; the first of them is ready, and ends as they do."""
-        wanted = blocks or {plan.key: self._rules.blocks for plan in plans}
-        with self._turn(measure.expected_s(4 * sum(wanted.values()) * self._rules.pairs)):
+        pairs, blocks = extent or Extent(self._rules.pairs, {plan.key: self._rules.blocks for plan in plans})
+        with self._turn(measure.expected_s(4 * sum(blocks.values()) * pairs)):
             first.begin()
-            for number in range(self._rules.pairs):
+            for number in range(pairs):
                 with closing(first) if number == 0 else self._pair(plans) as pair:
                     for plan in plans:
                         if is_over():
                             return
-                        self._measure(pair, plan, wanted[plan.key], thorough=thorough)
+                        self._measure(pair, plan, blocks[plan.key], thorough=thorough)
                     self._pairs.append(pair.record())
 
     def _measure(self, pair: KernelPair, plan: CasePlan, wanted: int, *, thorough: bool) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from pytest_lance_autoresearch.records import Doubt
 from pytest_lance_autoresearch.verdict import stats
-from pytest_lance_autoresearch.verdict.view import View
+from pytest_lance_autoresearch.verdict.view import LEAST_LOOKS, View
 
 
 def about(seen: View, more_overall: float) -> Doubt:
@@ -39,6 +39,12 @@ def more(estimate: stats.LogEstimate, limit: float) -> float:
     if estimate.point <= limit or math.isinf(estimate.low):
         return math.inf
     return max(0.0, ((estimate.point - estimate.low) / (estimate.point - limit)) ** 2 - 1)
+
+
+def unconfirmed(seen: View) -> float:
+    """How many times what was measured the looks are that a keep or a pass lacks, whatever they will show."""
+    looks = seen.evidence.looks
+    return max(0, LEAST_LOOKS - looks) / looks
 
 
 def _finite(value: float) -> float | None:

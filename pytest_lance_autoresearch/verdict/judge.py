@@ -11,12 +11,24 @@ import math
 from dataclasses import replace
 from typing import Protocol
 
-from pytest_lance_autoresearch.records import Cause, Evidence, Judgement, RegressionRules, Rules, Verdict
+from pytest_lance_autoresearch.records import (
+    Cause,
+    Evidence,
+    Extent,
+    Judgement,
+    RegressionRules,
+    Rules,
+    Verdict,
+)
 from pytest_lance_autoresearch.verdict import doubts, keeping, price, regression
 from pytest_lance_autoresearch.verdict.view import View
 
+TIMES_PAIRS = 2
+"""As many pairs in a look while the overall speed-up is open."""
 SETTLED_BLOCKS = 2
-"""Of each case in a pair, where nothing but other cases is open."""
+"""Of a case in a pair that measures for the sake of something else."""
+TIMES_BLOCKS = 2
+"""As many blocks at least of an open case, once nothing but cases is open."""
 MOST_BLOCKS = 16
 """Of a single case in a pair."""
 
@@ -77,26 +89,36 @@ def open_cases(judgement: Judgement, rules: Rules) -> list[str]:
     return [case for case, one in judgement.cases.items() if 0 < one.low <= limit <= one.high < math.inf]
 
 
-def next_blocks(judgement: Judgement, rules: Rules) -> dict[str, int]:
-    """How many blocks of each case the pairs of the next look measure, after an undecided one.
+def next_look(judgement: Judgement, rules: Rules) -> Extent:
+    """How much the next look measures, after an undecided one.
 
-    Open cases get what the others do not need: as much as they need for the overall speed-up, or where that is
-    settled, little.
+    The overall speed-up is as sure as its pairs are many, a case as its blocks are. So while the former is open,
+    there are more pairs, and each is short; once it is settled, open cases get more blocks, and what the others do
+    not need.
     """
-    assert judgement.speedup is not None
     is_open = open_cases(judgement, rules)
-    if not is_open:
-        return dict.fromkeys(judgement.cases, rules.blocks)
-    is_settled = _question(rules).is_settled(judgement.speedup.low, rules)
-    others = min(rules.blocks, SETTLED_BLOCKS) if is_settled else rules.blocks
-    spared = (rules.blocks - others) * (len(judgement.cases) - len(is_open))
-    each = min(MOST_BLOCKS, max(2 * rules.blocks, rules.blocks + spared // len(is_open)))
-    return {case: each if case in is_open else others for case in judgement.cases}
+    settled = min(rules.blocks, SETTLED_BLOCKS)
+    pairs, others, each = rules.pairs, rules.blocks, rules.blocks
+    if _is_open_overall(judgement, rules):
+        pairs, others = TIMES_PAIRS * rules.pairs, settled
+    elif is_open:
+        spared = (rules.blocks - settled) * (len(judgement.cases) - len(is_open))
+        most = max(TIMES_BLOCKS * rules.blocks, rules.blocks + spared // len(is_open))
+        others, each = settled, min(MOST_BLOCKS, most)
+    return Extent(pairs, {case: each if case in is_open else others for case in judgement.cases})
 
 
 def at_any_price(rules: Rules) -> Rules:
     """The same rules without a limit to memory or building, for whoever wants to know a speed-up all the same."""
     return replace(rules, memory_fraction=math.inf, memory_bytes=2**63, build_ms_per_mb=math.inf)
+
+
+def _is_open_overall(judgement: Judgement, rules: Rules) -> bool:
+    """Whether more must be known of the overall speed-up, by either clock, and not of single cases alone."""
+    assert judgement.speedup is not None
+    if judgement.cause is Cause.UNDECIDED:
+        return not _question(rules).is_settled(judgement.speedup.low, rules)
+    return judgement.cause is Cause.CPU_DISAGREES
 
 
 def _question(rules: Rules) -> _Question:

@@ -12,15 +12,12 @@ import math
 
 from pytest_lance_autoresearch.records import Cause, Evidence, Rules, Verdict
 from pytest_lance_autoresearch.verdict import doubts, price, stats
-from pytest_lance_autoresearch.verdict.view import View
-
-LOOKS_FOR_KEEP = 2
-"""Looks that a keep needs at least: the first one sees published data only."""
+from pytest_lance_autoresearch.verdict.view import LEAST_LOOKS, View, share
 
 
 def view(evidence: Evidence, rules: Rules) -> View:
     """What a look sees. Any case may be the one that is slower: they share what the look may spend."""
-    return View.of(evidence, rules, _alpha(evidence, rules), cases_share=True)
+    return View.of(evidence, rules, (1 - rules.confidence) * share(evidence.looks), cases_share=True)
 
 
 def decide(seen: View) -> tuple[Verdict, Cause]:
@@ -50,8 +47,7 @@ def more_overall(seen: View) -> float:
     Of whichever kind its point lies nearest to.
     """
     effect, band = math.log1p(seen.rules.min_effect), math.log1p(seen.rules.noise_band)
-    looks, overall = seen.evidence.looks, seen.overall
-    unconfirmed = max(0, LOOKS_FOR_KEEP - looks) / looks
+    unconfirmed, overall = doubts.unconfirmed(seen), seen.overall
     if overall.point >= effect:
         return max(unconfirmed, doubts.more(overall, 0.0))
     if _is_smaller(seen.evidence):
@@ -62,16 +58,6 @@ def more_overall(seen: View) -> float:
 def is_settled(speedup_low: float, _rules: Rules) -> bool:
     """Whether nothing but single cases is open, as far as the lower bound of the overall speed-up tells."""
     return speedup_low > 1
-
-
-def _alpha(evidence: Evidence, rules: Rules) -> float:
-    """What this look may spend of the trial's chance to be wrong.
-
-    The second look may spend half, the third a sixth, the k-th 1 / (k (k - 1)): without end, they spend all of it.
-    The first look keeps nothing, and so takes nothing from them: in discarding, it may be wrong as often as they.
-    """
-    shares = evidence.looks * (evidence.looks - 1)
-    return (1 - rules.confidence) / max(1, shares)
 
 
 def _one_sided(seen: View) -> stats.LogEstimate:
@@ -85,7 +71,8 @@ def _is_smaller(evidence: Evidence) -> bool:
 
 def _if_cpu_agrees(seen: View, floor: float, aim: float, cause: Cause) -> tuple[Verdict, Cause]:
     """A keep, if the CPU time's interval lies above `floor` too; a discard, if not and it lies below `aim`."""
-    cpu = seen.deciding_cpu
+    mean = seen.deciding_cpu
+    cpu = mean.interval(seen.alpha) if mean else None
     if cpu is not None and cpu.low <= floor:
         return (Verdict.DISCARD if cpu.high < aim else Verdict.UNDECIDED), Cause.CPU_DISAGREES
-    return (Verdict.KEEP if seen.evidence.looks >= LOOKS_FOR_KEEP else Verdict.UNDECIDED), cause
+    return (Verdict.KEEP if seen.evidence.looks >= LEAST_LOOKS else Verdict.UNDECIDED), cause

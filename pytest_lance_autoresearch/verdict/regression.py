@@ -1,8 +1,9 @@
 """The regression gate's decision: whether a candidate is slower than its baseline.
 
 A pass needs it shown that the candidate is not slower than `slowdown_limit` overall, by wall and by CPU time, and
-in no case slower than `case_limit`, and memory and building within what they may cost. A regression needs one of
-the opposites shown. Being faster is no condition of either.
+in no case slower than `case_limit`, and memory and building within what they may cost, all of it over two looks or
+more, of which the later ones see data that nobody could know. A regression needs one of the opposites shown. Being
+faster is no condition of either.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ import math
 
 from pytest_lance_autoresearch.records import Cause, Evidence, RegressionRules, Rules, Verdict
 from pytest_lance_autoresearch.verdict import doubts, price, stats
-from pytest_lance_autoresearch.verdict.view import View
+from pytest_lance_autoresearch.verdict.view import LEAST_LOOKS, View, share
+
+TO_CONVICT = 0.5
+"""Of a look's chance to be wrong, what it may spend on saying that a candidate is slower.
+
+The first look may say so too, and all of them together must not be wrong more often than those that can pass.
+"""
 
 
 def view(evidence: Evidence, rules: Rules) -> View:
     """What a look sees; every bound is wrong in one direction only, so intervals are of twice the chance.
 
-    The first look may spend half, the second a sixth, the k-th 1 / (k (k + 1)): without end, they spend all of it.
     The cases do not share it, since a pass needs all of them: one that is too slow passes only if its own bound is
     wrong (an intersection-union test: Berger, Technometrics 24, 1982).
     """
-    alpha = 2 * (1 - rules.confidence) / (evidence.looks * (evidence.looks + 1))
-    return View.of(evidence, rules, alpha, cases_share=False)
+    return View.of(evidence, rules, 2 * (1 - rules.confidence) * share(evidence.looks), cases_share=False)
 
 
 def decide(seen: View) -> tuple[Verdict, Cause]:
@@ -30,28 +35,40 @@ def decide(seen: View) -> tuple[Verdict, Cause]:
     floor = _floor(seen.rules)
     if any(bound < seen.case_floor for bound in _upper_bounds(seen)):
         return Verdict.REGRESSED, Cause.CASE_REGRESSED
-    if seen.overall.high < floor:
+    if _is_slower(seen, seen.mean):
         return Verdict.REGRESSED, Cause.SLOWER
     if (cause := price.unaffordable(seen.evidence.pairs, seen.rules)) is not None:
         return Verdict.REGRESSED, cause
     if any(estimate.low <= seen.case_floor for estimate in seen.cases.values()) or seen.overall.low <= floor:
         return Verdict.UNDECIDED, Cause.UNDECIDED
     cpu = seen.deciding_cpu
-    if cpu is not None and cpu.low <= floor:
-        return (Verdict.REGRESSED if cpu.high < floor else Verdict.UNDECIDED), Cause.CPU_DISAGREES
-    return Verdict.PASS, Cause.NOT_SLOWER
+    if cpu is not None and cpu.interval(seen.alpha).low <= floor:
+        return (Verdict.REGRESSED if _is_slower(seen, cpu) else Verdict.UNDECIDED), Cause.CPU_DISAGREES
+    return (Verdict.PASS if seen.evidence.looks >= LEAST_LOOKS else Verdict.UNDECIDED), Cause.NOT_SLOWER
 
 
 def more_overall(seen: View) -> float:
     """How many times what was measured would settle, by both clocks, whether the candidate is slower overall."""
-    floor = _floor(seen.rules)
-    clocks = (seen.overall, seen.cpu or seen.overall)
-    return max(doubts.more(one, floor) if one.point > floor else doubts.more(-one, -floor) for one in clocks)
+    clocks = (seen.mean, seen.deciding_cpu or seen.mean)
+    return max(doubts.unconfirmed(seen), *(_more(seen, clock) for clock in clocks))
 
 
 def is_settled(speedup_low: float, rules: Rules) -> bool:
     """Whether nothing but single cases is open, as far as the lower bound of the overall speed-up tells."""
     return speedup_low > math.exp(_floor(rules))
+
+
+def _is_slower(seen: View, clock: stats.Mean) -> bool:
+    """Whether a clock shows the whole to be slower than its limit."""
+    return clock.interval(TO_CONVICT * seen.alpha).high < _floor(seen.rules)
+
+
+def _more(seen: View, clock: stats.Mean) -> float:
+    """How many times what was measured would show it by this clock, or the opposite."""
+    floor = _floor(seen.rules)
+    if clock.point > floor:
+        return doubts.more(clock.interval(seen.alpha), floor)
+    return doubts.more(-clock.interval(TO_CONVICT * seen.alpha), -floor)
 
 
 def _floor(rules: Rules) -> float:
@@ -62,5 +79,5 @@ def _floor(rules: Rules) -> float:
 
 def _upper_bounds(seen: View) -> list[float]:
     """Of every case's log-ratio. Any case may be the one that is slower: they share what the look may spend."""
-    alpha = seen.case_alpha / len(seen.cases)
+    alpha = TO_CONVICT * seen.case_alpha / len(seen.cases)
     return [stats.median_interval(values, alpha).high for values in seen.log_ratios.values()]

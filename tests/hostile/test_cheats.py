@@ -25,7 +25,7 @@ from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.records import Rules
 from pytest_lance_autoresearch.target_files import policy
-from pytest_lance_autoresearch.verdict import keeping
+from pytest_lance_autoresearch.verdict import view
 
 IMPORTS: Final = "imports '{}'; a kernel may import"
 VALUES: Final = r"values: \d+ of \d+ values differ"
@@ -193,7 +193,7 @@ def test_no_cheat_is_kept_even_where_its_source_is_not_read(
 ) -> None:
     """In no more looks than a keep needs, and short ones: more only take longer to give up what is as fast."""
     monkeypatch.setattr(policy, "violation_of", lambda *_: "")
-    monkeypatch.setattr(options, "Rules", partial(Rules, pairs=2, max_looks=keeping.LOOKS_FOR_KEEP))
+    monkeypatch.setattr(options, "Rules", partial(Rules, pairs=2, max_looks=view.LEAST_LOOKS))
     target = corpus.target_of(name)
     with nothing_left_behind(project, target):
         block = corpus.trial(pytester, target, corpus.source("cheats", name))
