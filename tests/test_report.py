@@ -276,8 +276,14 @@ def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
             "keep: geomean 1.04 -> 1.00 us/query (-3.8 %), no case slower than 5 %, confirmed in fresh processes",
         ),
         (
+        "cpu_speedup": None,
+        "is_unconfirmed": False,
             Verdict.KEEP,
             Cause.SIMPLER,
+    of_cpu = replace(doubt, is_unconfirmed=True, cpu_speedup=Interval(0.0, 0.99, math.inf))
+    judgement = Judgement(Verdict.INCONCLUSIVE, Cause.BUDGET, doubt=of_cpu)
+    told = report.as_json(replace(KEEP, judgement=judgement))["doubt"]
+    assert (told["cpu_speedup"], told["is_unconfirmed"]) == ({"low": None, "point": 0.99, "high": None}, True)
             0.998,
             "keep (simpler): geomean 0.998 -> 1.00 us/query (+0.2 %), equal within +-1 %, and the code is smaller "
             "(120 -> 90 AST nodes)",
@@ -443,6 +449,16 @@ def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
             "about 10 s more at this rate or a quieter machine would tell",
         ),
     ],
+        (
+            Doubt(None, Interval(1.01, 1.02, 1.04), 40.4, is_unconfirmed=True),
+            "the second look was missing, which must confirm it over fresh inputs; "
+            "about 40 s more at this rate would do",
+        ),
+        (
+            Doubt(None, Interval(1.01, 1.02, 1.04), 40.4, cpu_speedup=Interval(0.998, 1.01, 1.02)),
+            "its CPU time says -1.0 % [-2.0 %, +0.2 %]; wall and CPU time must agree; "
+            "about 40 s more at this rate or a quieter machine would settle it",
+        ),
 )
 @pytest.mark.parametrize(
     ("cause", "when"),

@@ -163,7 +163,13 @@ def _build_json(price: BuildPrice | None) -> dict[str, Any] | None:
 def _doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
     if doubt is None:
         return None
-    return {"case": doubt.case, "speedup": _interval_json(doubt.speedup), "seconds_to_settle": doubt.seconds}
+    return {
+        "case": doubt.case,
+        "speedup": _interval_json(doubt.speedup),
+        "cpu_speedup": _interval_json(doubt.cpu_speedup),
+        "is_unconfirmed": doubt.is_unconfirmed,
+        "seconds_to_settle": doubt.seconds,
+    }
 
 
 def judged_reason(judgement: Judgement, figures: Figures | None, rules: Rules) -> str:
@@ -494,6 +500,11 @@ def _settling(doubt: Doubt, rules: Rules) -> str:
 
 
 def _range(value: Interval | None) -> str:
+    if doubt.is_unconfirmed:
+        return f"the second look was missing, which must confirm it over fresh inputs; {_settling(doubt, rules)}"
+    if doubt.cpu_speedup is not None:
+        says = wording.change_of_time(doubt.cpu_speedup)
+        return f"its CPU time says {says}; wall and CPU time must agree; {_settling(doubt, rules)}"
     return wording.NONE if value is None else f"{wording.change(value.high)} to {wording.change(value.low)}"
 
 
@@ -502,3 +513,5 @@ def _interval_json(value: Interval | None) -> dict[str, float | None] | None:
         return None
     bounded = value.low > 0 and math.isfinite(value.high)
     return {"low": value.low if bounded else None, "point": value.point, "high": value.high if bounded else None}
+    if doubt.is_unconfirmed:
+        return f"{more} would do"
