@@ -632,11 +632,11 @@ def test_the_sentences_about_a_revision() -> None:
     assert report.moved(main, "targets/old", "demo") == (
         "at main at 0123456789ab target 'demo' was in targets/old; the kernel there is the baseline"
     )
-    assert report.changed_since(main, ["target.py"]) == (
+    assert report.changed_since(main, ["target.py"], 2) == (
         "target.py has changed since main at 0123456789ab; "
         "the verdict rests on the working tree's, for both kernels"
     )
-    assert report.changed_since(main, ["inputs.py", "reference.py", "target.py"]) == (
+    assert report.changed_since(main, ["inputs.py", "reference.py", "target.py"], 1) == (
         "inputs.py, reference.py and target.py have changed since main at 0123456789ab; "
         "the verdict rests on the working tree's, for both kernels"
     )
@@ -661,9 +661,21 @@ def test_the_properties_of_the_gates_item_are_text() -> None:
     assert report.properties(outcome(reason="no verdict: why")) == {"verdict": "none", "reason": "no verdict: why"}
 
 
+    assert report.changed_since(main, ["target.py"], 0) == "target.py has changed since main at 0123456789ab"
+    imports = "modules that the kernel imports have changed since main at 0123456789ab"
+    assert report.imports_changed(main, 2) == f"{imports}; each kernel was measured with its own"
+    assert report.imports_changed(main, 1) == f"{imports}; the kernel ran with those of now"
+    assert report.imports_changed(main, 0) == imports
 def test_the_json_names_the_revision() -> None:
     against = replace(outcome(Status.PASS, "pass"), baseline_revision="main at 0123456789ab")
     assert report.as_json(against)["baseline_revision"] == "main at 0123456789ab"
+    assert report.uncommitted_beside(["src/lib/config.py"]) == (
+        "src/lib/config.py is not committed as it is; the kernel was judged with what is in the working tree"
+    )
+    assert report.uncommitted_beside([f"src/lib/{name}.py" for name in "abcde"]) == (
+        "src/lib/a.py, src/lib/b.py, src/lib/c.py and 2 more are not committed as they are; "
+        "the kernel was judged with what is in the working tree"
+    )
     assert report.as_json(outcome())["baseline_revision"] is None
 
 

@@ -137,7 +137,8 @@ def test_identical_code_beside_other_files_is_checked_and_not_timed(lab: Lab) ->
     assert ending(outcome) == (Status.PASS, f"pass: {identical}", 0)
     assert (outcome.correct, outcome.items, lab.measurements) == (len(toys.CASES), len(toys.CASES), [])
     assert outcome.notes == (
-        f"target.py has changed since {main(lab)}; the verdict rests on the working tree's, for both kernels",
+        f"target.py has changed since {main(lab)}; the kernel was checked by the working tree's",
+        "targets/toy/target.py is not committed as it is; the kernel was judged with what is in the working tree",
     )
 
 
@@ -150,14 +151,20 @@ def test_identical_code_that_other_files_make_wrong_does_not_pass(lab: Lab) -> N
                 begun.check_case(case)
         else:
             begun.check_case(case)
-    assert ending(begun.log()) == (Status.INCORRECT, "incorrect: it is wrong now", 1)
+    outcome = begun.log()
+    assert ending(outcome) == (Status.INCORRECT, "incorrect: it is wrong now", 1)
+    assert outcome.notes[0] == (
+        f"target.py has changed since {main(lab)}; the kernel was checked by the working tree's"
+    )
 
 
 def test_other_files_that_changed_beside_another_kernel_are_a_note(lab: Lab) -> None:
     outcome = judge(lab, target=OTHER_TARGET)
     assert outcome.status is Status.PASS
     assert len(lab.measurements) == 1
-    assert outcome.notes[0].startswith("target.py has changed since main at ")
+    assert outcome.notes[0] == (
+        f"target.py has changed since {main(lab)}; the verdict rests on the working tree's, for both kernels"
+    )
 
 
 def test_a_folder_that_was_renamed_is_a_note(lab: Lab) -> None:
@@ -304,7 +311,11 @@ def test_the_keep_gate_judges_against_a_revision_and_writes_nothing(lab: Lab) ->
 def test_the_keep_gate_discards_identical_code_at_once_whatever_else_changed(lab: Lab, target: str) -> None:
     begun = begin(lab, toys.KERNEL, Rules(), target=target)
     assert begun.nothing_to_measure().startswith("discard: the kernel is identical to the baseline, main at ")
-    assert begun.log().exit_code == 10
+    outcome = begun.log()
+    assert outcome.exit_code == 10
+    changed = () if target == toys.TARGET else (f"target.py has changed since {main(lab)}",)
+    assert outcome.notes[:1] == changed
+    assert report.correctness(outcome) == "not run (the kernel's code is its baseline's)"
 
 
 def test_a_new_target_is_a_baseline_of_the_keep_gate_that_no_log_holds(new: Lab) -> None:

@@ -329,15 +329,26 @@ def moved(revision: str, place: str, target: str) -> str:
     return f"at {revision} target '{target}' was in {place}; the kernel there is the baseline"
 
 
-def imports_changed(revision: str) -> str:
-    return f"modules that the kernel imports have changed since {revision}; each kernel was measured with its own"
+def imports_changed(revision: str, kernels: int) -> str:
+    """`kernels`: how many of the two have run; 0 where there was no need."""
+    ran = ("", "; the kernel ran with those of now", "; each kernel was measured with its own")[kernels]
+    return f"modules that the kernel imports have changed since {revision}{ran}"
+
+def uncommitted_beside(files: Sequence[str]) -> str:
+    """Of what the kernel is judged with: its modules, and the target's other files."""
+    they_are = "are not committed as they are" if len(files) > 1 else "is not committed as it is"
+    return f"{wording.some(files)} {they_are}; the kernel was judged with what is in the working tree"
 
 
-def changed_since(revision: str, files: Sequence[str]) -> str:
-    return (
-        f"{wording.listed(files)} {'have' if len(files) > 1 else 'has'} changed since {revision}; "
-        f"the verdict rests on the working tree's, for both kernels"
-    )
+
+def changed_since(revision: str, files: Sequence[str], kernels: int) -> str:
+    """`kernels`: how many of the two have run; 0 where there was no need."""
+    ran = (
+        "",
+        "; the kernel was checked by the working tree's",
+        "; the verdict rests on the working tree's, for both kernels",
+    )[kernels]
+    return f"{wording.listed(files)} {'have' if len(files) > 1 else 'has'} changed since {revision}{ran}"
 
 
 def renamed(names: Sequence[str]) -> tuple[str, ...]:
