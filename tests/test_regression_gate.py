@@ -125,11 +125,22 @@ def test_what_is_not_shown_in_time_is_inconclusive(project: pytest.Pytester) -> 
     assert "undecided when the time budget of 0.1 s ended: " in said["reason"]
 
 
-def test_a_part_of_the_items_is_no_verdict(project: pytest.Pytester) -> None:
-    toys.write(project.path, text=f"{toys.KERNEL}MORE = 1\n")
-    result = project.runpytest(*GATE, "-k", "not test_speed")
+KEEP = (*PLAIN, "--keep-gate", "--baseline=git:main")
+
+
+@pytest.mark.parametrize("gate", [GATE, KEEP])
+@pytest.mark.parametrize("text", [toys.KERNEL, f"{toys.KERNEL}MORE = 1\n"], ids=["identical", "changed"])
+def test_a_part_of_the_items_is_no_verdict(project: pytest.Pytester, gate: tuple[str, ...], text: str) -> None:
+    """Be the kernel its baseline or not: who left items out by mistake hears of it at once."""
+    toys.write(project.path, text=text)
+    result = project.runpytest(*gate, "-k", "correctness and 64x32-uniform")
     assert result.ret == 13
-    assert blocks(result)[0]["verdict"] == "none"
+    result.assert_outcomes(passed=1, deselected=toys.ITEMS)
+    (said,) = blocks(result)
+    assert (said["verdict"], said["correctness"]) == ("none", f"incomplete (1 of {toys.ITEMS} items passed)")
+    assert said["reason"] == (
+        f"no verdict: 1 of {toys.ITEMS} items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
+    )
 
 
 def test_a_revision_that_is_not_there_is_no_verdict(project: pytest.Pytester) -> None:

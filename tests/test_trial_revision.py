@@ -125,6 +125,24 @@ def test_identical_code_passes_at_once(lab: Lab, text: str, what: str) -> None:
 
 
 def test_identical_code_beside_other_files_is_checked_and_not_timed(lab: Lab) -> None:
+PART = frozenset(trial.Item(trial.ItemKind.CORRECTNESS, case) for case in toys.CASES)
+
+
+@pytest.mark.parametrize("rules", [NOT_SLOWER, Rules()])
+@pytest.mark.parametrize("target", [toys.TARGET, OTHER_TARGET])
+def test_a_part_of_the_items_is_no_verdict_about_identical_code_either(
+    lab: Lab, rules: Rules, target: str
+) -> None:
+    """What was asked for runs, and whoever left the rest out hears of it before a kernel changes."""
+    begun = begin(lab, toys.KERNEL, rules, target=target, selected=PART)
+    assert begun.nothing_to_measure() == ""
+    for case in begun.cases:
+        begun.check_case(case)
+    outcome = begun.log()
+    assert ending(outcome) == (None, report.partial_reason(len(toys.CASES), toys.ITEMS), 13)
+    assert report.correctness(outcome) == f"incomplete ({len(toys.CASES)} of {toys.ITEMS} items passed)"
+
+
     begun = begin(lab, toys.KERNEL, target=OTHER_TARGET)
     assert begun.nothing_to_measure() == ""
     for case in begun.cases:
@@ -201,6 +219,14 @@ def test_a_new_target_is_checked_and_passes(new: Lab) -> None:
 
 
 def test_a_new_target_of_which_a_part_was_checked_does_not_pass(new: Lab) -> None:
+def test_a_new_target_whose_speed_items_were_left_out_does_not_pass(new: Lab) -> None:
+    """They would have been skipped; a part is a part."""
+    begun = begin(new, selected=PART)
+    for case in begun.cases:
+        begun.check_case(case)
+    assert ending(begun.log()) == (None, report.partial_reason(len(toys.CASES), toys.ITEMS), 13)
+
+
     begun = begin(new)
     begun.check_case(first(begun))
     assert ending(begun.log()) == (None, report.partial_reason(1, len(toys.CASES)), 13)
