@@ -121,10 +121,10 @@ def test_identical_code_passes_at_once(lab: Lab, text: str, what: str) -> None:
         None,
         0,
     )
+    assert report.correctness(outcome) == "not run (the kernel's code is its baseline's)"
     assert lab.processes == []
 
 
-def test_identical_code_beside_other_files_is_checked_and_not_timed(lab: Lab) -> None:
 PART = frozenset(trial.Item(trial.ItemKind.CORRECTNESS, case) for case in toys.CASES)
 
 
@@ -143,6 +143,7 @@ def test_a_part_of_the_items_is_no_verdict_about_identical_code_either(
     assert report.correctness(outcome) == f"incomplete ({len(toys.CASES)} of {toys.ITEMS} items passed)"
 
 
+def test_identical_code_beside_other_files_is_checked_and_not_timed(lab: Lab) -> None:
     begun = begin(lab, toys.KERNEL, target=OTHER_TARGET)
     assert begun.nothing_to_measure() == ""
     for case in begun.cases:
@@ -218,7 +219,6 @@ def test_a_new_target_is_checked_and_passes(new: Lab) -> None:
     assert (outcome.correct, outcome.items) == (len(toys.CASES), len(toys.CASES))
 
 
-def test_a_new_target_of_which_a_part_was_checked_does_not_pass(new: Lab) -> None:
 def test_a_new_target_whose_speed_items_were_left_out_does_not_pass(new: Lab) -> None:
     """They would have been skipped; a part is a part."""
     begun = begin(new, selected=PART)
@@ -227,6 +227,7 @@ def test_a_new_target_whose_speed_items_were_left_out_does_not_pass(new: Lab) ->
     assert ending(begun.log()) == (None, report.partial_reason(len(toys.CASES), toys.ITEMS), 13)
 
 
+def test_a_new_target_of_which_a_part_was_checked_does_not_pass(new: Lab) -> None:
     begun = begin(new)
     begun.check_case(first(begun))
     assert ending(begun.log()) == (None, report.partial_reason(1, len(toys.CASES)), 13)
