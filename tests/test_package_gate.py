@@ -106,7 +106,7 @@ def test_the_baseline_finds_its_own_modules_and_the_candidate_those_of_now(tmp_p
     assert opened.identical(target.kernel) == ""
     assert opened.notes_on(2) == (
         f"modules that the kernel imports have changed since {found}; each kernel was measured with its own",
-        "libraries/first/src/lib/config.py is not committed as it is; the kernel was judged with what is in the "
+        "libraries/first/src/lib/config.py is not committed as it is; the verdict is about what is in the "
         "working tree",
     )
     assert opened.notes_on(1)[0] == (

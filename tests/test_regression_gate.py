@@ -93,7 +93,7 @@ def test_a_faster_kernel_passes_and_a_slower_one_has_regressed(project: pytest.P
     (said,) = blocks(result)
     assert said["verdict"] == "pass"
     assert said["reason"].endswith("not slower than 2 % overall and 5 % in any case (with 99 % confidence)")
-    assert said["note"] == "the kernel is not committed as it is; what was judged is the file in the working tree"
+    assert said["note"] == "the kernel is not committed as it is; the verdict is about what is in the working tree"
     found = junit(project.path / "junit.xml")["test_regression_gate"]
     assert found["verdict"] == "pass"
     assert 1 < float(found["speedup_low"]) <= float(found["speedup_point"]) <= float(found["speedup_high"])
@@ -181,8 +181,9 @@ def test_all_targets_are_judged_in_one_run_and_the_worst_of_them_is_its_exit_cod
         ["| toy", "**pass**"],
     ]
     assert lines[6:] == [
-        f"- {name}: the kernel is not committed as it is; what was judged is the file in the working tree"
-        for name in ("dear", "new")
+        "- dear: the kernel is not committed as it is; the verdict is about what is in the working tree",
+        "- new: the kernel, targets/new/inputs.py, targets/new/reference.py and 1 more are not committed as they "
+        "are; the verdict is about what is in the working tree",
     ]
     assert (project.path / "summary.md").read_text() == "\n" + (project.path / "out.md").read_text()
     assert result.outlines[-3:] == [

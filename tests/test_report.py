@@ -666,13 +666,10 @@ def test_the_sentences_about_a_revision() -> None:
     assert report.imports_changed(main, 2) == f"{imports}; each kernel was measured with its own"
     assert report.imports_changed(main, 1) == f"{imports}; the kernel ran with those of now"
     assert report.imports_changed(main, 0) == imports
-    assert report.UNCOMMITTED == (
-        "the kernel is not committed as it is; what was judged is the file in the working tree"
+    assert report.uncommitted(["src/lib/config.py"]) == (
+        "src/lib/config.py is not committed as it is; the verdict is about what is in the working tree"
     )
-    assert report.uncommitted_beside(["src/lib/config.py"]) == (
-        "src/lib/config.py is not committed as it is; the kernel was judged with what is in the working tree"
-    )
-    assert report.uncommitted_beside([f"src/lib/{name}.py" for name in "abcde"]) == (
+    assert report.uncommitted([f"src/lib/{name}.py" for name in "abcde"]) == (
         "src/lib/a.py, src/lib/b.py, src/lib/c.py and 2 more are not committed as they are; "
         "the kernel was judged with what is in the working tree"
     )

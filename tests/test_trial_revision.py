@@ -71,7 +71,7 @@ def test_the_kernel_of_the_revision_is_what_it_is_measured_beside(lab: Lab) -> N
     assert measurement.target.kernel.text == toys.FASTER.encode()
     assert ending(outcome) == (Status.PASS, NO_MORE_THAN_2, 0)
     assert (outcome.baseline_revision, outcome.baseline_trial, outcome.gated) == (main(lab), None, True)
-    assert outcome.notes == (report.UNCOMMITTED,)
+    assert outcome.notes == (report.uncommitted(["the kernel"]),)
 
 
 def test_no_log_is_needed_and_none_is_written(lab: Lab) -> None:
@@ -157,7 +157,7 @@ def test_identical_code_beside_other_files_is_checked_and_not_timed(lab: Lab) ->
     assert (outcome.correct, outcome.items, lab.measurements) == (len(toys.CASES), len(toys.CASES), [])
     assert outcome.notes == (
         f"target.py has changed since {main(lab)}; the kernel was checked by the working tree's",
-        "targets/toy/target.py is not committed as it is; the kernel was judged with what is in the working tree",
+        "targets/toy/target.py is not committed as it is; the verdict is about what is in the working tree",
     )
 
 

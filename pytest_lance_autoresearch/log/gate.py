@@ -115,10 +115,10 @@ def _unusable(log_path: Path) -> str:
 
 
 def _notes_of(found: Revision, target: Target) -> tuple[str, ...]:
+    files = [*([] if found.is_committed else ["the kernel"]), *found.uncommitted]
     notes = [
         report.moved(str(found), found.moved_from, target.name) if found.moved_from else "",
-        "" if found.is_committed else report.UNCOMMITTED,
-        report.uncommitted_beside(found.uncommitted) if found.uncommitted else "",
+        report.uncommitted(files) if files else "",
     ]
     return tuple(filter(None, notes))
 

@@ -329,11 +329,8 @@ def baseline_missing(log: Path, target: str) -> str:
     )
 
 
-UNCOMMITTED = "the kernel is not committed as it is; what was judged is the file in the working tree"
-
-
-def uncommitted_beside(files: Sequence[str]) -> str:
-    """Of what the kernel is judged with: its modules, and the target's other files."""
+def uncommitted(files: Sequence[str]) -> str:
+    """Of the kernel and of what it is judged with: its modules, and the target's other files."""
     they_are = "are not committed as they are" if len(files) > 1 else "is not committed as it is"
     return f"{wording.some(files)} {they_are}; the kernel was judged with what is in the working tree"
 
