@@ -76,7 +76,7 @@ def test_a_file_that_begins_with_the_word_is_named_by_its_folder(pytester: pytes
 
 def test_files_are_seen_from_where_pytest_was_started(pytester: pytest.Pytester) -> None:
     found = read(pytester, *REGRESSION, "--autoresearch-json=a.json", "--autoresearch-markdown=/b.md")
-    assert (found.json, found.markdown) == (pytester.path / "a.json", Path("/b.md"))
+    assert found.reports == {"json": pytester.path / "a.json", "markdown": Path("/b.md")}
 
 
 # What contradicts what
@@ -193,7 +193,8 @@ def test_what_the_ini_file_says_for_other_runs_contradicts_nothing(pytester: pyt
         """
     )
     plain, keep, regression = (read(pytester, *gate) for gate in ((), (KEEP_GATE,), REGRESSION))
-    assert (plain.log, plain.json, plain.markdown) == (None, None, None)
-    assert (keep.log, keep.json, keep.require_baseline) == (None, pytester.path / "out.json", True)
-    assert (regression.log, regression.markdown) == (pytester.path / "gate.tsv", pytester.path / "out.md")
-    assert read(pytester, "--autoresearch-selftest").json is None
+    files = {"json": pytester.path / "out.json", "markdown": pytester.path / "out.md"}
+    assert (plain.log, plain.reports) == (None, {})
+    assert (keep.log, keep.reports, keep.require_baseline) == (None, files, True)
+    assert (regression.log, regression.reports) == (pytester.path / "gate.tsv", files)
+    assert read(pytester, "--autoresearch-selftest").reports == {}

@@ -208,18 +208,26 @@ def test_an_interrupt_leaves_the_verdict_of_the_target_before(project: pytest.Py
     assert {name: one["verdict"] for name, one in told(project).items()} == {"toy": "pass", "zoo": None}
 
 
-def test_files_that_cannot_be_written_are_faults_at_the_end(
+def test_a_target_that_a_change_deletes_is_told_of(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In the blocks' place, both reports and to GitHub; it fails nothing. Who names targets asks of no others."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path))
-    result = project.runpytest(*GATE, "--autoresearch-markdown=nowhere/out.md")
-    assert [line for line in result.outlines if line.startswith("ERROR: ")] == [
-        "ERROR: --autoresearch-markdown="
-        + str(project.path / "nowhere/out.md")
-        + ": cannot be written: No such file or directory",
-        f"ERROR: GITHUB_STEP_SUMMARY={project.path}: cannot be written: Is a directory",
-    ]
+    toys.write(project.path, "old", reference=f"{toys.REFERENCE}# its own\n")
+    repositories.commit(project.path)
+    shutil.rmtree(project.path / "targets/old")
+    result = project.runpytest(*GATE, "--autoresearch-markdown=out.md")
+    assert result.ret == 0
+    sentence = (
+        f"at main at {head(project)} target 'old' was in targets/old, and it is there no more; "
+        f"nothing of it was judged"
+    )
+    assert result.outlines[-3:-1] == [f"NOTE: {sentence}", result.outlines[-2]]
+    assert result.outlines[-1] == f"::notice::{sentence}"
+    assert json.loads((project.path / "out.json").read_text())["notes"] == [sentence]
+    assert (project.path / "out.md").read_text().endswith(f"|\n\n- {sentence}\n")
+    named = project.runpytest(*GATE, "--autoresearch=toy")
+    assert not [line for line in named.outlines if "old" in line]
 
 
 def test_the_keep_gate_against_a_revision_writes_no_log(project: pytest.Pytester) -> None:

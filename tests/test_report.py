@@ -671,7 +671,7 @@ def test_the_sentences_about_a_revision() -> None:
     )
     assert report.uncommitted([f"src/lib/{name}.py" for name in "abcde"]) == (
         "src/lib/a.py, src/lib/b.py, src/lib/c.py and 2 more are not committed as they are; "
-        "the kernel was judged with what is in the working tree"
+        "the verdict is about what is in the working tree"
     )
     assert report.revision_unusable("git:x: why not") == "no verdict: git:x: why not"
     assert report.baseline_reason(figures(), absent_at=main) == (

@@ -366,6 +366,15 @@ class Suite:
                 faults.append(str(fault))
         return outcomes, faults
 
+    def deleted(self) -> list[str]:
+        """A sentence for each target that the revision has and this session lacks, where all are judged."""
+        if not self.options.revision or self.options.names:
+            return []
+        from pytest_lance_autoresearch.log import deletions
+
+        targets = [target for target, _ in self._targets.values()]
+        return deletions.notes(self.options.revision, self.root, self.options.globs, self.selected, targets)
+
     def told(self) -> list[Share]:
         """What this process, one of xdist's workers, has to tell of its trials."""
         if not (self.options.selects and self._trials):

@@ -332,7 +332,7 @@ def baseline_missing(log: Path, target: str) -> str:
 def uncommitted(files: Sequence[str]) -> str:
     """Of the kernel and of what it is judged with: its modules, and the target's other files."""
     they_are = "are not committed as they are" if len(files) > 1 else "is not committed as it is"
-    return f"{wording.some(files)} {they_are}; the kernel was judged with what is in the working tree"
+    return f"{wording.some(files)} {they_are}; the verdict is about what is in the working tree"
 
 
 def revision_unusable(fault: str) -> str:
@@ -345,6 +345,10 @@ def new_at(revision: str, target: str) -> str:
 
 def moved(revision: str, place: str, target: str) -> str:
     return f"at {revision} target '{target}' was in {place}; the kernel there is the baseline"
+
+
+def deleted(revision: str, target: str, place: str) -> str:
+    return f"at {revision} target '{target}' was in {place}, and it is there no more; nothing of it was judged"
 
 
 def imports_changed(revision: str, kernels: int) -> str:
