@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import repositories
 
 from pytest_lance_autoresearch.plugin.options import KEEP_GATE, REGRESSION_GATE, Options
 from pytest_lance_autoresearch.records import RegressionRules, Rules
@@ -72,6 +73,22 @@ def test_a_log_that_is_named_is_written(pytester: pytest.Pytester) -> None:
 def test_a_file_that_begins_with_the_word_is_named_by_its_folder(pytester: pytest.Pytester) -> None:
     found = read(pytester, KEEP_GATE, "--baseline=./git:main")
     assert (found.revision, found.log) == ("", pytester.path / "git:main")
+
+
+@pytest.mark.parametrize(
+    ("gate", "more"), [(KEEP_GATE, ", or --baseline=./main for a new log"), (REGRESSION_GATE, "")]
+)
+def test_a_revision_by_its_bare_name_is_no_log(pytester: pytest.Pytester, gate: str, more: str) -> None:
+    """It would be the name of a new log, with a first baseline in it."""
+    (pytester.path / "kernels.py").touch()
+    repositories.commit(pytester.path)
+    assert refused(pytester, gate, "--baseline=main") == (
+        f"--baseline=main: there is no such file, and git knows a revision of that name; "
+        f"type --baseline=git:main{more}"
+    )
+    assert read(pytester, KEEP_GATE, "--baseline=./main").log == pytester.path / "main"
+    (pytester.path / "main").touch()
+    assert read(pytester, KEEP_GATE, "--baseline=main").log == pytester.path / "main"
 
 
 def test_files_are_seen_from_where_pytest_was_started(pytester: pytest.Pytester) -> None:

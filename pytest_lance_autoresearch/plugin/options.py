@@ -186,6 +186,12 @@ class Options:
         if baseline and baseline.startswith(REVISION):
             revision, baseline = baseline.removeprefix(REVISION).strip(), None
             _refuse_revision(gate, revision, typed)
+        elif gate and baseline and _is_only_a_revision(here, baseline):
+            new_log = f", or --baseline=./{baseline} for a new log" if gate == KEEP_GATE else ""
+            raise pytest.UsageError(
+                f"--baseline={baseline}: there is no such file, and git knows a revision of that name; "
+                f"type --baseline={REVISION}{baseline}{new_log}"
+            )
         elif gate == REGRESSION_GATE:
             raise pytest.UsageError(
                 f"{REGRESSION_GATE} compares with a revision; add --baseline={REVISION}REV, such as "
@@ -229,6 +235,13 @@ def reports(config: pytest.Config, given: Namespace) -> dict[str, Path]:
     logs = [_value(config, given, _LOG), "" if named.startswith(REVISION) else named]
     _refuse_overwriting(found, [Path(here, log) for log in logs if log])
     return found
+
+
+def _is_only_a_revision(here: Path, name: str) -> bool:
+    """Whether what is meant to be a log is none, and is the name of a revision."""
+    from pytest_lance_autoresearch.log import git
+
+    return not Path(here, name).exists() and bool(git.resolve(here, name))
 
 
 def _gate(config: pytest.Config) -> str:
