@@ -121,6 +121,11 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(project: Path, named: Callable
     assert plain(found(project, name)) == Plain(name, first[:12], FIRST)
 
 
+def test_a_commit_is_called_by_its_first_digits_and_not_twice(project: Path) -> None:
+    commit = head(project)
+    assert {str(found(project, name)) for name in (commit, commit[:8], commit[:12])} == {commit[:12]}
+
+
 def test_a_branch_of_the_repository_that_was_cloned(project: Path, tmp_path: Path) -> None:
     edit(clone(project, tmp_path / "clone"))
     assert plain(found(tmp_path / "clone", "origin/main")).kernel == FIRST

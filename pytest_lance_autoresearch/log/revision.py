@@ -46,7 +46,8 @@ class Revision:
     """Those of the files that the kernel is judged with which it does not hold as they are, seen from the top."""
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.commit}"
+        is_commit = self.name.startswith(self.commit) or self.commit.startswith(self.name)
+        return self.commit if is_commit else f"{self.name} at {self.commit}"
 
 
 def find(target: Target, name: str) -> Revision:
