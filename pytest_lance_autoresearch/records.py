@@ -317,6 +317,10 @@ class Doubt:
     seconds: float | None
     """Further measuring, at the rate of this trial, after which it would be settled if its point stays where it
     is; None where no measuring would."""
+    is_unconfirmed: bool = False
+    """Whether all is shown, and only the second look is missing that must confirm it."""
+    cpu_speedup: Interval | None = None
+    """Of CPU time, where it is open whether that agrees."""
 
 
 @dataclass(frozen=True)

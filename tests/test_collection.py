@@ -246,7 +246,7 @@ def test_what_looks_like_an_unfinished_target_is_told_so_by_a_gate(pytester: pyt
     )
     result.stdout.fnmatch_lines([sentence])
     told = json.loads((pytester.path / "out.json").read_text())
-    assert told == {"trials": [], "faults": [sentence]}
+    assert told == {"trials": [], "faults": [sentence], "notes": []}
 
 
 def test_a_folder_that_was_asked_for_by_name_is_told_what_it_lacks(pytester: pytest.Pytester) -> None:

@@ -77,7 +77,7 @@ def test_an_identical_kernel_is_discarded_at_once(judged: pytest.Pytester) -> No
     assert float(found.pop("total_seconds")) >= 0
     assert found == {
         "target": "toy",
-        "correctness": f"incomplete (0 of {toys.ITEMS} items passed)",
+        "correctness": "not run (the kernel's code is its baseline's)",
         "geomean_ns_per_product": "none",
         "worst_ns_per_product": "none",
         "best_ns_per_product": "none",
@@ -486,8 +486,8 @@ def test_a_baseline_that_was_committed_after_its_trial_is_found_in_a_clone(
     assert block(judged.runpytest(*GATE))["reason"] == (
         f"invalid: the source of the baseline, trial 1 (sha256 {sha256[:12]}), is neither in "
         f".autoresearch/kernels nor in git (this clone is shallow; fetch the whole history with "
-        f"'git fetch --unshallow', in actions/checkout with 'fetch-depth: 0'); restore it, or record a new "
-        f"baseline with --autoresearch-rebaseline"
+        f"\"git fetch --unshallow --tags origin '+refs/heads/*:refs/remotes/origin/*'\", in actions/checkout with "
+        f"'fetch-depth: 0'); restore it, or record a new baseline with --autoresearch-rebaseline"
     )
 
 

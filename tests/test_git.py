@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not 
 
 FIRST, SECOND, THIRD = (f"def double(values):\n    return {n} * values / {n}\n".encode() for n in (1, 2, 3))
 SHALLOW = (
-    "git (this clone is shallow; fetch the whole history with 'git fetch --unshallow', "
-    "in actions/checkout with 'fetch-depth: 0')"
+    'git (this clone is shallow; fetch the whole history with "git fetch --unshallow --tags origin '
+    "'+refs/heads/*:refs/remotes/origin/*'\", in actions/checkout with 'fetch-depth: 0')"
 )
 
 

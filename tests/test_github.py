@@ -8,6 +8,7 @@ import pytest
 from builders import outcome
 
 from pytest_lance_autoresearch.plugin import github
+from pytest_lance_autoresearch.plugin.reports import Lost
 from pytest_lance_autoresearch.records import Layout, Outcome, Status
 
 WORKSPACE = Path("/w")
@@ -21,7 +22,7 @@ def _on_github(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def line(one: Outcome) -> str:
-    (only,) = github.commands([one], LAYOUTS, [])
+    (only,) = github.commands([one], LAYOUTS, [], [])
     return only
 
 
@@ -67,7 +68,7 @@ def test_nothing_in_a_text_ends_a_command_or_begins_another() -> None:
 
 def test_a_path_is_a_property_like_any_other() -> None:
     odd = {"demo": Layout("demo", WORKSPACE / "a,b:c")}
-    (only,) = github.commands([outcome(Status.PASS, "x")], odd, [])
+    (only,) = github.commands([outcome(Status.PASS, "x")], odd, [], [])
     assert only == "::notice file=a%2Cb%3Ac/kernels.py,line=1,title=demo%3A pass::x"
 
 
@@ -77,23 +78,24 @@ def test_without_a_workspace_a_path_is_seen_from_here(monkeypatch: pytest.Monkey
     assert line(outcome(Status.PASS, "x")).startswith("::notice file=w/kernels/targets/demo/kernels.py,")
 
 
-def test_what_kept_a_target_from_a_trial_is_an_error_of_no_file() -> None:
-    assert github.commands([], {}, ["target 'third': 50 %\nmore"]) == ["::error::target 'third': 50 %25%0Amore"]
+def test_what_kept_a_target_from_a_trial_is_an_error_of_no_file_and_a_note_is_a_notice() -> None:
+    found = github.commands([], {}, ["target 'third': 50 %\nmore"], ["target 'fourth' was in a, b"])
+    assert found == ["::error::target 'third': 50 %25%0Amore", "::notice::target 'fourth' was in a, b"]
 
 
 def test_the_summary_is_added_to_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("# Tests\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-    assert github.write_summary("| a |\n") == ""
+    assert github.write_summary("| a |\n") is None
     assert path.read_text() == "# Tests\n\n| a |\n"
 
 
 def test_where_there_is_no_summary_none_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    assert github.write_summary("| a |\n") == ""
+    assert github.write_summary("| a |\n") is None
 
 
-def test_a_summary_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_summary_that_cannot_be_written_is_not_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
-    assert github.write_summary("| a |\n") == f"GITHUB_STEP_SUMMARY={tmp_path}: cannot be written: Is a directory"
+    assert github.write_summary("| a |\n") == Lost(f"GITHUB_STEP_SUMMARY={tmp_path}", "Is a directory", "| a |\n")

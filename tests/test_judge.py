@@ -614,7 +614,29 @@ def test_a_gain_that_only_lacks_its_confirmation_needs_another_look() -> None:
     found = judge.look(evidence(*lasting(pairs_of_a_look(FASTER)), seconds=700.0), RULES)
     assert found.cause is Cause.BUDGET
     assert found.doubt is not None
-    assert (found.doubt.case, found.doubt.seconds) == (None, 12.0)
+    assert (found.doubt.case, found.doubt.seconds, found.doubt.is_unconfirmed) == (None, 12.0, True)
+
+
+def test_a_gain_that_is_confirmed_too_late_lacks_nothing_but_time() -> None:
+    pairs = lasting(pairs_of_a_look(FASTER)) + lasting(pairs_of_a_look(FASTER))
+    found = judge.look(evidence(*pairs, looks=2, seconds=700.0), RULES)
+    assert found.cause is Cause.BUDGET
+    assert found.doubt is not None
+    assert (found.doubt.seconds, found.doubt.is_unconfirmed, found.doubt.cpu_speedup) == (0.0, False, None)
+
+
+@pytest.mark.parametrize("of_cpu", [0.002, -0.002, 0.02])
+def test_where_cpu_time_is_open_the_doubt_is_about_that(of_cpu: float) -> None:
+    """It ends where that is shown to agree, or not to."""
+    wall = [everywhere([value] * 16) for value in spread(0.02, 0.001, RULES.pairs)]
+    cpu = [everywhere([value] * 16) for value in spread(of_cpu, 0.02, RULES.pairs)]
+    pairs = lasting([pair(one, other) for one, other in zip(wall, cpu, strict=True)])
+    found = judge.look(evidence(*pairs, looks=2, seconds=700.0), RULES)
+    assert found.cause is Cause.BUDGET
+    assert found.doubt is not None
+    assert (found.doubt.case, found.doubt.cpu_speedup) == (None, found.cpu_speedup)
+    assert found.doubt.seconds is not None
+    assert found.doubt.seconds > 0
 
 
 # Properties

@@ -39,6 +39,17 @@ def test_a_row_for_each_target_the_notes_below_and_then_the_faults() -> None:
     )
 
 
+def test_notes_of_the_whole_run_follow_those_of_its_targets() -> None:
+    one = replace(outcome(None, "x"), notes=("its own",))
+    points = markdown.table([one], ["a fault"], ["of all"]).splitlines()[4:]
+    assert points == ["- demo: its own", "- of all", "- a fault"]
+
+
+def test_a_name_that_is_no_text_is_spelt_out() -> None:
+    """A folder's, as git has it: the table is UTF-8."""
+    assert markdown.table([], ["in old\udcff"]) == "- in old\\\\udcff\n"
+
+
 def test_rows_without_a_note_end_the_table() -> None:
     assert markdown.table([outcome(Status.INVALID, "invalid: x")], []) == (
         f"{HEAD}| demo | **invalid** |  |  |  | invalid: x |\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import repositories
 
 from pytest_lance_autoresearch.plugin.options import KEEP_GATE, REGRESSION_GATE, Options
 from pytest_lance_autoresearch.records import RegressionRules, Rules
@@ -74,9 +75,25 @@ def test_a_file_that_begins_with_the_word_is_named_by_its_folder(pytester: pytes
     assert (found.revision, found.log) == ("", pytester.path / "git:main")
 
 
+@pytest.mark.parametrize(
+    ("gate", "more"), [(KEEP_GATE, ", or --baseline=./main for a new log"), (REGRESSION_GATE, "")]
+)
+def test_a_revision_by_its_bare_name_is_no_log(pytester: pytest.Pytester, gate: str, more: str) -> None:
+    """It would be the name of a new log, with a first baseline in it."""
+    (pytester.path / "kernels.py").touch()
+    repositories.commit(pytester.path)
+    assert refused(pytester, gate, "--baseline=main") == (
+        f"--baseline=main: there is no such file, and git knows a revision of that name; "
+        f"type --baseline=git:main{more}"
+    )
+    assert read(pytester, KEEP_GATE, "--baseline=./main").log == pytester.path / "main"
+    (pytester.path / "main").touch()
+    assert read(pytester, KEEP_GATE, "--baseline=main").log == pytester.path / "main"
+
+
 def test_files_are_seen_from_where_pytest_was_started(pytester: pytest.Pytester) -> None:
     found = read(pytester, *REGRESSION, "--autoresearch-json=a.json", "--autoresearch-markdown=/b.md")
-    assert (found.json, found.markdown) == (pytester.path / "a.json", Path("/b.md"))
+    assert found.reports == {"json": pytester.path / "a.json", "markdown": Path("/b.md")}
 
 
 # What contradicts what
@@ -193,7 +210,8 @@ def test_what_the_ini_file_says_for_other_runs_contradicts_nothing(pytester: pyt
         """
     )
     plain, keep, regression = (read(pytester, *gate) for gate in ((), (KEEP_GATE,), REGRESSION))
-    assert (plain.log, plain.json, plain.markdown) == (None, None, None)
-    assert (keep.log, keep.json, keep.require_baseline) == (None, pytester.path / "out.json", True)
-    assert (regression.log, regression.markdown) == (pytester.path / "gate.tsv", pytester.path / "out.md")
-    assert read(pytester, "--autoresearch-selftest").json is None
+    files = {"json": pytester.path / "out.json", "markdown": pytester.path / "out.md"}
+    assert (plain.log, plain.reports) == (None, {})
+    assert (keep.log, keep.reports, keep.require_baseline) == (None, files, True)
+    assert (regression.log, regression.reports) == (pytester.path / "gate.tsv", files)
+    assert read(pytester, "--autoresearch-selftest").reports == {}

@@ -104,8 +104,13 @@ def test_the_baseline_finds_its_own_modules_and_the_candidate_those_of_now(tmp_p
     assert number_of(target, target.kernel) == 2
     opened = gate.against_revision(target, tmp_path, "HEAD")
     assert opened.identical(target.kernel) == ""
-    assert opened.notes == (
+    assert opened.notes_on(2) == (
         f"modules that the kernel imports have changed since {found}; each kernel was measured with its own",
+        "libraries/first/src/lib/config.py is not committed as it is; the verdict is about what is in the "
+        "working tree",
+    )
+    assert opened.notes_on(1)[0] == (
+        f"modules that the kernel imports have changed since {found}; the kernel ran with those of now"
     )
 
 
@@ -197,6 +202,18 @@ def test_a_kernel_in_another_file_than_then_is_not_taken_for_a_new_one(tmp_path:
         r"expected a revision since that change, or one change that moves the kernel and one that edits it",
         str(raised.value),
     )
+
+
+def test_modules_that_nobody_committed_are_named_and_what_a_build_leaves_is_not(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("_version.py\n")
+    house = House(tmp_path, __init__="from lib import _version, added, config\n")
+    (house.package / "_version.py").write_text("NUMBER = 7\n")
+    (house.package / "added.py").touch()
+    (house.package / "nobody_imports_it.py").touch()
+    (house.package / "config.py").write_text(f"{config(1)}\n")
+    assert house.found().uncommitted == tuple(f"libraries/first/src/lib/{name}.py" for name in ("config", "added"))
+    repositories.commit(tmp_path)
+    assert house.found().uncommitted == ()
 
 
 def test_an_uncommitted_kernel_is_said_to_be_one(tmp_path: Path) -> None:
@@ -329,6 +346,16 @@ def test_a_kernel_that_pytest_s_process_has_imported_is_told(house: pytest.Pytes
         toys.write_package(house.path, inputs=f"import lib\n{toys.INPUTS}")
     result = house.runpytest(*KEEP)
     assert result.ret == 0
+    result.stdout.fnmatch_lines([NOTE])
+
+
+@pytest.mark.parametrize("gate", [["--keep-gate"], ["--regression-gate"]])
+def test_so_it_is_in_a_gate_without_a_log(house: pytest.Pytester, gate: list[str]) -> None:
+    """Who proposes the change may be an agent."""
+    repositories.commit(house.path)
+    house.makeini("[pytest]\npythonpath = src\n")
+    house.makeconftest("import lib\n")
+    result = house.runpytest(*PLAIN, "--autoresearch=toy", *gate, "--baseline=git:HEAD")
     result.stdout.fnmatch_lines([NOTE])
 
 

@@ -30,7 +30,7 @@ def test_the_parts_of_all_workers_are_one_block_and_one_json(pytester: pytest.Py
     assert f"correctness: pass ({toys.ITEMS} of {toys.ITEMS} items passed)" in lines
     assert "reason: no verdict: the items ran in parallel, untimed; add -n0 for times" in lines
     trial = written(pytester.path / "out.json")
-    assert trial["correctness"] == {"passed": toys.ITEMS, "items": toys.ITEMS}
+    assert trial["correctness"] == {"word": "pass", "passed": toys.ITEMS, "items": toys.ITEMS}
     assert (trial["geomean_ns_per_op"], trial["verdict"], trial["exit_code"]) == (None, None, 0)
 
 
@@ -40,7 +40,7 @@ def test_a_wrong_kernel_is_the_reason(pytester: pytest.Pytester) -> None:
     assert result.ret == 1
     trial = written(pytester.path / "out.json")
     wrong = [case for case in (*toys.CASES, *toys.TIMED) if case.startswith("129x31")]
-    assert trial["correctness"] == {"passed": toys.ITEMS - len(wrong), "items": toys.ITEMS}
+    assert trial["correctness"] == {"word": "fail", "passed": toys.ITEMS - len(wrong), "items": toys.ITEMS}
     assert trial["reason"].startswith("incorrect: 129x31-")
 
 

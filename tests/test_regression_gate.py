@@ -93,7 +93,7 @@ def test_a_faster_kernel_passes_and_a_slower_one_has_regressed(project: pytest.P
     (said,) = blocks(result)
     assert said["verdict"] == "pass"
     assert said["reason"].endswith("not slower than 2 % overall and 5 % in any case (with 99 % confidence)")
-    assert said["note"] == "the kernel is not committed as it is; what was judged is the file in the working tree"
+    assert said["note"] == "the kernel is not committed as it is; the verdict is about what is in the working tree"
     found = junit(project.path / "junit.xml")["test_regression_gate"]
     assert found["verdict"] == "pass"
     assert 1 < float(found["speedup_low"]) <= float(found["speedup_point"]) <= float(found["speedup_high"])
@@ -125,11 +125,22 @@ def test_what_is_not_shown_in_time_is_inconclusive(project: pytest.Pytester) -> 
     assert "undecided when the time budget of 0.1 s ended: " in said["reason"]
 
 
-def test_a_part_of_the_items_is_no_verdict(project: pytest.Pytester) -> None:
-    toys.write(project.path, text=f"{toys.KERNEL}MORE = 1\n")
-    result = project.runpytest(*GATE, "-k", "not test_speed")
+KEEP = (*PLAIN, "--keep-gate", "--baseline=git:main")
+
+
+@pytest.mark.parametrize("gate", [GATE, KEEP])
+@pytest.mark.parametrize("text", [toys.KERNEL, f"{toys.KERNEL}MORE = 1\n"], ids=["identical", "changed"])
+def test_a_part_of_the_items_is_no_verdict(project: pytest.Pytester, gate: tuple[str, ...], text: str) -> None:
+    """Be the kernel its baseline or not: who left items out by mistake hears of it at once."""
+    toys.write(project.path, text=text)
+    result = project.runpytest(*gate, "-k", "correctness and 64x32-uniform")
     assert result.ret == 13
-    assert blocks(result)[0]["verdict"] == "none"
+    result.assert_outcomes(passed=1, deselected=toys.ITEMS)
+    (said,) = blocks(result)
+    assert (said["verdict"], said["correctness"]) == ("none", f"incomplete (1 of {toys.ITEMS} items passed)")
+    assert said["reason"] == (
+        f"no verdict: 1 of {toys.ITEMS} items ran; a verdict needs all of them, run without -k, -m, --lf or ids"
+    )
 
 
 def test_a_revision_that_is_not_there_is_no_verdict(project: pytest.Pytester) -> None:
@@ -170,8 +181,9 @@ def test_all_targets_are_judged_in_one_run_and_the_worst_of_them_is_its_exit_cod
         ["| toy", "**pass**"],
     ]
     assert lines[6:] == [
-        f"- {name}: the kernel is not committed as it is; what was judged is the file in the working tree"
-        for name in ("dear", "new")
+        "- dear: the kernel is not committed as it is; the verdict is about what is in the working tree",
+        "- new: the kernel, targets/new/inputs.py, targets/new/reference.py and 1 more are not committed as they "
+        "are; the verdict is about what is in the working tree",
     ]
     assert (project.path / "summary.md").read_text() == "\n" + (project.path / "out.md").read_text()
     assert result.outlines[-3:] == [
@@ -196,18 +208,26 @@ def test_an_interrupt_leaves_the_verdict_of_the_target_before(project: pytest.Py
     assert {name: one["verdict"] for name, one in told(project).items()} == {"toy": "pass", "zoo": None}
 
 
-def test_files_that_cannot_be_written_are_faults_at_the_end(
+def test_a_target_that_a_change_deletes_is_told_of(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In the blocks' place, both reports and to GitHub; it fails nothing. Who names targets asks of no others."""
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path))
-    result = project.runpytest(*GATE, "--autoresearch-markdown=nowhere/out.md")
-    assert [line for line in result.outlines if line.startswith("ERROR: ")] == [
-        "ERROR: --autoresearch-markdown="
-        + str(project.path / "nowhere/out.md")
-        + ": cannot be written: No such file or directory",
-        f"ERROR: GITHUB_STEP_SUMMARY={project.path}: cannot be written: Is a directory",
-    ]
+    toys.write(project.path, "old", reference=f"{toys.REFERENCE}# its own\n")
+    repositories.commit(project.path)
+    shutil.rmtree(project.path / "targets/old")
+    result = project.runpytest(*GATE, "--autoresearch-markdown=out.md")
+    assert result.ret == 0
+    sentence = (
+        f"at main at {head(project)} target 'old' was in targets/old, and it is there no more; "
+        f"nothing of it was judged"
+    )
+    assert result.outlines[-3:-1] == [f"NOTE: {sentence}", result.outlines[-2]]
+    assert result.outlines[-1] == f"::notice::{sentence}"
+    assert json.loads((project.path / "out.json").read_text())["notes"] == [sentence]
+    assert (project.path / "out.md").read_text().endswith(f"|\n\n- {sentence}\n")
+    named = project.runpytest(*GATE, "--autoresearch=toy")
+    assert not [line for line in named.outlines if "old" in line]
 
 
 def test_the_keep_gate_against_a_revision_writes_no_log(project: pytest.Pytester) -> None:

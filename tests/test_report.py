@@ -101,13 +101,34 @@ def test_the_block_of_a_keep() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("correct", "failed", "cause", "word"),
+    [
+        (24, 0, None, "pass"),
+        (23, 1, None, "fail"),
+        (23, 0, None, "incomplete"),
+        (0, 0, None, "incomplete"),
+        (0, 0, Cause.IDENTICAL, "not run"),
+        (24, 0, Cause.IDENTICAL, "pass"),
+        (24, 0, Cause.NEW, "pass"),
+    ],
+)
+def test_correctness_is_one_word_of_four(correct: int, failed: int, cause: Cause | None, word: str) -> None:
+    """A kernel that is its baseline is checked only where the target's other files changed."""
+    one = replace(outcome(Status.PASS), correct=correct, failed=failed)
+    one = replace(one, judgement=Judgement(Verdict.PASS, cause) if cause else None)
+    assert report.as_json(one)["correctness"] == {"word": word, "passed": correct, "items": 24}
+    assert report.correctness(one).startswith(f"{word} (")
+
+
 def test_the_block_of_a_discard_without_a_measurement() -> None:
     reason = "discard: " + report.identical_reason("trial 3", "0123456789abcdef", same_bytes=True)
-    discarded = replace(outcome(Status.DISCARD, reason), correct=0, trial=9, log=KEEP.log)
+    identical = Judgement(Verdict.DISCARD, Cause.IDENTICAL)
+    discarded = replace(outcome(Status.DISCARD, reason), correct=0, trial=9, log=KEEP.log, judgement=identical)
     assert report.block(discarded) == [
         "---",
         "target: demo",
-        "correctness: incomplete (0 of 24 items passed)",
+        "correctness: not run (the kernel's code is its baseline's)",
         "geomean_ns_per_query: none",
         "worst_ns_per_query: none",
         "best_ns_per_query: none",
@@ -179,7 +200,7 @@ def test_the_json_of_a_keep() -> None:
     assert json.loads(json.dumps(report.as_json(KEEP), allow_nan=False)) == {
         "schema": 2,
         "target": "demo",
-        "correctness": {"passed": 24, "items": 24},
+        "correctness": {"word": "pass", "passed": 24, "items": 24},
         "unit": "query",
         "geomean_ns_per_op": 1000.0,
         "slowest_case": "50x1-flat",
@@ -255,8 +276,14 @@ def test_the_json_of_a_doubt(case: str | None, seconds: float | None) -> None:
     assert report.as_json(undecided)["doubt"] == {
         "case": case,
         "speedup": {"low": 0.94, "point": 0.97, "high": 1.0},
+        "cpu_speedup": None,
+        "is_unconfirmed": False,
         "seconds_to_settle": seconds,
     }
+    of_cpu = replace(doubt, is_unconfirmed=True, cpu_speedup=Interval(0.0, 0.99, math.inf))
+    judgement = Judgement(Verdict.INCONCLUSIVE, Cause.BUDGET, doubt=of_cpu)
+    told = report.as_json(replace(KEEP, judgement=judgement))["doubt"]
+    assert (told["cpu_speedup"], told["is_unconfirmed"]) == ({"low": None, "point": 0.99, "high": None}, True)
 
 
 def test_no_verdict_has_no_exit_code_of_a_keep() -> None:
@@ -421,6 +448,16 @@ def test_memory_just_beyond_its_limit_is_seen_to_be() -> None:
             Doubt(None, Interval(0.998, 1.004, 1.01), None),
             "the interval of the overall change is -1.0 % to +0.2 %; "
             "at these numbers, more measuring would not make it a keep",
+        ),
+        (
+            Doubt(None, Interval(1.01, 1.02, 1.04), 40.4, is_unconfirmed=True),
+            "the second look was missing, which must confirm it over fresh inputs; "
+            "about 40 s more at this rate would do",
+        ),
+        (
+            Doubt(None, Interval(1.01, 1.02, 1.04), 40.4, cpu_speedup=Interval(0.998, 1.01, 1.02)),
+            "its CPU time says -1.0 % [-2.0 %, +0.2 %]; wall and CPU time must agree; "
+            "about 40 s more at this rate or a quieter machine would settle it",
         ),
         (
             Doubt("2x3-flat", Interval(0.93, 0.97, 1.01), 4000.0),
@@ -616,16 +653,25 @@ def test_the_sentences_about_a_revision() -> None:
     assert report.moved(main, "targets/old", "demo") == (
         "at main at 0123456789ab target 'demo' was in targets/old; the kernel there is the baseline"
     )
-    assert report.changed_since(main, ["target.py"]) == (
+    assert report.changed_since(main, ["target.py"], 2) == (
         "target.py has changed since main at 0123456789ab; "
         "the verdict rests on the working tree's, for both kernels"
     )
-    assert report.changed_since(main, ["inputs.py", "reference.py", "target.py"]) == (
+    assert report.changed_since(main, ["inputs.py", "reference.py", "target.py"], 1) == (
         "inputs.py, reference.py and target.py have changed since main at 0123456789ab; "
-        "the verdict rests on the working tree's, for both kernels"
+        "the kernel was checked by the working tree's"
     )
-    assert report.UNCOMMITTED == (
-        "the kernel is not committed as it is; what was judged is the file in the working tree"
+    assert report.changed_since(main, ["target.py"], 0) == "target.py has changed since main at 0123456789ab"
+    imports = "modules that the kernel imports have changed since main at 0123456789ab"
+    assert report.imports_changed(main, 2) == f"{imports}; each kernel was measured with its own"
+    assert report.imports_changed(main, 1) == f"{imports}; the kernel ran with those of now"
+    assert report.imports_changed(main, 0) == imports
+    assert report.uncommitted(["src/lib/config.py"]) == (
+        "src/lib/config.py is not committed as it is; the verdict is about what is in the working tree"
+    )
+    assert report.uncommitted([f"src/lib/{name}.py" for name in "abcde"]) == (
+        "src/lib/a.py, src/lib/b.py, src/lib/c.py and 2 more are not committed as they are; "
+        "the verdict is about what is in the working tree"
     )
     assert report.revision_unusable("git:x: why not") == "no verdict: git:x: why not"
     assert report.baseline_reason(figures(), absent_at=main) == (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pytest
@@ -120,6 +121,11 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(project: Path, named: Callable
     assert plain(found(project, name)) == Plain(name, first[:12], FIRST)
 
 
+def test_a_commit_is_called_by_its_first_digits_and_not_twice(project: Path) -> None:
+    commit = head(project)
+    assert {str(found(project, name)) for name in (commit, commit[:8], commit[:12])} == {commit[:12]}
+
+
 def test_a_branch_of_the_repository_that_was_cloned(project: Path, tmp_path: Path) -> None:
     edit(clone(project, tmp_path / "clone"))
     assert plain(found(tmp_path / "clone", "origin/main")).kernel == FIRST
@@ -179,6 +185,31 @@ def test_a_file_that_was_not_there_has_changed_and_program_md_has_no_part_in_it(
     assert found(project).changed == ("target.py",)
 
 
+def test_the_commit_is_listed_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel and its target's folder are looked for in the same list, which is long in a large repository."""
+    listed: list[str] = []
+    listing = git.paths_at
+
+    def noted(folder: Path, commit: str) -> list[PurePosixPath] | None:
+        listed.append(commit)
+        return listing(folder, commit)
+
+    monkeypatch.setattr(git, "paths_at", noted)
+    repositories.git(project, "mv", "targets/demo", "targets/doubling")
+    assert revision.find(target(project, "doubling"), "main").moved_from == "targets/demo"
+    assert listed == [head(project)]
+
+
+def test_other_files_that_nobody_committed(project: Path) -> None:
+    """What program.md says has no part in it."""
+    folder = project / "targets/demo"
+    (folder / "program.md").write_text("# Another\n")
+    assert found(project).uncommitted == ()
+    (folder / "target.py").write_text(f"{SOURCES['target.py']}# once more\n")
+    repositories.git(project, "rm", "--cached", "targets/demo/reference.py")
+    assert set(found(project).uncommitted) == {"targets/demo/reference.py", "targets/demo/target.py"}
+
+
 def test_line_ends_that_git_converts_are_no_change(project: Path) -> None:
     for path in (project / "targets/demo").iterdir():
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
@@ -194,13 +225,29 @@ def test_a_name_that_nothing_has(project: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "name", ["--all", "-q", "HEAD:targets", "main:targets/demo/kernels.py", "main..main", "^main"]
-)
+@pytest.mark.parametrize("name", ["--all", "-q", "main..main", "^main"])
 def test_a_name_that_is_an_option_or_no_commit(project: Path, name: str) -> None:
     assert refused(project, name) == (
         f"git:{name}: the repository has no such revision; expected a branch, a tag or a commit"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("HEAD^{tree}", "tree"), ("HEAD:targets", "tree"), ("main:targets/demo/kernels.py", "blob")]
+)
+def test_a_name_of_something_else_than_a_commit(project: Path, name: str, kind: str) -> None:
+    assert refused(project, name) == f"git:{name} is a {kind} and no commit; expected a branch, a tag or a commit"
+
+
+def test_a_branch_that_only_the_origin_has(project: Path, tmp_path: Path) -> None:
+    """As in a checkout of a pull request, which has no branch of its own."""
+    copy = clone(project, tmp_path / "clone")
+    repositories.git(copy, "checkout", "--detach")
+    repositories.git(copy, "branch", "--delete", "main")
+    assert refused(copy, "main") == (
+        "git:main: this clone has no such branch, and its origin has; did you mean git:origin/main?"
+    )
+    assert plain(found(copy, "origin/main")).kernel == FIRST
 
 
 def test_a_clone_that_is_shallow(project: Path, tmp_path: Path) -> None:
@@ -210,11 +257,37 @@ def test_a_clone_that_is_shallow(project: Path, tmp_path: Path) -> None:
     shallow = clone(project, tmp_path / "shallow", "--depth=1")
     assert plain(found(shallow, "HEAD")).kernel == SECOND
     assert refused(shallow, first) == (
-        f"git:{first}: this clone is shallow and does not have it; fetch it ('git fetch --depth=1 origin "
-        f"main' makes it git:FETCH_HEAD), or set 'fetch-depth: 0' in actions/checkout"
+        f'git:{first}: this clone is shallow and does not have it; fetch all of it with "git fetch --unshallow '
+        f"--tags origin '+refs/heads/*:refs/remotes/origin/*'\", in actions/checkout with 'fetch-depth: 0'"
     )
-    repositories.git(shallow, "fetch", "--depth=1", "origin", "main")
-    assert plain(found(shallow, "FETCH_HEAD")).kernel == SECOND
+    repositories.git(shallow, *shlex.split(git.FETCH_ALL)[1:])
+    assert plain(found(shallow, first)).kernel == FIRST
+
+
+@pytest.mark.parametrize("name", ["HEAD^1", "origin/main", "origin/side", "v1"])
+def test_the_command_for_a_shallow_clone_makes_a_pull_request_s_checkout_whole(
+    project: Path, tmp_path: Path, name: str
+) -> None:
+    """Which is one commit of no branch, fetched as actions/checkout does it."""
+    repositories.git(project, "tag", "v1")
+    repositories.git(project, "branch", "side")
+    repositories.git(project, "checkout", "-b", "change")
+    edit(project)
+    commit(project)
+    repositories.git(project, "checkout", "main")
+    repositories.git(project, "merge", "--no-ff", "--message", "Merge", "change")
+    repositories.git(project, "update-ref", "refs/pull/1/merge", "HEAD")
+    repositories.git(project, "reset", "--hard", "HEAD^1")
+    copy = tmp_path / "checkout"
+    copy.mkdir()
+    repositories.git(copy, "init")
+    repositories.git(copy, "remote", "add", "origin", f"file://{project}")
+    place = "refs/remotes/pull/1/merge"
+    repositories.git(copy, "fetch", "--no-tags", "--depth=1", "origin", f"+refs/pull/1/merge:{place}")
+    repositories.git(copy, "checkout", "--force", place)
+    assert "this clone is shallow" in refused(copy, name)
+    repositories.git(copy, *shlex.split(git.FETCH_ALL)[1:])
+    assert plain(found(copy, name)).kernel == FIRST
 
 
 def test_a_folder_in_no_repository(tmp_path: Path) -> None:

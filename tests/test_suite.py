@@ -24,6 +24,7 @@ from pytest_lance_autoresearch.plugin.options import Options
 from pytest_lance_autoresearch.plugin.suite import MOST_AWAKE, Place, ReplayClock
 from pytest_lance_autoresearch.records import CaseTimes, Rules
 from pytest_lance_autoresearch.runs import trial
+from pytest_lance_autoresearch.runs.trial import Item, ItemKind
 from pytest_lance_autoresearch.target_files.load import Target
 
 TIMES = CaseTimes("c", 1.0, 0.0, (WINDOW,))
@@ -156,11 +157,15 @@ def test_a_trial_is_begun_once_as_the_options_say(nowhere: Path) -> None:
     )
 
 
-def test_a_trial_is_told_which_cases_any_item_is_about(nowhere: Path) -> None:
+def test_a_trial_is_told_which_of_its_items_are_going_to_run(nowhere: Path) -> None:
+    """The gate's own is none of those that a verdict rests on."""
     made = suite_of(nowhere)
-    places = [Place("a", "x"), Place("a", "y"), Place("a", "x"), Place("a"), Place("b")]
+    checked, timed = Place("a", "x", "test_correctness"), Place("a", "y", "test_speed")
+    places = [checked, timed, checked, Place("a", test="test_keep_gate"), Place("b", test="test_contract")]
     made.expect([(str(number), place) for number, place in enumerate(places)])
-    assert faked(made, "a").settings.selected == frozenset({"x", "y"})
+    assert faked(made, "a").settings.selected == frozenset(
+        {Item(ItemKind.CORRECTNESS, "x"), Item(ItemKind.SPEED, "y")}
+    )
     assert faked(made, "b").settings.selected == frozenset()
     assert faked(made, "c").settings.selected is None
 

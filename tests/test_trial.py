@@ -247,7 +247,8 @@ def test_all_cases_are_measured_in_one_turn(lab: Lab) -> None:
 def test_a_case_that_no_item_is_about_is_not_measured(lab: Lab, *, gate: bool) -> None:
     """Which is no reason for a verdict: that needs all of them."""
     lab.judge()
-    begun = lab.begin(toys.FASTER, gate=gate, selected=frozenset({toys.TIMED[1], toys.TIMED[3], toys.CASES[-1]}))
+    selected = frozenset(Item(ItemKind.SPEED, case) for case in (toys.TIMED[1], toys.TIMED[3], toys.CASES[-1]))
+    begun = lab.begin(toys.FASTER, gate=gate, selected=selected)
     for case in begun.cases:
         begun.check_case(case)
         if case.id in (toys.TIMED[1], toys.TIMED[3]):

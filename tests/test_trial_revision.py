@@ -71,7 +71,7 @@ def test_the_kernel_of_the_revision_is_what_it_is_measured_beside(lab: Lab) -> N
     assert measurement.target.kernel.text == toys.FASTER.encode()
     assert ending(outcome) == (Status.PASS, NO_MORE_THAN_2, 0)
     assert (outcome.baseline_revision, outcome.baseline_trial, outcome.gated) == (main(lab), None, True)
-    assert outcome.notes == (report.UNCOMMITTED,)
+    assert outcome.notes == (report.uncommitted(["the kernel"]),)
 
 
 def test_no_log_is_needed_and_none_is_written(lab: Lab) -> None:
@@ -121,7 +121,26 @@ def test_identical_code_passes_at_once(lab: Lab, text: str, what: str) -> None:
         None,
         0,
     )
+    assert report.correctness(outcome) == "not run (the kernel's code is its baseline's)"
     assert lab.processes == []
+
+
+PART = frozenset(trial.Item(trial.ItemKind.CORRECTNESS, case) for case in toys.CASES)
+
+
+@pytest.mark.parametrize("rules", [NOT_SLOWER, Rules()])
+@pytest.mark.parametrize("target", [toys.TARGET, OTHER_TARGET])
+def test_a_part_of_the_items_is_no_verdict_about_identical_code_either(
+    lab: Lab, rules: Rules, target: str
+) -> None:
+    """What was asked for runs, and whoever left the rest out hears of it before a kernel changes."""
+    begun = begin(lab, toys.KERNEL, rules, target=target, selected=PART)
+    assert begun.nothing_to_measure() == ""
+    for case in begun.cases:
+        begun.check_case(case)
+    outcome = begun.log()
+    assert ending(outcome) == (None, report.partial_reason(len(toys.CASES), toys.ITEMS), 13)
+    assert report.correctness(outcome) == f"incomplete ({len(toys.CASES)} of {toys.ITEMS} items passed)"
 
 
 def test_identical_code_beside_other_files_is_checked_and_not_timed(lab: Lab) -> None:
@@ -137,7 +156,8 @@ def test_identical_code_beside_other_files_is_checked_and_not_timed(lab: Lab) ->
     assert ending(outcome) == (Status.PASS, f"pass: {identical}", 0)
     assert (outcome.correct, outcome.items, lab.measurements) == (len(toys.CASES), len(toys.CASES), [])
     assert outcome.notes == (
-        f"target.py has changed since {main(lab)}; the verdict rests on the working tree's, for both kernels",
+        f"target.py has changed since {main(lab)}; the kernel was checked by the working tree's",
+        "targets/toy/target.py is not committed as it is; the verdict is about what is in the working tree",
     )
 
 
@@ -150,14 +170,20 @@ def test_identical_code_that_other_files_make_wrong_does_not_pass(lab: Lab) -> N
                 begun.check_case(case)
         else:
             begun.check_case(case)
-    assert ending(begun.log()) == (Status.INCORRECT, "incorrect: it is wrong now", 1)
+    outcome = begun.log()
+    assert ending(outcome) == (Status.INCORRECT, "incorrect: it is wrong now", 1)
+    assert outcome.notes[0] == (
+        f"target.py has changed since {main(lab)}; the kernel was checked by the working tree's"
+    )
 
 
 def test_other_files_that_changed_beside_another_kernel_are_a_note(lab: Lab) -> None:
     outcome = judge(lab, target=OTHER_TARGET)
     assert outcome.status is Status.PASS
     assert len(lab.measurements) == 1
-    assert outcome.notes[0].startswith("target.py has changed since main at ")
+    assert outcome.notes[0] == (
+        f"target.py has changed since {main(lab)}; the verdict rests on the working tree's, for both kernels"
+    )
 
 
 def test_a_folder_that_was_renamed_is_a_note(lab: Lab) -> None:
@@ -191,6 +217,14 @@ def test_a_new_target_is_checked_and_passes(new: Lab) -> None:
     assert ending(outcome) == (Status.PASS, f"pass: {sentence}", 0)
     assert outcome.judgement == Judgement(Verdict.PASS, Cause.NEW)
     assert (outcome.correct, outcome.items) == (len(toys.CASES), len(toys.CASES))
+
+
+def test_a_new_target_whose_speed_items_were_left_out_does_not_pass(new: Lab) -> None:
+    """They would have been skipped; a part is a part."""
+    begun = begin(new, selected=PART)
+    for case in begun.cases:
+        begun.check_case(case)
+    assert ending(begun.log()) == (None, report.partial_reason(len(toys.CASES), toys.ITEMS), 13)
 
 
 def test_a_new_target_of_which_a_part_was_checked_does_not_pass(new: Lab) -> None:
@@ -304,7 +338,11 @@ def test_the_keep_gate_judges_against_a_revision_and_writes_nothing(lab: Lab) ->
 def test_the_keep_gate_discards_identical_code_at_once_whatever_else_changed(lab: Lab, target: str) -> None:
     begun = begin(lab, toys.KERNEL, Rules(), target=target)
     assert begun.nothing_to_measure().startswith("discard: the kernel is identical to the baseline, main at ")
-    assert begun.log().exit_code == 10
+    outcome = begun.log()
+    assert outcome.exit_code == 10
+    changed = () if target == toys.TARGET else (f"target.py has changed since {main(lab)}",)
+    assert outcome.notes[:1] == changed
+    assert report.correctness(outcome) == "not run (the kernel's code is its baseline's)"
 
 
 def test_a_new_target_is_a_baseline_of_the_keep_gate_that_no_log_holds(new: Lab) -> None:

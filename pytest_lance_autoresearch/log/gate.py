@@ -56,7 +56,7 @@ class Gate:
     unlogged: str = ""
     """Why there can be no verdict, and no row about it either."""
     notes: tuple[str, ...] = ()
-    """What a reader should know of the baseline."""
+    """What a reader should know of the baseline, whatever was done with it."""
     given: str = ""
     """What the baseline is called where the caller gave it, and neither a log nor a revision."""
     newest: int | None = None
@@ -69,6 +69,17 @@ class Gate:
             return ""
         same_bytes = self.baseline.sha256 == candidate.sha256
         return report.identical_reason(self._where, self.baseline.sha256, same_bytes=same_bytes)
+
+    def notes_on(self, kernels: int) -> tuple[str, ...]:
+        """What a reader should know of the baseline, after as many of the two kernels as that have run."""
+        found = self.revision
+        if found is None:
+            return self.notes
+        changed = [
+            report.changed_since(str(found), found.changed, kernels) if found.changed else "",
+            report.imports_changed(str(found), kernels) if found.imports_changed else "",
+        ]
+        return (*filter(None, changed), *self.notes)
 
     @property
     def is_new(self) -> bool:
@@ -114,11 +125,10 @@ def _unusable(log_path: Path) -> str:
 
 
 def _notes_of(found: Revision, target: Target) -> tuple[str, ...]:
+    files = [*([] if found.is_committed else ["the kernel"]), *found.uncommitted]
     notes = [
         report.moved(str(found), found.moved_from, target.name) if found.moved_from else "",
-        report.changed_since(str(found), found.changed) if found.changed else "",
-        report.imports_changed(str(found)) if found.imports_changed else "",
-        "" if found.is_committed else report.UNCOMMITTED,
+        report.uncommitted(files) if files else "",
     ]
     return tuple(filter(None, notes))
 

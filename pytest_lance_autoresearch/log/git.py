@@ -32,6 +32,8 @@ _ELSEWHERE = {
     *("GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
 }
 """What git's own hooks set, for their repository."""
+FETCH_ALL = "git fetch --unshallow --tags origin '+refs/heads/*:refs/remotes/origin/*'"
+"""Makes a shallow clone whole, whichever branch it was made for."""
 _ASKS_NOBODY = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "never"}
 _EVERY_COMMIT = ("--all", "--reflog", "--full-history", "-m")
 _BLOBS = ("--raw", "--no-renames", "--no-abbrev", "--format=")
@@ -65,6 +67,11 @@ def resolve(folder: Path, name: str) -> str:
         return ""
     found = _line(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     return found if re.fullmatch("[0-9a-f]+", found) else ""  # else it is a range
+
+
+def kind(folder: Path, name: str) -> str:
+    """What a name stands for: 'commit', 'tag', 'tree' or 'blob'; '' where it is no name of one thing."""
+    return "" if name.startswith("-") else _line(folder, "cat-file", "-t", name)
 
 
 def top(folder: Path) -> Path:
@@ -101,13 +108,23 @@ def untracked(folder: Path, names: Iterable[str]) -> list[Path]:
     return [folder / os.fsdecode(name) for name in listed.split(b"\0") if name]
 
 
-def files_at(folder: Path, commit: str, name: str) -> list[PurePosixPath] | None:
-    """The files of that name that a commit holds, wherever they lie; None where git cannot tell."""
+def paths_at(folder: Path, commit: str) -> list[PurePosixPath] | None:
+    """Every file that a commit holds, by its path from the top; None where git cannot tell."""
     found = _git(folder, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit)
     if not found.is_whole:
         return None
-    paths = (PurePosixPath(os.fsdecode(path)) for path in found.out.split(b"\0") if path)
-    return [path for path in paths if path.name == name]
+    return [PurePosixPath(os.fsdecode(path)) for path in found.out.split(b"\0") if path]
+
+
+def uncommitted(folder: Path, paths: Iterable[Path]) -> list[PurePosixPath]:
+    """Those of the files that the commit checked out does not hold as they are, by their paths from the top.
+
+    What git is told to ignore is not among them, nor is a file that is not there.
+    """
+    status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    said = _git(folder, "--no-optional-locks", "--literal-pathspecs", *status, "--", *map(str, paths)).out
+    entries = (os.fsdecode(entry) for entry in said.split(b"\0") if entry)
+    return [PurePosixPath(entry[3:]) for entry in entries if "D" not in entry[:2]]
 
 
 def is_installed() -> bool:
@@ -123,8 +140,8 @@ def searched(folder: Path) -> str:
     """Where a kernel was looked for, for a sentence: 'git', and why that may be a part of the history only."""
     if is_shallow(folder):
         return (
-            "git (this clone is shallow; fetch the whole history with 'git fetch --unshallow', "
-            "in actions/checkout with 'fetch-depth: 0')"
+            f'git (this clone is shallow; fetch the whole history with "{FETCH_ALL}", '
+            f"in actions/checkout with 'fetch-depth: 0')"
         )
     fault = trouble(folder)
     return f"git (it says '{fault}')" if fault else "git"

@@ -6,7 +6,7 @@ Owns what a revision is asked for, and the sentences about one that cannot answe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BUILT = {".py", ".so"}
 """Suffixes of what a build leaves in a package."""
+_EXPECTED = "expected a branch, a tag or a commit"
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,12 @@ class Revision:
     """Whether modules that a kernel in a package runs with have: each side has its own."""
     is_committed: bool = True
     """Whether the commit that is checked out holds the kernel as it is now."""
+    uncommitted: tuple[str, ...] = ()
+    """Those of the files that the kernel is judged with which it does not hold as they are, seen from the top."""
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.commit}"
+        is_commit = self.name.startswith(self.commit) or self.commit.startswith(self.name)
+        return self.commit if is_commit else f"{self.name} at {self.commit}"
 
 
 def find(target: Target, name: str) -> Revision:
@@ -53,9 +57,18 @@ def find(target: Target, name: str) -> Revision:
     if not commit:
         raise RevisionUnknown(_unknown(path.parent, name))
     head = git.commit(path, target.kernel.sha256)
-    found = Revision(name, commit[:12], None, is_committed=not head.endswith(git.UNCOMMITTED))
-    then = _folder_then(target, name, commit)
-    place = _place(target, name, commit, then)
+    found = Revision(
+        name,
+        commit[:12],
+        None,
+        is_committed=not head.endswith(git.UNCOMMITTED),
+        uncommitted=tuple(_uncommitted(target)),
+    )
+    held = git.paths_at(target.layout.directory, commit)
+    if held is None:
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
+    then = folder_then(target, commit, held)
+    place = _place(target, held, then)
     _refuse_another_kernel(target, name, commit, then, place)
     if place is None:
         return found
@@ -95,26 +108,43 @@ def _package(target: Target, name: str, commit: str) -> Mapping[str, bytes]:
 def _imports_changed(target: Target, kernel: Source) -> bool:
     """Whether a module that the kernel runs with is another one now, or was not there."""
     for module, text in target.beside.items():
-        name = module.replace(".", "/")
-        then = [kernel.package.get(f"{name}{end}") for end in (".py", "/__init__.py")]
-        if not any(_is_same(one, text) for one in then):
+        if not any(_is_same(kernel.package.get(place), text) for place in _places_of(module)):
             return True
     return False
 
 
+def _uncommitted(target: Target) -> Iterator[str]:
+    """The files that a kernel is judged with and that the commit checked out does not hold as they are."""
+    folder, home = target.layout.directory, Path(target.kernel.home.folder)
+    beside = [home / place for module in target.beside for place in _places_of(module)]
+    for where, paths in ((home, beside), (folder, [folder / name for name in load.HARNESS_FILES])):
+        yield from map(str, git.uncommitted(where, paths) if paths else ())
+
+
+def _places_of(module: str) -> tuple[str, str]:
+    """Where a module may lie, seen from the folder that its outermost package is imported from."""
+    name = module.replace(".", "/")
+    return f"{name}.py", f"{name}/__init__.py"
+
+
 def _unknown(folder: Path, name: str) -> str:
+    what = f"{REVISION}{name}"
     if not git.is_installed():
-        return f"{REVISION}{name} needs git, which is not installed"
+        return f"{what} needs git, which is not installed"
     if fault := git.trouble(folder):
-        return f"{REVISION}{name}: git does not read the repository of {folder}; it says '{fault}'"
+        return f"{what}: git does not read the repository of {folder}; it says '{fault}'"
     if not git.resolve(folder, "HEAD"):
-        return f"{REVISION}{name}: {folder} is in no git repository that has a commit"
+        return f"{what}: {folder} is in no git repository that has a commit"
+    if (kind := git.kind(folder, name)) in ("tree", "blob"):
+        return f"{what} is a {kind} and no commit; {_EXPECTED}"
+    if git.resolve(folder, f"origin/{name}"):
+        return f"{what}: this clone has no such branch, and its origin has; did you mean {REVISION}origin/{name}?"
     if git.is_shallow(folder):
         return (
-            f"{REVISION}{name}: this clone is shallow and does not have it; fetch it ('git fetch --depth=1 origin "
-            f"main' makes it {REVISION}FETCH_HEAD), or set 'fetch-depth: 0' in actions/checkout"
+            f'{what}: this clone is shallow and does not have it; fetch all of it with "{git.FETCH_ALL}", '
+            f"in actions/checkout with 'fetch-depth: 0'"
         )
-    return f"{REVISION}{name}: the repository has no such revision; expected a branch, a tag or a commit"
+    return f"{what}: the repository has no such revision; {_EXPECTED}"
 
 
 def _changed(target: Target, commit: str, place: PurePosixPath) -> Iterable[str]:
@@ -125,35 +155,29 @@ def _changed(target: Target, commit: str, place: PurePosixPath) -> Iterable[str]
             yield name
 
 
-def _folder_then(target: Target, name: str, commit: str) -> PurePosixPath | None:
-    """The folder that the target had then: that of now, or else where its reference was and is no more."""
+def folder_then(target: Target, commit: str, held: Collection[PurePosixPath]) -> PurePosixPath | None:
+    """The folder that the target had then: that of now, or else where its reference was and is no more.
+
+    `held` are the paths of all that the commit holds.
+    """
     folder = target.layout.directory
     here, top = git.place(folder), git.top(folder)
-    references = _files(folder, name, commit, "reference.py")
-    if here / "reference.py" in references:
+    if here / "reference.py" in held:
         return here
-    gone = (one for one in references if not (top / one).exists())
+    gone = (path for path in held if path.name == "reference.py" and not (top / path).exists())
     wanted = target.files["reference.py"]
     return next((one.parent for one in gone if _is_same(git.contents_at(folder, commit, one), wanted)), None)
 
 
-def _place(target: Target, name: str, commit: str, then: PurePosixPath | None) -> PurePosixPath | None:
+def _place(target: Target, held: Collection[PurePosixPath], then: PurePosixPath | None) -> PurePosixPath | None:
     """The folder that the kernel lay in then; None where it was not there.
 
     A target in another folder, `then`, had its kernels.py there; a kernel that lies elsewhere has not moved.
     """
     path = target.layout.kernel_path
-    kernels = _files(path.parent, name, commit, path.name)
     moved_from = then if target.layout.kernel is None else None
     places = filter(None, (git.place(path.parent), moved_from))
-    return next((place for place in places if place / path.name in kernels), None)
-
-
-def _files(folder: Path, name: str, commit: str, called: str) -> list[PurePosixPath]:
-    found = git.files_at(folder, commit, called)
-    if found is None:
-        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
-    return found
+    return next((place for place in places if place / path.name in held), None)
 
 
 def _refuse_another_kernel(

@@ -211,7 +211,7 @@ def own_name(item: pytest.Item) -> str:
 def place(item: pytest.Item) -> Place | None:
     """Where an item of a target belongs; None for others' items."""
     module, case = kernel_module(item), case_of(item)
-    return Place(module.layout.name, case.id if case else "") if module else None
+    return Place(module.layout.name, case.id if case else "", function_name(item)) if module else None
 
 
 def is_followed_by_others(item: pytest.Item) -> bool:

@@ -9,17 +9,15 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch.plugin import github
+from pytest_lance_autoresearch.plugin import github, reports
 from pytest_lance_autoresearch.plugin.observers import reporter_of
 from pytest_lance_autoresearch.plugin.suite import SUITE
 from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     import pytest
 
+    from pytest_lance_autoresearch.plugin.reports import Lost
     from pytest_lance_autoresearch.plugin.suite import Suite
     from pytest_lance_autoresearch.records import Outcome
 
@@ -34,37 +32,46 @@ def set_status(session: pytest.Session, suite: Suite, outcomes: list[Outcome]) -
     session.exitstatus = max(codes, default=NO_VERDICT_EXIT_CODE)
 
 
-def print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str]) -> None:
-    """The blocks of all trials, and the faults that kept trials from having one; files too, if they are wanted."""
+def print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str], notes: list[str]) -> bool:
+    """The blocks of all trials, the faults that kept trials from having one, and notes; files too, where wanted.
+
+    Returns whether every report is where it was wanted. One that could not be written stands before the blocks.
+    """
     from pytest_lance_autoresearch.words import report
 
     reporter, suite = reporter_of(config), config.stash[SUITE]
     write = reporter.write_line if reporter else lambda line, **_: print(line, file=sys.stdout)  # noqa: T201
+    told = [*suite.faults.values(), *faults]
+    lost, unseen = _write_reports(suite, outcomes, told, notes)
+    for line in reports.printed([*lost, *unseen]):
+        write(line)
     for outcome in outcomes:
         for line in report.block(outcome):
             write(line, **_colour(line))
-    told = [*suite.faults.values(), *faults]
-    faults += filter(None, _written(suite, outcomes, told))
-    for fault in faults:
+    for fault in [*faults, *map(str, lost)]:
         write(f"ERROR: {fault}", red=True)
+    for note in [*notes, *(f"{one}; no verdict changes by that" for one in unseen)]:
+        write(f"NOTE: {note}", yellow=True)
     if suite.options.gate and github.is_here():
-        for line in github.commands(outcomes, suite.layouts(), told):
+        for line in github.commands(outcomes, suite.layouts(), [*told, *map(str, lost)], notes):
             write(line)
+    return not lost
 
 
-def _written(suite: Suite, outcomes: list[Outcome], faults: list[str]) -> Iterator[str]:
-    """Write what is wanted; the sentences about what could not be written, '' for what could."""
+def _write_reports(
+    suite: Suite, outcomes: list[Outcome], faults: list[str], notes: list[str]
+) -> tuple[list[Lost], list[Lost]]:
+    """Write what is wanted, if there is anything to say; the reports that were lost, and so the step's summary."""
     from pytest_lance_autoresearch.words import markdown, report
 
-    options = suite.options
-    if options.json is not None:
-        found = {"trials": [report.as_json(outcome) for outcome in outcomes], "faults": faults}
-        yield _write(options.json, "json", json.dumps(found, indent=2, allow_nan=False) + "\n")
-    table = markdown.table(outcomes, faults)
-    if options.markdown is not None:
-        yield _write(options.markdown, "markdown", table)
-    if options.gate and github.is_here():
-        yield github.write_summary(table)
+    if not (outcomes or faults):
+        return [], []
+    found = {"trials": [report.as_json(outcome) for outcome in outcomes], "faults": faults, "notes": notes}
+    table = markdown.table(outcomes, faults, notes)
+    texts = {"json": json.dumps(found, indent=2, allow_nan=False) + "\n", "markdown": table}
+    lost = [reports.write(name, path, texts[name]) for name, path in suite.options.reports.items()]
+    unseen = github.write_summary(table) if suite.options.gate and github.is_here() else None
+    return list(filter(None, lost)), [unseen] if unseen else []
 
 
 def _colour(line: str) -> dict[str, bool]:
@@ -73,11 +80,3 @@ def _colour(line: str) -> dict[str, bool]:
         return {}
     good = value.startswith(("keep", "baseline", "pass"))
     return {"green" if good else "yellow" if value in ("none", "inconclusive") else "red": True, "bold": True}
-
-
-def _write(path: Path, option: str, text: str) -> str:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        return f"--autoresearch-{option}={path}: cannot be written: {error.strerror}"
-    return ""

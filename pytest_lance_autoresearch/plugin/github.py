@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_lance_autoresearch.plugin.reports import Lost
 from pytest_lance_autoresearch.records import Status
 
 if TYPE_CHECKING:
@@ -25,23 +26,26 @@ def is_here() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
-def write_summary(markdown: str) -> str:
-    """Add to the step's summary; the sentence about why that failed, '' where it did not."""
+def write_summary(markdown: str) -> Lost | None:
+    """Add to the step's summary; what was lost where that fails."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
-        return ""
+        return None
     try:
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(f"\n{markdown}")
     except OSError as error:
-        return f"GITHUB_STEP_SUMMARY={path}: cannot be written: {error.strerror}"
-    return ""
+        return Lost(f"GITHUB_STEP_SUMMARY={path}", str(error.strerror), markdown)
+    return None
 
 
-def commands(outcomes: Sequence[Outcome], layouts: Mapping[str, Layout], faults: Sequence[str]) -> list[str]:
-    """One workflow command for each target, about the file of its kernel, and one for each fault."""
+def commands(
+    outcomes: Sequence[Outcome], layouts: Mapping[str, Layout], faults: Sequence[str], notes: Sequence[str]
+) -> list[str]:
+    """One workflow command for each target, about the file of its kernel, and one for each fault and each note."""
     of_targets = [_annotation(outcome, layouts[outcome.target].kernel_path) for outcome in outcomes]
-    return [*of_targets, *(f"::error::{_escaped(fault, _DATA)}" for fault in faults)]
+    others = [("error", fault) for fault in faults] + [("notice", note) for note in notes]
+    return [*of_targets, *(f"::{kind}::{_escaped(text, _DATA)}" for kind, text in others)]
 
 
 def _annotation(outcome: Outcome, kernel: Path) -> str:

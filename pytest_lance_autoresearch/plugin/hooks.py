@@ -7,9 +7,12 @@ target, no stage of the package is imported.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
+from argparse import Namespace
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,13 @@ import pytest
 
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import interrupt
-from pytest_lance_autoresearch.plugin import again, collect, ending, observers, options, root
+from pytest_lance_autoresearch.plugin import again, collect, ending, observers, options, reports, root
 from pytest_lance_autoresearch.plugin.suite import SUITE, Suite
 
 EXPLAINED = pytest.StashKey[str]()
 """The phase of an item, 'call' or 'teardown', whose failure its trial knows."""
+_BEGUN = pytest.StashKey[bool]()
+"""Whether pytest has read its command line."""
 _SHARES = "autoresearch_shares"
 """Where xdist's workers put what they tell."""
 
@@ -32,11 +37,19 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Where pytest refuses its command line or a conftest.py, this is all that is heard of the run."""
+    early_config.add_cleanup(functools.partial(_forget_unless_begun, early_config))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
+    config.stash[_BEGUN] = True
     return root.restarted(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _forget_reports(config, config.option)
     for name, meaning in collect.MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     chosen = options.Options.from_config(config)
@@ -119,6 +132,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         )
     if suite.options.is_logged and (fault := suite.unwritable()):
         raise pytest.UsageError(f"{suite.options.gate}: {fault}")
+    if unwritable := [fault for one in suite.options.reports.items() if (fault := reports.unwritable(*one))]:
+        raise pytest.UsageError(*unwritable)
     if not suite.distributed:
         _refuse_missing(session, suite)
 
@@ -204,15 +219,19 @@ def pytest_sessionfinish(
     try:
         interrupt.obey()
         outcomes, faults = suite.outcomes(session.testsfailed, broken_off=broken_off)
+        notes = [] if broken_off else suite.deleted()
     except KeyboardInterrupt:
         broken_off, session.exitstatus = True, pytest.ExitCode.INTERRUPTED
         outcomes, faults = suite.outcomes(session.testsfailed, broken_off=True)
+        notes = []
     if suite.options.gate and not broken_off:
         ending.set_status(session, suite, outcomes)
     try:
         return (yield)
     finally:
-        ending.print_end(session.config, outcomes, faults)
+        is_reported = ending.print_end(session.config, outcomes, faults, notes)
+        if not is_reported and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         suite.close()
 
 
@@ -226,6 +245,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     suite = config.stash.get(SUITE, None)
     if suite is not None:
         suite.close()
+
+
+def _forget_unless_begun(config: pytest.Config) -> None:
+    if _BEGUN not in config.stash:
+        _forget_reports(config, config.known_args_namespace)
+
+
+def _forget_reports(config: pytest.Config, given: Namespace) -> None:
+    """A report of an earlier run is not to be taken for one of this, whatever keeps this run from measuring."""
+    if given.collectonly or given.help or hasattr(config, "workerinput"):
+        return
+    with suppress(pytest.UsageError):  # which is raised where the options are read
+        for path in options.reports(config, given).values():
+            reports.forget(path)
 
 
 def _has_benchmarks(config: pytest.Config, chosen: options.Options) -> bool:

@@ -15,10 +15,11 @@ from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, REVISION, Regres
 from pytest_lance_autoresearch.target_files.discover import DEFAULT_GLOBS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from argparse import Namespace
+    from collections.abc import Callable, Mapping, Sequence
 
 _DEFAULTS = RegressionRules()
-KEEP_GATE, REGRESSION_GATE = "--keep-gate", "--regression-gate"
+_GATES = KEEP_GATE, REGRESSION_GATE = "--keep-gate", "--regression-gate"
 
 
 def _positive(text: str) -> float:
@@ -66,16 +67,20 @@ class _Option:
     def ini(self) -> str:
         return f"autoresearch_{self.name.replace('-', '_')}"
 
-    def is_typed(self, config: pytest.Config) -> bool:
+    def is_typed(self, given: Namespace) -> bool:
         """Whether it is on the command line: what an ini file says for other runs contradicts nothing."""
-        return config.getoption(self.ini) not in (None, False)
+        return getattr(given, self.ini) not in (None, False)
 
 
+_LOG = _Option("log", f"write a row about each verdict of {REGRESSION_GATE} to FILE, a results.tsv", "FILE", _FILE)
+_REPORTS = (
+    _Option("json", "write the blocks of all targets to FILE as JSON", "FILE", _FILE),
+    _Option("markdown", "write a table of all targets to FILE as Markdown", "FILE", _FILE),
+)
 _VALUED = (
     _Option("description", "what this trial tries, one line for the log", "TEXT", default=""),
-    _Option("json", "write the blocks of all targets to FILE as JSON", "FILE", _FILE),
-    _Option("log", f"write a row about each verdict of {REGRESSION_GATE} to FILE, a results.tsv", "FILE", _FILE),
-    _Option("markdown", "write a table of all targets to FILE as Markdown", "FILE", _FILE),
+    _LOG,
+    *_REPORTS,
     _Option(
         "max-seconds",
         f"time budget of one trial, in seconds (default {_DEFAULTS.max_seconds:g})",
@@ -120,12 +125,13 @@ _VALUED = (
         ANSWER_TIMEOUT_S,
     ),
 )
+_SELFTEST = _Option("selftest", "find out whether the targets catch wrong kernels and accept honest rewrites")
 _SWITCHES = (
     _Option("in-process", "run the kernel in pytest's own process, for a debugger: correctness only"),
     _Option("no-cache", "make every state, and store none in pytest's cache"),
     _Option("rebaseline", "record the present kernel and target files as a new baseline"),
     _Option("require-baseline", "with the gate: without a baseline there is no verdict, and none is recorded"),
-    _Option("selftest", "find out whether the targets catch wrong kernels and accept honest rewrites"),
+    _SELFTEST,
     _Option("calibrate", "find out what this host can tell apart: the kernel against itself, and slowed down"),
 )
 TARGETS_INI = "autoresearch_targets"
@@ -144,8 +150,8 @@ class Options:
     """The name of the revision that is the baseline, instead of the log's best kernel; '' for none."""
     globs: tuple[str, ...]
     description: str
-    json: Path | None
-    markdown: Path | None
+    reports: Mapping[str, Path]
+    """Where the reports of trials go, by the option that asks for each."""
     seed: int | None
     timeout_s: float
     in_process: bool
@@ -169,36 +175,38 @@ class Options:
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:
         """Read and check everything; pytest.UsageError names the option at fault."""
-        values = {option.name: _value(config, option) for option in _VALUED}
-        typed = {option.name for option in (*_VALUED, *_SWITCHES) if option.is_typed(config)}
-        switches = {option.name: _switch(config, option) for option in _SWITCHES}
+        writes = reports(config, config.option)
+        values = {option.name: _value(config, config.option, option) for option in _VALUED}
+        typed = {option.name for option in (*_VALUED, *_SWITCHES) if option.is_typed(config.option)}
+        switches = {option.name: _switch(config, config.option, option) for option in _SWITCHES}
         names = [name.strip() for text in config.getoption("autoresearch") or () for name in text.split(",")]
         baseline = config.getoption("autoresearch_baseline")
+        here = config.invocation_params.dir
         gate, revision = _gate(config), ""
         if baseline and baseline.startswith(REVISION):
             revision, baseline = baseline.removeprefix(REVISION).strip(), None
             _refuse_revision(gate, revision, typed)
+        elif gate and baseline and _is_only_a_revision(here, baseline):
+            new_log = f", or --baseline=./{baseline} for a new log" if gate == KEEP_GATE else ""
+            raise pytest.UsageError(
+                f"--baseline={baseline}: there is no such file, and git knows a revision of that name; "
+                f"type --baseline={REVISION}{baseline}{new_log}"
+            )
         elif gate == REGRESSION_GATE:
             raise pytest.UsageError(
                 f"{REGRESSION_GATE} compares with a revision; add --baseline={REVISION}REV, such as "
                 f"--baseline={REVISION}origin/main"
             )
-        has_trials = bool(names or gate) and not switches["selftest"]
-        files = {name: values[name] if has_trials or name in typed else None for name in ("json", "markdown")}
         log = _log(gate, baseline, values["log"], is_typed="log" in typed)
-        _refuse_contradictions(gate, baseline, files, switches, names=bool(names))
-        here = config.invocation_params.dir
-        writes = {name: Path(here, path) if path else None for name, path in files.items()}
-        log_path = Path(here, log) if log else None
-        _refuse_overwriting(writes, log_path)
+        _refuse_contradictions(gate, baseline, writes, switches, names=bool(names))
         return cls(
             names=tuple(name for name in names if name),
             gate=gate,
             revision=revision,
             globs=tuple(config.getini(TARGETS_INI)),
             description=values["description"],
-            log=log_path,
-            **writes,
+            log=Path(here, log) if log else None,
+            reports=writes,
             seed=values["seed"],
             timeout_s=values["timeout"],
             in_process=switches["in-process"],
@@ -211,8 +219,33 @@ class Options:
         )
 
 
+def reports(config: pytest.Config, given: Namespace) -> dict[str, Path]:
+    """Where the reports of trials go, by the option that asks for each; UsageError where they overwrite anything.
+
+    `given` is the command line, or as much of it as was read: pytest may refuse the rest.
+    """
+    has_trials = bool(given.autoresearch or any(getattr(given, _dest(gate)) for gate in _GATES))
+    is_asked = has_trials and not _switch(config, given, _SELFTEST)
+    here, found = config.invocation_params.dir, {}
+    for option in _REPORTS:
+        path = _value(config, given, option) if is_asked or option.is_typed(given) else None
+        if path:
+            found[option.name] = Path(here, path)
+    named = given.autoresearch_baseline or ""
+    logs = [_value(config, given, _LOG), "" if named.startswith(REVISION) else named]
+    _refuse_overwriting(found, [Path(here, log) for log in logs if log])
+    return found
+
+
+def _is_only_a_revision(here: Path, name: str) -> bool:
+    """Whether what is meant to be a log is none, and is the name of a revision."""
+    from pytest_lance_autoresearch.log import git
+
+    return not Path(here, name).exists() and bool(git.resolve(here, name))
+
+
 def _gate(config: pytest.Config) -> str:
-    asked = [flag for flag in (KEEP_GATE, REGRESSION_GATE) if config.getoption(_dest(flag))]
+    asked = [flag for flag in _GATES if config.getoption(_dest(flag))]
     if len(asked) > 1:
         raise pytest.UsageError(f"{' and '.join(asked)} ask two questions; remove one")
     return "".join(asked)
@@ -281,21 +314,20 @@ def declare(parser: pytest.Parser) -> None:
         parser.addini(option.ini, option.help, "bool", default=False)
 
 
-def _value(config: pytest.Config, option: _Option) -> Any:
-    given = config.getoption(option.ini)
-    where = option.flag
-    if given is None:
-        given, where = config.getini(option.ini), f"{option.ini} (ini)"
-    if not given:
+def _value(config: pytest.Config, given: Namespace, option: _Option) -> Any:
+    text, where = getattr(given, option.ini), option.flag
+    if text is None:
+        text, where = config.getini(option.ini), f"{option.ini} (ini)"
+    if not text:
         return option.default
     try:
-        return option.value.convert(given)
+        return option.value.convert(text)
     except ValueError:
-        raise pytest.UsageError(f"{where}={given}: expected {option.value.expected}") from None
+        raise pytest.UsageError(f"{where}={text}: expected {option.value.expected}") from None
 
 
-def _switch(config: pytest.Config, option: _Option) -> bool:
-    return bool(config.getoption(option.ini) or config.getini(option.ini))
+def _switch(config: pytest.Config, given: Namespace, option: _Option) -> bool:
+    return bool(getattr(given, option.ini) or config.getini(option.ini))
 
 
 def _refuse_revision(gate: str, revision: str, typed: set[str]) -> None:
@@ -312,13 +344,11 @@ def _refuse_revision(gate: str, revision: str, typed: set[str]) -> None:
             )
 
 
-def _refuse_overwriting(files: Mapping[str, Path | None], log: Path | None) -> None:
+def _refuse_overwriting(files: Mapping[str, Path], logs: Sequence[Path]) -> None:
     """What is written whole must not be written over a log, a source or another report."""
-    taken = {Path(log).resolve(): "the log"} if log else {}
+    taken = dict.fromkeys((log.resolve() for log in logs), "the log")
     for name, path in files.items():
-        if not path:
-            continue
-        place = Path(path).resolve()
+        place = path.resolve()
         other = taken.get(place) or ("a source or a log" if place.suffix in (".py", ".tsv") else "")
         if other:
             raise pytest.UsageError(f"--autoresearch-{name}={path} would overwrite {other}; name another file")
@@ -326,7 +356,7 @@ def _refuse_overwriting(files: Mapping[str, Path | None], log: Path | None) -> N
 
 
 def _refuse_contradictions(
-    gate: str, baseline: str | None, files: dict[str, str | None], switches: dict[str, bool], *, names: bool
+    gate: str, baseline: str | None, files: Mapping[str, Path], switches: dict[str, bool], *, names: bool
 ) -> None:
     if switches["calibrate"] and (gate or not names):
         raise pytest.UsageError(
@@ -340,8 +370,8 @@ def _refuse_contradictions(
         )
     if switches["calibrate"] and switches["in-process"]:
         raise pytest.UsageError("--autoresearch-calibrate measures, --autoresearch-in-process cannot; remove one")
-    for name, path in files.items():
-        if path and (switches["selftest"] or not (names or gate)):
+    for name in files:
+        if switches["selftest"] or not (names or gate):
             raise pytest.UsageError(
                 f"--autoresearch-{name} writes what trials came to; name their targets with --autoresearch=NAME"
             )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.plugin.parallel import Share
     from pytest_lance_autoresearch.records import Case, Layout, Outcome, Progress
     from pytest_lance_autoresearch.runs.selftest import Finding, Selftest
-    from pytest_lance_autoresearch.runs.trial import Trial
+    from pytest_lance_autoresearch.runs.trial import Item, Trial
     from pytest_lance_autoresearch.target_files.load import Target
 
 
@@ -63,10 +63,11 @@ class ReplayClock:
 
 
 class Place(NamedTuple):
-    """Where an item belongs: its target, and the id of its case, if it is about a single one."""
+    """Where an item belongs: its target, the id of its case, if it is about a single one, and its test's name."""
 
     target: str
     case: str = ""
+    test: str = ""
 
     def levels(self) -> set[tuple[str, str]]:
         """What it is counted under: its target, and its case."""
@@ -110,8 +111,8 @@ class Suite:
         """Failures of targets' items; what the session counts beyond these failed elsewhere."""
         self.own_items: frozenset[str] = frozenset()
         """Ids of the targets' items."""
-        self._selected: dict[str, frozenset[str]] = {}
-        """Ids of the cases that items are about, by target."""
+        self._to_run: dict[str, frozenset[Place]] = {}
+        """The places of the items that are going to run, by target."""
         self._to_come: Counter[tuple[str, str]] = Counter()
         """Items that have not ended, by target and case, and by target alone (case '')."""
         self._awake: list[str] = []
@@ -183,7 +184,7 @@ class Suite:
                 gate=bool(options.gate),
                 log=options.log,
                 revision=options.revision,
-                selected=self._selected.get(name),
+                selected=self._selected(name),
                 brief=not options.selects,
                 states=self._states_folder(),
                 in_process=options.in_process,
@@ -197,6 +198,15 @@ class Suite:
             )
             self._trials[name] = Trial(*self._targets[name], settings, self.watch)
         return self._trials[name]
+
+    def _selected(self, name: str) -> frozenset[Item] | None:
+        """The items of the target that are going to run, without the gate's own; None where nobody said."""
+        from pytest_lance_autoresearch.runs.trial import Item, ItemKind
+
+        if name not in self._to_run:
+            return None
+        kinds = {f"test_{kind}": kind for kind in ItemKind}
+        return frozenset(Item(kinds[one.test], one.case) for one in self._to_run[name] if one.test in kinds)
 
     def _states_folder(self) -> Path | None:
         """In pytest's cache, where that can be written; under a debugger, breakpoints in inputs.py are reached."""
@@ -221,8 +231,8 @@ class Suite:
         """These are going to run, unless something stops the session: each item's id and its place."""
         self.own_items = frozenset(item for item, _ in items)
         self._to_come = Counter(level for _, place in items for level in place.levels())
-        self._selected = {
-            target: frozenset(place.case for _, place in items if place.target == target and place.case)
+        self._to_run = {
+            target: frozenset(place for _, place in items if place.target == target)
             for target in {place.target for _, place in items}
         }
 
@@ -355,6 +365,15 @@ class Suite:
             except AutoresearchError as fault:
                 faults.append(str(fault))
         return outcomes, faults
+
+    def deleted(self) -> list[str]:
+        """A sentence for each target that the revision has and this session lacks, where all are judged."""
+        if not self.options.revision or self.options.names:
+            return []
+        from pytest_lance_autoresearch.log import deletions
+
+        targets = [target for target, _ in self._targets.values()]
+        return deletions.notes(self.options.revision, self.root, self.options.globs, self.selected, targets)
 
     def told(self) -> list[Share]:
         """What this process, one of xdist's workers, has to tell of its trials."""

@@ -59,9 +59,9 @@ class Facts:
     is_confined: bool
 
     @property
-    def _is_exposed(self) -> bool:
-        """Whether a kernel that may end as a keep ran in this process, too."""
-        return self.gate is not None and self.gate.log_path is not None and self.target.is_imported_here
+    def _kernels_run(self) -> int:
+        """How many of the two have run: both beside each other, or the candidate for its correctness."""
+        return 2 if self.times is not None else 1 if self.correct or self.failures else 0
 
     @property
     def is_complete(self) -> bool:
@@ -71,8 +71,9 @@ class Facts:
         """An end without figures."""
         confinement = () if self.is_confined else (report.NOT_CONFINED,)
         waited = report.waited(self.waited_s) if self.waited_s >= LEAST_WAIT_S else ""
-        of_baseline = self.gate.notes if self.gate and status is not None else ()
-        exposed = report.imported_here(self.target.kernel.home.module) if self._is_exposed else ""
+        of_baseline = self.gate.notes_on(self._kernels_run) if self.gate and status is not None else ()
+        is_exposed = self.gate is not None and self.target.is_imported_here
+        exposed = report.imported_here(self.target.kernel.home.module) if is_exposed else ""
         notes = filter(None, [environment.missing(), waited, self.turn_fault, exposed, *of_baseline])
         makes_baseline = status in KEPT
         return Outcome(

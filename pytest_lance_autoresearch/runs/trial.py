@@ -88,8 +88,8 @@ class Settings:
     """The name of the revision that is the baseline, instead of the log's best kernel; '' is none."""
     baseline: Source | None = None
     """The kernel that is the baseline, instead of both; then there is no log."""
-    selected: frozenset[str] | None = None
-    """Ids of the cases that any item is about: no other is measured. None is all."""
+    selected: frozenset[Item] | None = None
+    """The items that are going to run; what case none of them is about is not measured. None is all."""
     brief: bool = False
     """A plain test run: speed items run once, briefly, without placing or locking."""
     states: Path | None = None
@@ -139,15 +139,13 @@ class Trial:
     # What the items run.
 
     def expected(self) -> frozenset[Item]:
-        """Everything that must have run before there can be a verdict; a refused candidate is not timed."""
-        checks = {Item(ItemKind.CORRECTNESS, case.id) for case in self.cases}
+        """Everything that must have run before there can be a verdict.
+
+        A candidate that is refused or needs no timing is not timed, which spares no one who left items out.
+        """
         is_refused = self._measurement is not None and self._measurement.refusal is not None
-        is_untimed = is_refused or self._is_checked_only
-        speeds = set() if is_untimed else {Item(ItemKind.SPEED, case.id) for case in self._timed}
-        if self.settings.calibrate:
-            speeds = {Item(ItemKind.CALIBRATION)}
-        properties = {Item(ItemKind.PROPERTIES)} if self.target.has_properties else set()
-        return frozenset(checks | speeds | properties)
+        is_untimed = not self._is_partial and (is_refused or self._is_checked_only)
+        return frozenset(item for item in self._items if not (is_untimed and item.kind is ItemKind.SPEED))
 
     def count_untimed(self) -> int:
         """How many items are done in a run that times nothing, where a speed item is one verified call."""
@@ -157,7 +155,7 @@ class Trial:
         """Why no item need run under this gate: no verdict is possible, or it is clear already; '' otherwise."""
         if self._gate is None or self._is_checked_only:
             return ""
-        return self._gate.unlogged or self._gate.invalid or self._verdict_if_identical()
+        return self._gate.unlogged or self._gate.invalid or self._verdict_at_once()
 
     def check_case(self, case: Case) -> None:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
@@ -305,6 +303,21 @@ class Trial:
         return [case for case in self.cases if case.timed]
 
     @functools.cached_property
+    def _items(self) -> frozenset[Item]:
+        """All that the target's verdict, or its calibration, rests on."""
+        checks = {Item(ItemKind.CORRECTNESS, case.id) for case in self.cases}
+        speeds = {Item(ItemKind.SPEED, case.id) for case in self._timed}
+        if self.settings.calibrate:
+            speeds = {Item(ItemKind.CALIBRATION)}
+        properties = {Item(ItemKind.PROPERTIES)} if self.target.has_properties else set()
+        return frozenset(checks | speeds | properties)
+
+    @property
+    def _is_partial(self) -> bool:
+        """Whether some of them were left out, by `-k` or the like, so that there can be no verdict."""
+        return self.settings.selected is not None and not self._items <= self.settings.selected
+
+    @functools.cached_property
     def _gate(self) -> gate.Gate | None:
         """Opened when it is first needed, which reads the log; None without a gate."""
         if not self.settings.gate:
@@ -336,9 +349,10 @@ class Trial:
         """What makes the kernel its baseline's code; '' where it is not, and without a gate."""
         return self._gate.identical(self.target.kernel) if self._gate else ""
 
-    def _verdict_if_identical(self) -> str:
+    def _verdict_at_once(self) -> str:
+        """The verdict about a kernel that is its baseline's code, if it may come without an item; '' otherwise."""
         identical = self._identical()
-        return f"{judge.unchanged(self._rules)}: {identical}" if identical else ""
+        return f"{judge.unchanged(self._rules)}: {identical}" if identical and not self._is_partial else ""
 
     @property
     def _is_checked_only(self) -> bool:
@@ -420,7 +434,8 @@ class Trial:
 
     def _new_measurement(self) -> Measurement:
         run, selected = (self._processes, self._show, self._turn), self.settings.selected
-        cases = [case for case in self._timed if selected is None or case.id in selected]
+        asked = {item.case for item in (self._items if selected is None else selected)}
+        cases = [case for case in self._timed if case.id in asked]
         if self._gate is None or self._gate.baseline is None:
             return Alone(self.target, cases, *run, brief=self.settings.brief)
         return Comparison(self.target, self._gate.baseline, cases, self._rules, *run)
@@ -441,7 +456,7 @@ class Trial:
             return facts.ended(None, opened.unlogged)
         if opened.invalid:
             return facts.ended(Status.INVALID, f"invalid: {opened.invalid}")
-        if self._identical() and not self._is_checked_only:
+        if self._verdict_at_once() and not self._is_checked_only:
             return facts.standing(self._identical(), Cause.IDENTICAL, self._rules)
         if self.failures:
             return facts.failed()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from pytest_lance_autoresearch.records import Doubt
+from pytest_lance_autoresearch.records import Cause, Doubt, Verdict
 from pytest_lance_autoresearch.verdict import stats
 from pytest_lance_autoresearch.verdict.view import LEAST_LOOKS, View
 
+_SHOWN = (Cause.FASTER, Cause.SIMPLER, Cause.NOT_SLOWER)
+"""What speaks for a candidate: where it leaves a verdict undecided, its confirmation alone is missing."""
 
-def about(seen: View, more_overall: float) -> Doubt:
+
+def about(seen: View, more_overall: float, decided: tuple[Verdict, Cause]) -> Doubt:
     """The case that needs most, or the overall speed-up where no case is open.
 
-    That would need `more_overall` times what was measured.
+    That would need `more_overall` times what was measured. `decided` is what the look says, whatever the time.
     """
     pairs, floor = seen.evidence.pairs, seen.case_floor
     measured_s = math.fsum(pair.seconds or 0.0 for pair in pairs)
@@ -27,7 +30,19 @@ def about(seen: View, more_overall: float) -> Doubt:
     if needs:
         case = max(needs, key=lambda name: (needs[name], -seen.cases[name].low))
         return Doubt(case, seen.cases[case].ratio(), _finite(needs[case]))
-    return Doubt(None, seen.overall.ratio(), _finite(measured_s * more_overall))
+    verdict, cause = decided
+    is_unconfirmed = verdict is Verdict.UNDECIDED and cause in _SHOWN
+    cpu = seen.cpu.ratio() if seen.cpu and cause is Cause.CPU_DISAGREES else None
+    return Doubt(None, seen.overall.ratio(), _finite(measured_s * more_overall), is_unconfirmed, cpu)
+
+
+def more_of_cpu(seen: View, floor: float, aim: float) -> float:
+    """How many times what was measured would show CPU time above `floor`, as a keep needs it, or below `aim`."""
+    mean = seen.deciding_cpu
+    cpu = mean.interval(seen.alpha) if mean else None
+    if cpu is None or cpu.low > floor or cpu.high < aim:
+        return 0.0
+    return more(cpu, floor) if cpu.point > floor else more(-cpu, -aim)
 
 
 def more(estimate: stats.LogEstimate, limit: float) -> float:

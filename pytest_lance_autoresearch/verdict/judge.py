@@ -46,7 +46,8 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: a verdict, or undecided, which asks for another look."""
     question = _question(rules)
     seen = question.view(evidence, rules)
-    verdict, cause = _unless_over(seen, *question.decide(seen))
+    decided = question.decide(seen)
+    verdict, cause = _unless_over(seen, *decided)
     is_open = verdict is Verdict.INCONCLUSIVE
     return Judgement(
         verdict,
@@ -59,7 +60,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         evidence.baseline_code_size,
         evidence.candidate_code_size,
         price.build_price(evidence.pairs, rules),
-        doubts.about(seen, question.more_overall(seen)) if is_open else None,
+        doubts.about(seen, question.more_overall(seen), decided) if is_open else None,
     )
 
 

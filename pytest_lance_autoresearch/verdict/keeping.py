@@ -49,9 +49,10 @@ def more_overall(seen: View) -> float:
     effect, band = math.log1p(seen.rules.min_effect), math.log1p(seen.rules.noise_band)
     unconfirmed, overall = doubts.unconfirmed(seen), seen.overall
     if overall.point >= effect:
-        return max(unconfirmed, doubts.more(overall, 0.0))
+        return max(unconfirmed, doubts.more(overall, 0.0), doubts.more_of_cpu(seen, 0.0, effect))
     if _is_smaller(seen.evidence):
-        return max(unconfirmed, doubts.more(overall, -band), doubts.more(-overall, -max(band, effect)))
+        wall = doubts.more(overall, -band), doubts.more(-overall, -max(band, effect))
+        return max(unconfirmed, *wall, doubts.more_of_cpu(seen, -band, 0.0))
     return max(unconfirmed, doubts.more(-_one_sided(seen), -effect))
 
 

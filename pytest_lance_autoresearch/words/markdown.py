@@ -12,12 +12,12 @@ _PLAIN = str.maketrans({character: f"\\{character}" for character in "\\`*_[<|&"
 """What Markdown would take for more than a character, in sentences of which a kernel may have made a part."""
 
 
-def table(outcomes: Sequence[Outcome], faults: Sequence[str]) -> str:
-    """A row for each target, the notes of each below, and what kept others from having a row."""
+def table(outcomes: Sequence[Outcome], faults: Sequence[str], notes: Sequence[str] = ()) -> str:
+    """A row for each target, the notes of each and of all below, and what kept others from having a row."""
     rows = [_HEAD, ("---",) * len(_HEAD), *map(_row, outcomes)]
     lines = [f"| {' | '.join(row)} |" for row in rows] if outcomes else []
-    notes = [f"{outcome.target}: {note}" for outcome in outcomes for note in outcome.notes]
-    points = [f"- {_plain(text)}" for text in (*notes, *faults)]
+    of_targets = [f"{outcome.target}: {note}" for outcome in outcomes for note in outcome.notes]
+    points = [f"- {_plain(text)}" for text in (*of_targets, *notes, *faults)]
     return "\n".join([*lines, *([""] if lines and points else []), *points]) + "\n"
 
 
@@ -36,4 +36,4 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
 
 def _plain(text: str) -> str:
     """On one line, and shown as it is."""
-    return " ".join(text.split()).translate(_PLAIN)
+    return wording.printable(" ".join(text.split())).translate(_PLAIN)

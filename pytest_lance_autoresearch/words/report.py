@@ -30,6 +30,8 @@ from pytest_lance_autoresearch.records import (
 from pytest_lance_autoresearch.words import wording
 
 JSON_SCHEMA = 2
+NOT_RUN = "not run"
+"""Of the items of a kernel that is its baseline."""
 WRONG = (Status.INCORRECT, Status.CRASH, Status.TIMEOUT, Status.REFUSED)
 
 
@@ -89,11 +91,20 @@ def disturbed(found: Disturbance) -> str:
 
 
 def correctness(outcome: Outcome) -> str:
-    """'pass (49 of 49 items passed)', 'fail (...)', or 'incomplete (...)' when items did not run."""
-    passed = outcome.correct == outcome.items
-    wrong = outcome.failed and (not passed or outcome.status in WRONG)
-    word = "fail" if wrong else "pass" if passed else "incomplete"
+    """'pass (49 of 49 items passed)', 'fail (...)', 'incomplete (...)' when items are missing, 'not run (...)'."""
+    word = correctness_word(outcome)
+    if word == NOT_RUN:
+        return f"{word} (the kernel's code is its baseline's)"
     return f"{word} ({outcome.correct} of {outcome.items} items passed)"
+
+
+def correctness_word(outcome: Outcome) -> str:
+    """'pass', 'fail', 'incomplete', or 'not run' where there was no need."""
+    passed = outcome.correct == outcome.items
+    if outcome.failed and (not passed or outcome.status in WRONG):
+        return "fail"
+    is_identical = outcome.judgement is not None and outcome.judgement.cause is Cause.IDENTICAL
+    return "pass" if passed else NOT_RUN if is_identical else "incomplete"
 
 
 def verdict_word(outcome: Outcome) -> str:
@@ -110,7 +121,11 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "schema": JSON_SCHEMA,
         "target": outcome.target,
-        "correctness": {"passed": outcome.correct, "items": outcome.items},
+        "correctness": {
+            "word": correctness_word(outcome),
+            "passed": outcome.correct,
+            "items": outcome.items,
+        },
         "unit": outcome.unit,
         "geomean_ns_per_op": figures.geomean_ns_per_op if figures else None,
         "slowest_case": figures.slowest_case if figures else None,
@@ -162,7 +177,13 @@ def _build_json(price: BuildPrice | None) -> dict[str, Any] | None:
 def _doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
     if doubt is None:
         return None
-    return {"case": doubt.case, "speedup": _interval_json(doubt.speedup), "seconds_to_settle": doubt.seconds}
+    return {
+        "case": doubt.case,
+        "speedup": _interval_json(doubt.speedup),
+        "cpu_speedup": _interval_json(doubt.cpu_speedup),
+        "is_unconfirmed": doubt.is_unconfirmed,
+        "seconds_to_settle": doubt.seconds,
+    }
 
 
 def judged_reason(judgement: Judgement, figures: Figures | None, rules: Rules) -> str:
@@ -312,7 +333,10 @@ def baseline_missing(log: Path, target: str) -> str:
     )
 
 
-UNCOMMITTED = "the kernel is not committed as it is; what was judged is the file in the working tree"
+def uncommitted(files: Sequence[str]) -> str:
+    """Of the kernel and of what it is judged with: its modules, and the target's other files."""
+    they_are = "are not committed as they are" if len(files) > 1 else "is not committed as it is"
+    return f"{wording.some(files)} {they_are}; the verdict is about what is in the working tree"
 
 
 def revision_unusable(fault: str) -> str:
@@ -327,15 +351,24 @@ def moved(revision: str, place: str, target: str) -> str:
     return f"at {revision} target '{target}' was in {place}; the kernel there is the baseline"
 
 
-def imports_changed(revision: str) -> str:
-    return f"modules that the kernel imports have changed since {revision}; each kernel was measured with its own"
+def deleted(revision: str, target: str, place: str) -> str:
+    return f"at {revision} target '{target}' was in {place}, and it is there no more; nothing of it was judged"
 
 
-def changed_since(revision: str, files: Sequence[str]) -> str:
-    return (
-        f"{wording.listed(files)} {'have' if len(files) > 1 else 'has'} changed since {revision}; "
-        f"the verdict rests on the working tree's, for both kernels"
-    )
+def imports_changed(revision: str, kernels: int) -> str:
+    """`kernels`: how many of the two have run; 0 where there was no need."""
+    ran = ("", "; the kernel ran with those of now", "; each kernel was measured with its own")[kernels]
+    return f"modules that the kernel imports have changed since {revision}{ran}"
+
+
+def changed_since(revision: str, files: Sequence[str], kernels: int) -> str:
+    """`kernels`: how many of the two have run; 0 where there was no need."""
+    ran = (
+        "",
+        "; the kernel was checked by the working tree's",
+        "; the verdict rests on the working tree's, for both kernels",
+    )[kernels]
+    return f"{wording.listed(files)} {'have' if len(files) > 1 else 'has'} changed since {revision}{ran}"
 
 
 def renamed(names: Sequence[str]) -> tuple[str, ...]:
@@ -473,6 +506,11 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
     """What the windows could not show, that no case regressed or how large the gain is, and what would show it."""
     doubt = judgement.doubt
     assert doubt is not None, "an inconclusive verdict has one"
+    if doubt.is_unconfirmed:
+        return f"the second look was missing, which must confirm it over fresh inputs; {_settling(doubt, rules)}"
+    if doubt.cpu_speedup is not None:
+        says = wording.change_of_time(doubt.cpu_speedup)
+        return f"its CPU time says {says}; wall and CPU time must agree; {_settling(doubt, rules)}"
     if doubt.case is None:
         return f"the interval of the overall change is {_range(doubt.speedup)}; {_settling(doubt, rules)}"
     measured = f"measured {wording.change(doubt.speedup.point)}, limit +{wording.percent(rules.case_limit)}"
@@ -493,6 +531,8 @@ def _settling(doubt: Doubt, rules: Rules) -> str:
     if doubt.seconds == 0:
         return "nothing in that is open, only the time was too short; raise --autoresearch-max-seconds"
     more = f"{wording.about(doubt.seconds)} more at this rate"
+    if doubt.is_unconfirmed:
+        return f"{more} would do"
     if doubt.case is None:
         return f"{more} or a quieter machine would settle it"
     return f"{more}, longer calls in that case, or a quieter machine would settle it"

@@ -88,6 +88,12 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def some(names: Sequence[str], most: int = 3) -> str:
+    """As many of the names as a sentence can hold: 'a and b', 'a, b, c and 4 more'."""
+    rest = len(names) - most
+    return listed([*names[:most], f"{rest} more"] if rest > 0 else names)
+
+
 def many(count: int, what: str) -> str:
     """'1 row', '2 rows'"""
     return f"{count} {what}{'' if count == 1 else 's'}"
