@@ -17,7 +17,7 @@ import workers
 
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.command.verbs import main
-from pytest_lance_autoresearch.errors import RevisionUnknown
+from pytest_lance_autoresearch.errors import KernelRaised, RevisionUnknown
 from pytest_lance_autoresearch.log import gate, results, revision
 from pytest_lance_autoresearch.log.revision import Revision
 from pytest_lance_autoresearch.plugin import options
@@ -117,6 +117,16 @@ def test_what_the_candidate_imports_is_what_was_read_and_has_its_fingerprint(tmp
     assert number_of(target, target.kernel) == 1
     house.write(config=config(2))
     assert number_of(house.target(), house.target().kernel) == 2
+
+
+def test_what_a_module_of_the_baseline_raises_is_told_by_its_place_in_the_repository(tmp_path: Path) -> None:
+    house = House(tmp_path, config="NUMBER = REPEATS\n")
+    with pytest.raises(KernelRaised) as raised:
+        number_of(house.target(), baseline(house.found()))
+    assert str(raised.value).splitlines()[0] == (
+        "_kernels.py, while it was loaded: the kernel raised NameError: name 'REPEATS' is not defined, "
+        f"at {house.package}/config.py:1"
+    )
 
 
 def test_line_ends_are_no_change(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import toys
 import workers
@@ -430,15 +431,100 @@ def test_inputs_that_import_the_package_get_the_kernel_that_is_tried(tmp_path: P
     answers(target)
 
 
-def test_what_a_kernel_raises_while_it_is_loaded_is_told_by_its_own_name(tmp_path: Path) -> None:
+def test_what_a_kernel_raises_while_it_is_loaded_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     target = loaded(tmp_path, _kernels="def f():\n    return 1 / 0\nf()\n")
     with pytest.raises(KernelRaised) as raised:
         workers.started(target)
     assert str(raised.value) == (
-        "_kernels.py, while it was loaded: the kernel raised ZeroDivisionError: division by zero\n"
-        "  line 1 of __init__.py, in <module>: from lib._kernels import Kernel\n"
-        "  line 3 of _kernels.py, in <module>: f()\n"
-        "  line 2 of _kernels.py, in f: return 1 / 0"
+        "_kernels.py, while it was loaded: the kernel raised ZeroDivisionError: division by zero, "
+        "at src/lib/_kernels.py:2\n"
+        "  src/lib/__init__.py:1, in <module>: from lib._kernels import Kernel\n"
+        "  src/lib/_kernels.py:3, in <module>: f()\n"
+        "  src/lib/_kernels.py:2, in f: return 1 / 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("REPEATS = 1 / 0\n", "ZeroDivisionError: division by zero, at src/lib/config.py:1"),
+        ("\nREPEATS = (\n", "SyntaxError: '(' was never closed, at src/lib/config.py:2"),
+        ("from .gone import x\n", "ModuleNotFoundError: No module named 'lib.gone', at src/lib/config.py:1"),
+        ("import os\nREPEATS = os.environ['X']\n", "KeyError: 'X', at src/lib/config.py:2"),
+        (
+            "import threading\nthreading.Thread(target=print).start()\n",
+            "RuntimeError: can't start new thread, at src/lib/config.py:2",
+        ),
+        (
+            "from ._kernels import Kernel\n",
+            "ImportError: cannot import name 'Kernel' from partially initialized module 'lib._kernels' (most "
+            "likely due to a circular import) (src/lib/_kernels.py), at src/lib/config.py:1",
+        ),
+    ],
+)
+def test_what_a_module_raises_that_the_kernel_imports_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KernelRaised) as raised:
+        workers.started(loaded(tmp_path, config=config))
+    first, *places = str(raised.value).splitlines()
+    assert first == f"_kernels.py, while it was loaded: the kernel raised {said}"
+    assert places[:2] == [
+        "  src/lib/__init__.py:1, in <module>: from lib._kernels import Kernel",
+        "  src/lib/_kernels.py:3, in <module>: from .config import REPEATS",
+    ]
+    assert places[2].startswith("  src/lib/config.py:")
+
+
+def test_what_a_function_raises_that_the_kernel_calls_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = "import numpy as np\n\ndef scaled(x):\n    return np.reshape(x, (3, 5))\n"
+    text = toys.kernel("return scaled(x)", "from .config import scaled")
+    target = loaded(tmp_path, _kernels=text, config=config)
+    process = workers.started(target)
+    process.bind("key", generate.pickled(target, generate.make_state(target, cases_of(target)[0], 0)))
+    with pytest.raises(KernelRaised) as raised:
+        process.run("key", [(np.zeros(2048),)])
+    process.close()
+    assert str(raised.value).splitlines() == [
+        "key: the kernel raised ValueError: cannot reshape array of size 2048 into shape (3,5), "
+        "at src/lib/config.py:4",
+        "  src/lib/_kernels.py:14, in product: return scaled(x)",
+        "  src/lib/config.py:4, in scaled: return np.reshape(x, (3, 5))",
+    ]
+
+
+def test_what_a_module_raises_that_inputs_import_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sys.path.insert(0, str(tmp_path / "src"))
+    with pytest.raises(TargetError) as raised:
+        loaded(tmp_path, config="def f(:\n", inputs=f"import lib.config\n{toys.INPUTS}")
+    assert str(raised.value) == (
+        "target 'toy': inputs.py does not load: SyntaxError: invalid syntax, at src/lib/config.py:1"
+    )
+
+
+def test_what_a_function_raises_that_inputs_call_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sys.path.insert(0, str(tmp_path / "src"))
+    asks = toys.INPUTS.replace("scale = {", "return (weights(),)\n    scale = {")
+    helper = "def weights():\n    return 1 / 0\n"
+    target = loaded(tmp_path, __init__="", weighing=helper, inputs=f"from lib.weighing import weights\n{asks}")
+    case = cases_of(target)[0]
+    with pytest.raises(TargetError) as raised:
+        generate.Feed(target, case, generate.make_state(target, case, 0), 0, "check").draw(1)
+    assert str(raised.value) == (
+        "target 'toy': inputs.py, line 21, raised ZeroDivisionError: division by zero, at src/lib/weighing.py:2"
     )
 
 
@@ -454,6 +540,18 @@ def test_the_process_without_a_kernel_runs_none_where_inputs_import_the_package(
         processes.null()
     finally:
         processes.clear()
+
+
+def test_under_a_debugger_what_a_module_raises_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KernelRaised) as raised:
+        InProcessRunner(loaded(tmp_path, config="REPEATS = (\n"))
+    assert str(raised.value).splitlines()[0] == (
+        "_kernels.py, while it was loaded: the kernel raised SyntaxError: '(' was never closed, "
+        "at src/lib/config.py:1"
+    )
 
 
 def test_under_a_debugger_the_package_s_own_module_is_the_kernel(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import signal
 import site
@@ -370,7 +371,7 @@ class KernelProcess:
         if answer == wire.NO_ROOM:
             raise self._failure(KernelReturnedMore, f"{self._who} {self._memory.results.read_text()}")
         if answer == wire.TARGET_FAILED:
-            raise TargetError(f"{self._memory.results.read_text()}; {_ELSEWHERE}")
+            raise TargetError(f"{self._at_home(self._memory.results.read_text())}; {_ELSEWHERE}")
         raise self._ended()
 
     @property
@@ -405,9 +406,14 @@ class KernelProcess:
         )
 
     def _named(self, what: str) -> str:
-        """`what` with the place it happened, and this machine's folders taken out of it."""
-        text = f"{self._doing}: {what}"
-        return text.replace(str(self._kernel_file), str(self.source.path))
+        """`what` with the order that it happened in."""
+        return self._at_home(f"{self._doing}: {what}")
+
+    def _at_home(self, text: str) -> str:
+        """The text with the user's files by their own paths, from the folder where pytest was started."""
+        text = text.replace(str(self._kernel_file), str(self.source.path))
+        text = text.replace(str(self._scratch.path / scratch.PACKAGE), self.source.home.folder)
+        return re.sub(rf"(?<![^\s'\"(]){re.escape(str(self._target.working_directory))}/", "", text)
 
     def _log_tail(self) -> str:
         """The end of what the kernel printed; shown to a person, never read for its meaning."""
