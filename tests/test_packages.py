@@ -13,10 +13,10 @@ import pytest
 import toys
 import workers
 
-from pytest_lance_autoresearch.bench import oracles
+from pytest_lance_autoresearch.bench import oracles, process
 from pytest_lance_autoresearch.bench.inprocess import InProcessRunner
 from pytest_lance_autoresearch.bench.processes import Processes
-from pytest_lance_autoresearch.errors import KernelRaised, TargetError
+from pytest_lance_autoresearch.errors import KernelRaised, KernelRefused, TargetError
 from pytest_lance_autoresearch.kernel_side import packages as finding
 from pytest_lance_autoresearch.records import Home
 from pytest_lance_autoresearch.target_files import discover, generate, load, packages, policy
@@ -391,16 +391,16 @@ def test_without_a_kernel_a_package_finds_every_name_in_its_place(tmp_path: Path
 
 def answers(target: load.Target) -> None:
     """One call of the kernel in a worker, compared with the oracle."""
-    process = workers.started(target)
+    worker = workers.started(target)
     try:
         case = cases_of(target)[0]
         state = generate.make_state(target, case, 0)
         call = generate.Feed(target, case, state, 0, "check").draw(1)[0]
-        process.bind(case.id, generate.pickled(target, state))
+        worker.bind(case.id, generate.pickled(target, state))
         oracle = oracles.Oracle(target, state)
-        oracle.verify(oracle.run(process, case.id, [call])[0], call, "here")
+        oracle.verify(oracle.run(worker, case.id, [call])[0], call, "here")
     finally:
-        process.close()
+        worker.close()
 
 
 def test_a_kernel_of_a_package_that_is_not_installed_answers(tmp_path: Path) -> None:
@@ -480,6 +480,19 @@ def test_what_a_module_raises_that_the_kernel_imports_is_told_with_its_place(
     assert places[2].startswith("  src/lib/config.py:")
 
 
+def test_without_the_locks_a_thread_of_a_module_is_found_when_the_kernel_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "CONFINED", False)
+    waiting = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    with pytest.raises(KernelRefused) as raised:
+        workers.started(loaded(tmp_path, config=f"import threading\n{waiting}\nREPEATS = 1\n"))
+    assert str(raised.value) == (
+        "_kernels.py, while it was loaded: the kernel, or a module that it imports, started a thread; "
+        "one thread is the rule"
+    )
+
+
 def test_what_a_function_raises_that_the_kernel_calls_is_told_with_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,11 +500,11 @@ def test_what_a_function_raises_that_the_kernel_calls_is_told_with_its_place(
     config = "import numpy as np\n\ndef scaled(x):\n    return np.reshape(x, (3, 5))\n"
     text = toys.kernel("return scaled(x)", "from .config import scaled")
     target = loaded(tmp_path, _kernels=text, config=config)
-    process = workers.started(target)
-    process.bind("key", generate.pickled(target, generate.make_state(target, cases_of(target)[0], 0)))
+    worker = workers.started(target)
+    worker.bind("key", generate.pickled(target, generate.make_state(target, cases_of(target)[0], 0)))
     with pytest.raises(KernelRaised) as raised:
-        process.run("key", [(np.zeros(2048),)])
-    process.close()
+        worker.run("key", [(np.zeros(2048),)])
+    worker.close()
     assert str(raised.value).splitlines() == [
         "key: the kernel raised ValueError: cannot reshape array of size 2048 into shape (3,5), "
         "at src/lib/config.py:4",

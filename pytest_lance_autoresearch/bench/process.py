@@ -158,6 +158,8 @@ class KernelProcess:
             home, beside = home._replace(folder=str(self._scratch.path / scratch.PACKAGE)), {}
         loading = f"{source.path.name}, while it was loaded"
         self._order(loading, "load_kernel", source.text, str(self._kernel_file), home, beside)
+        if self._target.threads == 1:
+            self._refuse_threads(loading)
 
     def _load_target(self) -> None:
         target, name, before = self._target, f"target '{self._target.name}'", self._observed.num_threads()
@@ -423,14 +425,15 @@ class KernelProcess:
         lines = ("".join(filter(str.isprintable, line)) for line in text.splitlines())
         return "\n".join(line for line in lines if worker.__file__ not in line).strip()
 
-    def _refuse_threads(self, key: str) -> None:
+    def _refuse_threads(self, doing: str) -> None:
         try:
             more = self._observed.num_threads() - self._threads
         except psutil.Error:
             raise self._ended() from None
         if more > (self._target.threads if self._target.threads > 1 else 0):
+            who = "the kernel, or a module that it imports," if self.source.home.folder else "the kernel"
             started = "a thread" if more == 1 else f"{more} threads"
-            raise KernelRefused(f"{key}: the kernel started {started}; {threads_rule(self._target.threads)}")
+            raise KernelRefused(f"{doing}: {who} started {started}; {threads_rule(self._target.threads)}")
 
 
 class WindowAnswers:
