@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import random
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,10 +20,9 @@ from pytest_lance_autoresearch.bench.inprocess import InProcessRunner
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelRaised, KernelRefused, TargetError
 from pytest_lance_autoresearch.kernel_side import packages as finding
-from pytest_lance_autoresearch.records import Home
+from pytest_lance_autoresearch.records import Declared, Home
 from pytest_lance_autoresearch.target_files import discover, generate, load, packages, policy
 from pytest_lance_autoresearch.target_files.contract import cases_of
-from pytest_lance_autoresearch.target_files.packages import Declared
 
 MAY = ", ".join(policy.MODULES[1:])
 PLAIN = "expected a plain string at the top of target.py, where it is read before anything is executed"
@@ -101,6 +102,11 @@ def test_a_module_belongs_to_its_outermost_package(
     found = packages.home_of(tmp_path / "src/lib/fast/_kernels.py")
     assert found == Home(module, str(tmp_path / folder))
     assert packages.package_of(found) == module.rpartition(".")[0]
+
+
+def test_a_folder_that_no_import_can_name_is_no_package(tmp_path: Path) -> None:
+    written(tmp_path, dict.fromkeys(("v1.2/__init__.py", "v1.2/lib/__init__.py", "v1.2/lib/a.py"), ""))
+    assert packages.home_of(tmp_path / "v1.2/lib/a.py") == Home("lib.a", str(tmp_path / "v1.2"))
 
 
 # What it runs with
@@ -199,16 +205,66 @@ def test_a_kernel_in_both_places_is_refused(tmp_path: Path) -> None:
     )
 
 
+PATH = "expected a module, by its path from target.py"
+
+
 @pytest.mark.parametrize(
-    "named", ["../../src/lib/gone.py", "../../src/lib", "../../src/lib/__init__.py", "../../src/lib/data.txt"]
+    ("named", "said"),
+    [
+        ("../src/lib/_kernels.py", "{named}, and there is no '{root}/targets/src/lib/_kernels.py'; " + PATH),
+        ("../../../src/lib/_kernels.py", "{named}, and there is no '{above}/src/lib/_kernels.py'; " + PATH),
+        ("../" * 99 + "gone/a.py", "{named}, and there is no '/gone/a.py'; " + PATH),
+        ("~/lib/_kernels.py", "{named}, and there is no '{folder}/~/lib/_kernels.py'; " + PATH),
+        ("../../src/lib/gone.py", "{named}, and there is no '{house}/gone.py'; " + PATH),
+        ("../../src/lib/a\\0.py", "{named}, and there is no '{folder}/../../src/lib/a\\x00.py'; " + PATH),
+        (
+            "../../src/lib/kernel.py",
+            "{named}, and there is no '{house}/kernel.py'; did you mean '../../src/lib/_kernels.py'?",
+        ),
+        (
+            "../../src/lib/_kernels",
+            "{named}, and there is no '{house}/_kernels'; did you mean '../../src/lib/_kernels.py'?",
+        ),
+        ("../../src/lib/", "{named}, which is a folder; expected a module, such as '../../src/lib/_kernels.py'"),
+        (
+            "../../src/lib/__init__.py",
+            "{named}, which stands for a whole package; expected one module of it, which it may import",
+        ),
+        ("../../src/lib/data.txt", "{named}; expected a module that Python can import, such as '_kernels.py'"),
+        ("../../src/lib/my.data.py", "{named}; expected a module that Python can import, such as '_kernels.py'"),
+        ("../../src/lib/broken.py", "{named}, and there is no '{house}/nowhere.py'; " + PATH),
+        (
+            "inputs.py",
+            "{named} in the target's own folder; expected a file elsewhere, or kernels.py and no KERNEL",
+        ),
+        (
+            "{house}/_kernels.py",
+            "{named}, which other machines do not have; expected the path from target.py, "
+            "'../../src/lib/_kernels.py'",
+        ),
+    ],
 )
-def test_what_is_no_module_is_refused(tmp_path: Path, named: str) -> None:
+def test_what_is_no_module_is_refused(tmp_path: Path, named: str, said: str) -> None:
+    house = tmp_path / "src/lib"
+    named = named.format(house=house)
     folder = toys.write_package(tmp_path, target=f'KERNEL = "{named}"\n{toys.TARGET}')
-    (tmp_path / "src/lib/data.txt").touch()
-    assert fault(folder) == (
-        f"target 'toy': target.KERNEL names '{named}'; expected a module, such as '../../src/lib/_kernels.py', by "
-        f"its path from target.py"
-    )
+    for name in ("data.txt", "my.data.py"):
+        (house / name).touch()
+    (house / "broken.py").symlink_to("nowhere.py")
+    places = {"root": tmp_path, "above": tmp_path.parent, "folder": folder, "house": house}
+    shown = named.replace("\\0", "\\x00")
+    expected = said.format(named=f"target.KERNEL names '{shown}'", **places)
+    assert fault(folder) == f"target 'toy': {expected}"
+
+
+def test_a_file_outside_the_root_or_reached_through_a_link_is_a_kernel(tmp_path: Path) -> None:
+    wiring = toys.HOUSED.replace("../../src/lib", "../../../link")
+    toys.write_package(tmp_path / "root", target=wiring)
+    (tmp_path / "root/src").rename(tmp_path / "away")
+    (tmp_path / "link").symlink_to("away/lib", target_is_directory=True)
+    (found,) = discover.discover(tmp_path / "root")
+    assert (found.faults, found.kernel_path) == ((), tmp_path / "away/lib/_kernels.py")
+    assert load.load(found).kernel.home == Home("lib._kernels", str(tmp_path / "away"))
 
 
 def test_a_place_that_is_computed_is_refused_where_nothing_was_executed(tmp_path: Path) -> None:
@@ -359,6 +415,29 @@ def test_the_text_and_not_the_file_is_what_the_whole_package_gets(tmp_path: Path
     assert kernel.WHICH == "the text"
     assert (sys.modules["lib"].WHICH, sys.modules["lib"]._kernels) == ("the text", kernel)
     assert (kernel.__name__, kernel.__package__, kernel.__file__) == ("lib._kernels", "lib", "kernel.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("json._kernels", json.__file__), ("random", random.__file__), ("sys", "Python itself")]
+)
+def test_a_kernel_by_a_name_that_is_taken_is_refused(tmp_path: Path, name: str, file: str) -> None:
+    """Or what has that name would be measured in its place."""
+    with pytest.raises(TargetError) as raised:
+        found(tmp_path, "", name)
+    assert str(raised.value) == (
+        f"target.KERNEL: the kernel would be imported as '{name}', and '{name.partition('.')[0]}' is taken by "
+        f"{file}; expected a package, or a module in none, with a name of its own"
+    )
+
+
+def test_a_package_that_is_there_already_and_leads_to_the_kernel_is_no_other(tmp_path: Path) -> None:
+    """As one whose parts are installed in several places may be, when Python starts."""
+    house = ModuleType("lib")
+    house.__path__ = [str(tmp_path / "lib")]
+    sys.modules["lib"] = house
+    assert found(tmp_path, "A = 1\n").A == 1
+    with pytest.raises(TargetError, match="'lib' is taken by Python itself"):
+        found(tmp_path, "A = 2\n")
 
 
 def test_a_module_in_no_package_is_found_with_those_beside_it(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def load(layout: Layout) -> Target:
     inputs = modules.execute(layout, "inputs", files["inputs.py"], {})
     wiring = modules.execute(layout, "target", files["target.py"], {"inputs": inputs})
     named = getattr(wiring, "KERNEL", "")
-    if packages.declared(layout.directory).path != named:
+    if layout.declared.path != named:
         raise TargetError(f"target '{layout.name}': target.KERNEL is {named!r}; {packages.EXPECTED}")
     if not layout.kernel:
         return Target(layout, inputs, wiring, sources.read(layout.kernel_path), files, fingerprint(files))

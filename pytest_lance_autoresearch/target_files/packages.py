@@ -7,27 +7,16 @@ result depends on. Executes nothing.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from pytest_lance_autoresearch.records import Home
+from pytest_lance_autoresearch.records import Declared, Home
 from pytest_lance_autoresearch.target_files import sources
 
 EXPECTED = "expected a plain string at the top of target.py, where it is read before anything is executed"
 """Of `KERNEL`, for a sentence."""
-
-
-class Declared(NamedTuple):
-    """What target.py says of the kernel's place."""
-
-    path: str = ""
-    """As it is written, from the target's folder; '' where target.py says nothing that can be read."""
-    line: int = 0
-    """Zero-based, for IDEs."""
-    is_computed: bool = False
-    """Whether it is said in another way than as a plain string."""
 
 
 def declared(directory: Path) -> Declared:
@@ -37,8 +26,9 @@ def declared(directory: Path) -> Declared:
     return Declared()
 
 
+@functools.lru_cache(maxsize=32)
 def declared_in(text: bytes) -> Declared:
-    """The same of a target.py that was read."""
+    """The same of a target.py that was read; which directories are targets is asked more than once."""
     with suppress(SyntaxError, RecursionError):
         for node in sources.parsed(text).body:
             match node:
@@ -53,9 +43,12 @@ def declared_in(text: bytes) -> Declared:
 
 
 def home_of(kernel: Path) -> Home:
-    """The name of the module in that file, and the folder that its outermost package lies in."""
+    """The name of the module in that file, and the folder that its outermost package lies in.
+
+    A folder with a dot in its name is no package, whatever it holds: no import can name it.
+    """
     names, folder = [kernel.stem], kernel.parent
-    while (folder / "__init__.py").is_file():
+    while (folder / "__init__.py").is_file() and "." not in folder.name:
         names.insert(0, folder.name)
         folder = folder.parent
     return Home(".".join(names), str(folder))
