@@ -360,6 +360,17 @@ def test_nothing_is_measured_where_neither_the_kernel_nor_what_it_imports_has_ch
     result.stdout.fnmatch_lines(["verdict: pass", "reason: pass: only comments or layout differ; *"])
 
 
+@pytest.mark.parametrize(("log", "is_told"), [((), False), (("--autoresearch-log=log.tsv",), True)])
+def test_a_kernel_that_pytest_s_process_has_imported_is_told_where_there_is_a_log(
+    committed: pytest.Pytester, log: tuple[str, ...], is_told: bool
+) -> None:
+    committed.makeini("[pytest]\npythonpath = src\n")
+    committed.makeconftest("import lib\n")
+    result = committed.runpytest(*REGRESSION, *log)
+    assert result.ret == 0
+    assert (NOTE in result.outlines) == is_told
+
+
 def test_a_change_of_what_the_kernel_imports_is_measured(
     committed: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import random
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -312,7 +314,9 @@ def test_a_folder_whose_target_py_cannot_be_read_is_not_taken_for_one(
     assert found.faults[0].startswith("target 'toy': missing kernels.py; ")
 
 
-@pytest.mark.parametrize("named", ["'scipy.special'", "['lib']", "('lib', 3)", "('',)", "None"])
+@pytest.mark.parametrize(
+    "named", ["'scipy.special'", "['lib']", "('lib', 3)", "('',)", "None", "('.config',)", "('lib/config.py',)"]
+)
 def test_imports_that_are_no_tuple_of_names_are_refused(tmp_path: Path, named: str) -> None:
     with pytest.raises(TargetError) as raised:
         loaded(tmp_path, target=f"{toys.HOUSED}\nIMPORTS = {named}\n")
@@ -320,6 +324,53 @@ def test_imports_that_are_no_tuple_of_names_are_refused(tmp_path: Path, named: s
         f"target 'toy': target.IMPORTS is {ast.literal_eval(named)!r}; expected a tuple of names of modules, such "
         f"as ('scipy.special',)"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lib.confg", "and there is no such module in {src}; did you mean 'lib.config'?"),
+        (
+            "lib.gone.too",
+            "and there is no such module in {src}; expected the name of one, as in 'import lib.config'",
+        ),
+        ("lib._native", "and there is only _native.c, _native.cpython-27.so; is it built, for this Python?"),
+    ],
+)
+def test_a_module_that_the_package_does_not_have_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    house = written(tmp_path, {"src/lib/_native.c": "", "src/lib/_native.cpython-27.so": ""})
+    with pytest.raises(TargetError) as raised:
+        loaded(house, target=f"{toys.HOUSED}\nIMPORTS = ('lib.config', '{name}')\n")
+    assert str(raised.value) == f"target 'toy': target.IMPORTS names '{name}', {said.format(src=tmp_path / 'src')}"
+
+
+class Elsewhere:
+    """Finds a compiled module outside its package, as editable installations do."""
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        return ModuleSpec(name, None) if name == "lib.elsewhere" else None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lib.spread",
+        "lib.spread.part",
+        "lib.built",
+        "lib.config.REPEATS",
+        "lib.Kernel",
+        "lib.elsewhere",
+        "gone.too",
+    ],
+)
+def test_what_may_be_there_is_left_to_the_kernel_s_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also a package without an __init__.py, a name in a module, and what is foreign."""
+    monkeypatch.setattr(sys, "meta_path", [Elsewhere(), *sys.meta_path])
+    written(tmp_path, {"src/lib/spread/part.py": "A = 1\n", f"src/lib/built{EXTENSION_SUFFIXES[0]}": ""})
+    target = loaded(tmp_path, target=f"{toys.HOUSED}\nIMPORTS = ('lib.config', '{name}')\n")
+    assert ("lib.spread.part" in target.beside) == name.startswith("lib.spread")
 
 
 # The fingerprint
@@ -487,6 +538,28 @@ def test_a_kernel_of_a_package_that_is_not_installed_answers(tmp_path: Path) -> 
     answers(target)
     assert "lib" not in sys.modules
     assert not target.is_imported_here
+
+
+@pytest.mark.parametrize("through", ["src/lib", "link/lib"])
+def test_a_kernel_that_this_process_imports_by_another_name_or_a_link_is_found(
+    tmp_path: Path, through: str
+) -> None:
+    target = loaded(tmp_path, _kernels="", __init__="")
+    (tmp_path / "link").symlink_to("src", target_is_directory=True)
+    sys.path.insert(0, str(tmp_path / through))
+    assert not target.is_imported_here
+    importlib.import_module("_kernels")
+    assert target.is_imported_here
+
+
+def test_a_plain_kernel_that_leads_into_a_package_is_found_where_this_process_imports_that(tmp_path: Path) -> None:
+    folder = toys.write_package(tmp_path, target=toys.TARGET, _kernels="", __init__="")
+    (folder / "kernels.py").symlink_to("../../src/lib/_kernels.py")
+    target = load.load(discover.inspect(folder))
+    assert not target.is_imported_here
+    sys.path.insert(0, str(tmp_path / "src"))
+    importlib.import_module("lib._kernels")
+    assert target.is_imported_here
 
 
 def test_a_kernel_in_no_package_answers(tmp_path: Path) -> None:
