@@ -191,7 +191,10 @@ def test_a_hang_at_import_is_ended_too(pytester: pytest.Pytester) -> None:
 def test_a_thread_is_refused(pytester: pytest.Pytester) -> None:
     setup = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
     said = failure(pytester, toys.kernel("return result", setup))
-    assert said == ["64x32-uniform: the kernel started a thread; one thread is the rule", RUN_AGAIN]
+    assert said == [
+        "kernels.py, while it was loaded: the kernel started a thread; one thread is the rule",
+        RUN_AGAIN,
+    ]
 
 
 def test_printing_disturbs_nothing(pytester: pytest.Pytester) -> None:
