@@ -17,6 +17,25 @@ Call = tuple[Any, ...]
 """The arguments of one call, as `inputs.make_call` returns them."""
 
 
+class Declared(NamedTuple):
+    """What a target.py says of the kernel's place."""
+
+    path: str = ""
+    """As it is written, from the target's folder; '' where target.py says nothing that can be read."""
+    line: int = 0
+    """Zero-based, for IDEs."""
+    is_computed: bool = False
+    """Whether it is said in another way than as a plain string."""
+
+    @property
+    def is_said(self) -> bool:
+        """Whether it is said at all, be it in a way that cannot be read."""
+        return bool(self.path) or self.is_computed
+
+
+NOTHING_DECLARED = Declared()
+
+
 @dataclass(frozen=True)
 class Layout:
     """A target's directory; `faults` are the sentences about what is wrong with its files."""
@@ -26,6 +45,8 @@ class Layout:
     faults: tuple[str, ...] = ()
     kernel: Path | None = None
     """The kernel's file where target.py names one; None is the directory's kernels.py."""
+    declared: Declared = NOTHING_DECLARED
+    """What target.py says of it, read once."""
 
     @property
     def kernel_path(self) -> Path:

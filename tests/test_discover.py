@@ -233,7 +233,9 @@ def test_a_name_where_there_is_no_target_at_all(tmp_path: Path) -> None:
     with pytest.raises(SelectionError) as raised:
         discover.select(["pq-l2"], tmp_path)
     assert str(raised.value) == (
-        f"no target 'pq-l2': there is no target below {tmp_path}; expected targets/<name>/kernels.py"
+        f"no target 'pq-l2': there is no target in targets/* below {tmp_path}; expected a folder with inputs.py, "
+        "reference.py, target.py and kernels.py, or KERNEL in target.py; "
+        "'python -m pytest_lance_autoresearch new NAME' begins one"
     )
 
 

@@ -77,39 +77,59 @@ def test_no_array(pytester: pytest.Pytester, body: str, sentence: str) -> None:
 def test_an_exception_is_shown_with_the_kernels_own_lines(pytester: pytest.Pytester) -> None:
     said = failure(pytester, toys.kernel("return helper(result)", "def helper(x):\n    return x[0] / nothing"))
     assert said == [
-        "64x32-uniform: the kernel raised NameError: name 'nothing' is not defined",
-        "  line 15 of kernels.py, in product: return helper(result)",
-        "  line 5 of kernels.py, in helper: return x[0] / nothing",
+        "64x32-uniform: the kernel raised NameError: name 'nothing' is not defined, at targets/toy/kernels.py:5",
+        "  targets/toy/kernels.py:15, in product: return helper(result)",
+        "  targets/toy/kernels.py:5, in helper: return x[0] / nothing",
         RUN_AGAIN,
     ]
 
 
 def test_a_syntax_error(pytester: pytest.Pytester) -> None:
     assert failure(pytester, "x = 1\ny = (\n") == [
-        "kernels.py, while it was loaded: the kernel raised SyntaxError: '(' was never closed",
-        "  line 2: y = (",
+        "kernels.py, while it was loaded: the kernel raised SyntaxError: '(' was never closed, "
+        "at targets/toy/kernels.py:2",
+        "  targets/toy/kernels.py:2: y = (",
         RUN_AGAIN,
     ]
 
 
-def described(text: bytes) -> str:
-    """What a worker says of a source that does not load."""
+def described(text: bytes) -> list[str]:
+    """What a worker says of a source that does not load, without the place in this file that loads it."""
     try:
         modules.execute_source("demo", text, "kernels.py")
     except Exception as error:
-        return worker.describe(error)
+        return [line for line in worker.describe(error).splitlines() if "execute_source" not in line]
     raise AssertionError("it loaded")
 
 
 def test_a_very_long_line_is_not_shown_whole() -> None:
-    assert described(b"(" * 65_536) == f"raised SyntaxError: too many nested parentheses\n  line 1: {'(' * 200}..."
-    last = described(b"x = 1;" * 9000 + b"1 / 0").splitlines()[-1]
-    assert last == f"  line 1 of kernels.py, in <module>: {('x = 1;' * 40)[:200]}..."
+    assert described(b"(" * 65_536) == [
+        "raised SyntaxError: too many nested parentheses, at kernels.py:1",
+        f"  kernels.py:1: {'(' * 200}...",
+    ]
+    last = described(b"x = 1;" * 9000 + b"1 / 0")[-1]
+    assert last == f"  kernels.py:1, in <module>: {('x = 1;' * 40)[:200]}..."
 
 
-def test_a_fault_of_the_whole_source_has_no_line() -> None:
-    assert described(b"# coding: no-such\n") == "raised SyntaxError: unknown encoding: no-such"
-    assert described(b"x = " + b"-" * 100_000 + b"1").startswith("raised ")
+def test_a_fault_of_the_whole_source_is_one_of_its_first_line() -> None:
+    assert described(b"# coding: no-such\n") == [
+        "raised SyntaxError: unknown encoding: no-such, at kernels.py:1",
+        "  kernels.py:1",
+    ]
+    assert described(b"x = " + b"-" * 100_000 + b"1")[0].startswith("raised ")
+
+
+def test_the_place_stands_behind_the_first_of_several_lines() -> None:
+    assert described(b"raise ValueError('one\\ntwo')\n") == [
+        "raised ValueError: one, at kernels.py:1",
+        "two",
+        "  kernels.py:1, in <module>: raise ValueError('one\\ntwo')",
+    ]
+    assert described(b"import json\njson.loads('')\n")[0].endswith("(char 0), at kernels.py:2")
+    assert described(b"exec('1 / 0')\n") == [
+        "raised ZeroDivisionError: division by zero, at kernels.py:1",
+        "  kernels.py:1, in <module>: exec('1 / 0')",
+    ]
 
 
 def test_a_source_that_is_nested_too_deep_ends_no_session(pytester: pytest.Pytester) -> None:
@@ -122,7 +142,7 @@ def test_a_missing_name(pytester: pytest.Pytester) -> None:
     said = failure(pytester, "x = 1\n")
     assert said[0] == (
         "64x32-uniform, while it was bound: the kernel raised AttributeError: "
-        "module 'kernels' has no attribute 'Kernel'"
+        "module 'kernels' has no attribute 'Kernel', at targets/toy/target.py:8"
     )
 
 
@@ -171,7 +191,10 @@ def test_a_hang_at_import_is_ended_too(pytester: pytest.Pytester) -> None:
 def test_a_thread_is_refused(pytester: pytest.Pytester) -> None:
     setup = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
     said = failure(pytester, toys.kernel("return result", setup))
-    assert said == ["64x32-uniform: the kernel started a thread; one thread is the rule", RUN_AGAIN]
+    assert said == [
+        "kernels.py, while it was loaded: the kernel started a thread; one thread is the rule",
+        RUN_AGAIN,
+    ]
 
 
 def test_printing_disturbs_nothing(pytester: pytest.Pytester) -> None:
@@ -287,7 +310,9 @@ def test_a_trial_finds_an_index_outside_its_array(pytester: pytest.Pytester) -> 
     plain = pytester.runpytest(*PLAIN, ONE)
     plain.assert_outcomes(passed=1)
     named = pytester.runpytest(*PLAIN, "--autoresearch=toy", "-x")
-    named.stdout.fnmatch_lines(["64x32-uniform: the kernel raised IndexError: index is out of bounds"])
+    named.stdout.fnmatch_lines(
+        ["64x32-uniform: the kernel raised IndexError: index is out of bounds, at targets/toy/kernels.py:22"]
+    )
 
 
 def test_in_process_a_kernels_own_traceback_and_breakpoint_are_seen(pytester: pytest.Pytester) -> None:

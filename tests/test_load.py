@@ -180,10 +180,11 @@ def test_the_line_is_the_innermost_one_of_that_file(tmp_path: Path) -> None:
     assert loading_fault(tmp_path, "inputs.py", text).endswith("int() with base 10: 'x' (line 2)")
 
 
-def test_an_error_in_a_sibling_is_blamed_on_the_file_that_called_it(tmp_path: Path) -> None:
+def test_an_error_in_a_sibling_is_blamed_on_the_file_that_called_it_with_its_place(tmp_path: Path) -> None:
     text = "import inputs\n\ninputs.make_call(1, 2, 3, 4)\n"
     assert loading_fault(tmp_path, "target.py", text) == (
-        "target 'demo': target.py does not load: AttributeError: 'int' object has no attribute 'integers' (line 3)"
+        f"target 'demo': target.py does not load: AttributeError: 'int' object has no attribute 'integers', "
+        f"at {tmp_path}/demo/inputs.py:23"
     )
 
 

@@ -17,7 +17,7 @@ import workers
 
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.command.verbs import main
-from pytest_lance_autoresearch.errors import RevisionUnknown
+from pytest_lance_autoresearch.errors import KernelRaised, RevisionUnknown
 from pytest_lance_autoresearch.log import gate, results, revision
 from pytest_lance_autoresearch.log.revision import Revision
 from pytest_lance_autoresearch.plugin import options
@@ -122,6 +122,16 @@ def test_what_the_candidate_imports_is_what_was_read_and_has_its_fingerprint(tmp
     assert number_of(target, target.kernel) == 1
     house.write(config=config(2))
     assert number_of(house.target(), house.target().kernel) == 2
+
+
+def test_what_a_module_of_the_baseline_raises_is_told_by_its_place_in_the_repository(tmp_path: Path) -> None:
+    house = House(tmp_path, config="NUMBER = REPEATS\n")
+    with pytest.raises(KernelRaised) as raised:
+        number_of(house.target(), baseline(house.found()))
+    assert str(raised.value).splitlines()[0] == (
+        "_kernels.py, while it was loaded: the kernel raised NameError: name 'REPEATS' is not defined, "
+        f"at {house.package}/config.py:1"
+    )
 
 
 def test_line_ends_are_no_change(tmp_path: Path) -> None:
@@ -375,6 +385,17 @@ def test_nothing_is_measured_where_neither_the_kernel_nor_what_it_imports_has_ch
     result = committed.runpytest(*REGRESSION)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["verdict: pass", "reason: pass: only comments or layout differ; *"])
+
+
+@pytest.mark.parametrize("log", [(), ("--autoresearch-log=log.tsv",)])
+def test_a_kernel_that_pytest_s_process_has_imported_is_told_in_every_gate(
+    committed: pytest.Pytester, log: tuple[str, ...]
+) -> None:
+    committed.makeini("[pytest]\npythonpath = src\n")
+    committed.makeconftest("import lib\n")
+    result = committed.runpytest(*REGRESSION, *log)
+    assert result.ret == 0
+    assert NOTE in result.outlines
 
 
 def test_a_change_of_what_the_kernel_imports_is_measured(

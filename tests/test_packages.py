@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import json
+import random
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import toys
 import workers
 
-from pytest_lance_autoresearch.bench import oracles
+from pytest_lance_autoresearch.bench import oracles, process
 from pytest_lance_autoresearch.bench.inprocess import InProcessRunner
 from pytest_lance_autoresearch.bench.processes import Processes
-from pytest_lance_autoresearch.errors import KernelRaised, TargetError
+from pytest_lance_autoresearch.errors import KernelRaised, KernelRefused, TargetError
 from pytest_lance_autoresearch.kernel_side import packages as finding
-from pytest_lance_autoresearch.records import Home
+from pytest_lance_autoresearch.records import Declared, Home
 from pytest_lance_autoresearch.target_files import discover, generate, load, packages, policy
 from pytest_lance_autoresearch.target_files.contract import cases_of
-from pytest_lance_autoresearch.target_files.packages import Declared
 
 MAY = ", ".join(policy.MODULES[1:])
 PLAIN = "expected a plain string at the top of target.py, where it is read before anything is executed"
@@ -100,6 +104,11 @@ def test_a_module_belongs_to_its_outermost_package(
     found = packages.home_of(tmp_path / "src/lib/fast/_kernels.py")
     assert found == Home(module, str(tmp_path / folder))
     assert packages.package_of(found) == module.rpartition(".")[0]
+
+
+def test_a_folder_that_no_import_can_name_is_no_package(tmp_path: Path) -> None:
+    written(tmp_path, dict.fromkeys(("v1.2/__init__.py", "v1.2/lib/__init__.py", "v1.2/lib/a.py"), ""))
+    assert packages.home_of(tmp_path / "v1.2/lib/a.py") == Home("lib.a", str(tmp_path / "v1.2"))
 
 
 # What it runs with
@@ -198,16 +207,66 @@ def test_a_kernel_in_both_places_is_refused(tmp_path: Path) -> None:
     )
 
 
+PATH = "expected a module, by its path from target.py"
+
+
 @pytest.mark.parametrize(
-    "named", ["../../src/lib/gone.py", "../../src/lib", "../../src/lib/__init__.py", "../../src/lib/data.txt"]
+    ("named", "said"),
+    [
+        ("../src/lib/_kernels.py", "{named}, and there is no '{root}/targets/src/lib/_kernels.py'; " + PATH),
+        ("../../../src/lib/_kernels.py", "{named}, and there is no '{above}/src/lib/_kernels.py'; " + PATH),
+        ("../" * 99 + "gone/a.py", "{named}, and there is no '/gone/a.py'; " + PATH),
+        ("~/lib/_kernels.py", "{named}, and there is no '{folder}/~/lib/_kernels.py'; " + PATH),
+        ("../../src/lib/gone.py", "{named}, and there is no '{house}/gone.py'; " + PATH),
+        ("../../src/lib/a\\0.py", "{named}, and there is no '{folder}/../../src/lib/a\\x00.py'; " + PATH),
+        (
+            "../../src/lib/kernel.py",
+            "{named}, and there is no '{house}/kernel.py'; did you mean '../../src/lib/_kernels.py'?",
+        ),
+        (
+            "../../src/lib/_kernels",
+            "{named}, and there is no '{house}/_kernels'; did you mean '../../src/lib/_kernels.py'?",
+        ),
+        ("../../src/lib/", "{named}, which is a folder; expected a module, such as '../../src/lib/_kernels.py'"),
+        (
+            "../../src/lib/__init__.py",
+            "{named}, which stands for a whole package; expected one module of it, which it may import",
+        ),
+        ("../../src/lib/data.txt", "{named}; expected a module that Python can import, such as '_kernels.py'"),
+        ("../../src/lib/my.data.py", "{named}; expected a module that Python can import, such as '_kernels.py'"),
+        ("../../src/lib/broken.py", "{named}, and there is no '{house}/nowhere.py'; " + PATH),
+        (
+            "inputs.py",
+            "{named} in the target's own folder; expected a file elsewhere, or kernels.py and no KERNEL",
+        ),
+        (
+            "{house}/_kernels.py",
+            "{named}, which other machines do not have; expected the path from target.py, "
+            "'../../src/lib/_kernels.py'",
+        ),
+    ],
 )
-def test_what_is_no_module_is_refused(tmp_path: Path, named: str) -> None:
+def test_what_is_no_module_is_refused(tmp_path: Path, named: str, said: str) -> None:
+    house = tmp_path / "src/lib"
+    named = named.format(house=house)
     folder = toys.write_package(tmp_path, target=f'KERNEL = "{named}"\n{toys.TARGET}')
-    (tmp_path / "src/lib/data.txt").touch()
-    assert fault(folder) == (
-        f"target 'toy': target.KERNEL names '{named}'; expected a module, such as '../../src/lib/_kernels.py', by "
-        f"its path from target.py"
-    )
+    for name in ("data.txt", "my.data.py"):
+        (house / name).touch()
+    (house / "broken.py").symlink_to("nowhere.py")
+    places = {"root": tmp_path, "above": tmp_path.parent, "folder": folder, "house": house}
+    shown = named.replace("\\0", "\\x00")
+    expected = said.format(named=f"target.KERNEL names '{shown}'", **places)
+    assert fault(folder) == f"target 'toy': {expected}"
+
+
+def test_a_file_outside_the_root_or_reached_through_a_link_is_a_kernel(tmp_path: Path) -> None:
+    wiring = toys.HOUSED.replace("../../src/lib", "../../../link")
+    toys.write_package(tmp_path / "root", target=wiring)
+    (tmp_path / "root/src").rename(tmp_path / "away")
+    (tmp_path / "link").symlink_to("away/lib", target_is_directory=True)
+    (found,) = discover.discover(tmp_path / "root")
+    assert (found.faults, found.kernel_path) == ((), tmp_path / "away/lib/_kernels.py")
+    assert load.load(found).kernel.home == Home("lib._kernels", str(tmp_path / "away"))
 
 
 def test_a_place_that_is_computed_is_refused_where_nothing_was_executed(tmp_path: Path) -> None:
@@ -255,7 +314,9 @@ def test_a_folder_whose_target_py_cannot_be_read_is_not_taken_for_one(
     assert found.faults[0].startswith("target 'toy': missing kernels.py; ")
 
 
-@pytest.mark.parametrize("named", ["'scipy.special'", "['lib']", "('lib', 3)", "('',)", "None"])
+@pytest.mark.parametrize(
+    "named", ["'scipy.special'", "['lib']", "('lib', 3)", "('',)", "None", "('.config',)", "('lib/config.py',)"]
+)
 def test_imports_that_are_no_tuple_of_names_are_refused(tmp_path: Path, named: str) -> None:
     with pytest.raises(TargetError) as raised:
         loaded(tmp_path, target=f"{toys.HOUSED}\nIMPORTS = {named}\n")
@@ -263,6 +324,53 @@ def test_imports_that_are_no_tuple_of_names_are_refused(tmp_path: Path, named: s
         f"target 'toy': target.IMPORTS is {ast.literal_eval(named)!r}; expected a tuple of names of modules, such "
         f"as ('scipy.special',)"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lib.confg", "and there is no such module in {src}; did you mean 'lib.config'?"),
+        (
+            "lib.gone.too",
+            "and there is no such module in {src}; expected the name of one, as in 'import lib.config'",
+        ),
+        ("lib._native", "and there is only _native.c, _native.cpython-27.so; is it built, for this Python?"),
+    ],
+)
+def test_a_module_that_the_package_does_not_have_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    house = written(tmp_path, {"src/lib/_native.c": "", "src/lib/_native.cpython-27.so": ""})
+    with pytest.raises(TargetError) as raised:
+        loaded(house, target=f"{toys.HOUSED}\nIMPORTS = ('lib.config', '{name}')\n")
+    assert str(raised.value) == f"target 'toy': target.IMPORTS names '{name}', {said.format(src=tmp_path / 'src')}"
+
+
+class Elsewhere:
+    """Finds a compiled module outside its package, as editable installations do."""
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        return ModuleSpec(name, None) if name == "lib.elsewhere" else None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lib.spread",
+        "lib.spread.part",
+        "lib.built",
+        "lib.config.REPEATS",
+        "lib.Kernel",
+        "lib.elsewhere",
+        "gone.too",
+    ],
+)
+def test_what_may_be_there_is_left_to_the_kernel_s_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also a package without an __init__.py, a name in a module, and what is foreign."""
+    monkeypatch.setattr(sys, "meta_path", [Elsewhere(), *sys.meta_path])
+    written(tmp_path, {"src/lib/spread/part.py": "A = 1\n", f"src/lib/built{EXTENSION_SUFFIXES[0]}": ""})
+    target = loaded(tmp_path, target=f"{toys.HOUSED}\nIMPORTS = ('lib.config', '{name}')\n")
+    assert ("lib.spread.part" in target.beside) == name.startswith("lib.spread")
 
 
 # The fingerprint
@@ -360,6 +468,29 @@ def test_the_text_and_not_the_file_is_what_the_whole_package_gets(tmp_path: Path
     assert (kernel.__name__, kernel.__package__, kernel.__file__) == ("lib._kernels", "lib", "kernel.py")
 
 
+@pytest.mark.parametrize(
+    ("name", "file"), [("json._kernels", json.__file__), ("random", random.__file__), ("sys", "Python itself")]
+)
+def test_a_kernel_by_a_name_that_is_taken_is_refused(tmp_path: Path, name: str, file: str) -> None:
+    """Or what has that name would be measured in its place."""
+    with pytest.raises(TargetError) as raised:
+        found(tmp_path, "", name)
+    assert str(raised.value) == (
+        f"target.KERNEL: the kernel would be imported as '{name}', and '{name.partition('.')[0]}' is taken by "
+        f"{file}; expected a package, or a module in none, with a name of its own"
+    )
+
+
+def test_a_package_that_is_there_already_and_leads_to_the_kernel_is_no_other(tmp_path: Path) -> None:
+    """As one whose parts are installed in several places may be, when Python starts."""
+    house = ModuleType("lib")
+    house.__path__ = [str(tmp_path / "lib")]
+    sys.modules["lib"] = house
+    assert found(tmp_path, "A = 1\n").A == 1
+    with pytest.raises(TargetError, match="'lib' is taken by Python itself"):
+        found(tmp_path, "A = 2\n")
+
+
 def test_a_module_in_no_package_is_found_with_those_beside_it(tmp_path: Path) -> None:
     written(tmp_path, {"beside.py": "A = 1\n"})
     assert found(tmp_path, "from beside import A\n", "kern").A == 1
@@ -390,16 +521,16 @@ def test_without_a_kernel_a_package_finds_every_name_in_its_place(tmp_path: Path
 
 def answers(target: load.Target) -> None:
     """One call of the kernel in a worker, compared with the oracle."""
-    process = workers.started(target)
+    worker = workers.started(target)
     try:
         case = cases_of(target)[0]
         state = generate.make_state(target, case, 0)
         call = generate.Feed(target, case, state, 0, "check").draw(1)[0]
-        process.bind(case.id, generate.pickled(target, state))
+        worker.bind(case.id, generate.pickled(target, state))
         oracle = oracles.Oracle(target, state)
-        oracle.verify(oracle.run(process, case.id, [call])[0], call, "here")
+        oracle.verify(oracle.run(worker, case.id, [call])[0], call, "here")
     finally:
-        process.close()
+        worker.close()
 
 
 def test_a_kernel_of_a_package_that_is_not_installed_answers(tmp_path: Path) -> None:
@@ -407,6 +538,28 @@ def test_a_kernel_of_a_package_that_is_not_installed_answers(tmp_path: Path) -> 
     answers(target)
     assert "lib" not in sys.modules
     assert not target.is_imported_here
+
+
+@pytest.mark.parametrize("through", ["src/lib", "link/lib"])
+def test_a_kernel_that_this_process_imports_by_another_name_or_a_link_is_found(
+    tmp_path: Path, through: str
+) -> None:
+    target = loaded(tmp_path, _kernels="", __init__="")
+    (tmp_path / "link").symlink_to("src", target_is_directory=True)
+    sys.path.insert(0, str(tmp_path / through))
+    assert not target.is_imported_here
+    importlib.import_module("_kernels")
+    assert target.is_imported_here
+
+
+def test_a_plain_kernel_that_leads_into_a_package_is_found_where_this_process_imports_that(tmp_path: Path) -> None:
+    folder = toys.write_package(tmp_path, target=toys.TARGET, _kernels="", __init__="")
+    (folder / "kernels.py").symlink_to("../../src/lib/_kernels.py")
+    target = load.load(discover.inspect(folder))
+    assert not target.is_imported_here
+    sys.path.insert(0, str(tmp_path / "src"))
+    importlib.import_module("lib._kernels")
+    assert target.is_imported_here
 
 
 def test_a_kernel_in_no_package_answers(tmp_path: Path) -> None:
@@ -430,15 +583,113 @@ def test_inputs_that_import_the_package_get_the_kernel_that_is_tried(tmp_path: P
     answers(target)
 
 
-def test_what_a_kernel_raises_while_it_is_loaded_is_told_by_its_own_name(tmp_path: Path) -> None:
+def test_what_a_kernel_raises_while_it_is_loaded_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     target = loaded(tmp_path, _kernels="def f():\n    return 1 / 0\nf()\n")
     with pytest.raises(KernelRaised) as raised:
         workers.started(target)
     assert str(raised.value) == (
-        "_kernels.py, while it was loaded: the kernel raised ZeroDivisionError: division by zero\n"
-        "  line 1 of __init__.py, in <module>: from lib._kernels import Kernel\n"
-        "  line 3 of _kernels.py, in <module>: f()\n"
-        "  line 2 of _kernels.py, in f: return 1 / 0"
+        "_kernels.py, while it was loaded: the kernel raised ZeroDivisionError: division by zero, "
+        "at src/lib/_kernels.py:2\n"
+        "  src/lib/__init__.py:1, in <module>: from lib._kernels import Kernel\n"
+        "  src/lib/_kernels.py:3, in <module>: f()\n"
+        "  src/lib/_kernels.py:2, in f: return 1 / 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("REPEATS = 1 / 0\n", "ZeroDivisionError: division by zero, at src/lib/config.py:1"),
+        ("\nREPEATS = (\n", "SyntaxError: '(' was never closed, at src/lib/config.py:2"),
+        ("from .gone import x\n", "ModuleNotFoundError: No module named 'lib.gone', at src/lib/config.py:1"),
+        ("import os\nREPEATS = os.environ['X']\n", "KeyError: 'X', at src/lib/config.py:2"),
+        (
+            "import threading\nthreading.Thread(target=print).start()\n",
+            "RuntimeError: can't start new thread, at src/lib/config.py:2",
+        ),
+        (
+            "from ._kernels import Kernel\n",
+            "ImportError: cannot import name 'Kernel' from partially initialized module 'lib._kernels' (most "
+            "likely due to a circular import) (src/lib/_kernels.py), at src/lib/config.py:1",
+        ),
+    ],
+)
+def test_what_a_module_raises_that_the_kernel_imports_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KernelRaised) as raised:
+        workers.started(loaded(tmp_path, config=config))
+    first, *places = str(raised.value).splitlines()
+    assert first == f"_kernels.py, while it was loaded: the kernel raised {said}"
+    assert places[:2] == [
+        "  src/lib/__init__.py:1, in <module>: from lib._kernels import Kernel",
+        "  src/lib/_kernels.py:3, in <module>: from .config import REPEATS",
+    ]
+    assert places[2].startswith("  src/lib/config.py:")
+
+
+def test_without_the_locks_a_thread_of_a_module_is_found_when_the_kernel_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "CONFINED", False)
+    waiting = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    with pytest.raises(KernelRefused) as raised:
+        workers.started(loaded(tmp_path, config=f"import threading\n{waiting}\nREPEATS = 1\n"))
+    assert str(raised.value) == (
+        "_kernels.py, while it was loaded: the kernel, or a module that it imports, started a thread; "
+        "one thread is the rule"
+    )
+
+
+def test_what_a_function_raises_that_the_kernel_calls_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = "import numpy as np\n\ndef scaled(x):\n    return np.reshape(x, (3, 5))\n"
+    text = toys.kernel("return scaled(x)", "from .config import scaled")
+    target = loaded(tmp_path, _kernels=text, config=config)
+    worker = workers.started(target)
+    worker.bind("key", generate.pickled(target, generate.make_state(target, cases_of(target)[0], 0)))
+    with pytest.raises(KernelRaised) as raised:
+        worker.run("key", [(np.zeros(2048),)])
+    worker.close()
+    assert str(raised.value).splitlines() == [
+        "key: the kernel raised ValueError: cannot reshape array of size 2048 into shape (3,5), "
+        "at src/lib/config.py:4",
+        "  src/lib/_kernels.py:14, in product: return scaled(x)",
+        "  src/lib/config.py:4, in scaled: return np.reshape(x, (3, 5))",
+    ]
+
+
+def test_what_a_module_raises_that_inputs_import_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sys.path.insert(0, str(tmp_path / "src"))
+    with pytest.raises(TargetError) as raised:
+        loaded(tmp_path, config="def f(:\n", inputs=f"import lib.config\n{toys.INPUTS}")
+    assert str(raised.value) == (
+        "target 'toy': inputs.py does not load: SyntaxError: invalid syntax, at src/lib/config.py:1"
+    )
+
+
+def test_what_a_function_raises_that_inputs_call_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sys.path.insert(0, str(tmp_path / "src"))
+    asks = toys.INPUTS.replace("scale = {", "return (weights(),)\n    scale = {")
+    helper = "def weights():\n    return 1 / 0\n"
+    target = loaded(tmp_path, __init__="", weighing=helper, inputs=f"from lib.weighing import weights\n{asks}")
+    case = cases_of(target)[0]
+    with pytest.raises(TargetError) as raised:
+        generate.Feed(target, case, generate.make_state(target, case, 0), 0, "check").draw(1)
+    assert str(raised.value) == (
+        "target 'toy': inputs.py, line 21, raised ZeroDivisionError: division by zero, at src/lib/weighing.py:2"
     )
 
 
@@ -454,6 +705,18 @@ def test_the_process_without_a_kernel_runs_none_where_inputs_import_the_package(
         processes.null()
     finally:
         processes.clear()
+
+
+def test_under_a_debugger_what_a_module_raises_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KernelRaised) as raised:
+        InProcessRunner(loaded(tmp_path, config="REPEATS = (\n"))
+    assert str(raised.value).splitlines()[0] == (
+        "_kernels.py, while it was loaded: the kernel raised SyntaxError: '(' was never closed, "
+        "at src/lib/config.py:1"
+    )
 
 
 def test_under_a_debugger_the_package_s_own_module_is_the_kernel(tmp_path: Path) -> None:

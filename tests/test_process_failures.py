@@ -138,7 +138,7 @@ def test_the_end_of_what_it_printed_is_shown_without_its_own_lines(start: Start)
     )
 
 
-@pytest.mark.parametrize("threads", [(1, 1, 1, 2), (1, 1, 1, 1, 2)], ids=["before", "after"])
+@pytest.mark.parametrize("threads", [(1, 1, 1, 1, 2), (1, 1, 1, 1, 1, 2)], ids=["before", "after"])
 def test_a_thread_is_found_before_a_window_and_after_it(
     start: Start, monkeypatch: pytest.MonkeyPatch, threads: tuple[int, ...]
 ) -> None:

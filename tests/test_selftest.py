@@ -111,7 +111,7 @@ def test_the_fault_is_one_sentence_and_the_exit_code_1(pytester: pytest.Pytester
 def test_a_kernel_that_does_not_run_is_the_kernel_s_fault(pytester: pytest.Pytester) -> None:
     toys.write(pytester.path, text=toys.kernel("raise ValueError('no')"))
     result = pytester.runpytest_inprocess(*PLAIN, "-k", "zeros")
-    result.stdout.fnmatch_lines(["64x32-uniform: the kernel raised ValueError: no"])
+    result.stdout.fnmatch_lines(["64x32-uniform: the kernel raised ValueError: no, at targets/toy/kernels.py:14"])
 
 
 @pytest.mark.parametrize("other", ["--keep-gate", "--autoresearch-calibrate", "--autoresearch-in-process"])
@@ -174,7 +174,10 @@ def test_a_kernel_that_does_not_load_is_the_kernel_s_fault(pytester: pytest.Pyte
     toys.write(pytester.path, text="x = (\n")
     result = pytester.runpytest_inprocess(*PLAIN, "-k", "zeros")
     result.stdout.fnmatch_lines(
-        ["kernels.py, while it was loaded: the kernel raised SyntaxError: '(' was never closed"]
+        [
+            "kernels.py, while it was loaded: the kernel raised SyntaxError: '(' was never closed, "
+            "at targets/toy/kernels.py:1"
+        ]
     )
 
 

@@ -186,7 +186,7 @@ def test_without_the_locks_a_thread_of_the_target_is_counted(
     ("code", "how"),
     [
         ("__import__('os')._exit(3)", "ended (exit code 3) instead of answering"),
-        ("raise KeyboardInterrupt", "raised KeyboardInterrupt"),
+        ("raise KeyboardInterrupt", "raised KeyboardInterrupt, at {inputs}:2"),
     ],
 )
 def test_the_end_of_the_process_before_there_is_a_kernel_is_the_targets_fault(
@@ -195,7 +195,8 @@ def test_the_end_of_the_process_before_there_is_a_kernel_is_the_targets_fault(
     with pytest.raises(TargetError) as raised:
         starts(tmp_path, inputs=f"if {IN_WORKER}:\n    {code}\n{toys.INPUTS}")
     place = "target 'toy': inputs.py and target.py, while they were loaded in the kernel's process"
-    assert str(raised.value).splitlines()[0] == f"{place}: the kernel's process {how}"
+    inputs = tmp_path / "targets/toy/inputs.py"
+    assert str(raised.value).splitlines()[0] == f"{place}: the kernel's process {how.format(inputs=inputs)}"
 
 
 def test_a_target_that_hangs_there_is_at_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,9 @@ def test_with_a_state_the_answers_of_its_window_are_released_and_the_packed_wind
 
 def test_a_window_that_failed_outdates_the_answers_before_it_too(kernel: KernelProcess) -> None:
     answers = kernel.run(KEY, [("double", np.arange(3))])
-    with pytest.raises(KernelRaised, match=rf"^{KEY}: the kernel raised KeyError: 'nothing'\n"):
+    with pytest.raises(
+        KernelRaised, match=rf"^{KEY}: the kernel raised KeyError: 'nothing', at \S+/kernels\.py:6\n"
+    ):
         kernel.run(KEY, [("nothing",)])
     with pytest.raises(RuntimeError, match=OUTDATED):
         answers.settled()

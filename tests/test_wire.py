@@ -297,7 +297,7 @@ def test_no_number_is_no_number() -> None:
 
 def test_a_number_that_does_not_fit_is_refused() -> None:
     items = (*(np.zeros(wire.RESULT_BYTES // 2, np.uint8) for _ in range(2)), 1.0)
-    with pytest.raises(wire.RoomError, match=r"^returned 8 bytes; there is room for 0$"):
+    with pytest.raises(wire.RoomError, match=r"^returned 3 results that take 4160 bytes; there is room for 4096$"):
         returned(items)
 
 
@@ -422,8 +422,14 @@ def test_a_small_room_is_never_less_than_the_least() -> None:
 
 def test_items_of_a_tuple_share_the_room() -> None:
     half = np.ones(wire.RESULT_BYTES // 2 + 64, np.uint8)
-    with pytest.raises(ResultError, match=r"^returned 2112 bytes; there is room for 1984$"):
+    with pytest.raises(ResultError, match=r"^returned 2 results that take 4224 bytes; there is room for 4096$"):
         returned((half, half))
+
+
+def test_of_an_output_argument_no_room_is_taken() -> None:
+    output, other = np.zeros(wire.DIRECT_BYTES, np.uint8), np.zeros(2 * wire.RESULT_BYTES, np.uint8)
+    with pytest.raises(wire.RoomError, match=r"^returned 2 results that take 8192 bytes; there is room for 4096$"):
+        Session((output,)).run(lambda argument: (argument, other))
 
 
 # Output arguments

@@ -35,7 +35,8 @@ class InProcessRunner:
         try:
             self._kernels = _loaded(target.kernel, name)
         except Exception as error:
-            raise KernelRaised(f"being loaded: the kernel raised {type(error).__name__}: {error}") from error
+            loading = f"{target.kernel.path.name}, while it was loaded"
+            raise KernelRaised(f"{loading}: the kernel {modules.raised(error)}") from error
         self._bound: dict[str, Any] = {}
 
     def bind(self, key: str, state: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import signal
 import site
@@ -157,6 +158,8 @@ class KernelProcess:
             home, beside = home._replace(folder=str(self._scratch.path / scratch.PACKAGE)), {}
         loading = f"{source.path.name}, while it was loaded"
         self._order(loading, "load_kernel", source.text, str(self._kernel_file), home, beside)
+        if self._target.threads == 1:
+            self._refuse_threads(loading)
 
     def _load_target(self) -> None:
         target, name, before = self._target, f"target '{self._target.name}'", self._observed.num_threads()
@@ -370,7 +373,7 @@ class KernelProcess:
         if answer == wire.NO_ROOM:
             raise self._failure(KernelReturnedMore, f"{self._who} {self._memory.results.read_text()}")
         if answer == wire.TARGET_FAILED:
-            raise TargetError(f"{self._memory.results.read_text()}; {_ELSEWHERE}")
+            raise TargetError(f"{self._at_home(self._memory.results.read_text())}; {_ELSEWHERE}")
         raise self._ended()
 
     @property
@@ -405,9 +408,14 @@ class KernelProcess:
         )
 
     def _named(self, what: str) -> str:
-        """`what` with the place it happened, and this machine's folders taken out of it."""
-        text = f"{self._doing}: {what}"
-        return text.replace(str(self._kernel_file), str(self.source.path))
+        """`what` with the order that it happened in."""
+        return self._at_home(f"{self._doing}: {what}")
+
+    def _at_home(self, text: str) -> str:
+        """The text with the user's files by their own paths, from the folder where pytest was started."""
+        text = text.replace(str(self._kernel_file), str(self.source.path))
+        text = text.replace(str(self._scratch.path / scratch.PACKAGE), self.source.home.folder)
+        return re.sub(rf"(?<![^\s'\"(]){re.escape(str(self._target.working_directory))}/", "", text)
 
     def _log_tail(self) -> str:
         """The end of what the kernel printed; shown to a person, never read for its meaning."""
@@ -417,14 +425,15 @@ class KernelProcess:
         lines = ("".join(filter(str.isprintable, line)) for line in text.splitlines())
         return "\n".join(line for line in lines if worker.__file__ not in line).strip()
 
-    def _refuse_threads(self, key: str) -> None:
+    def _refuse_threads(self, doing: str) -> None:
         try:
             more = self._observed.num_threads() - self._threads
         except psutil.Error:
             raise self._ended() from None
         if more > (self._target.threads if self._target.threads > 1 else 0):
+            who = "the kernel, or a module that it imports," if self.source.home.folder else "the kernel"
             started = "a thread" if more == 1 else f"{more} threads"
-            raise KernelRefused(f"{key}: the kernel started {started}; {threads_rule(self._target.threads)}")
+            raise KernelRefused(f"{doing}: {who} started {started}; {threads_rule(self._target.threads)}")
 
 
 class WindowAnswers:

@@ -18,7 +18,7 @@ from pytest_lance_autoresearch.runs import restoration
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    """The kernel that was kept last, or a trial's, back into kernels.py; what that held goes to the archive."""
+    """The kernel that was kept last, or a trial's, back into its file; what that held goes to the archive."""
     rows = reading.read(arguments.log)
     root = arguments.root or archive.home(arguments.log, Path.cwd())
     origins = Origins(arguments.log, rows, root, reading.globs(arguments))
@@ -27,7 +27,7 @@ def restore(arguments: argparse.Namespace) -> int:
 
 
 def restored(found: restoration.Restored) -> str:
-    """Which kernel is in kernels.py now, and where the one of before is."""
+    """Which kernel is in its file now, and where the one of before is."""
     path, row = shown(found.path), found.row
     kernel = f"the kernel of trial {row.trial} ({row.status}, sha256 {row.kernel[:12]})"
     if not found.is_new:

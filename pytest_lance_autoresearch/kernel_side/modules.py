@@ -1,21 +1,24 @@
 """Modules made of the bytes of their source, and never of byte code.
 
-Owns executing a file of a target, under a name that is the same in every process, and the sentence about one that
-fails. Used on both sides: for `kernels.py` only in the kernel's own process, except by the in-process runner.
+Owns executing a file of a target, under a name that is the same in every process, what is said of one that fails,
+and where in the user's own files that was. Used on both sides: for `kernels.py` only in the kernel's own process,
+except by the in-process runner.
 """
 
 from __future__ import annotations
 
 import io
 import linecache
+import os
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_lance_autoresearch.errors import TargetError
 
@@ -24,6 +27,62 @@ if TYPE_CHECKING:
 
 _IMPORTING = threading.RLock()
 """Held while modules are importable: what one thread takes back, another may be about to need."""
+_PACKAGES = ("site-packages", "dist-packages")
+_NOT_THE_USERS = tuple(
+    f"{folder}{os.sep}"
+    for folder in (Path(__file__).parents[1], Path(os.__file__).parent, sysconfig.get_path("stdlib"))
+)
+"""This package and the standard library."""
+SHOWN = 200
+"""Characters of a line of source that a message shows."""
+
+
+class Place(NamedTuple):
+    """A line of one of the user's files; written as pytest writes it, so that a click leads there."""
+
+    file: str
+    line: int
+    function: str = ""
+    """'' where the line could not be compiled."""
+    source: str = ""
+
+    def __str__(self) -> str:
+        path, here = Path(self.file), Path.cwd()
+        return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{self.line}"
+
+    @property
+    def described(self) -> str:
+        """With what stands there, which is not shown whole where it is very long."""
+        source = self.source if len(self.source) <= SHOWN else f"{self.source[:SHOWN]}..."
+        return f"{self}{self.function and f', in {self.function}'}: {source}".removesuffix(": ")
+
+
+def places(error: BaseException) -> list[Place]:
+    """Where the user's own files raised it, the innermost place last; of what cannot be compiled, its line."""
+    found = [
+        Place(frame.filename, frame.lineno, frame.name, (frame.line or "").strip())
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.lineno is not None and _is_the_users(frame.filename)
+    ]
+    if isinstance(error, SyntaxError) and error.filename and _is_the_users(error.filename):
+        line = error.lineno or 1  # an encoding that is unknown is told without a line
+        found.append(Place(error.filename, line, source=(error.text or "").strip()))
+    return found
+
+
+def raised(error: BaseException) -> str:
+    """What was raised and where, on one line, and all places that lead there below it."""
+    what = error.msg if isinstance(error, SyntaxError) else str(error)
+    first, *more = f"raised {type(error).__name__}: {what}".removesuffix(": ").splitlines()
+    found = places(error)
+    where = f", at {found[-1]}" if found else ""
+    return "\n".join([f"{first}{where}", *more, *(f"  {place.described}" for place in found)])
+
+
+def _is_the_users(filename: str) -> bool:
+    """Whether it is a file, and one that was not installed."""
+    is_installed = filename.startswith(_NOT_THE_USERS) or any(part in Path(filename).parts for part in _PACKAGES)
+    return not (filename.startswith("<") or is_installed)
 
 
 def execute(layout: Layout, stem: str, text: bytes, siblings: dict[str, ModuleType]) -> ModuleType:
@@ -34,9 +93,9 @@ def execute(layout: Layout, stem: str, text: bytes, siblings: dict[str, ModuleTy
             return execute_source(module_name(layout.name, stem), text, str(path))
     except (Exception, SystemExit) as error:
         what = error.msg if isinstance(error, SyntaxError) else str(error)
-        line = _line_in(error, str(path))
         raise TargetError(
-            f"target '{layout.name}': {stem}.py does not load: {type(error).__name__}: {what}{line}"
+            f"target '{layout.name}': {stem}.py does not load: {type(error).__name__}: {what}"
+            f"{_where(error, str(path))}"
         ) from error
 
 
@@ -44,17 +103,21 @@ def execute(layout: Layout, stem: str, text: bytes, siblings: dict[str, ModuleTy
 def blaming(layout: Layout, file: str) -> Iterator[None]:
     """Turns an exception in a target's own files into a TargetError that names file and line.
 
-    `file` is named when none of the target's files is in the traceback.
+    `file` is named when none of the target's files is in the traceback. Where one of them called what raised, that
+    place is named as well.
     """
     try:
         yield
     except TargetError:
         raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if Path(frame.filename).parent == layout.directory]
-        where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}," if own else file
-        raise TargetError(f"target '{layout.name}': {where} raised {type(error).__name__}: {error}") from error
+        found = places(error)
+        own = [place for place in found if Path(place.file).parent == layout.directory]
+        where = f"{Path(own[-1].file).name}, line {own[-1].line}," if own else file
+        deeper = f", at {found[-1]}" if own and found[-1] is not own[-1] else ""
+        raise TargetError(
+            f"target '{layout.name}': {where} raised {type(error).__name__}: {error}{deeper}"
+        ) from error
 
 
 def module_name(target: str, stem: str) -> str:
@@ -101,10 +164,9 @@ def importable(modules: dict[str, ModuleType]) -> Iterator[None]:
                     sys.modules[name] = module
 
 
-def _line_in(error: BaseException, filename: str) -> str:
-    """' (line N)' of the innermost place in that file, or nothing."""
-    if isinstance(error, SyntaxError) and error.filename == filename:
-        return f" (line {error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == filename]
-    return f" (line {lines[-1]})" if lines else ""
+def _where(error: BaseException, filename: str) -> str:
+    """' (line N)' for the innermost place of the user's if it is in that file, else that place; or nothing."""
+    found = places(error)
+    if not found:
+        return ""
+    return f" (line {found[-1].line})" if found[-1].file == filename else f", at {found[-1]}"

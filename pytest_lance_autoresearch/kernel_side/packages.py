@@ -10,8 +10,10 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
 from types import CodeType, MappingProxyType, ModuleType
 
+from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.records import Home
 
@@ -38,9 +40,23 @@ def load(text: bytes, filename: str, home: Home, beside: Mapping[str, bytes] = _
     """
     if not home.folder:
         return modules.execute_source(home.module, text, filename)
+    _refuse_taken(home)
     sys.path.insert(0, home.folder)
     sys.meta_path[:0] = [_Finder(home.module, text or _NO_KERNEL, filename), _Reader(beside)]
     return importlib.import_module(home.module) if text else None
+
+
+def _refuse_taken(home: Home) -> None:
+    """TargetError where the kernel's name, or that of its outermost package, has been given to something else."""
+    name = home.module.partition(".")[0]
+    taken = sys.modules.get(name)
+    leads_there = str(Path(home.folder, name)) in getattr(taken, "__path__", ())
+    if home.module in sys.modules or not (taken is None or leads_there):
+        where = getattr(taken, "__file__", None) or "Python itself"
+        raise TargetError(
+            f"target.KERNEL: the kernel would be imported as '{home.module}', and '{name}' is taken by {where}; "
+            f"expected a package, or a module in none, with a name of its own"
+        )
 
 
 class _Finder:

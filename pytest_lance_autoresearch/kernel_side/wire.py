@@ -374,23 +374,26 @@ class ResultSlot:
         if len(items) > MAX_ITEMS:
             raise ResultError(f"returned a tuple of {len(items)}; expected {MAX_ITEMS} items at most")
         memory, header, place = self._memory, self._start + _HEAD.size, self._start + _HEADER_BYTES
-        for item in items:
-            if type(item) is not np.ndarray:
-                place = self._store_number(item, header, place)
+        try:
+            for item in items:
+                if type(item) is not np.ndarray:
+                    place = self._store_number(item, header, place)
+                    header += _ITEM.size
+                    continue
+                size = item.nbytes
+                position = _position(item, arguments) if size >= DIRECT_BYTES else None
+                if position is not None:
+                    _ITEM.pack_into(memory, header, -1 - position, 0, 0, 0, 0, 0)
+                else:
+                    code, ndim, end = _CODES.get(item.dtype), item.ndim, place + size
+                    if code is None or ndim > MAX_DIMS or end > self._end:
+                        raise _refusal(item)
+                    memory[place:end] = item if item.flags.c_contiguous else np.ascontiguousarray(item)
+                    _ITEMS[ndim].pack_into(memory, header, code, ndim, *item.shape)
+                    place = _aligned(end)
                 header += _ITEM.size
-                continue
-            size = item.nbytes
-            position = _position(item, arguments) if size >= DIRECT_BYTES else None
-            if position is not None:
-                _ITEM.pack_into(memory, header, -1 - position, 0, 0, 0, 0, 0)
-            else:
-                code, ndim, end = _CODES.get(item.dtype), item.ndim, place + size
-                if code is None or ndim > MAX_DIMS or end > self._end:
-                    raise self._refusal(item, place)
-                memory[place:end] = item if item.flags.c_contiguous else np.ascontiguousarray(item)
-                _ITEMS[ndim].pack_into(memory, header, code, ndim, *item.shape)
-                place = _aligned(end)
-            header += _ITEM.size
+        except RoomError:
+            raise self._no_room(items, arguments) from None
         _HEAD.pack_into(memory, self._start, _TUPLE if is_tuple else _ONE, len(items))
 
     def _store_number(self, item: Any, header: int, place: int) -> int:
@@ -402,7 +405,7 @@ class ResultSlot:
             raise ResultError(f"returned a {what}; expected a numpy.ndarray, a number, or a tuple of them")
         end = place + dtype.itemsize
         if end > self._end:
-            raise RoomError(f"returned {dtype.itemsize} bytes; there is room for {self._end - place}")
+            raise RoomError
         try:
             self._memory[place:end] = np.asarray(item, dtype).tobytes()
         except OverflowError:
@@ -411,12 +414,28 @@ class ResultSlot:
         _ITEM.pack_into(self._memory, header, _CODES[dtype], kind, 0, 0, 0, 0)
         return _aligned(end)
 
-    def _refusal(self, item: np.ndarray[Any, Any], place: int) -> ResultError:
-        if item.dtype not in _CODES:
-            return ResultError(f"returned an array of dtype {item.dtype}; expected plain numbers")
-        if item.ndim > MAX_DIMS:
-            return ResultError(f"returned an array of {item.ndim} dimensions; expected {MAX_DIMS} at most")
-        return RoomError(f"returned {item.nbytes} bytes; there is room for {self._end - place}")
+    def _no_room(self, items: tuple[Any, ...], arguments: tuple[Any, ...]) -> RoomError:
+        """About all that was returned: which of several is the one too many depends on their order alone."""
+        room, sizes = self._end - self._start - _HEADER_BYTES, [_size(item, arguments) for item in items]
+        if len(sizes) == 1:
+            return RoomError(f"returned {sizes[0]} bytes; there is room for {room}")
+        total = sum(map(_aligned, sizes))
+        return RoomError(f"returned {len(sizes)} results that take {total} bytes; there is room for {room}")
+
+
+def _refusal(item: np.ndarray[Any, Any]) -> ResultError:
+    if item.dtype not in _CODES:
+        return ResultError(f"returned an array of dtype {item.dtype}; expected plain numbers")
+    if item.ndim > MAX_DIMS:
+        return ResultError(f"returned an array of {item.ndim} dimensions; expected {MAX_DIMS} at most")
+    return RoomError()
+
+
+def _size(item: Any, arguments: tuple[Any, ...]) -> int:
+    """The room that an item takes; an output argument takes none."""
+    if not isinstance(item, np.ndarray):
+        return ALIGNMENT
+    return 0 if item.nbytes >= DIRECT_BYTES and _position(item, arguments) is not None else item.nbytes
 
 
 def _position(item: np.ndarray[Any, Any], arguments: tuple[Any, ...]) -> int | None:

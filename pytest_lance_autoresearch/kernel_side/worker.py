@@ -15,7 +15,6 @@ import signal
 import site
 import struct
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,8 +41,6 @@ from pytest_lance_autoresearch.records import Home, Layout
 LENGTH = struct.Struct("<q")
 LOCKS = ("confined", "confined, with threads")
 """What a worker is told to put on, without and with threads."""
-SHOWN = 200
-"""Characters of a line of source that a message shows."""
 
 
 class _Next(NamedTuple):
@@ -240,26 +237,8 @@ def _working_in(folder: Path) -> Iterator[None]:
 
 
 def describe(error: BaseException) -> str:
-    """One line for the exception, then the frames that are the target's own."""
-    if isinstance(error, wire.ResultError):
-        return str(error)
-    head = f"raised {type(error).__name__}: {error}".removesuffix(": ")
-    if isinstance(error, SyntaxError):
-        place = f"\n  line {error.lineno}: {_shown(error.text)}" if error.lineno and error.text else ""
-        return f"raised {type(error).__name__}: {error.msg}{place}"
-    here = str(Path(__file__).parents[1])
-    frames = [
-        f"  line {frame.lineno} of {Path(frame.filename).name}, in {frame.name}: {_shown(frame.line)}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((here, sys.prefix, sys.base_prefix, "<frozen importlib"))
-    ]
-    return "\n".join([head, *frames])
-
-
-def _shown(line: str | None) -> str:
-    """A line of source, without its end where it is very long."""
-    text = (line or "").strip()
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    """What the kernel did; of an exception where, in the files that are the user's."""
+    return str(error) if isinstance(error, wire.ResultError) else modules.raised(error)
 
 
 def main() -> None:

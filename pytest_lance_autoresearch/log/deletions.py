@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.log import git, revision
 from pytest_lance_autoresearch.log.revision import Revision
-from pytest_lance_autoresearch.records import Layout
+from pytest_lance_autoresearch.records import Declared, Layout
 from pytest_lance_autoresearch.target_files import discover, packages
 from pytest_lance_autoresearch.words import report
 
@@ -63,4 +63,4 @@ def _is_target(root: Path, commit: str, place: PurePosixPath, held: Collection[P
     """Whether a target's code files were there, the kernel's unless target.py says that it lies elsewhere."""
     missing = [name for name in discover.CODE_FILES if place / name not in held]
     text = git.contents_at(root, commit, place / "target.py") if missing == [discover.KERNEL] else None
-    return not missing or (text is not None and packages.declared_in(text) != packages.Declared())
+    return not missing or (text is not None and packages.declared_in(text) != Declared())

@@ -16,7 +16,7 @@ import pytest
 from pytest_lance_autoresearch.errors import AutoresearchError, TargetError
 from pytest_lance_autoresearch.plugin.options import KEEP_GATE, REGRESSION_GATE
 from pytest_lance_autoresearch.plugin.suite import Place, Suite
-from pytest_lance_autoresearch.target_files import discover, load, packages, sources
+from pytest_lance_autoresearch.target_files import discover, load, sources
 from pytest_lance_autoresearch.target_files.contract import cases_of
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _module(node: KernelModule, line: int, functions: dict[str, Callable[..., No
 def _line(target: load.Target) -> int:
     """Where an IDE finds the kernel, or what says where it lies."""
     layout = target.layout
-    return packages.declared(layout.directory).line if layout.kernel else sources.definition_line(target.kernel)
+    return layout.declared.line if layout.kernel else sources.definition_line(target.kernel)
 
 
 def _marked(function: Callable[..., None], marker: str) -> Callable[..., None]:

@@ -415,9 +415,7 @@ class Suite:
             return found
         judged = tuple(layout for layout in found if discover.is_judged_by_default(layout))
         if not judged:
-            raise pytest.UsageError(
-                f"{self.options.gate}: there is no target below {self.root}; expected targets/<name>/kernels.py"
-            )
+            raise pytest.UsageError(f"{self.options.gate}: {discover.none_below(self.root, self.options.globs)}")
         return judged
 
 

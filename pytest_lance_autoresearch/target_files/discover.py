@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import SelectionError
-from pytest_lance_autoresearch.records import Layout
+from pytest_lance_autoresearch.records import Declared, Layout
 from pytest_lance_autoresearch.target_files import packages, shipped
 
 if TYPE_CHECKING:
@@ -52,15 +52,15 @@ def has_code(directory: Path, least: int = NAMED) -> bool:
     A kernel that lies elsewhere is there where target.py says so.
     """
     found = [name for name in CODE_FILES if _is_file(directory / name)]
-    lies_elsewhere = KERNEL not in found and "target.py" in found and _says_where(packages.declared(directory))
+    lies_elsewhere = KERNEL not in found and "target.py" in found and packages.declared(directory).is_said
     return len(found) + lies_elsewhere >= least and not shipped.is_inside(directory)
 
 
 def inspect(directory: Path) -> Layout:
     """The layout of one directory, with its faults."""
     declared = packages.declared(directory)
-    kernel = Path(os.path.realpath(directory / declared.path)) if declared.path else None
-    return Layout(directory.name, directory, tuple(_faults(directory, declared, kernel)), kernel)
+    kernel = _real(directory / declared.path) if declared.path else None
+    return Layout(directory.name, directory, tuple(_faults(directory, declared, kernel)), kernel, declared)
 
 
 def refuse_twins(layout: Layout, others: Iterable[Layout]) -> Layout:
@@ -85,7 +85,7 @@ def select(names: Iterable[str], root: Path, globs: Sequence[str] = DEFAULT_GLOB
     for name in names:
         if name not in by_name:
             known = [layout.name for layout in discover(root, globs, UNFINISHED)]
-            raise SelectionError(_no_such_target(name, known, root))
+            raise SelectionError(_no_such_target(name, known, root, globs))
     return tuple({by_name[name].directory: by_name[name] for name in names}.values())
 
 
@@ -128,11 +128,6 @@ def _layouts(places: Mapping[Path, Path]) -> dict[Path, Layout]:
     return {place: refuse_twins(layout, layouts.values()) for place, layout in layouts.items()}
 
 
-def _is_module(path: Path) -> bool:
-    """Whether it is one module: a package is more, and stands for what is in it."""
-    return path.suffix == ".py" and path.stem != "__init__" and _is_file(path)
-
-
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -152,28 +147,25 @@ def name_fault(name: str) -> str:
     )
 
 
-def _says_where(declared: packages.Declared) -> bool:
-    """Whether target.py says where the kernel lies, be it in a way that cannot be read."""
-    return bool(declared.path) or declared.is_computed
+def _real(path: Path) -> Path:
+    """Where it lies, through all links."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # a character that no path has
+        return path
 
 
-def _faults(directory: Path, declared: packages.Declared, kernel: Path | None) -> Iterable[str]:
+def _faults(directory: Path, declared: Declared, kernel: Path | None) -> Iterable[str]:
     name = directory.name
     if fault := name_fault(name):
         yield fault
     if declared.is_computed:
         yield f"target '{name}': target.KERNEL is no plain string; {packages.EXPECTED}"
-    if kernel and _is_file(directory / KERNEL):
-        yield (
-            f"target '{name}': {KERNEL} is there, and target.KERNEL names '{declared.path}'; expected one of them"
-        )
-    elif kernel and not _is_module(kernel):
-        yield (
-            f"target '{name}': target.KERNEL names '{declared.path}'; expected a module, such as "
-            f"'../../src/lib/_kernels.py', by its path from target.py"
-        )
-    is_elsewhere = _says_where(declared)
-    missing = [file for file in FILES if not _is_file(directory / file) and not (is_elsewhere and file == KERNEL)]
+    if kernel and (fault := _kernel_fault(directory, declared.path, kernel)):
+        yield f"target '{name}': {fault}"
+    missing = [
+        file for file in FILES if not _is_file(directory / file) and not (declared.is_said and file == KERNEL)
+    ]
     if missing:
         yield f"target '{name}': missing {', '.join(missing)}; expected {', '.join(FILES)}"
     extra = sorted(path.name for path in directory.glob("*.py") if path.name not in CODE_FILES)
@@ -184,9 +176,52 @@ def _faults(directory: Path, declared: packages.Declared, kernel: Path | None) -
         )
 
 
-def _no_such_target(name: str, known: Sequence[str], root: Path) -> str:
+def _kernel_fault(directory: Path, path: str, kernel: Path) -> str:
+    """Why what KERNEL says cannot be a target's kernel; '' where it can."""
+    named = f"target.KERNEL names {path!r}"
+    if Path(path).is_absolute():
+        relative = os.path.relpath(kernel, directory.resolve())
+        return f"{named}, which other machines do not have; expected the path from target.py, {relative!r}"
+    if kernel.parent == directory.resolve():
+        return f"{named} in the target's own folder; expected a file elsewhere, or kernels.py and no KERNEL"
+    if _is_file(directory / KERNEL):
+        return f"{KERNEL} is there, and {named}; expected one of them"
+    if not _is_file(kernel):
+        return _no_file_fault(named, path, kernel)
+    if kernel.name == "__init__.py":
+        return f"{named}, which stands for a whole package; expected one module of it, which it may import"
+    if kernel.suffix != ".py" or "." in kernel.stem:
+        return f"{named}; expected a module that Python can import, such as '_kernels.py'"
+    return ""
+
+
+def _no_file_fault(named: str, path: str, kernel: Path) -> str:
+    if os.path.isdir(kernel):  # noqa: PTH112  # of Path it may raise
+        return f"{named}, which is a folder; expected a module, such as '{path.rstrip('/')}/_kernels.py'"
+    near = difflib.get_close_matches(kernel.stem, _modules_in(kernel.parent), n=1)
+    meant = f"{path.removesuffix(kernel.name)}{near[0]}.py" if near and path.endswith(kernel.name) else ""
+    hint = f"did you mean {meant!r}?" if meant else "expected a module, by its path from target.py"
+    return f"{named}, and there is no {str(kernel)!r}; {hint}"
+
+
+def _modules_in(folder: Path) -> list[str]:
+    with suppress(OSError, ValueError):
+        return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    return []
+
+
+def none_below(root: Path, globs: Sequence[str]) -> str:
+    """That there is no target, as the end of a sentence."""
+    return (
+        f"there is no target in {' or '.join(globs)} below {root}; expected a folder with inputs.py, "
+        f"reference.py, target.py and kernels.py, or KERNEL in target.py; "
+        f"'python -m pytest_lance_autoresearch new NAME' begins one"
+    )
+
+
+def _no_such_target(name: str, known: Sequence[str], root: Path, globs: Sequence[str]) -> str:
     if not known:
-        return f"no target '{name}': there is no target below {root}; expected targets/<name>/kernels.py"
+        return f"no target '{name}': {none_below(root, globs)}"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(known)}"
     return f"no target '{name}'; {hint}"

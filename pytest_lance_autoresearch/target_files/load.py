@@ -58,9 +58,12 @@ class Target:
 
     @property
     def is_imported_here(self) -> bool:
-        """Whether this process has imported the kernel of a package, whose code then ran where the clock is."""
-        found = sys.modules.get(self.kernel.home.module) if self.kernel.home.folder else None
-        return getattr(found, "__file__", None) == str(self.layout.kernel_path)
+        """Whether this process has imported the kernel's file, whose code then ran where the clock is.
+
+        By whatever name, and through whatever link.
+        """
+        files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+        return any(_is_same_file(file, self.layout.kernel_path) for file in files if isinstance(file, str))
 
     @property
     def name(self) -> str:
@@ -85,12 +88,18 @@ def load(layout: Layout) -> Target:
     inputs = modules.execute(layout, "inputs", files["inputs.py"], {})
     wiring = modules.execute(layout, "target", files["target.py"], {"inputs": inputs})
     named = getattr(wiring, "KERNEL", "")
-    if packages.declared(layout.directory).path != named:
+    if layout.declared.path != named:
         raise TargetError(f"target '{layout.name}': target.KERNEL is {named!r}; {packages.EXPECTED}")
     if not layout.kernel:
         return Target(layout, inputs, wiring, sources.read(layout.kernel_path), files, fingerprint(files))
-    kernel = sources.read(layout.kernel_path, packages.home_of(layout.kernel_path))
-    beside = packages.own_modules(kernel.home, _imports(layout, wiring))
+    kernel, imports = (
+        sources.read(layout.kernel_path, packages.home_of(layout.kernel_path)),
+        _imports(layout, wiring),
+    )
+    for name in imports:
+        if fault := packages.unfound(kernel.home, name):
+            raise TargetError(f"target '{layout.name}': target.IMPORTS names '{name}', {fault}")
+    beside = packages.own_modules(kernel.home, imports)
     read = files | {IMPORTS: b"".join(f"{name} {len(text)}\n".encode() + text for name, text in beside.items())}
     return Target(layout, inputs, wiring, kernel, files, fingerprint(read), beside)
 
@@ -98,12 +107,23 @@ def load(layout: Layout) -> Target:
 def _imports(layout: Layout, wiring: ModuleType) -> tuple[str, ...]:
     """What the kernel may import beside what every kernel may."""
     named: tuple[str, ...] = getattr(wiring, "IMPORTS", ())
-    if not isinstance(named, tuple) or not all(isinstance(name, str) and name for name in named):
+    if not isinstance(named, tuple) or not all(map(_is_module_name, named)):
         raise TargetError(
             f"target '{layout.name}': target.IMPORTS is {named!r}; expected a tuple of names of modules, such as "
             f"('scipy.special',)"
         )
     return named
+
+
+def _is_same_file(file: str, path: Path) -> bool:
+    try:
+        return path.samefile(file)
+    except OSError:
+        return False
+
+
+def _is_module_name(name: object) -> bool:
+    return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
 
 
 def fingerprint(files: dict[str, bytes]) -> str:

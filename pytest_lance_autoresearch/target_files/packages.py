@@ -7,27 +7,20 @@ result depends on. Executes nothing.
 from __future__ import annotations
 
 import ast
+import difflib
+import functools
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
-from typing import NamedTuple
 
-from pytest_lance_autoresearch.records import Home
+from pytest_lance_autoresearch.records import Declared, Home
 from pytest_lance_autoresearch.target_files import sources
 
 EXPECTED = "expected a plain string at the top of target.py, where it is read before anything is executed"
 """Of `KERNEL`, for a sentence."""
-
-
-class Declared(NamedTuple):
-    """What target.py says of the kernel's place."""
-
-    path: str = ""
-    """As it is written, from the target's folder; '' where target.py says nothing that can be read."""
-    line: int = 0
-    """Zero-based, for IDEs."""
-    is_computed: bool = False
-    """Whether it is said in another way than as a plain string."""
 
 
 def declared(directory: Path) -> Declared:
@@ -37,8 +30,9 @@ def declared(directory: Path) -> Declared:
     return Declared()
 
 
+@functools.lru_cache(maxsize=32)
 def declared_in(text: bytes) -> Declared:
-    """The same of a target.py that was read."""
+    """The same of a target.py that was read; which directories are targets is asked more than once."""
     with suppress(SyntaxError, RecursionError):
         for node in sources.parsed(text).body:
             match node:
@@ -53,9 +47,12 @@ def declared_in(text: bytes) -> Declared:
 
 
 def home_of(kernel: Path) -> Home:
-    """The name of the module in that file, and the folder that its outermost package lies in."""
+    """The name of the module in that file, and the folder that its outermost package lies in.
+
+    A folder with a dot in its name is no package, whatever it holds: no import can name it.
+    """
     names, folder = [kernel.stem], kernel.parent
-    while (folder / "__init__.py").is_file():
+    while (folder / "__init__.py").is_file() and "." not in folder.name:
         names.insert(0, folder.name)
         folder = folder.parent
     return Home(".".join(names), str(folder))
@@ -82,6 +79,42 @@ def own_modules(home: Home, imports: Iterable[str]) -> dict[str, bytes]:
                 package = name if path.name == "__init__.py" else name.rpartition(".")[0]
                 to_read += _imported(found[name], package)
     return dict(sorted(found.items()))
+
+
+def unfound(home: Home, name: str) -> str:
+    """Why no package beside the kernel has a module of that name, to end a sentence; '' where one may have it.
+
+    Nothing is imported to find out. Whether a foreign module is installed is for the kernel's process to say.
+    """
+    folder, top = Path(home.folder), name.partition(".")[0]
+    place = folder.joinpath(*name.split("."))
+    is_foreign = not any((folder / f"{top}{end}").is_file() for end in ("/__init__.py", ".py"))
+    if is_foreign or _lies_at(place) or _is_named_around(place) or _is_known_to_a_finder(name, place):
+        return ""
+    if unbuilt := sorted(path.name for path in place.parent.glob(f"{place.name}.*")):
+        return f"and there is only {', '.join(unbuilt)}; is it built, for this Python?"
+    near = difflib.get_close_matches(name, set(_parts(folder, top)), n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "expected the name of one, as in 'import lib.config'"
+    return f"and there is no such module in {folder}; {hint}"
+
+
+def _lies_at(place: Path) -> bool:
+    """Whether it is a package, a folder of modules, or a module, which may be compiled."""
+    ends = (".py", *EXTENSION_SUFFIXES)
+    return place.is_dir() or any(place.with_name(f"{place.name}{end}").is_file() for end in ends)
+
+
+def _is_named_around(place: Path) -> bool:
+    """Whether the package or module around it may give something that name."""
+    around = (place.parent / "__init__.py", place.parent.with_suffix(".py"))
+    texts = (path.read_text("utf-8", "replace") for path in around if path.is_file())
+    return any(re.search(rf"\b{place.name}\b|import \*", text) for text in texts)
+
+
+def _is_known_to_a_finder(name: str, place: Path) -> bool:
+    """Whether it lies elsewhere, as compiled modules do of a package that is installed to be edited."""
+    finders = [finder for finder in sys.meta_path if finder is not PathFinder and hasattr(finder, "find_spec")]
+    return any(finder.find_spec(name, [str(place.parent)]) for finder in finders)
 
 
 def _parts(folder: Path, name: str) -> Iterator[str]:
