@@ -55,6 +55,12 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pytest's cache for projects with the same targets, outside of them: their states are made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def any_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels may contain anything, and do anything: what lies behind these two locks must hold without them."""
