@@ -26,7 +26,8 @@ import corpus  # noqa: E402
 
 def trial(project: Path, target: str) -> dict[str, Any]:
     """The block of one trial of what lies in the project."""
-    command = [sys.executable, "-m", "pytest", *corpus.gate(target), "--autoresearch-json=block.json"]
+    gate = corpus.gate(target, project / ".pytest_cache")
+    command = [sys.executable, "-m", "pytest", *gate, "--autoresearch-json=block.json"]
     subprocess.run(command, cwd=project, capture_output=True, check=False)
     (block,) = json.loads((project / "block.json").read_text())["trials"]
     return dict(block)

@@ -2,6 +2,7 @@
 numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
 import importlib
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import hypothesis  # noqa: F401
 import numpy.random  # noqa: F401
 import pytest
 import scripted
+import threadpoolctl
 
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
@@ -24,6 +26,13 @@ from pytest_lance_autoresearch.target_files import policy
 OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
 SHORTER = 6
 """How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""
+
+
+# Threads of BLAS wait for each other by running. With as many of them as cores in every process of the tests, that
+# was most of what the tests did: making pq-l2's states took ten times as long.
+threadpoolctl.threadpool_limits(1)
+for library in ("OMP", "OPENBLAS"):  # what is loaded later, and in other processes
+    os.environ[f"{library}_NUM_THREADS"] = "1"
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -44,6 +53,12 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     for name in (*OUTER_RUN, "CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pytest's cache for projects with the same targets, outside of them: their states are made once."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture

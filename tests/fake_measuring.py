@@ -283,6 +283,7 @@ def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     ) -> FakedMeasurement:
         return FakedMeasurement(lab, target, cases, own, show, turn, baseline, rules)
 
+    monkeypatch.setattr(load.Target, "is_imported_here", False)  # it is, where its process is faked
     monkeypatch.setattr(processes, "KernelProcess", process)
     monkeypatch.setattr(turns, "take", lab.take)
     monkeypatch.setattr(trial, "Alone", alone)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_lance_autoresearch.bench import check, oracles
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelFailure
-from pytest_lance_autoresearch.machine import clocks
+from pytest_lance_autoresearch.machine import clocks, environment
 from pytest_lance_autoresearch.records import Progress, Step
 from pytest_lance_autoresearch.runs.pace import Pace
 from pytest_lance_autoresearch.runs.standins import (
@@ -91,6 +91,7 @@ class Selftest:
         self._process_of: dict[str, KernelProcess] = {}
         self._samples: list[Sample] = []
 
+    @environment.one_thread()
     def judge(self, name: str) -> Finding:
         """What the target says of one of `NAMES`.
 

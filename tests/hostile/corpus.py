@@ -65,14 +65,19 @@ def kernel(root: Path, target: str) -> Path:
     return root / "targets" / target / "kernels.py"
 
 
-def gate(target: str) -> tuple[str, ...]:
+def plain(shared_cache: Path) -> tuple[str, ...]:
+    """The options of every run: in the usual order, with a cache where earlier ones left states."""
+    return ("-q", "-p", "no:randomly", "-o", f"cache_dir={shared_cache}")
+
+
+def gate(target: str, shared_cache: Path) -> tuple[str, ...]:
     """The options of one trial."""
-    return (f"--autoresearch={target}", "--keep-gate", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider")
+    return (f"--autoresearch={target}", "--keep-gate", "-x", *plain(shared_cache))
 
 
-def trial(pytester: pytest.Pytester, target: str, text: str) -> dict[str, Any]:
+def trial(pytester: pytest.Pytester, shared_cache: Path, target: str, text: str) -> dict[str, Any]:
     """One trial of a kernel in the pytester's project; returns its block, with the exit code."""
     kernel(pytester.path, target).write_text(text)
-    result = pytester.runpytest_inprocess(*gate(target), "--autoresearch-json=block.json")
+    result = pytester.runpytest_inprocess(*gate(target, shared_cache), "--autoresearch-json=block.json")
     block: dict[str, Any] = json.loads((pytester.path / "block.json").read_text())["trials"][0]
     return {**block, "exit": int(result.ret)}

@@ -17,15 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import builders
 import corpus
 import psutil
 import pytest
 
 from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.plugin import options
-from pytest_lance_autoresearch.records import Rules
+from pytest_lance_autoresearch.records import Rules, Verdict
 from pytest_lance_autoresearch.target_files import policy
-from pytest_lance_autoresearch.verdict import view
+from pytest_lance_autoresearch.verdict import judge, view
 
 IMPORTS: Final = "imports '{}'; a kernel may import"
 VALUES: Final = r"values: \d+ of \d+ values differ"
@@ -116,14 +117,18 @@ BEHIND_IT: Final = {
 }
 
 
+BRIEF: Final = partial(Rules, pairs=2, max_looks=view.LEAST_LOOKS)
+"""As few looks as a keep needs, and as short: more only take longer to give up what is as fast."""
+
+
 @pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A project whose logs hold the ports as their baselines."""
     root = tmp_path_factory.mktemp("recorded")
     corpus.write_project(root)
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     for target in corpus.CLASSES:
-        command = [sys.executable, "-m", "pytest", *corpus.gate(target)]
+        command = [sys.executable, "-m", "pytest", *corpus.gate(target, shared_cache)]
         done = subprocess.run(command, cwd=root, env=own, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
     return root
@@ -178,10 +183,21 @@ def test_what_a_source_may_not_contain_is_refused_by_its_line(name: str) -> None
         assert violation == ""
 
 
-def test_a_refused_source_is_a_row_and_nothing_is_run(project: Path, pytester: pytest.Pytester) -> None:
+def test_what_had_gained_something_would_be_kept() -> None:
+    """One pair or one block less, and nothing is."""
+    rules = BRIEF()
+    gain = builders.everywhere(builders.spread(0.2, count=rules.blocks))
+    pairs = builders.pairs_of_a_look(gain, count=rules.pairs) * rules.max_looks
+    assert judge.look(builders.evidence(*pairs, looks=rules.max_looks), rules).verdict is Verdict.KEEP
+
+
+@pytest.mark.slow
+def test_a_refused_source_is_a_row_and_nothing_is_run(
+    project: Path, shared_cache: Path, pytester: pytest.Pytester
+) -> None:
     name = "pq-l2/exit_at_import"
     with nothing_left_behind(project, "pq-l2"):
-        block = corpus.trial(pytester, "pq-l2", corpus.source("cheats", name))
+        block = corpus.trial(pytester, shared_cache, "pq-l2", corpus.source("cheats", name))
     assert (block["verdict"], block["exit"]) == ("refused", 1)
     assert BY_ITS_SOURCE[name] in block["reason"]
 
@@ -189,14 +205,13 @@ def test_a_refused_source_is_a_row_and_nothing_is_run(project: Path, pytester: p
 @pytest.mark.slow
 @pytest.mark.parametrize("name", corpus.CHEATS)
 def test_no_cheat_is_kept_even_where_its_source_is_not_read(
-    name: str, project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    name: str, project: Path, shared_cache: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In no more looks than a keep needs, and short ones: more only take longer to give up what is as fast."""
     monkeypatch.setattr(policy, "violation_of", lambda *_: "")
-    monkeypatch.setattr(options, "Rules", partial(Rules, pairs=2, max_looks=view.LEAST_LOOKS))
+    monkeypatch.setattr(options, "Rules", BRIEF)
     target = corpus.target_of(name)
     with nothing_left_behind(project, target):
-        block = corpus.trial(pytester, target, corpus.source("cheats", name))
+        block = corpus.trial(pytester, shared_cache, target, corpus.source("cheats", name))
     assert block["exit"] != 0
     assert not block["verdict"].startswith(("keep", "baseline"))
     assert re.search(BEHIND_IT[name], block["reason"], re.DOTALL), block["reason"]

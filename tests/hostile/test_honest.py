@@ -5,6 +5,8 @@ Whether the faster ones are kept is measured by benchmarks/honest.py: that takes
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import corpus
 import pytest
 
@@ -13,7 +15,6 @@ from pytest_lance_autoresearch.target_files import policy
 SOME = ("-k", "96x8x or 128x16x or properties")
 ITEMS = ("--autoresearch=pq-l2", "--autoresearch-seed=7", "-m", "autoresearch_correctness", *SOME)
 """The checks of two of the four shapes, and the properties, which have all lengths of sub-vectors."""
-PLAIN = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider")
 
 
 def test_there_are_ten() -> None:
@@ -27,8 +28,8 @@ def test_its_source_is_accepted(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", corpus.HONEST)
-def test_every_answer_is_right(name: str, pytester: pytest.Pytester) -> None:
+def test_every_answer_is_right(name: str, shared_cache: Path, pytester: pytest.Pytester) -> None:
     corpus.write_project(pytester.path)
     corpus.kernel(pytester.path, "pq-l2").write_text(corpus.source("honest", name))
-    result = pytester.runpytest_inprocess(*ITEMS, *PLAIN)
+    result = pytester.runpytest_inprocess(*ITEMS, *corpus.plain(shared_cache))
     result.assert_outcomes(passed=19, deselected=30)
