@@ -1,7 +1,7 @@
 """How the verdict does on hosts of any spread, from drawn numbers: nothing is measured.
 
-    python benchmarks/simulate.py                   both tables of the keep gate
-    python benchmarks/simulate.py --regression      that of the regression gate
+    python benchmarks/simulate.py                   both tables of the keep gate (a quarter of an hour)
+    python benchmarks/simulate.py --regression      that of the regression gate (as long)
     python benchmarks/simulate.py --trials 500      quicker and less exact
 
 A host is its spread, the standard deviation of the overall speed-up from one pair of processes to the next, the
@@ -21,7 +21,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from unittest import mock
 
 import numpy as np
@@ -127,6 +127,10 @@ class Ended:
 
     judgement: Judgement
     evidence: Evidence
+
+    def without_pairs(self) -> Ended:
+        """The same, without what takes much memory where trials are many."""
+        return Ended(self.judgement, replace(self.evidence, pairs=()))
 
     @property
     def is_keep(self) -> bool:
@@ -280,7 +284,7 @@ def judged(
     """Trials of the regression gate, unless the rules are the other's."""
     random = host.random()
     with drawn_pairs():
-        return [trial(host, random, truth, rules, allot) for _ in range(count)]
+        return [trial(host, random, truth, rules, allot).without_pairs() for _ in range(count)]
 
 
 def soon(trials: Sequence[Ended]) -> float:
