@@ -101,6 +101,14 @@ def test_rows_are_numbered_and_read_back_as_they_were_returned(path: Path) -> No
     assert replace(returned[1], trial=0, previous="") == CRASH
 
 
+@pytest.mark.parametrize("high", [471892243173837760.0, math.inf])
+def test_a_bound_beyond_all_that_is_measured_is_the_largest_there_is(path: Path, high: float) -> None:
+    """As two pairs of processes on a busy machine may give it."""
+    written = results.append(path, replace(KEEP, ci_low=1e-18, ci_high=high))
+    assert results.read(path) == (written,)
+    assert (written.ci_low, written.ci_high) == (0.0, 1e9)
+
+
 def test_each_row_carries_the_hash_of_the_row_before(path: Path) -> None:
     rows = [results.append(path, row) for row in (KEEP, CRASH, KEEP)]
     lines = path.read_bytes().splitlines(keepends=True)[2:]

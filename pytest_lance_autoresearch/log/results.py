@@ -27,6 +27,7 @@ KEPT = (Status.KEEP, Status.BASELINE)
 """The ends that make a kernel the baseline of the next ones."""
 _TITLE = "# pytest-lance-autoresearch results, schema "
 SPEEDUP_DECIMALS = 5
+_LARGEST_RATIO = 1e9
 _INTERVAL = ("speedup", "ci_low", "ci_high")
 _SHOWN_WIDTH = 80
 _TAKE_BACK = "another program changed the file, take it back from git or from a copy"
@@ -80,8 +81,15 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row) if field.name != "digest")
+
+
+def _ratio(value: float) -> str:
+    """A bound that few pairs of processes give may be larger than any ratio that is measured, or infinite."""
+    return f"{min(value, _LARGEST_RATIO):.{SPEEDUP_DECIMALS}f}"
+
+
 _FORMATS: Mapping[str, Callable[[float], str]] = {
-    **dict.fromkeys((*_INTERVAL, "worst_speedup"), f"{{:.{SPEEDUP_DECIMALS}f}}".format),
+    **dict.fromkeys((*_INTERVAL, "worst_speedup"), _ratio),
     "geomean_ns": wording.ns,
     **dict.fromkeys(("peak_rss_mb", "seconds"), "{:.1f}".format),
     "windows": str,
