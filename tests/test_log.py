@@ -306,8 +306,8 @@ def test_a_header_cut_off_before_its_other_line_end_is_written_again(path: Path)
 def test_a_row_that_could_not_be_read_back_is_not_written(path: Path) -> None:
     first = results.append(path, KEEP)
     with pytest.raises(LogError) as raised:
-        results.append(path, replace(KEEP, ci_high=math.inf))
-    assert str(raised.value).startswith(f"{path}: line 4, column 'ci_high': 'inf' is not a number; ")
+        results.append(path, replace(KEEP, geomean_ns=math.inf))
+    assert str(raised.value).startswith(f"{path}: line 4, column 'geomean_ns': 'inf' is not a number; ")
     assert results.read(path) == (first,)
 
 

@@ -831,7 +831,7 @@ def hundredfold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[In
 def test_a_real_gain_replicates(hundredfold: Callable[[Interval], Path], say: Say) -> None:
     path = hundredfold(Interval(1.9, 2.0, 2.1))
     before = path.read_bytes()
-    said = say("replay", path, 2, "--pairs", 2)
+    said = say("replay", path, 2, "--pairs", 4)
     assert said.out[0].endswith(": replicates"), said.out
     assert said.code == 0
     assert path.read_bytes() == before
