@@ -160,7 +160,7 @@ def test_what_is_no_log_is_one_sentence(project: Path, say: Say, verb: list[str]
 @pytest.mark.usefixtures("project")
 def test_an_empty_log_says_that_it_is(say: Say) -> None:
     Path("empty.tsv").touch()
-    assert say("log", "empty.tsv").out == ["no trial was logged yet", ""]
+    assert say("log", "empty.tsv").out == ["no trial was logged yet"]
     assert say("status", "empty.tsv").out == [
         "empty.tsv: no trial was logged yet; pytest -x --keep-gate records the baselines"
     ]
@@ -487,6 +487,13 @@ def test_the_difference_is_coloured_on_a_terminal_alone(
         ["\x1b[1m-", "\x1b[1m+", "\x1b[36m", "\x1b[32m"] if is_coloured else []
     )
     assert all(line.endswith("\x1b[0m") for line in coloured)
+
+
+def test_a_row_that_stands_there_twice_is_shown(project: Path, say: Say) -> None:
+    text = (project / LOG).read_bytes()
+    (project / LOG).write_bytes(text + text.splitlines(keepends=True)[-1])
+    assert say("show", LOG, 4).out[0].startswith("trial 4 of toy: discard, ")
+    assert len(say("log", LOG).out) == 8
 
 
 @pytest.mark.usefixtures("project")

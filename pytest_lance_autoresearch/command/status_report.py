@@ -17,7 +17,6 @@ from pytest_lance_autoresearch.words import report, wording
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.log.night import Trial
     from pytest_lance_autoresearch.log.standing import Failure, Room, Standing
-    from pytest_lance_autoresearch.records import Interval
 
 LINES = 20
 WIDTH = 80
@@ -218,14 +217,10 @@ _ORDER: Mapping[RoomBy, str] = {
 
 
 def _room(room: Room) -> str:
-    gained = f"{_times(room.gained)}  " if room.gained else ""
+    gained = f"{room.gained.point:.2f}x  " if room.gained else ""
     overall = f"  ({wording.change(room.overall)})" if room.overall else ""
     seen = f"  trial {room.seen.trial}: {wording.change(room.seen.speedup.point)}" if room.seen else ""
     return f"{gained}{wording.time(room.ns_per_call)} a call{overall}{seen}"
-
-
-def _times(value: Interval) -> str:
-    return f"{value.point:.2f}x"
 
 
 def _near(where: Standing) -> list[str]:

@@ -63,7 +63,8 @@ def show_log(arguments: argparse.Namespace) -> int:
     for number, log in enumerate(logs):
         heading = [*([""] if number else []), f"{log.name}:"] if len(logs) > 1 else []
         table = log_report.log_table(log.trials, None if arguments.wide else columns())
-        say(*heading, *table, "", *wrapped([*map(log_report.summary_line, log.nights), *log.faults]))
+        below = wrapped([*map(log_report.summary_line, log.nights), *log.faults])
+        say(*heading, *table, *(["", *below] if below else []))
     return 0
 
 
@@ -88,10 +89,10 @@ def show(arguments: argparse.Namespace) -> int:
     log = _log(arguments.log, arguments.root)
     root = log.root or archive.home(log.path, Path.cwd())
     origins = Origins(log.path, log.rows, root, reading.globs(arguments))
-    row = origins.row(arguments.trial)
-    trial = next(one for one in log.trials if one.row is row)
+    number = origins.row(arguments.trial).trial
+    trial = next(one for one in log.trials if one.row.trial == number)
     baseline = _baseline(log, trial)
-    difference = trial_report.difference(origins, row, baseline)
+    difference = trial_report.difference(origins, trial.row, baseline)
     if arguments.json:
         _say_json(trial_report.as_json(log.name, trial, baseline, difference))
         return 0
