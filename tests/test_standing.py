@@ -70,6 +70,15 @@ def test_what_is_measured_longer_has_time_to_spare(seconds: float, budget: int) 
     assert (found.max_seconds, found.case) == (budget, "50x1-flat")
 
 
+def test_a_small_budget_is_no_reason_to_give_up() -> None:
+    """The trial ended with its look, long after its budget, and would need another one."""
+    doubt = doubtful(2, 25.0, None)
+    assert doubt.digest is not None
+    digest = replace(doubt.digest, max_seconds=3.0, looks=1)
+    found = standing.of(night(BASELINE, replace(doubt, digest=digest, row=replace(doubt.row, seconds=33.0)))).next
+    assert (found.step, found.max_seconds) == (Step.LONGER, 100)
+
+
 def test_the_case_that_gained_least_has_the_most_room() -> None:
     found = standing.of(night(BASELINE, KEEP))
     assert found.room_by is RoomBy.GAIN

@@ -19,7 +19,7 @@ from pytest_lance_autoresearch.words.report import WRONG
 PLATEAU = 8
 """Trials without a keep after which single ideas are no longer the next step."""
 SHORT = 0.5
-"""A time that would settle a verdict is short where it is at most this share of the time budget."""
+"""The most that a short time is of the time budget, or of the documented one where that is larger."""
 SPARE = 2.0
 """How many times that time the next budget has in addition: it is an estimate."""
 _NO_FAILURE = (Status.BASELINE, Status.KEEP, Status.PASS)
@@ -256,8 +256,9 @@ def _longer(night: Night) -> int | None:
     digest = last.digest
     if digest is None or digest.doubt is None or digest.doubt.seconds is None:
         return None
-    budget, kernels = digest.max_seconds or Rules().max_seconds, {one.row.kernel for one in before}
-    if digest.doubt.seconds > SHORT * budget or last.row.kernel in kernels:
+    documented, taken = Rules().max_seconds, last.row.seconds or 0.0
+    budget, kernels = digest.max_seconds or documented, {one.row.kernel for one in before}
+    if digest.doubt.seconds > SHORT * max(budget, documented) or last.row.kernel in kernels:
         return None
-    look = (last.row.seconds or 0.0) / digest.looks
-    return math.ceil((budget + SPARE * max(digest.doubt.seconds, look)) / 10) * 10
+    look = taken / digest.looks
+    return math.ceil((max(budget, taken) + SPARE * max(digest.doubt.seconds, look)) / 10) * 10
