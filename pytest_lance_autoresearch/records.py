@@ -486,6 +486,21 @@ class CaseDigest:
 
 
 @dataclass(frozen=True)
+class DoubtDigest:
+    """What kept an inconclusive verdict open."""
+
+    case: str | None
+    """The case that may be slower than its limit; None where it is the overall speed-up."""
+    speedup: float
+    """Of that case, or overall."""
+    low: float | None
+    high: float | None
+    """Bounds of its interval; None where there were too few blocks for any."""
+    seconds: float | None
+    """Further measuring that would settle it; None where none would."""
+
+
+@dataclass(frozen=True)
 class Digest:
     """What a trial's record comes to: the few numbers that a report of many trials needs."""
 
@@ -509,6 +524,12 @@ class Digest:
     baseline_peak_rss_bytes: int
     candidate_peak_rss_bytes: int
     """0 where nothing was measured."""
+    doubt: DoubtDigest | None = None
+    """None unless it is inconclusive, by today's rules too where its own are not known."""
+    min_effect: float | None = None
+    """Of the rules that it was judged by, as the two below; None where they are not known."""
+    case_limit: float | None = None
+    max_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(measure, "WINDOW_NS", measure.WINDOW_NS // SHORTER)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    for name in (*OUTER_RUN, "CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+    for name in (*OUTER_RUN, "CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -43,5 +43,6 @@ def _logged(
     opened: gate.Gate, target: load.Target, ended: Outcome, seen: gate.Measured, description: str
 ) -> results.Row:
     assert opened.log_path is not None
-    gate.write(opened, target, replace(ended, target="toy"), seen, description)
+    against = opened.row.trial if opened.row else None
+    gate.write(opened, target, replace(ended, target="toy", baseline_trial=against), seen, description)
     return results.read(opened.log_path)[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_the_loops_contract_gives_every_exit_code() -> None:
 def kept() -> Outcome:
     figures = Figures("query", {"a": 1.0, "b": 2.0}, 1.4, "b", "a", 2**20)
     speedup = Interval(1.0, 1.1, 1.2)
-    judgement = Judgement(Verdict.KEEP, records.Cause.FASTER, speedup, {"a": speedup})
+    judgement = Judgement(Verdict.KEEP, records.Cause.FASTER, speedup, {"a": speedup, "b": speedup})
     return Outcome(
         "pq-l2",
         "query",
@@ -113,16 +114,16 @@ def kept() -> Outcome:
 
 @pytest.mark.parametrize("page", [README, HARNESS], ids=["README", "HARNESS"])
 def test_the_shown_blocks_have_the_programs_keys(page: str) -> None:
-    keys = [line.split(":")[0] for line in report.block(kept())[1:]]
+    keys = list(dict.fromkeys(line.split(":")[0] for line in report.block(kept())[1:]))
     shown = page[page.index("    ---\n") :].split("\n\n", maxsplit=1)[0].splitlines()[1:]
-    said = [line.strip().split(":")[0] for line in shown if line.strip() != "..."]
+    said = list(dict.fromkeys(line.strip().split(":")[0] for line in shown if line.strip() != "..."))
     assert [key for key in keys if key in said] == [key for key in said if key != "note"]
     if "..." not in (line.strip() for line in shown):
         assert set(keys) == set(said) - {"note"}
 
 
 def test_the_page_about_the_output_has_every_key_and_every_column() -> None:
-    for line in report.block(kept())[1:]:
+    for line in [*report.block(kept())[1:], *report.block(replace(kept(), judgement=None))[1:]]:
         assert f"`{line.split(':')[0].replace('query', '<unit>')}`" in OUTPUT
     for column in results.COLUMNS:
         assert f"`{column}`" in OUTPUT

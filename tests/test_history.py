@@ -1,4 +1,4 @@
-"""What a log tells afterwards: summaries, a check that finds every kind of tampering, other thresholds."""
+"""What a log tells afterwards: a check that finds every kind of tampering, other thresholds, foreign logs."""
 
 from __future__ import annotations
 
@@ -53,26 +53,6 @@ def edited(path: Path, old: str, new: str, line: int) -> None:
 def found(path: Path) -> list[str]:
     """Every fault of the log."""
     return [fault for one in history.check(results.read(path), archive.root_of(path)) for fault in one.faults]
-
-
-def test_a_summary_counts_what_was_kept_and_what_was_tried_since(path: Path) -> None:
-    (summary,) = history.summaries(results.read(path))
-    assert (summary.target, summary.trials, summary.keeps, summary.best_trial, summary.plateau) == (
-        "toy",
-        3,
-        1,
-        2,
-        1,
-    )
-    assert summary.claimed_speedup == pytest.approx(results.read(path)[1].speedup)
-    assert summary.tried == ("an idea",)
-    assert summary.noise is not None
-    assert 0 < summary.noise < 0.01
-
-
-def test_a_log_of_failures_only_has_no_best() -> None:
-    (summary,) = history.summaries([results.Row(trial=1, target="toy", status=Status.CRASH)])
-    assert (summary.best_trial, summary.claimed_speedup, summary.noise) == (None, 1.0, None)
 
 
 def test_an_untouched_log_has_no_fault(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,30 +131,6 @@ def test_other_thresholds_are_applied_to_the_same_windows(path: Path, capsys: py
     assert lines[2] == "1 verdict would change"
 
 
-def test_the_log_can_be_read_by_people_and_programs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["log", str(path)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == [
-        "trial",
-        "time",
-        "target",
-        "status",
-        "change",
-        "of",
-        "time",
-        "geomean",
-        "description",
-    ]
-    assert "keep      -4.9 %          1.00 us/query  an idea" in lines[2]
-    assert lines[-1].startswith(
-        "toy: 3 trials, 1 keep, best is trial 2, claimed 1.051x since its baseline, 1 trial without a keep, "
-    )
-    assert main(["log", str(path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [row["status"] for row in told["rows"]] == ["baseline", "keep", "discard"]
-    assert told["targets"][0]["best_trial"] == 2
-
-
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["log", str(tmp_path / "none.tsv")]) == 2
     assert capsys.readouterr().err == f"ERROR: {tmp_path / 'none.tsv'}: there is no such log\n"
@@ -188,7 +144,13 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
 
 # A log that something else wrote in, and a reader's terminal
 
-VERBS = [["log"], ["log", "--json"], ["verify"], ["rejudge"], ["audit"], ["replay", "2"]]
+VERBS = [
+    *(["log"], ["log", "--json"], ["verify"], ["rejudge"], ["status"], ["status", "--json"]),
+    *(["show", "2"], ["show", "2", "--json"], ["audit"], ["replay", "2"]),
+]
+OF_ALL = [verb for verb in VERBS if verb[0] not in ("show", "replay")]
+"""Those that are about every row."""
+QUICK = [verb for verb in VERBS if verb[0] not in ("audit", "replay")]
 
 
 def run(path: Path, verb: list[str]) -> int:
@@ -210,7 +172,7 @@ def test_a_number_that_a_spreadsheet_changed_is_one_sentence(
     )
 
 
-@pytest.mark.parametrize("verb", VERBS[:4], ids=" ".join)
+@pytest.mark.parametrize("verb", QUICK, ids=" ".join)
 def test_other_line_ends_change_nothing(path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]) -> None:
     code, said = run(path, verb), capsys.readouterr()
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
@@ -237,7 +199,7 @@ def with_escapes(path: Path) -> None:
         path.write_bytes(path.read_bytes() + foreign_line(changed, ESCAPES))
 
 
-@pytest.mark.parametrize("verb", [*VERBS[:5], ["replay", "5"]], ids=" ".join)
+@pytest.mark.parametrize("verb", [*OF_ALL, ["show", "5"], ["replay", "5"]], ids=" ".join)
 def test_no_escape_of_a_foreign_log_reaches_the_terminal(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: list[str]
 ) -> None:
@@ -246,10 +208,9 @@ def test_no_escape_of_a_foreign_log_reaches_the_terminal(
     run(path, verb)
     said = "".join(capsys.readouterr())
     assert all(line.isprintable() for line in said.split("\n"))
-    if "--json" in verb:
+    assert "--json" in verb or SPELT_OUT in said
+    if verb == ["log", "--json"]:
         assert json.loads(said)["rows"][3]["description"] == ESCAPES
-    else:
-        assert SPELT_OUT in said
 
 
 def test_the_table_stays_a_table_where_escapes_are_spelt_out(
@@ -269,7 +230,7 @@ def test_the_table_stays_a_table_where_escapes_are_spelt_out(
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-@pytest.mark.parametrize("verb", VERBS[:4], ids=" ".join)
+@pytest.mark.parametrize("verb", QUICK, ids=" ".join)
 def test_a_terminal_without_the_letters_is_no_reason_to_fail(
     path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, verb: list[str]
 ) -> None:
@@ -339,20 +300,12 @@ def test_a_speed_up_without_windows_is_a_fault(path: Path, capsys: pytest.Captur
     assert capsys.readouterr().err == f"ERROR: {sentence}\n"
 
 
-@pytest.mark.parametrize("speedup", [0.0, None])
-def test_a_summary_needs_no_speed_up_of_every_row(path: Path, speedup: float | None) -> None:
-    baseline, keep, discard = results.read(path)
-    number = replace(keep, speedup=speedup, ci_low=speedup, ci_high=speedup)
-    (summary,) = history.summaries([baseline, number, discard])
-    assert summary.noise is not None
-
-
 def test_an_empty_log_is_shown_and_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results.tsv"
     (tmp_path / archive.FOLDER).mkdir()
     for text in ("", results._header()):
         path.write_text(text)
-        assert [run(path, verb) for verb in VERBS[:5]] == [0] * 5
+        assert [run(path, verb) for verb in OF_ALL] == [0] * len(OF_ALL)
         assert "no fault: 0 rows, 0 verdicts computed again from raw windows" in capsys.readouterr().out
 
 

@@ -48,11 +48,13 @@ def test_the_status_line_is_taken_back_and_the_progress_stays(pytester: pytest.P
     assert re.search(r"\x1b\[K  toy: 64x32-uniform  1/9  \d+ s\x1b\[\d+D", text)
     assert f"{'.' * toys.ITEMS} " in shown(text)
     assert "\x1b" not in shown(text)
+    assert "test_speed[64x32-uniform]" in text, "pytest-benchmark's table, for a person who asks for no verdict"
 
 
 def test_the_verdict_is_coloured_and_the_other_lines_are_plain(pytester: pytest.Pytester) -> None:
     toys.write(pytester.path)
     lines = on_a_terminal(pytester, "--color=yes", "--keep-gate").splitlines()
+    assert not [line for line in lines if "test_speed[" in line]
     assert "\x1b[32m\x1b[1mverdict: baseline\x1b[0m" in lines
     assert any(line.startswith("geomean_ns_per_product: ") for line in lines)
 

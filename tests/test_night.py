@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import toys
-from builders import everywhere, pairs_of_a_look, spread
+from builders import everywhere, evidence, pairs_of_a_look, spread
 from logged_trials import write_failure, write_row
 
 from pytest_lance_autoresearch.log import archive, codec, digests, history, night, results
 from pytest_lance_autoresearch.log.night import Night
-from pytest_lance_autoresearch.records import Cause, Interval, Rules, Status
+from pytest_lance_autoresearch.records import Cause, Evidence, Interval, Rules, Status, TrialRecord
 from pytest_lance_autoresearch.verdict import judge, stats
 
 FASTER, FASTER_STILL, SLOWER = everywhere(spread(0.05)), everywhere(spread(0.08)), everywhere(spread(-0.03))
@@ -95,6 +95,20 @@ def test_a_new_baseline_begins_the_claims_anew(root: Path) -> None:
     assert found.claimed_cases() == {}
 
 
+def test_the_best_kernel_is_the_last_one_kept(root: Path) -> None:
+    found = read(root)
+    assert found.best is found.trials[-1]
+    assert found.kept == 2
+    assert replace(found, trials=found.trials[2:4]).best is None
+
+
+def test_the_noise_is_the_median_half_width_of_what_was_measured(root: Path) -> None:
+    found = read(root)
+    widths = [(one.row.ci_high - one.row.ci_low) / 2 / one.row.speedup for one in found.trials if one.row.speedup]  # type: ignore[operator]
+    assert found.noise == pytest.approx(sorted(widths)[1])
+    assert replace(found, trials=found.trials[:1]).noise is None
+
+
 def test_what_was_tried_since_the_best_kernel(root: Path) -> None:
     assert read(root).since_best == ()
     write_failure(root, toys.KERNEL + "SIX = 6\n")
@@ -153,6 +167,38 @@ def test_a_damaged_digest_is_made_again(root: Path, damage: bytes) -> None:
     path.write_bytes(damage)
     assert codec.digest_to_json(digests.of_row(root, row)) == whole
     assert path.read_bytes() == whole
+
+
+UNSURE = everywhere(spread(0.012, 0.05))
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_what_kept_a_verdict_open_is_in_its_digest(looks: int) -> None:
+    """As the verdict says it; without bounds where there are none, which JSON could not hold."""
+    rules = Rules(max_seconds=5.0)
+    seen = evidence(*(pairs_of_a_look(UNSURE, 0.05) * looks), looks=looks, seconds=6.0)
+    judgement = judge.look(seen, rules)
+    assert judgement.doubt is not None
+    digest = digests.of(record_of(seen, rules, judgement.cause))
+    assert digest.doubt is not None
+    assert (digest.doubt.case, digest.doubt.seconds) == (judgement.doubt.case, judgement.doubt.seconds)
+    assert (digest.doubt.low is None) == (not judgement.doubt.speedup.is_bounded)
+    assert (digest.min_effect, digest.case_limit, digest.max_seconds) == (0.01, 0.05, 5.0)
+    assert codec.digest_from_json(codec.digest_to_json(digest)) == digest
+
+
+def test_a_verdict_by_rules_that_are_not_known_was_the_last_look_s() -> None:
+    seen = evidence(*(pairs_of_a_look(UNSURE, 0.05) * 2), looks=2)
+    digest = digests.of(record_of(seen, None, Cause.UNDECIDED))
+    assert digest.doubt is not None
+    assert (digest.min_effect, digest.case_limit, digest.max_seconds) == (None, None, None)
+
+
+def record_of(seen: Evidence, rules: Rules | None, cause: Cause) -> TrialRecord:
+    """Of a trial that was judged by what was seen."""
+    return TrialRecord(
+        "toy", Status.INCONCLUSIVE, "judged", cause, "c" * 64, "b" * 64, 1, "h", "here", {}, "1", rules, seen
+    )
 
 
 def test_a_wrong_kernel_has_no_cases(root: Path) -> None:

@@ -93,6 +93,9 @@ def test_the_block_of_a_keep() -> None:
         "total_seconds: 12.3",
         "waited_seconds: 70.0",
         "speedup: 1.0400 [1.0300, 1.0500]",
+        "most_gained: 2x3-sorted 1.0400 [1.0300, 1.0500]",
+        "most_gained: 2x3-flat 1.0400 [1.0300, 1.0500]",
+        "least_gained: 50x1-flat 0.9100 [0.9000, 0.9400]",
         "verdict: keep",
         "reason: keep: geomean 1.04 -> 1.00 us/query (-3.8 %)",
         "disturbed: time spent waiting for a core: 3.4 %, taken off; 2 of 288 blocks set aside",
@@ -173,12 +176,101 @@ def test_a_failed_trial_has_no_number_for_a_time() -> None:
 
 def test_a_run_without_a_gate_has_figures_and_no_verdict() -> None:
     lines = report.block(replace(outcome(reason=report.NO_GATE), figures=figures(), notes=("Darwin: no clock",)))
-    assert lines[-4:] == [
+    assert lines[-7:] == [
         "speedup: none",
+        "fastest: 2x3-flat 800.0",
+        "fastest: 2x3-sorted 1000.0",
+        "slowest: 50x1-flat 1250.0",
         "verdict: none",
         "reason: no verdict without a gate; add --keep-gate",
         "note: Darwin: no clock",
     ]
+
+
+def many_cases(count: int, name: str = "case") -> dict[str, Interval]:
+    """Each gains a hundredth more than the one before."""
+    return {f"{name}{n}": Interval(n / 100 + 0.995, n / 100 + 1, n / 100 + 1.005) for n in range(count)}
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "least"),
+    [
+        (1, ["case0"], []),
+        (2, ["case1"], ["case0"]),
+        (5, ["case4", "case3", "case2"], ["case0", "case1"]),
+        (6, ["case5", "case4", "case3"], ["case0", "case1", "case2"]),
+        (40, ["case39", "case38", "case37"], ["case0", "case1", "case2"]),
+    ],
+)
+def test_the_three_cases_at_each_end_are_shown_and_none_twice(
+    count: int, most: list[str], least: list[str]
+) -> None:
+    assert KEEP.judgement is not None
+    lines = report.block(replace(KEEP, judgement=replace(KEEP.judgement, cases=many_cases(count))))
+    for key, expected in (("most_gained", most), ("least_gained", least)):
+        assert [line.split()[1] for line in lines if line.startswith(f"{key}: ")] == expected
+
+
+def test_a_case_that_was_measured_too_seldom_has_no_bounds_in_the_block() -> None:
+    assert KEEP.judgement is not None
+    unbounded = replace(KEEP.judgement, cases={"a": Interval(0.0, 1.5, math.inf)})
+    assert "most_gained: a 1.5000" in report.block(replace(KEEP, judgement=unbounded))
+
+
+WORDY = "inconclusive: geomean 165 -> 158 us/query (-4.2 %), undecided when the time budget of 600 s ended: " + (
+    f"{'a' * 24}-clustered may be up to 6.1 % slower (measured +2.0 %, limit +5 %); about 90 s more at this rate, "
+    "longer calls in that case, or a quieter machine would settle it"
+)
+
+
+@pytest.mark.parametrize("reason", ["short", WORDY, "crash: the kernel raised " + "x" * 5000, "clause 1, " * 300])
+@pytest.mark.parametrize("name", ["case", "c" * 32])
+def test_the_block_is_short_in_every_situation(reason: str, name: str) -> None:
+    cases = many_cases(12, name)
+    names = list(cases)
+    seen = Figures("query", dict.fromkeys(names, 1e9), 1e9, names[0], names[1], 2**40)
+    assert KEEP.judgement is not None
+    worst = replace(
+        KEEP,
+        target="t" * 24,
+        reason=reason,
+        figures=seen,
+        judgement=replace(KEEP.judgement, cases=cases),
+        disturbance=Disturbance(100_000, 99_999, 0.999),
+        log=Path("/home/somebody/projects/of/theirs/targets") / ("t" * 24) / "results.tsv",
+        trial=12345,
+    )
+    for one in (worst, replace(worst, judgement=None), replace(FAILED, reason=reason)):
+        lines = report.block(one)
+        assert len(lines) <= report.BLOCK_LINES
+        assert len("\n".join(lines)) < report.BLOCK_CHARACTERS
+        (told,) = (line for line in lines if line.startswith("reason: "))
+        assert told == f"reason: {reason}" or len(told) > report.LEAST_REASON
+
+
+def test_a_sentence_loses_words_before_it_loses_numbers() -> None:
+    assert report.shortened(WORDY, len(WORDY)) == WORDY
+    assert report.shortened(WORDY, len(WORDY) - 1) == WORDY.removesuffix(", or a quieter machine would settle it")
+    assert report.shortened(WORDY, len(WORDY) - 60) == WORDY.removesuffix(
+        ", longer calls in that case, or a quieter machine would settle it"
+    )
+    assert (
+        report.shortened("memory grew, by 12.5 MB, beyond the limit of 3.5 MB", 30)
+        == "memory grew, by 12.5 MB, be..."
+    )
+
+
+def test_a_note_is_said_once_in_a_session() -> None:
+    first, second = (replace(FAILED, target=name, notes=("Darwin: no clock", name)) for name in "ab")
+    lines = report.blocks([first, second])
+    assert lines == [*report.block(first), *report.block(replace(second, notes=("b",)))]
+    assert lines.count("note: Darwin: no clock") == 1
+
+
+def test_a_long_note_is_cut_in_the_block_and_whole_in_the_json() -> None:
+    noted = replace(FAILED, notes=(f"12 % of it ({'x' * 200})",))
+    assert report.block(noted)[-1] == f"note: 12 % of it ({'x' * 145}..."
+    assert report.as_json(noted)["notes"] == list(noted.notes)
 
 
 @pytest.mark.parametrize("status", Status)

@@ -5,51 +5,106 @@ Owns every sentence of the command line that reads logs. Decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.records import Judgement
-from pytest_lance_autoresearch.words.wording import change, change_of_time, many, printable, time
+from pytest_lance_autoresearch.words.wording import change, change_of_time, many, printable
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.log.history import Summary
-    from pytest_lance_autoresearch.log.results import Row
+    from pytest_lance_autoresearch.log.night import Night, Trial
 
-CELL_WIDTH = 60
-
-
-def log_table(rows: Sequence[Row]) -> list[str]:
-    """The rows of a log, short enough to read."""
-    head = ("trial", "time", "target", "status", "change of time", "geomean", "description")
-    body = [
-        (
-            str(row.trial),
-            row.time[:16].replace("T", " "),
-            row.target,
-            row.status,
-            change(row.speedup) if row.speedup is not None else "",
-            f"{time(row.geomean_ns)}/{row.unit}" if row.geomean_ns is not None else "",
-            row.description,
-        )
-        for row in rows
-    ]
-    lines = [head, *(tuple(map(_short, map(printable, line))) for line in body)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+DESCRIPTION = "description"
+LEAST_DESCRIPTION = 24
+"""Columns that are left to it where others have to go."""
+_LEFT_OUT = ("target", "time", "kernel", "waited", "looks")
+"""Which columns go, and in which order, where there is no room for all."""
+_NUMBERS = ("trial", "change", "seconds", "looks", "waited")
+_NO_TRIAL = "no trial was logged yet"
 
 
-def _short(cell: str) -> str:
-    return cell if len(cell) <= CELL_WIDTH else f"{cell[: CELL_WIDTH - 3]}..."
+def log_table(trials: Sequence[Trial], columns: int | None) -> list[str]:
+    """The rows of a log, in so many columns of a terminal; None for a reader that has no need of an end."""
+    if not trials:
+        return [_NO_TRIAL]
+    table = {name: list(map(printable, cells)) for name, cells in _table(trials).items()}
+    widths = {name: max(map(len, (name, *cells))) for name, cells in table.items()}
+    if columns is not None:
+        widths = _narrowed(widths, columns)
+    cells = [[_cell(name, text, width) for text in (name, *table[name])] for name, width in widths.items()]
+    return ["  ".join(line).rstrip() for line in zip(*cells, strict=True)]
 
 
-def summary_line(summary: Summary) -> str:
+def _table(trials: Sequence[Trial]) -> dict[str, list[str]]:
+    """Cells by column; looks and waited are empty where no record tells of them."""
+    rows, found = [trial.row for trial in trials], [trial.digest for trial in trials]
+    return {
+        "trial": [str(row.trial) for row in rows],
+        "time": [row.time[:16].replace("T", " ") for row in rows],
+        "target": [row.target for row in rows],
+        "status": [row.status for row in rows],
+        "change": [change(row.speedup) if row.speedup is not None else "" for row in rows],
+        "seconds": [f"{row.seconds:.0f}" if row.seconds is not None else "" for row in rows],
+        "looks": [str(one.looks) if one and one.looks else "" for one in found],
+        "waited": [f"{one.waited_s:.0f}" if one else "" for one in found],
+        "kernel": [row.kernel[:12] for row in rows],
+        DESCRIPTION: [row.description for row in rows],
+    }
+
+
+def _narrowed(widths: Mapping[str, int], columns: int) -> dict[str, int]:
+    """The widths of the columns that remain; the last one, the description, has what the others leave."""
+    kept, gaps = dict(widths), 2
+    for name in _LEFT_OUT:
+        others = sum(width + gaps for column, width in kept.items() if column != DESCRIPTION)
+        if columns - others >= min(LEAST_DESCRIPTION, kept[DESCRIPTION]):
+            break
+        del kept[name]
+    others = sum(width + gaps for column, width in kept.items() if column != DESCRIPTION)
+    return {**kept, DESCRIPTION: max(len("..."), columns - others)}
+
+
+def _cell(name: str, text: str, width: int) -> str:
+    if len(text) > width:
+        return f"{text[: width - 3]}..."
+    return text.rjust(width) if name in _NUMBERS else text.ljust(width)
+
+
+def row_json(trial: Trial) -> dict[str, Any]:
+    """A row with what its record tells beside; null where that cannot be had."""
+    digest = trial.digest
+    return {
+        **asdict(trial.row),
+        "looks": digest.looks if digest else None,
+        "waited_s": digest.waited_s if digest else None,
+    }
+
+
+def summary_json(night: Night) -> dict[str, Any]:
+    """A target's history in a few numbers."""
+    best = night.best
+    return {
+        "target": night.target,
+        "trials": len(night.trials),
+        "keeps": night.kept,
+        "best_trial": best.row.trial if best else None,
+        "claimed_speedup": night.claimed.point if best else None,
+        "plateau": len(night.since_best),
+        "noise": night.noise,
+        "tried": [trial.row.description for trial in night.since_best],
+    }
+
+
+def summary_line(night: Night) -> str:
     """A target's history in one line."""
-    best = f"best is trial {summary.best_trial}" if summary.best_trial else "nothing kept yet"
-    noise = f", intervals of +-{summary.noise * 100:.2f} %" if summary.noise is not None else ""
+    best = f"best is trial {night.best.row.trial}" if night.best else "nothing kept yet"
+    claimed = f", claimed {night.claimed.point:.3f}x since its baseline" if night.keeps else ""
+    plateau = many(len(night.since_best), "trial")
+    noise = f", intervals of +-{night.noise * 100:.2f} %" if night.noise is not None else ""
     return (
-        f"{summary.target}: {many(summary.trials, 'trial')}, {many(summary.keeps, 'keep')}, {best}, "
-        f"claimed {summary.claimed_speedup:.3f}x since its baseline, "
-        f"{many(summary.plateau, 'trial')} without a keep{noise}"
+        f"{night.target}: {many(len(night.trials), 'trial')}, {many(night.kept, 'keep')}, {best}{claimed}, "
+        f"{plateau} without a keep{noise}"
     )
 
 

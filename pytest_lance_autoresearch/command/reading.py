@@ -1,4 +1,4 @@
-"""The verbs that read a log: what it says, and whether it holds. They change and measure nothing.
+"""The verbs that check a log: whether it holds, and what other thresholds would say. They measure nothing.
 
 Owns how a log, its archive and its targets are named on the command line.
 """
@@ -6,10 +6,8 @@ Owns how a log, its archive and its targets are named on the command line.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from pytest_lance_autoresearch.command import log_report
@@ -21,18 +19,6 @@ from pytest_lance_autoresearch.target_files import discover
 
 FOUND = 1
 """The exit code of a verb that found something: a fault, a verdict that would change, a gain that is gone."""
-
-
-def show_log(arguments: argparse.Namespace) -> int:
-    """The rows as a table, and each target's summary."""
-    rows = read(arguments.log)
-    summaries = history.summaries(rows)
-    if arguments.json:
-        told = {"targets": list(map(asdict, summaries)), "rows": list(map(asdict, rows))}
-        say(*json.dumps(told, indent=2).splitlines())
-        return 0
-    say(*log_report.log_table(rows), "", *map(log_report.summary_line, summaries))
-    return 0
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -67,6 +53,8 @@ def rejudge(arguments: argparse.Namespace) -> int:
 
 def read(log: Path) -> tuple[results.Row, ...]:
     """The rows of a log that is there."""
+    if log.is_dir():
+        raise LogError(f"{log}: is a folder; expected a log, such as {log / 'results.tsv'}")
     if not log.is_file():
         raise LogError(f"{log}: there is no such log")
     return results.read(log)
@@ -88,6 +76,10 @@ def add_log(parser: argparse.ArgumentParser) -> None:
 
 def add_archive(parser: argparse.ArgumentParser) -> None:
     add_log(parser)
+    add_root(parser)
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="the folder that holds .autoresearch (default: found upwards)")
 
 
@@ -98,11 +90,6 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="where the targets are, from the root or the current folder (targets/*)",
     )
-
-
-def _add_format(parser: argparse.ArgumentParser) -> None:
-    add_log(parser)
-    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +106,6 @@ def _fraction(text: str) -> float:
 
 
 VERBS: Mapping[str, Verb] = {
-    "log": Verb(show_log, _add_format),
     "verify": Verb(verify, add_archive),
     "rejudge": Verb(rejudge, _add_rules),
 }

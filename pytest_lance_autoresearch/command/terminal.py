@@ -1,11 +1,16 @@
-"""What a verb prints: lines on stdout and stderr, as the stream can show them, and where its work stands."""
+"""What a verb prints: lines on stdout and stderr, as the stream can show them, and where its work stands.
+
+Owns how wide the terminal is, and whether it is given colours.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from pytest_lance_autoresearch.machine import live
 from pytest_lance_autoresearch.words import report, wording
@@ -13,9 +18,29 @@ from pytest_lance_autoresearch.words import report, wording
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Progress
 
+Colour = Literal["bold", "red", "green", "cyan"]
+_CODES: dict[Colour, int] = {"bold": 1, "red": 31, "green": 32, "cyan": 36}
 
-def say(*lines: str) -> None:
-    _write(sys.stdout, lines)
+
+def say(*lines: str, paint: Callable[[str], Colour | None] = lambda _: None) -> None:
+    """Print the lines; `paint` gives each its colour, where there are colours."""
+    _write(sys.stdout, lines, paint)
+
+
+def columns() -> int | None:
+    """How wide the terminal is; None where stdout is none, unless COLUMNS says how wide it is to be taken for."""
+    if (told := os.environ.get("COLUMNS", "")).isdecimal() and int(told) > 0:
+        return int(told)
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+
+
+def wrapped(lines: Iterable[str]) -> list[str]:
+    """The lines, those that are wider than the terminal on several of it."""
+    room = columns()
+    if room is None:
+        return list(lines)
+    wrap = textwrap.TextWrapper(room, break_on_hyphens=False, break_long_words=False).wrap
+    return [part for line in lines for part in wrap(line) or [""]]
 
 
 def tell(line: str) -> None:
@@ -48,9 +73,14 @@ def _show(text: str) -> None:
     _put(sys.stderr, text)
 
 
-def _write(stream: TextIO, lines: Iterable[str]) -> None:
+def _write(stream: TextIO, lines: Iterable[str], paint: Callable[[str], Colour | None] = lambda _: None) -> None:
     """A foreign log may hold anything."""
-    _put(stream, "".join(f"{wording.printable(line)}\n" for line in lines))
+    has_colours = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    shown = ((wording.printable(line), paint(line) if has_colours else None) for line in lines)
+    _put(
+        stream,
+        "".join(f"\x1b[{_CODES[colour]}m{line}\x1b[0m\n" if colour else f"{line}\n" for line, colour in shown),
+    )
 
 
 def _put(stream: TextIO, text: str) -> None:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 SCHEMA = 3
 """Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds. What was
 recorded under 1 or 2 was judged by other rules."""
-DIGEST_SCHEMA = 1
+DIGEST_SCHEMA = 2
 """Of what a record comes to. Another one is made again."""
 
 

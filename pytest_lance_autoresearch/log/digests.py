@@ -14,7 +14,10 @@ from pytest_lance_autoresearch.log import archive, history, results
 from pytest_lance_autoresearch.records import (
     CaseDigest,
     Digest,
+    Doubt,
+    DoubtDigest,
     Evidence,
+    Interval,
     Judgement,
     Rules,
     TrialRecord,
@@ -38,8 +41,12 @@ def of_row(root: Path, row: results.Row) -> Digest:
 
 
 def of(record: TrialRecord) -> Digest:
-    """What the record comes to, by the rules it was judged by; by today's where those are not known."""
-    evidence, rules = record.evidence, record.rules or Rules()
+    """What the record comes to, by the rules it was judged by; by today's where those are not known.
+
+    Which look was the last is known all the same.
+    """
+    evidence = record.evidence
+    rules = record.rules or Rules(max_looks=evidence.looks)
     is_judged = record.cause is not None and any(pair.blocks for pair in evidence.pairs)
     judgement = judge.look(evidence, rules) if is_judged else None
     return Digest(
@@ -56,7 +63,21 @@ def of(record: TrialRecord) -> Digest:
         evidence.waited_s,
         price.build_price(evidence.pairs, rules),
         *(price.peaks(evidence.pairs) if evidence.pairs else (0, 0)),
+        _open(judgement.doubt) if judgement and judgement.doubt else None,
+        *((rules.min_effect, rules.case_limit, rules.max_seconds) if record.rules else (None, None, None)),
     )
+
+
+def _open(doubt: Doubt) -> DoubtDigest:
+    return DoubtDigest(doubt.case, doubt.speedup.point, _low(doubt.speedup), _high(doubt.speedup), doubt.seconds)
+
+
+def _low(one: Interval) -> float | None:
+    return one.low if one.is_bounded else None
+
+
+def _high(one: Interval) -> float | None:
+    return one.high if one.is_bounded else None
 
 
 def _compared(evidence: Evidence, judgement: Judgement) -> dict[str, CaseDigest]:
@@ -71,8 +92,8 @@ def _compared(evidence: Evidence, judgement: Judgement) -> dict[str, CaseDigest]
     return {
         case: CaseDigest(
             one.point,
-            one.low if one.is_bounded else None,
-            one.high if one.is_bounded else None,
+            _low(one),
+            _high(one),
             statistics.median(ns_per_call[case]),
             blocks[case],
             blocks[case] - counted[case],

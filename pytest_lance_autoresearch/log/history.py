@@ -1,4 +1,4 @@
-"""What a log and its archive tell afterwards: a summary, a check of every row, verdicts under other rules.
+"""What a log and its archive tell afterwards: a check of every row, verdicts under other rules.
 
 Owns reading trials back from the archive and computing their verdicts again. Measures nothing, writes nothing.
 """
@@ -6,39 +6,14 @@ Owns reading trials back from the archive and computing their verdicts again. Me
 from __future__ import annotations
 
 import hashlib
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, codec, results
-from pytest_lance_autoresearch.records import Judgement, Rules, Status, TrialRecord
+from pytest_lance_autoresearch.records import Judgement, Rules, TrialRecord
 from pytest_lance_autoresearch.verdict import judge
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One target's history in a few numbers."""
-
-    target: str
-    trials: int
-    keeps: int
-    best_trial: int | None
-    claimed_speedup: float
-    """Product of the kept trials' speed-ups since the newest baseline; what `audit` would have to confirm."""
-    plateau: int
-    """Judged trials since the last keep or baseline."""
-    noise: float | None
-    """Median half width of the intervals of the overall speed-up, as a fraction; None without one."""
-    tried: tuple[str, ...]
-    """Descriptions of the trials since the last keep or baseline."""
-
-
-def summaries(rows: Sequence[results.Row]) -> list[Summary]:
-    """A summary of every target in the log, by name."""
-    targets = sorted({row.target for row in rows})
-    return [_summary(target, [row for row in rows if row.target == target]) for target in targets]
 
 
 @dataclass(frozen=True)
@@ -120,27 +95,6 @@ def changed(
         min_effect=rules.min_effect if min_effect is None else min_effect,
         case_limit=rules.case_limit if case_limit is None else case_limit,
         confidence=rules.confidence if confidence is None else confidence,
-    )
-
-
-def _summary(target: str, rows: Sequence[results.Row]) -> Summary:
-    last_kept = max((i for i, row in enumerate(rows) if row.status in results.KEPT), default=-1)
-    last_baseline = max((i for i, row in enumerate(rows) if row.status == Status.BASELINE), default=-1)
-    keeps = [row for row in rows if row.status == Status.KEEP]
-    claimed = 1.0
-    for row in rows[last_baseline + 1 :]:
-        claimed *= (row.speedup or 1) if row.status is Status.KEEP else 1.0
-    intervals = [row.interval for row in rows if row.interval is not None and row.interval.point > 0]
-    widths = [(interval.high - interval.low) / 2 / interval.point for interval in intervals]
-    return Summary(
-        target,
-        len(rows),
-        len(keeps),
-        rows[last_kept].trial if last_kept >= 0 else None,
-        claimed,
-        len(rows) - 1 - last_kept,
-        statistics.median(widths) if widths else None,
-        tuple(row.description for row in rows[last_kept + 1 :]),
     )
 
 

@@ -1,11 +1,12 @@
 """One target's trials in order: what each came to, and where it stands by what the log claims.
 
-Owns what is claimed: speed-ups over the newest baseline, of the best kernel and of every other, overall and by
-case. Measures nothing, writes no words.
+Owns the figures of a night: which trial is the best, what is claimed of it and of every other (speed-ups over the
+newest baseline, overall and by case), and how wide the intervals are. Measures nothing, writes no words.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,19 @@ class Night:
         return self.trials[starts[-1] if starts else 0 :]
 
     @property
+    def kept(self) -> int:
+        """How many keeps there are in all, whatever baseline they began from."""
+        return sum(trial.row.status is Status.KEEP for trial in self.trials)
+
+    @property
     def keeps(self) -> tuple[Trial, ...]:
         """The keeps since the newest baseline."""
         return tuple(trial for trial in self.current if trial.row.status is Status.KEEP)
+
+    @property
+    def best(self) -> Trial | None:
+        """The last keep or baseline; None where nothing was kept yet."""
+        return next((trial for trial in reversed(self.trials) if trial.is_kept), None)
 
     @property
     def since_best(self) -> tuple[Trial, ...]:
@@ -64,6 +75,13 @@ class Night:
         """The speed-up of the best kernel over the newest baseline, by the product of its keeps."""
         claims = (trial.row.interval for trial in self.keeps)
         return stats.product([claim for claim in claims if claim and claim.is_possible])
+
+    @property
+    def noise(self) -> float | None:
+        """The median half width of the intervals of the overall speed-up, as a fraction; None without one."""
+        found = (trial.row.interval for trial in self.trials)
+        widths = [(one.high - one.low) / 2 / one.point for one in found if one and one.is_possible]
+        return statistics.median(widths) if widths else None
 
     def claimed_cases(self) -> dict[str, Interval]:
         """The same of every case; of none where a keep's record is missing, or left a case without bounds."""

@@ -1,18 +1,20 @@
 """The end of a session: its exit status, the blocks after everything else, and the files that hold them too.
 
-Owns where they are written and in which colour; their words are `report`'s.
+Owns where they are written and in which colour, and whether pytest-benchmark's table is; the words are `report`'s.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.plugin import github, reports
 from pytest_lance_autoresearch.plugin.observers import reporter_of
 from pytest_lance_autoresearch.plugin.suite import SUITE
-from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
+from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE, Status
 
 if TYPE_CHECKING:
     import pytest
@@ -45,9 +47,8 @@ def print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str],
     lost, unseen = _write_reports(suite, outcomes, told, notes)
     for line in reports.printed([*lost, *unseen]):
         write(line)
-    for outcome in outcomes:
-        for line in report.block(outcome):
-            write(line, **_colour(line))
+    for line in report.blocks(outcomes):
+        write(line, **_colour(line))
     for fault in [*faults, *map(str, lost)]:
         write(f"ERROR: {fault}", red=True)
     for note in [*notes, *(f"{one}; no verdict changes by that" for one in unseen)]:
@@ -56,6 +57,28 @@ def print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str],
         for line in github.commands(outcomes, suite.layouts(), [*told, *map(str, lost)], notes):
             write(line)
     return not lost
+
+
+def without_own_rows(config: pytest.Config, groups: list[tuple[Any, list[Any]]]) -> list[tuple[Any, list[Any]]]:
+    """What pytest-benchmark's table is to show: of targets nothing, where the block says it shorter.
+
+    Their rows are shown where options about the table are given, and to a person who asks for no verdict.
+    """
+    suite, reporter = config.stash[SUITE], reporter_of(config)
+    typed = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    flags = {argument.partition("=")[0] for argument in (*typed, *config.invocation_params.args)}
+    is_terminal = reporter is not None and reporter.isatty
+    if (is_terminal and not suite.options.gate) or flags & {f"--benchmark-{name}" for name in _ABOUT_THE_TABLE}:
+        return groups
+    others = ((name, [row for row in rows if row["fullname"] not in suite.own_items]) for name, rows in groups)
+    return [(name, rows) for name, rows in others if rows]
+
+
+_ABOUT_THE_TABLE = (
+    *("columns", "sort", "group-by", "name", "time-unit", "verbose"),
+    *("compare", "compare-fail", "csv", "histogram", "cprofile"),
+)
+"""Options of pytest-benchmark that need its rows, or say how they are to be shown."""
 
 
 def _write_reports(
@@ -75,8 +98,10 @@ def _write_reports(
 
 
 def _colour(line: str) -> dict[str, bool]:
+    """What is good, in doubt or wrong has a colour that can be read on dark and on light; a discard has none."""
     key, _, value = line.partition(": ")
-    if key != "verdict":
+    if key != "verdict" or value == Status.DISCARD:
         return {}
-    good = value.startswith(("keep", "baseline", "pass"))
-    return {"green" if good else "yellow" if value in ("none", "inconclusive") else "red": True, "bold": True}
+    good = value.startswith((Status.KEEP, Status.BASELINE, Status.PASS))
+    in_doubt = value in ("none", Status.INCONCLUSIVE, Status.INVALID)
+    return {"green" if good else "yellow" if in_doubt else "red": True, "bold": good}

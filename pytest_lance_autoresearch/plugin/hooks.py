@@ -235,6 +235,12 @@ def pytest_sessionfinish(
         suite.close()
 
 
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_benchmark_group_stats(config: pytest.Config) -> Generator[None, Any, Any]:
+    """The rows of pytest-benchmark's table."""
+    return ending.without_own_rows(config, (yield))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """An xdist worker has ended; one that crashed told nothing."""

@@ -5,8 +5,9 @@ Owns every sentence about a verdict, the block at the end of a run, and its JSON
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,52 @@ from pytest_lance_autoresearch.words import wording
 JSON_SCHEMA = 2
 NOT_RUN = "not run"
 """Of the items of a kernel that is its baseline."""
+BLOCK_LINES = 25
+BLOCK_CHARACTERS = 1200
+NOTE_CHARACTERS = 160
+"""Of a note in the block; the JSON has it whole."""
+LEAST_REASON = 80
+EXTREMES = 3
+"""Cases at each end."""
 WRONG = (Status.INCORRECT, Status.CRASH, Status.TIMEOUT, Status.REFUSED)
 
 
+def blocks(outcomes: Iterable[Outcome]) -> list[str]:
+    """The blocks of a session, in which every note is said once."""
+    said: set[str] = set()
+    lines = []
+    for outcome in outcomes:
+        lines += block(replace(outcome, notes=tuple(note for note in outcome.notes if note not in said)))
+        said.update(outcome.notes)
+    return lines
+
+
 def block(outcome: Outcome) -> list[str]:
-    """The block of one target, one `key: value` per line, after a lone `---`."""
+    """The block of one target, one `key: value` per line, after a lone `---`.
+
+    Without its notes at most BLOCK_LINES lines and BLOCK_CHARACTERS characters, line ends included: the reason has
+    what the others leave.
+    """
+    lines = _lines(outcome)
+    others = sum(len(f"{key}: {value}\n") for key, value in lines) + len("---\n") - len(outcome.reason)
+    told = {"reason": shortened(outcome.reason, max(LEAST_REASON, BLOCK_CHARACTERS - others))}
     return [
         "---",
-        *(f"{key}: {value}" for key, value in _lines(outcome)),
-        *(f"note: {n}" for n in outcome.notes),
+        *(f"{key}: {told.get(key, value)}" for key, value in lines),
+        *(f"note: {shortened(note, NOTE_CHARACTERS)}" for note in outcome.notes),
     ]
+
+
+def shortened(sentence: str, most: int) -> str:
+    """The sentence in at most so many characters: clauses without a number go first, the last of them first."""
+    clauses = re.split(r"(?<=[,;]) ", sentence)
+    for place in reversed(range(1, len(clauses))):
+        if len(" ".join(clauses)) <= most:
+            break
+        if not re.search("[0-9]", clauses[place]):
+            del clauses[place]
+    left = " ".join(clauses).rstrip(",;")
+    return left if len(left) <= most else f"{left[: most - 3]}..."
 
 
 def _lines(outcome: Outcome) -> list[tuple[str, str]]:
@@ -62,6 +99,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
         ("total_seconds", f"{outcome.seconds:.1f}"),
         ("waited_seconds", f"{outcome.waited_s:.1f}"),
         ("speedup", wording.interval(speedup) if speedup else wording.NONE),
+        *_extremes(outcome),
         ("verdict", verdict),
         ("reason", outcome.reason),
     ]
@@ -70,6 +108,21 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
     if outcome.trial is not None:
         lines += [("trial", str(outcome.trial)), ("log", str(outcome.log))]
     return lines
+
+
+def _extremes(outcome: Outcome) -> list[tuple[str, str]]:
+    """The cases that gained most and least, or without a baseline the fastest and the slowest ones."""
+    compared, figures = outcome.judgement.cases if outcome.judgement else {}, outcome.figures
+    if compared:
+        told = [(one.point, f"{case} {wording.interval(one)}") for case, one in compared.items()]
+        names = ("most_gained", "least_gained")
+    else:
+        told = [(-ns, f"{case} {wording.ns(ns)}") for case, ns in (figures.ns_per_op if figures else {}).items()]
+        names = ("fastest", "slowest")
+    ordered = [text for _, text in sorted(told, reverse=True)]
+    best = ordered[: min(EXTREMES, (len(ordered) + 1) // 2)]
+    worst = ordered[len(best) :][-EXTREMES:]
+    return [*((names[0], text) for text in best), *((names[1], text) for text in reversed(worst))]
 
 
 def _build_ms(price: BuildPrice | None) -> str:

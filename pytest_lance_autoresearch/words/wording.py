@@ -18,8 +18,9 @@ MB = 2**20
 
 
 def interval(value: Interval) -> str:
-    """'1.083 [1.079, 1.088]'"""
-    return f"{value.point:.4f} [{value.low:.4f}, {value.high:.4f}]"
+    """'1.0832 [1.0791, 1.0884]'; without bounds where it was measured too seldom for any."""
+    bounds = f" [{value.low:.4f}, {value.high:.4f}]" if value.is_bounded else ""
+    return f"{value.point:.4f}{bounds}"
 
 
 def times(value: Interval) -> str:

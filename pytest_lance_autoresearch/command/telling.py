@@ -1,0 +1,160 @@
+"""The verbs that tell of a log's trials: all of them, one of them, and where they have led. They change nothing.
+
+Owns what is read for them, and how several logs are told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_lance_autoresearch.command import log_report, reading, status_report, trial_number, trial_report
+from pytest_lance_autoresearch.command.terminal import columns, say, shown, wrapped
+from pytest_lance_autoresearch.command.verb import Verb
+from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.log import archive, night, results, standing
+from pytest_lance_autoresearch.log.night import Night, Trial
+from pytest_lance_autoresearch.log.origins import Origins
+from pytest_lance_autoresearch.records import Status
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log that is there, and what its archive tells of its rows."""
+
+    path: Path
+    rows: tuple[results.Row, ...]
+    root: Path | None
+    """The folder that holds its archive; None where it has none."""
+    nights: tuple[Night, ...]
+    faults: tuple[str, ...]
+    """What a crash left of its end."""
+
+    @property
+    def name(self) -> str:
+        return shown(self.path)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Of all targets, as they stand in the log."""
+        found = {one.row.digest: one for each in self.nights for one in each.trials}
+        return [found[row.digest] for row in self.rows]
+
+
+def show_log(arguments: argparse.Namespace) -> int:
+    """The rows as a table, and each target's summary."""
+    logs = _logs(arguments)
+    if arguments.json:
+        _say_json(
+            {
+                "targets": [
+                    {"log": log.name, **log_report.summary_json(one)} for log in logs for one in log.nights
+                ],
+                "rows": [{"log": log.name, **log_report.row_json(one)} for log in logs for one in log.trials],
+                "faults": _faults(logs),
+            }
+        )
+        return 0
+    for number, log in enumerate(logs):
+        heading = [*([""] if number else []), f"{log.name}:"] if len(logs) > 1 else []
+        table = log_report.log_table(log.trials, None if arguments.wide else columns())
+        below = wrapped([*map(log_report.summary_line, log.nights), *log.faults])
+        say(*heading, *table, *(["", *below] if below else []))
+    return 0
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Where each target stands, in twenty lines: what a keep needs, where room is, what failed, what is next."""
+    logs = _logs(arguments)
+    found = [(log, standing.of(one)) for log in logs for one in log.nights]
+    if arguments.json:
+        told = [status_report.as_json(log.name, where, log.faults) for log, where in found]
+        _say_json({"targets": told, "faults": _faults(logs)})
+        return 0
+    for log in logs:
+        if not log.nights:
+            say(status_report.no_trial(log.name), *log.faults)
+    for number, (log, where) in enumerate(found):
+        say(*([""] if number else []), *status_report.lines(log.name, where, log.faults))
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """One trial: every case's speed-up, what kept its verdict open, and the difference to its baseline."""
+    log = _log(arguments.log, arguments.root)
+    root = log.root or archive.home(log.path, Path.cwd())
+    origins = Origins(log.path, log.rows, root, reading.globs(arguments))
+    number = origins.row(arguments.trial).trial
+    trial = next(one for one in log.trials if one.row.trial == number)
+    baseline = _baseline(log, trial)
+    difference = trial_report.difference(origins, trial.row, baseline)
+    if arguments.json:
+        _say_json(trial_report.as_json(log.name, trial, baseline, difference))
+        return 0
+    table = trial_report.cases(trial.digest)
+    say(*wrapped(trial_report.sentences(trial, baseline)), "", *table, *([""] if table else []))
+    say(*trial_report.shown(difference, whole=arguments.diff), paint=trial_report.colour)
+    return 0
+
+
+def _baseline(log: Log, trial: Trial) -> results.Row | None:
+    """The row whose kernel the trial was compared with, by its record or else by the rows before it."""
+    rows, row = log.rows, trial.row
+    before = rows[: rows.index(row)]
+    if trial.digest is None:
+        return None if row.status is Status.BASELINE else results.baseline(before, row.target)
+    return next((one for one in before if one.trial == trial.digest.baseline_trial), None)
+
+
+def _logs(arguments: argparse.Namespace) -> list[Log]:
+    return [_log(path, arguments.root) for path in arguments.logs]
+
+
+def _log(path: Path, root: Path | None) -> Log:
+    rows = reading.read(path)
+    if root is None:
+        with suppress(LogError):
+            root = archive.root_of(path)
+    faults = tuple(filter(None, [results.cut_off(path)]))
+    return Log(path, rows, root, tuple(night.nights(rows, root)), faults)
+
+
+def _faults(logs: list[Log]) -> list[str]:
+    return [fault for log in logs for fault in log.faults]
+
+
+def _say_json(told: Mapping[str, Any]) -> None:
+    say(*json.dumps(told, indent=2).splitlines())
+
+
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "logs", type=Path, nargs="+", metavar="LOG", help="the log, such as targets/pq-l2/results.tsv; or several"
+    )
+    reading.add_root(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    _add_logs(parser)
+    parser.add_argument("--wide", action="store_true", help="every column whole, however narrow the terminal is")
+
+
+def _add_trial(parser: argparse.ArgumentParser) -> None:
+    reading.add_archive(parser)
+    reading.add_targets(parser)
+    trial_number.add_trial(parser, "the trial's number", is_required=True)
+    parser.add_argument("--diff", action="store_true", help="all of the difference, however long")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+VERBS: Mapping[str, Verb] = {
+    "log": Verb(show_log, _add_table),
+    "show": Verb(show, _add_trial),
+    "status": Verb(status, _add_logs),
+}
