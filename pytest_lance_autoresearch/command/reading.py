@@ -88,6 +88,10 @@ def add_log(parser: argparse.ArgumentParser) -> None:
 
 def add_archive(parser: argparse.ArgumentParser) -> None:
     add_log(parser)
+    add_root(parser)
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="the folder that holds .autoresearch (default: found upwards)")
 
 
