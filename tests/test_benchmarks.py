@@ -14,9 +14,8 @@ import pytest
 import toys
 from builders import CASES, everywhere, pair, pairs_of_a_look
 
-from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.machine import clocks
-from pytest_lance_autoresearch.records import Interval, Rules, Status
+from pytest_lance_autoresearch.records import Rules
 from pytest_lance_autoresearch.runs import calibration
 from pytest_lance_autoresearch.target_files import contract, generate, sources
 
@@ -201,39 +200,3 @@ def test_a_simulated_trial_is_judged_as_a_measured_one_is(benchmark_module: Impo
     with simulate.drawn_pairs():
         found = simulate.judge.look(replace(seen, pairs=tuple(drawn)), Rules())
     assert (found.verdict, found.speedup, found.cases) == (measured.verdict, measured.speedup, measured.cases)
-
-
-def test_a_night_s_points_are_over_its_first_kernel(benchmark_module: Import) -> None:
-    """What was not kept stands on the best kernel of its time, and moves nothing; a new baseline begins anew."""
-    night_plot = benchmark_module("night_plot")
-    rows = [
-        row(1, Status.BASELINE),
-        row(2, Status.KEEP, 2.0),
-        row(3, Status.DISCARD, 0.5),
-        row(4, Status.INCORRECT),
-        row(5, Status.KEEP, 1.5),
-        row(6, Status.INCONCLUSIVE, 1.1),
-    ]
-    night = list(night_plot.points(rows))
-    assert [point.best for point in night] == [1.0, 2.0, 2.0, 2.0, 3.0, 3.0]
-    reached = [point.reached and point.reached.point for point in night]
-    assert reached == [1.0, 2.0, 1.0, None, 3.0, pytest.approx(3.3)]
-    assert night[4].reached == Interval(2.8, 3.0, 3.2)
-    assert night_plot.title("demo", night) == "A night on demo: 3.00 times as fast, 2 of 5 kept"
-    assert [point.best for point in night_plot.points([*rows, row(7, Status.BASELINE)])][-1] == 1.0
-
-
-def row(trial: int, status: Status, speedup: float | None = None) -> results.Row:
-    low, high = (None, None) if speedup is None else (speedup - 0.1, speedup + 0.1)
-    return results.Row(trial=trial, target="demo", status=status, speedup=speedup, ci_low=low, ci_high=high)
-
-
-@pytest.mark.parametrize("log", sorted((BENCHMARKS.parent / "docs" / "nights").glob("*-results.tsv")))
-def test_a_night_s_plot_says_what_its_log_and_its_page_do(log: Path, benchmark_module: Import) -> None:
-    night_plot = benchmark_module("night_plot")
-    target = log.name.removesuffix("-results.tsv")
-    night = list(night_plot.points(results.read(log)))
-    page = log.with_name(f"{target}.md").read_text()
-    assert f"{target}.svg)" in page
-    assert f"{night[-1].best:.2f} times as fast was claimed" in page
-    assert night_plot.title(target, night) in log.with_name(f"{target}.svg").read_text()

@@ -26,6 +26,16 @@ def fault(directory: Path) -> str:
 # Finding
 
 
+def test_logs_are_found_where_targets_are_or_were(tmp_path: Path) -> None:
+    for name in ("b", "a", "none"):
+        (tmp_path / "targets" / name).mkdir(parents=True)
+    for name in ("b", "a"):
+        (tmp_path / "targets" / name / "results.tsv").touch()
+    (tmp_path / "targets/link").symlink_to("a")
+    found = [path.relative_to(tmp_path).as_posix() for path in discover.logs(tmp_path)]
+    assert found == ["targets/a/results.tsv", "targets/b/results.tsv"]
+
+
 def test_targets_are_found_by_name_order_below_the_root(tmp_path: Path) -> None:
     for name in ("topk-merge", "pq-l2", "_template"):
         write_target(tmp_path / "targets" / name)

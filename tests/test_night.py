@@ -76,12 +76,16 @@ def test_what_a_case_gained_is_the_product_over_the_keeps(root: Path) -> None:
     assert cases["2x3-flat"].point == pytest.approx(math.prod(point for point in points if point))
 
 
-def test_a_case_without_bounds_in_a_keep_is_claimed_nothing_of(root: Path) -> None:
+@pytest.mark.parametrize("damage", [{"low": None, "high": None}, {"low": 0.0}, {"speedup": -1.0}, {"high": 0.5}])
+def test_a_case_without_bounds_in_a_keep_is_claimed_nothing_of(
+    root: Path, damage: dict[str, float | None]
+) -> None:
+    """Nor is one with bounds that no speed-up has: an archive may hold anything."""
     found = read(root)
     last = found.trials[-1]
     assert last.digest is not None
-    unbounded = replace(last.digest.cases["2x3-flat"], low=None, high=None)
-    digest = replace(last.digest, cases={**last.digest.cases, "2x3-flat": unbounded})
+    damaged = replace(last.digest.cases["2x3-flat"], **damage)  # type: ignore[arg-type]
+    digest = replace(last.digest, cases={**last.digest.cases, "2x3-flat": damaged})
     changed = replace(found, trials=(*found.trials[:-1], replace(last, digest=digest)))
     assert set(found.claimed_cases()) - set(changed.claimed_cases()) == {"2x3-flat"}
 

@@ -291,7 +291,7 @@ def test_the_version_is_one_line(say: Say, capsys: pytest.CaptureFixture[str]) -
 
 
 ALL = (
-    "expected one of new, harness, log, verify, rejudge, replay, audit, restore; "
+    "expected one of new, harness, log, show, status, verify, rejudge, report, plot, replay, audit, restore; "
     "python -m pytest_lance_autoresearch --help says what they do"
 )
 

@@ -14,12 +14,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_lance_autoresearch.command import auditing, reading, restoring, starting, telling
+from pytest_lance_autoresearch.command import auditing, drawing, reading, restoring, starting, telling
 from pytest_lance_autoresearch.command.terminal import tell
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import environment, interrupt
 
-VERBS = {**starting.VERBS, **telling.VERBS, **reading.VERBS, **auditing.VERBS, **restoring.VERBS}
+VERBS = {
+    **starting.VERBS,
+    **telling.VERBS,
+    **reading.VERBS,
+    **drawing.VERBS,
+    **auditing.VERBS,
+    **restoring.VERBS,
+}
 NOT_DONE = 2
 INTERRUPTED = 130
 SCRIPT = "lance-autoresearch"

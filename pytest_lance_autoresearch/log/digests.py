@@ -6,10 +6,16 @@ Owns how a digest is made of a record. Measures nothing.
 from __future__ import annotations
 
 import math
+import signal
 import statistics
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, history, results
 from pytest_lance_autoresearch.records import (
     CaseDigest,
@@ -24,6 +30,8 @@ from pytest_lance_autoresearch.records import (
 )
 from pytest_lance_autoresearch.verdict import aggregate, judge, price
 
+MANY = 50
+"""Missing digests, which are worth processes of their own."""
 _NS = 1e9
 
 
@@ -38,6 +46,27 @@ def of_row(root: Path, row: results.Row) -> Digest:
     made = of(history.record_of(root, row))
     archive.store_digest(root, row.target, row.record, made)
     return made
+
+
+def make_missing(root: Path, rows: Sequence[results.Row]) -> None:
+    """Make and keep the digests that the archive lacks, on all cores where they are many, as of an old log.
+
+    What cannot be made is left out.
+    """
+    missing = [row for row in rows if archive.find_digest(root, row.target, row.record) is None]
+    if len(missing) < MANY:
+        return
+    with ProcessPoolExecutor(initializer=_leave_interrupts_to_the_parent) as pool:
+        list(pool.map(partial(_keep, root), missing, chunksize=8))
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _keep(root: Path, row: results.Row) -> None:
+    with suppress(LogError):
+        of_row(root, row)
 
 
 def of(record: TrialRecord) -> Digest:

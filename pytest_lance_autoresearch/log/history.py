@@ -29,11 +29,7 @@ class Checked:
 def check(rows: Sequence[results.Row], root: Path) -> Iterator[Checked]:
     """Whether each row follows from the one before it, and is what the archive says."""
     for before, row in zip((None, *rows), rows, strict=False):
-        faults, is_judged_again = list(_chain_faults(before, row)), False
-        if archive.kernel(root, row.kernel) is None:
-            faults.append(
-                f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
-            )
+        faults, is_judged_again = [*_chain_faults(before, row), *_kernel_faults(row, root)], False
         try:
             record = record_of(root, row)
             faults += _record_faults(row, record)
@@ -45,22 +41,45 @@ def check(rows: Sequence[results.Row], root: Path) -> Iterator[Checked]:
         yield Checked(tuple(faults), is_judged_again)
 
 
+def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[tuple[str, ...]]:
+    """What `check` finds of each row without judging again: quick, by the chain and by the hashes in the archive.
+
+    Where there is no archive, by the chain alone.
+    """
+    for before, row in zip((None, *rows), rows, strict=False):
+        faults = list(_chain_faults(before, row))
+        if root is not None:
+            faults += _kernel_faults(row, root)
+            try:
+                _record_text(root, row)
+            except LogError as fault:
+                faults.append(str(fault))
+        yield tuple(faults)
+
+
 def record_of(root: Path, row: results.Row) -> TrialRecord:
     """A trial's archived record; LogError when it is missing, unreadable, or not the one that the row names."""
-    path = archive.trial_path(root, row.target, row.record)
-    where = f"trial {row.trial}: its record {path}"
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise LogError(f"{where} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # a NUL in a foreign row
-        raise LogError(f"{where} cannot be read: {error}") from error
-    if hashlib.sha256(text).hexdigest() != row.record:
-        raise LogError(f"{where} was changed; its sha256 is not the row's")
-    try:
-        return codec.trial_from_json(text)
+        return codec.trial_from_json(_record_text(root, row))
     except ValueError as error:
-        raise LogError(f"{where} cannot be read: {error}") from error
+        raise LogError(f"{_place_of_record(root, row)} cannot be read: {error}") from error
+
+
+def _record_text(root: Path, row: results.Row) -> bytes:
+    """The bytes that the row's hash is of; LogError where they are not there."""
+    try:
+        text = archive.trial_path(root, row.target, row.record).read_bytes()
+    except OSError as error:
+        raise LogError(f"{_place_of_record(root, row)} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in a foreign row
+        raise LogError(f"{_place_of_record(root, row)} cannot be read: {error}") from error
+    if hashlib.sha256(text).hexdigest() != row.record:
+        raise LogError(f"{_place_of_record(root, row)} was changed; its sha256 is not the row's")
+    return text
+
+
+def _place_of_record(root: Path, row: results.Row) -> str:
+    return f"trial {row.trial}: its record {archive.trial_path(root, row.target, row.record)}"
 
 
 def rules_of(record: TrialRecord, row: results.Row) -> Rules:
@@ -105,6 +124,11 @@ def _chain_faults(before: results.Row | None, row: results.Row) -> Iterator[str]
         yield f"trial {row.trial}: stands where trial {number} should; a row is missing or out of order"
     elif row.previous != wanted:
         yield f"trial {row.trial}: does not follow from the row before it; one of the two was changed"
+
+
+def _kernel_faults(row: results.Row, root: Path) -> Iterator[str]:
+    if archive.kernel(root, row.kernel) is None:
+        yield f"trial {row.trial}: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed"
 
 
 def _record_faults(row: results.Row, record: TrialRecord) -> Iterator[str]:

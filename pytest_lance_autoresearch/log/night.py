@@ -88,8 +88,11 @@ class Night:
         found: dict[str, list[Interval]] = {}
         for trial in self.keeps:
             for case, one in (trial.digest.cases if trial.digest else {}).items():
-                if one.speedup is not None and one.low is not None and one.high is not None:
-                    found.setdefault(case, []).append(Interval(one.low, one.speedup, one.high))
+                if one.speedup is None or one.low is None or one.high is None:
+                    continue
+                claim = Interval(one.low, one.speedup, one.high)
+                if claim.is_possible:
+                    found.setdefault(case, []).append(claim)
         return {case: stats.product(ones) for case, ones in found.items() if len(ones) == len(self.keeps)}
 
 

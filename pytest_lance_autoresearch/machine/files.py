@@ -1,12 +1,13 @@
 """Files that are whole or not there: nobody ever sees a part of one, and a crash leaves what was there before.
 
-Owns how they are written; what stands in them is their owner's.
+Owns how they are written, and which must not be written over; what stands in them is their owner's.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -23,3 +24,12 @@ def write_whole(path: Path, text: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def lost_by_writing(path: Path, known: Mapping[Path, str]) -> str:
+    """What is lost if the file is written whole: one that is `known`, by its resolved place, or a source or a log.
+
+    '' where that is nothing.
+    """
+    place = path.resolve()
+    return known.get(place, "a source or a log" if place.suffix in (".py", ".tsv") else "")

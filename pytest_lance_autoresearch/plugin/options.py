@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from pytest_lance_autoresearch.machine.files import lost_by_writing
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, REVISION, RegressionRules, Rules
 from pytest_lance_autoresearch.target_files.discover import DEFAULT_GLOBS
 
@@ -348,11 +349,9 @@ def _refuse_overwriting(files: Mapping[str, Path], logs: Sequence[Path]) -> None
     """What is written whole must not be written over a log, a source or another report."""
     taken = dict.fromkeys((log.resolve() for log in logs), "the log")
     for name, path in files.items():
-        place = path.resolve()
-        other = taken.get(place) or ("a source or a log" if place.suffix in (".py", ".tsv") else "")
-        if other:
+        if other := lost_by_writing(path, taken):
             raise pytest.UsageError(f"--autoresearch-{name}={path} would overwrite {other}; name another file")
-        taken[place] = f"what --autoresearch-{name} writes"
+        taken[path.resolve()] = f"what --autoresearch-{name} writes"
 
 
 def _refuse_contradictions(

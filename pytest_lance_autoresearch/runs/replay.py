@@ -55,8 +55,7 @@ class Replayed:
     def replicates(self) -> bool:
         """Not below what was claimed, and where a gain was claimed, a gain."""
         now = self.measured
-        is_gain = self.is_gain and self.claimed.low > 1
-        return now is not None and now.high >= self.claimed.low and (now.low > 1 or not is_gain)
+        return now is not None and stats.replicates(self.claimed, now, is_gain=self.is_gain)
 
 
 class Planned(NamedTuple):

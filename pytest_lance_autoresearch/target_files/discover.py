@@ -41,6 +41,19 @@ def discover(root: Path, globs: Sequence[str] = DEFAULT_GLOBS, least: int = COMP
     return tuple(sorted(layouts, key=lambda layout: layout.name))
 
 
+def logs(root: Path, globs: Sequence[str] = DEFAULT_GLOBS) -> list[Path]:
+    """The logs in the directories that the globs find below `root`, by path; each once, however it is reached.
+
+    A log may be left of a target that is gone.
+    """
+    places: dict[Path, Path] = {}
+    for path in sorted(path for glob in globs for path in _matches(root.resolve(), glob)):
+        log = Layout(path.name, path).log_path
+        if _is_file(log):
+            places.setdefault(log.resolve(), log)
+    return list(places.values())
+
+
 def recognise(directory: Path) -> Layout | None:
     """The target in a directory that no glob names, or None: only a complete one is taken for a target."""
     return inspect(directory) if has_code(directory, COMPLETE) else None

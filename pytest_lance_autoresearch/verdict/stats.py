@@ -82,6 +82,11 @@ def product(ratios: Sequence[Interval]) -> Interval:
     return LogEstimate(point - half, point, point + half).ratio()
 
 
+def replicates(claimed: Interval, measured: Interval, *, is_gain: bool) -> bool:
+    """Whether what was measured again does not lie below the claim, and where a gain was claimed, shows a gain."""
+    return measured.high >= claimed.low and (measured.low > 1 or not (is_gain and claimed.low > 1))
+
+
 def pooled_sd(runs: Sequence[Sequence[Mapping[str, Sequence[float]]]]) -> float:
     """By how much pairs differ, from the log-ratios by case of the pairs of several runs, each about its own mean.
 

@@ -117,3 +117,11 @@ def about(seconds: float) -> str:
         return f"about {max(1, round(seconds / 5)) * 5} s"
     minutes = round(seconds / 60)
     return f"about {minutes} min" if minutes < 100 else f"about {round(seconds / 3600)} h"
+
+
+def span(seconds: float) -> str:
+    """How long something took: '5 s', '4 min 10 s', '3 h 25 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"

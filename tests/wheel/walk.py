@@ -50,6 +50,8 @@ def walk(project: Path, *, keeps: bool) -> None:
     run(project, f"{restore} --trial 1")
     assert kernel.read_text() == first, "the baseline is not back"
     run(project, "lance-autoresearch verify targets/mine/results.tsv")
+    run(project, "lance-autoresearch report", code=2)  # which says what to install
+    assert (package() / "page/report.html.jinja").is_file(), "the page's template is not in the wheel"
 
     for pattern in PATTERNS[1:]:
         run(project, f"lance-autoresearch new {pattern} --like {pattern}")

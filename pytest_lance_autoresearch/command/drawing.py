@@ -1,0 +1,204 @@
+"""The verbs that draw what logs say: a page to open in the morning, and its pictures as files.
+
+Owns which logs are drawn, where to, and when anew. Nothing but the file that is named is written, and no log is
+changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pytest_lance_autoresearch.command import reading
+from pytest_lance_autoresearch.command.terminal import say, shown, tell
+from pytest_lance_autoresearch.command.verb import Verb
+from pytest_lance_autoresearch.errors import AutoresearchError, LogError
+from pytest_lance_autoresearch.log import archive, results
+from pytest_lance_autoresearch.machine import environment, files
+from pytest_lance_autoresearch.target_files import discover
+from pytest_lance_autoresearch.words import wording
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.page.content import Section
+    from pytest_lance_autoresearch.page.facts import Facts
+
+PAGE = Path("report.html")
+PICTURES = ("staircase", "cases", "forest", "time")
+POLL_S = 1.0
+REFRESH_S = 5
+"""How often an open page that is watched reads itself again."""
+_EXTRA = ("matplotlib", "jinja2", "markupsafe", "pygments")
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """One page about the night, to open in a browser: what happened, and whether to believe it."""
+    _needs_extra()
+    _refuse(arguments.output, arguments.logs, (".html", ".htm"))
+    if arguments.watch:
+        _watch(arguments)
+    logs = _logs(arguments)
+    if not logs:
+        globs = " or ".join(f"{glob}/results.tsv" for glob in reading.globs(arguments))
+        raise AutoresearchError(f"{Path.cwd()}: there is no log below it in {globs}; name one")
+    say(_write_page(arguments, {log: reading.read(log) for log in logs}))
+    return 0
+
+
+def plot(arguments: argparse.Namespace) -> int:
+    """One picture of a log as a file of its own, PNG or SVG."""
+    _needs_extra()
+    _refuse(arguments.output, [arguments.log], (".png", ".svg"))
+    section = _section(arguments)
+    from pytest_lance_autoresearch.page import pictures
+
+    if why := pictures.lacking(section, arguments.picture):
+        raise AutoresearchError(f"{arguments.log}: {why}, so there is no picture '{arguments.picture}'")
+    drawn = pictures.as_file(section, arguments.picture, arguments.output.suffix[1:])
+    _write(arguments.output, drawn)
+    say(f"{arguments.output}: is the picture '{arguments.picture}' of '{section.name}'")
+    return 0
+
+
+def _watch(arguments: argparse.Namespace) -> NoReturn:
+    """Write the page anew after each row, until Ctrl-C; what cannot be read now may be whole a moment later."""
+    tell(f"{arguments.output}: is written anew after each trial; Ctrl-C ends that")
+    changes = _changes(lambda: _logs(arguments))
+    try:
+        while True:
+            logs = next(changes)
+            try:
+                say(_write_page(arguments, {log: results.read(log) for log in logs}, REFRESH_S))
+            except AutoresearchError as fault:
+                tell(f"ERROR: {fault}")
+    except KeyboardInterrupt:
+        _write_page(arguments, {log: results.read(log) for log in _logs(arguments)})
+        raise KeyboardInterrupt(f"{arguments.output} is the page of what there is") from None
+
+
+def _changes(logs: Callable[[], Sequence[Path]]) -> Iterator[Sequence[Path]]:
+    """The logs, at once and whenever one of them has changed."""
+    before: list[tuple[Path, int, int]] | None = None
+    while True:
+        found = logs()
+        now = [(log, *_stamp(log)) for log in found]
+        if now != before:
+            yield found
+        before = now
+        time.sleep(POLL_S)
+
+
+def _stamp(log: Path) -> tuple[int, int]:
+    with suppress(OSError):
+        seen = log.stat()
+        return seen.st_size, seen.st_mtime_ns
+    return 0, 0
+
+
+def _logs(arguments: argparse.Namespace) -> list[Path]:
+    """The logs that are named, each once, or those where the targets are."""
+    if not arguments.logs:
+        return [Path(shown(log)) for log in discover.logs(Path.cwd(), reading.globs(arguments))]
+    return list({log.resolve(): log for log in arguments.logs}.values())
+
+
+def _write_page(
+    arguments: argparse.Namespace, found: Mapping[Path, Sequence[results.Row]], refresh_s: int = 0
+) -> str:
+    """Write the page; the sentence about it."""
+    from pytest_lance_autoresearch.page import html
+
+    facts = [one for log, rows in found.items() for one in _facts(arguments, log, rows)]
+    empty = [log for log, rows in found.items() if not rows]
+    version = environment.versions()["pytest-lance-autoresearch"]
+    written = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    text = html.page(facts, empty, written, version, refresh_s)
+    _write(arguments.output, text)
+    rows = sum(map(len, found.values()))
+    told = f"{wording.many(len(facts), 'target')}, {wording.many(rows, 'trial')}"
+    size_kb = max(1, round(len(text) / 1000))
+    return f"{arguments.output}: is the page now: {told}, {size_kb} kB; open it in a browser"
+
+
+def _facts(arguments: argparse.Namespace, log: Path, rows: Sequence[results.Row]) -> list[Facts]:
+    from pytest_lance_autoresearch.page import facts
+
+    root: Path | None = arguments.root
+    with suppress(LogError):
+        root = root or archive.root_of(log)
+    return facts.read(log, rows, root, reading.globs(arguments))
+
+
+def _section(arguments: argparse.Namespace) -> Section:
+    """The target that is drawn: the one that is named, or the only one of the log."""
+    from pytest_lance_autoresearch.page import content
+
+    log, name = arguments.log, arguments.target
+    found = {one.night.target: one for one in _facts(arguments, log, reading.read(log))}
+    if not found:
+        raise AutoresearchError(f"{log}: has no trial yet; there is nothing to draw")
+    if name is None and len(found) == 1:
+        (name,) = found
+    if name not in found:
+        what = "has several targets" if name is None else f"has no trial of '{name}'"
+        raise AutoresearchError(f"{log}: {what}; name one with --target: {', '.join(found)}")
+    (section,) = content.sections([found[name]])
+    return section
+
+
+def _needs_extra() -> None:
+    """AutoresearchError where what draws is not installed."""
+    try:
+        import pytest_lance_autoresearch.page.html  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        raise AutoresearchError(
+            f"drawing needs '{error.name}', which is not installed; "
+            f"type: pip install 'pytest-lance-autoresearch[report]'"
+        ) from None
+
+
+def _refuse(output: Path, logs: Sequence[Path], endings: tuple[str, ...]) -> None:
+    """AutoresearchError where the file cannot be, or must not be, what is written."""
+    if lost := files.lost_by_writing(output, {log.resolve(): "the log" for log in logs}):
+        raise AutoresearchError(f"{output}: would overwrite {lost}; name another file")
+    if output.is_dir():
+        inside = output / f"night{endings[0]}"
+        raise AutoresearchError(f"{output}: is a folder; name a file in it, such as {inside}")
+    if output.suffix not in endings:
+        raise AutoresearchError(f"{output}: expected a name that ends in {' or '.join(endings)}")
+    if not output.parent.is_dir():
+        raise AutoresearchError(f"{output}: there is no folder {output.parent}; make it first")
+
+
+def _write(output: Path, text: bytes) -> None:
+    try:
+        files.write_whole(output, text)
+    except OSError as error:
+        raise AutoresearchError(f"{output}: cannot be written: {error.strerror or error}") from error
+
+
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "logs", nargs="*", type=Path, metavar="LOG", help="the logs (default: those of all targets)"
+    )
+    parser.add_argument("-o", "--output", type=Path, default=PAGE, metavar="FILE", help=f"the page ({PAGE})")
+    parser.add_argument("--watch", action="store_true", help="write it anew after each trial, until Ctrl-C")
+    reading.add_root(parser)
+    reading.add_targets(parser)
+
+
+def _add_picture(parser: argparse.ArgumentParser) -> None:
+    reading.add_archive(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .png or .svg")
+    parser.add_argument("--picture", choices=PICTURES, default=PICTURES[0], help=f"which ({PICTURES[0]})")
+    parser.add_argument("--target", metavar="NAME", help="whose, where the log has several targets'")
+    reading.add_targets(parser)
+
+
+VERBS: Mapping[str, Verb] = {"report": Verb(report, _add_logs), "plot": Verb(plot, _add_picture)}
