@@ -23,13 +23,14 @@ SOURCES = {
 MODULES = sorted(name for name in SOURCES if name.split(".")[-1] != "__init__")
 MAY_IMPORT = {
     "plugin": {"runs", "log", "verdict", "target_files", "words", "machine", "top"},
-    "command": {"runs", "log", "target_files", "words", "machine", "top"},
-    "runs": {"log", "bench", "target_files", "verdict", "words", "machine", "top"},
+    "command": {"runs", "log", "assembly", "target_files", "words", "machine", "top"},
+    "runs": {"log", "bench", "assembly", "target_files", "verdict", "words", "machine", "top"},
     "log": {"target_files", "verdict", "words", "machine", "top"},
     "bench": {"target_files", "kernel_side", "verdict", "machine", "top"},
     "target_files": {"kernel_side", "top"},
     "kernel_side": {"top"},
     "verdict": {"top"},
+    "assembly": set(),
     "words": {"top"},
     "machine": set(),
     "top": {"command"},

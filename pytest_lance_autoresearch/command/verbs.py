@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_lance_autoresearch.command import reading, restoring, starting
+from pytest_lance_autoresearch.command import explaining, reading, restoring, starting
 from pytest_lance_autoresearch.command.terminal import tell
 from pytest_lance_autoresearch.errors import AutoresearchError
 
-VERBS = {**starting.VERBS, **reading.VERBS, **restoring.VERBS}
+VERBS = {**starting.VERBS, **reading.VERBS, **restoring.VERBS, **explaining.VERBS}
 NOT_DONE = 2
 SCRIPT = "lance-autoresearch"
 """What the installed command is called; pyproject.toml has it."""
