@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +120,43 @@ def test_what_numba_made_is_listed_with_its_lines_and_what_llvm_said(tmp_path: P
     assert "fastmath=True" in said_of[9].meaning
     assert said_of[15].is_vectorized
     assert "Kernel.product" in profile
+
+
+COMPILING = """
+import re, sys
+from numba.core.registry import cpu_target
+
+codegen = cpu_target.target_context.codegen()
+library, made = type(codegen)._library_class, []
+if sys.argv[2] == "listed":
+    from pytest_lance_autoresearch.kernel_side import listing
+    modules = listing.Listing()._modules
+    read = lambda: [line for module in modules for line in module._lines]
+else:
+    def asked_for(module):
+        made.extend(codegen._tm.emit_assembly(module).splitlines())
+    codegen._engine.set_object_cache(library._object_compiled_hook, asked_for)
+    read = lambda: made
+
+import numpy as np
+kernels = {}
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), kernels)
+kernels["Kernel"](np.ones(99)).product(np.ones(99))
+for line in read():
+    if re.match("\\t[a-z]", line):
+        print(re.sub(r'_ZN[\\w$.]+|"[^"]*"|\\.L\\w+', "", line))
+"""
+"""Prints the instructions that numba makes of a kernel, without names: those of labels and symbols may differ."""
+
+
+@pytest.mark.slow
+def test_the_lines_beside_it_do_not_change_the_code(tmp_path: Path) -> None:
+    kernel = tmp_path / "kernels.py"
+    kernel.write_text(KNOWN)
+    runs = [[sys.executable, "-c", COMPILING, str(kernel), how] for how in ("listed", "plain")]
+    listed, plain = (subprocess.run(run, capture_output=True, text=True, check=True).stdout for run in runs)
+    assert "addsd" in plain or platform.machine() != "x86_64"
+    assert listed == plain
 
 
 @pytest.mark.slow

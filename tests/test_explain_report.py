@@ -60,6 +60,7 @@ SEEN = Explanation(
     counters={"cycles": 2400.0, "instructions": 3600.0},
     no_counters="",
     profile=(PythonLine(0.9, 8, "kernels.py", 10, "Kernel.product"), PythonLine(0.1, 8, "-", 0, "numpy.multiply")),
+    waited=0.0,
     in_system=0.08,
 )
 
@@ -171,6 +172,13 @@ def test_a_kernel_that_numba_has_no_part_in_is_told_as_python_sees_it() -> None:
         "  size; there is no state",
         "no loops are shown: numba compiled nothing",
         "cycles, cache misses and wrong guesses at branches cannot be seen: this machine has no such counters",
+    ]
+
+
+def test_a_busy_machine_is_no_place_to_measure() -> None:
+    assert explain_report.lines(replace(SEEN, waited=0.6))[1:3] == [
+        "other work had the core for 60 % of the time: all figures here are too bad by an unknown part; run",
+        "  this again on a quieter machine",
     ]
 
 

@@ -38,6 +38,14 @@ def test_a_reason_is_worth_more_than_the_bare_fact() -> None:
     assert remarks.about(found, [Place("other.py", 9)]) == []
 
 
+def test_what_could_not_be_moved_is_no_matter_where_there_are_vectors() -> None:
+    moved = "remark: kernels.py:15:1: failed to move load: the loop may invalidate its value"
+    assert remarks.about(remarks.read(f"{moved}\n{RECORDED}"), [Place("kernels.py", 15)]) == [DONE]
+    assert remarks.read(moved)[0].meaning == (
+        "it reads the same place again in every pass, since a store might change it: read it into a local before"
+    )
+
+
 def test_what_a_remark_means_is_said_in_plain_words() -> None:
     assert SUM.meaning == (
         "a float sum keeps its order, one addition after the other: fastmath=True, or several sums side by side"

@@ -32,7 +32,7 @@ MEANINGS = (
     ),
     (
         "cannot identify array bounds",
-        "it might write what it reads later: index both arrays by the loop's own counter, or read beforehand",
+        "what it looks up might be what it stores: do one after the other, in two loops, or sum in a local",
     ),
     (
         "unsafe dependent memory operations",
@@ -97,8 +97,13 @@ def read(text: str) -> list[Remark]:
 
 
 def about(remarks: Iterable[Remark], places: Iterable[Place]) -> list[Remark]:
-    """Those about some lines, with a reason where there is one: 'loop not vectorized' alone says nothing."""
+    """Those about some lines, with a reason where there is one: 'loop not vectorized' alone says nothing.
+
+    Where there are vectors, what could not be moved out of the loop before was mended later.
+    """
     wanted = set(places)
     found = [remark for remark in remarks if remark.place in wanted]
+    if any(remark.is_vectorized for remark in found):
+        found = [remark for remark in found if remark.is_vectorized or remark.is_refusal]
     explained = [remark for remark in found if remark.meaning or remark.is_vectorized or ":" in remark.text]
     return explained or found

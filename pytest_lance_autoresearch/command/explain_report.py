@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.assembly.loops import Contents
     from pytest_lance_autoresearch.assembly.remarks import Remark
     from pytest_lance_autoresearch.runs.explanation import Explanation, PythonLine
-    from pytest_lance_autoresearch.runs.limits import BySize
+    from pytest_lance_autoresearch.runs.limits import BySize, Limits
 
 WIDTH = 100
 """Of a line, at most."""
@@ -34,6 +34,8 @@ TABLE = 32 * limits.KIB
 """Of the look-ups that an operation is compared with."""
 MOST_LOOK_UPS_NS = 1000.0
 """An operation that takes longer is not compared with look-ups."""
+MOST_WAITED = 0.2
+"""Of the time: with more, the figures need a warning."""
 _COUNTED = "NRT_"
 _MANY_ON_STACK = 0.25
 
@@ -68,6 +70,11 @@ def _wrapped(line: str) -> list[str]:
 def _head(found: Explanation) -> Iterator[str]:
     target = found.target
     yield f"target '{target.name}', kernel {target.kernel.sha256[:12]}, case {found.case.id}: {_time(found)}"
+    if found.waited >= MOST_WAITED:
+        yield (
+            f"other work had the core for {_percent(found.waited)} of the time: all figures here are too bad by "
+            f"an unknown part; run this again on a quieter machine"
+        )
     if found.others:
         slowest = sorted(found.others.items(), key=lambda item: -item[1])
         left = f", and {many(len(slowest) - CASES, 'case')} more" if len(slowest) > CASES else ""
@@ -207,16 +214,21 @@ def _sentences(loop: HotLoop, found: Explanation) -> Iterator[str]:
 # Limits
 
 
-def _limits(found: Explanation) -> Iterator[str]:
-    best, moved = found.limits, found.moved
-    call_ns = found.ns_per_op * found.ops_per_call
-    touched = moved.arguments + moved.results
-    read = limits.at(best.read_gb_per_s, touched + moved.state)
+def limit_lines(best: Limits) -> Iterator[str]:
+    """What one core can do at best."""
     yield "limits of one core here, measured just now:"
     yield f"  reading   {_figures(best.read_gb_per_s, 'GB/s')}"
     yield f"  copying   {_figures(best.copy_gb_per_s, 'GB/s')}"
     yield f"  look-ups  {_figures(best.look_up_ns, 'ns')}"
     yield f"  in chains {_figures(best.follow_ns, 'ns')}"
+
+
+def _limits(found: Explanation) -> Iterator[str]:
+    best, moved = found.limits, found.moved
+    call_ns = found.ns_per_op * found.ops_per_call
+    touched = moved.arguments + moved.results
+    read = limits.at(best.read_gb_per_s, touched + moved.state)
+    yield from limit_lines(best)
     yield (
         f"a call takes {time(call_ns)}: its arguments and results, {_bytes(touched)}, are "
         f"{touched / call_ns:.3g} GB/s, {_percent(touched / call_ns / read)} of reading at that size; "

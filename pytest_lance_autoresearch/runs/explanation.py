@@ -91,6 +91,8 @@ class Explanation:
     """What the core counted per operation."""
     no_counters: str
     profile: tuple[PythonLine, ...]
+    waited: float
+    """The share of the measured time in which others had the core."""
     in_system: float | None
     """The share of CPU time that no sample saw: the system's own, such as pages that are new."""
 
@@ -191,6 +193,7 @@ class _Look:
             counters=counters,
             no_counters=no_counters,
             profile=profile,
+            waited=sum(window.waited_ns or 0 for window in windows) / sum(window.wall_ns for window in windows),
             in_system=samples.in_system,
         )
 
