@@ -119,7 +119,9 @@ def test_what_numba_made_is_listed_with_its_lines_and_what_llvm_said(tmp_path: P
     }
     assert "fastmath=True" in said_of[9].meaning
     assert said_of[15].is_vectorized
-    assert "Kernel.product" in profile
+    hottest = explanation._python_lines(profile)[0]
+    assert (hottest.file, hottest.line, hottest.function) == ("kernels.py", 25, "Kernel.product")
+    assert hottest.times == 2 * 200
 
 
 COMPILING = """
@@ -252,9 +254,9 @@ def test_a_text_of_a_kernel_s_process_is_printable_once_it_is_read(data: bytes, 
 
 def test_a_profile_that_is_none_says_nothing() -> None:
     assert explanation._python_lines("x y\n1 2\n-1 2 a 3 b\n" + f"{'9' * 400} 1 a 1 b\n") == ()
-    assert explanation._python_lines("30 2 kernels.py 7 Kernel.product\n10 4 - 0 a method of b") == (
+    assert explanation._python_lines("30 2 kernels.py 7 Kernel.product\n10 4 target.py 9 a function") == (
         PythonLine(0.75, 2, "kernels.py", 7, "Kernel.product"),
-        PythonLine(0.25, 4, "-", 0, "a method of b"),
+        PythonLine(0.25, 4, "target.py", 9, "a function"),
     )
 
 

@@ -15,7 +15,7 @@ from pytest_lance_autoresearch.records import Case
 from pytest_lance_autoresearch.runs.explanation import Explanation, Moved, PythonLine
 from pytest_lance_autoresearch.runs.limits import KIB, MIB, Limits
 
-HELD = Contents(27, 16, 2, 6, 8, 1, ("NRT_decref", "_ZN7kernels4helpB2v2"), {256: 4}, 3, 2, 1)
+HELD = Contents(27, 16, 2, 6, 8, 1, ("NRT_decref", "_ZN7kernels4helpB2v2"), {256: 4}, 256, 3, 2, 1)
 LOOP = HotLoop(
     name="_search",
     sources=("_search", "_plane"),
@@ -59,7 +59,7 @@ SEEN = Explanation(
     machine_code="",
     counters={"cycles": 2400.0, "instructions": 3600.0},
     no_counters="",
-    profile=(PythonLine(0.9, 8, "kernels.py", 10, "Kernel.product"), PythonLine(0.1, 8, "-", 0, "numpy.multiply")),
+    profile=(PythonLine(0.9, 8, "kernels.py", 10, "Kernel.product"), PythonLine(0.1, 8, "target.py", 9, "bind")),
     waited=0.0,
     in_system=0.08,
 )
@@ -67,10 +67,9 @@ SEEN = Explanation(
 
 def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
     first, *others = explain_report.lines(SEEN)
-    assert (
-        first == f"target 'toy', kernel {SEEN.target.kernel.sha256[:12]}, case 64x32-uniform: 800 ns per product"
-    )
+    assert first == f"target 'toy', kernel {SEEN.target.kernel.sha256[:12]}, case 64x32-uniform"
     assert others == [
+        "800 ns per product, 10 of them in a call",
         "the slowest cases: 64x32-uniform 820 ns, 128x32-normal 310 ns",
         "",
         "where the time goes (1000 samples; the system's clock of CPU time, every 0.2 ms):",
@@ -92,8 +91,8 @@ def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
         "  calls that were not inlined: help",
         "  divisions and roots: 1, each as long as ten other instructions or more",
         "  6 of its loads and stores are for want of registers: keep fewer values alive at once",
-        "  its loads alone take 3.00 ns a pass at best: the 509 ns per product of this loop are enough for",
-        "    170 passes; if it makes far fewer, it waits for something else",
+        "  its loads alone take 3.00 ns a pass at best: the 5.09 us of this loop in a call are enough for",
+        "    1698 passes; if it makes far fewer, it waits for something else",
         "",
         "limits of one core here, measured just now:",
         "  reading   100 GB/s in 32 KiB, 50 GB/s in 1 MiB",
@@ -126,11 +125,12 @@ BLIND = replace(
 
 def test_what_the_machine_does_not_tell_is_said() -> None:
     assert explain_report.lines(BLIND)[1:] == [
+        "2.00 us per product, 10 of them in a call",
         "",
         "where the time goes cannot be seen: perf_event_open is not allowed here",
-        "Python's own profiler, which slows Python down; a compiled function is one line of it:",
-        "   90 %  Kernel.product (kernels.py, line 10), 8 calls",
-        "   10 %  numpy.multiply, 8 calls",
+        "the lines of Python, traced, which slows them down; what they call counts for them:",
+        "   90 %  line 10: def product(self, x):",
+        "   10 %  line 9 of target.py",
         "",
         "loop 1: in _search with _plane inlined; innermost",
         "         line 12: result = np.multiply(self.weights, x)",
@@ -159,14 +159,15 @@ def test_a_kernel_that_numba_has_no_part_in_is_told_as_python_sees_it() -> None:
         how="stops, 0.5 ms apart",
         machine_code="numba compiled nothing",
     )
-    assert explain_report.lines(plain)[1:8] == [
+    assert explain_report.lines(plain)[1:9] == [
+        "2.00 us per product, 10 of them in a call",
         "",
         "where the time goes (1000 samples; stops, 0.5 ms apart):",
         "  numpy 90 %, Python 10 %",
         "  compiled code has 0 %; of the rest, 150 ns per call are the runner's own and no part of the 2.00",
         "    us per product",
-        "Python's own profiler, which slows Python down; a compiled function is one line of it:",
-        "   90 %  Kernel.product (kernels.py, line 10), 8 calls",
+        "the lines of Python, traced, which slows them down; what they call counts for them:",
+        "   90 %  line 10: def product(self, x):",
     ]
     assert explain_report.lines(plain)[-3:] == [
         "  size; there is no state",
@@ -176,7 +177,7 @@ def test_a_kernel_that_numba_has_no_part_in_is_told_as_python_sees_it() -> None:
 
 
 def test_a_busy_machine_is_no_place_to_measure() -> None:
-    assert explain_report.lines(replace(SEEN, waited=0.6))[1:3] == [
+    assert explain_report.lines(replace(SEEN, waited=0.6))[2:4] == [
         "other work had the core for 60 % of the time: all figures here are too bad by an unknown part; run",
         "  this again on a quieter machine",
     ]

@@ -96,8 +96,8 @@ def test_symbols_that_are_not_numba_s_are_shown_as_they_are() -> None:
         ("vfmadd231ss %xmm1, %xmm2, %xmm3", Effect(is_float=True)),
         ("vaddpd %ymm0, %ymm1, %ymm0", Effect(vector_bits=256)),
         ("vpaddd (%rdx), %zmm1, %zmm2", Effect(loads=True, vector_bits=512)),
-        ("vmovdqu %ymm0, (%rdx)", Effect(stores=True)),
-        ("vmovdqu32 %zmm0, (%rdx) {%k1}", Effect(stores=True)),
+        ("vmovdqu %ymm0, (%rdx)", Effect(stores=True, moves_bits=256)),
+        ("vmovdqu32 %zmm0, (%rdx) {%k1}", Effect(stores=True, moves_bits=512)),
         ("vxorps %xmm6, %xmm6, %xmm6", Effect()),
         ("vgatherqps (%rdx,%zmm4,4), %ymm6 {%k1}", Effect(gathers=8)),
         ("vpgatherdd (%rdx,%ymm4,4), %ymm6 {%k1}", Effect(gathers=8)),
@@ -125,7 +125,7 @@ def test_what_an_instruction_of_x86_does(line: str, expected: Effect) -> None:
     [
         ("ldr x8, [sp, #40]", Effect(loads=True, on_stack=True)),
         ("stp x8, x9, [x0]", Effect(stores=True)),
-        ("ldr q0, [x8]", Effect(loads=True)),
+        ("ldr q0, [x8]", Effect(loads=True, moves_bits=128)),
         ("fadd d0, d1, d0", Effect(is_float=True)),
         ("fadd v0.2d, v1.2d, v0.2d", Effect(vector_bits=128)),
         ("add v0.8b, v1.8b, v0.8b", Effect(vector_bits=64)),
@@ -151,8 +151,8 @@ def test_what_an_instruction_of_aarch64_does(line: str, expected: Effect) -> Non
 def test_a_float_sum_has_no_vectors_and_the_loop_beside_it_has() -> None:
     functions = recorded("x86_64")
     assert held(functions["dot"], "x86_64") == [
-        Contents(27, 16, 0, 0, 0, 1, (), {}, 16, 0, 0),
-        Contents(6, 2, 0, 0, 0, 1, (), {}, 2, 0, 0),
+        Contents(27, 16, 0, 0, 0, 1, (), {}, 0, 16, 0, 0),
+        Contents(6, 2, 0, 0, 0, 1, (), {}, 0, 2, 0, 0),
     ]
     assert [one.vectors for one in held(functions["axpy"], "x86_64")] == [{}, {}, {256: 8}, {256: 2}]
     assert [one.gathers for one in held(functions["looked_up"], "x86_64")] == [32, 8]

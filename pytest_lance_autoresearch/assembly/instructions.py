@@ -31,6 +31,8 @@ class Effect:
     """What; '?' where that is computed."""
     vector_bits: int = 0
     """Computes with vectors of that width."""
+    moves_bits: int = 0
+    """Loads or stores a vector of that width, and does no more with it."""
     is_float: bool = False
     """Computes with one float."""
     shuffles: bool = False
@@ -51,6 +53,7 @@ _X86_WRITES_BACK = re.compile(
 )
 _X86_LONE_FACTOR = re.compile(r"(i?mul|i?div)[bwlq]?$")
 _X86_MOVES = re.compile(r"(v?mov(?!mskp)|v?lddqu|v?broadcast)")
+_X86_WHOLE_MOVES = re.compile(r"v?mov([au]p[sd]|dq[au])|v?lddqu")
 _X86_SCALAR = re.compile(r"v?(?!p)[a-z0-9]+(ss|sd|sh)z?$|v?cvt\w*(ss|sd)\w*|vfn?m\w+[123]{3}s[sd]")
 _X86_ZERO = re.compile(r"v?p?xor\w* (%\w+), \1\b")
 _X86_GATHER = re.compile(r"v(?:p?gather|p?scatter)[dq](ps|pd|d|q)")
@@ -86,6 +89,7 @@ def _x86(instruction: Instruction) -> Effect:
         on_stack=(loads or stores) and bool(_X86_STACK.search(operands)),
         gathers=gathers,
         vector_bits=0 if is_float or is_moved or gathers else widest,
+        moves_bits=widest if (loads or stores) and _X86_WHOLE_MOVES.match(name) else 0,
         is_float=is_float,
         shuffles=bool(_X86_SHUFFLES.match(name)),
         divides=bool(re.match(r"i?div|v?div|v?sqrt", name)),
@@ -117,6 +121,7 @@ def _x86_memory(name: str, operands: str) -> tuple[bool, bool]:
 # AArch64
 
 _ARM_VECTOR = re.compile(r"\bv\d+\.(8b|4h|2s|1d|16b|8h|4s|2d)\b|\bz\d+\.[bhsd]\b")
+_ARM_WHOLE = re.compile(r"\bq\d+\b|\bv\d+\.(16b|8h|4s|2d)\b")
 _ARM_SCALAR = re.compile(r"\b[hsd]\d+\b")
 _ARM_JUMPS = re.compile(r"(b|br|b\.\w+|cbn?z|tbn?z)$")
 _ARM_SHUFFLES = re.compile(r"(tbl|tbx|zip|uzp|trn|ext|rev|dup|ins|umov|smov|xtn|ushll|sshll)")
@@ -139,6 +144,7 @@ def _arm(instruction: Instruction) -> Effect:
         stores=stores,
         on_stack=(loads or stores) and "[sp" in operands,
         vector_bits=0 if not vector or not computes else 64 if vector[1] in ("8b", "4h", "2s", "1d") else 128,
+        moves_bits=128 if (loads or stores) and _ARM_WHOLE.search(operands) else 0,
         is_float=name.startswith("f") and not vector and bool(_ARM_SCALAR.search(operands)) and name != "fmov",
         shuffles=bool(vector and _ARM_SHUFFLES.match(name)),
         divides=bool(re.match(r"[us]div|fdiv|fsqrt", name)),

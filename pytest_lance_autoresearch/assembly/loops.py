@@ -50,6 +50,8 @@ class Contents:
     calls: tuple[str, ...]
     vectors: dict[int, int]
     """Computing instructions by the width of their vectors in bits."""
+    widest_move: int
+    """The widest vector in bits that is only loaded or stored; 0 without any."""
     floats: int
     shuffles: int
     divides: int
@@ -67,6 +69,7 @@ def contents(loop: Loop, effects: Sequence[Effect]) -> Contents:
         branches=sum(one.is_conditional for one in own),
         calls=tuple(one.calls for one in own if one.calls),
         vectors=dict(Counter(one.vector_bits for one in own if one.vector_bits)),
+        widest_move=max((one.moves_bits for one in own), default=0),
         floats=sum(one.is_float for one in own),
         shuffles=sum(one.shuffles for one in own),
         divides=sum(one.divides for one in own),

@@ -87,7 +87,7 @@ class ExplainedProcess(KernelProcess):
         return self._told(LISTING, listing.MAX_BYTES)
 
     def bind_profiled(self, key: str) -> None:
-        """Take as `PROFILED` the kernel that is bound as `key`, with Python's profiler around it."""
+        """Take as `PROFILED` the kernel that is bound as `key`, traced."""
         self._order(f"{key}, while it was bound again", "bind_profiled", PROFILED, key, PROFILE)
 
     def profile(self) -> str:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pytest_lance_autoresearch.assembly.listing import Place
 from pytest_lance_autoresearch.runs import limits
 from pytest_lance_autoresearch.words.wording import listed, many, time
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.assembly.hotspots import HotLoop, Hotspots
     from pytest_lance_autoresearch.assembly.loops import Contents
     from pytest_lance_autoresearch.assembly.remarks import Remark
-    from pytest_lance_autoresearch.runs.explanation import Explanation, PythonLine
+    from pytest_lance_autoresearch.runs.explanation import Explanation
     from pytest_lance_autoresearch.runs.limits import BySize, Limits
 
 WIDTH = 100
@@ -69,7 +70,9 @@ def _wrapped(line: str) -> list[str]:
 
 def _head(found: Explanation) -> Iterator[str]:
     target = found.target
-    yield f"target '{target.name}', kernel {target.kernel.sha256[:12]}, case {found.case.id}: {_time(found)}"
+    in_call = f", {found.ops_per_call:g} of them in a call" if found.ops_per_call > 1 else ""
+    yield f"target '{target.name}', kernel {target.kernel.sha256[:12]}, case {found.case.id}"
+    yield f"{_time(found)}{in_call}"
     if found.waited >= MOST_WAITED:
         yield (
             f"other work had the core for {_percent(found.waited)} of the time: all figures here are too bad by "
@@ -96,7 +99,7 @@ def _where(found: Explanation) -> Iterator[str]:
     else:
         yield f"where the time goes cannot be seen: {found.how}"
     if spots.compiled < 1 - LEAST_OUTSIDE:
-        yield from _python(found.profile)
+        yield from _python(found)
 
 
 def _functions(spots: Hotspots, found: Explanation) -> Iterator[str]:
@@ -116,12 +119,20 @@ def _functions(spots: Hotspots, found: Explanation) -> Iterator[str]:
         )
 
 
-def _python(profile: Sequence[PythonLine]) -> Iterator[str]:
-    yield "Python's own profiler, which slows Python down; a compiled function is one line of it:"
-    for entry in profile[:PROFILE_LINES]:
-        if entry.share >= LEAST_LINE:
-            place = f" ({entry.file}, line {entry.line})" if entry.line else ""
-            yield _cut(f"  {_percent(entry.share):>5}  {entry.name}{place}, {many(entry.calls, 'call')}")
+def _python(found: Explanation) -> Iterator[str]:
+    yield "the lines of Python, traced, which slows them down; what they call counts for them:"
+    shown = [entry for entry in found.profile if entry.share >= LEAST_LINE][:PROFILE_LINES]
+    for entry in shown:
+        yield _source_line(found, Place(entry.file, entry.line), _percent(entry.share))
+
+
+def _source_line(found: Explanation, place: Place, share: str) -> str:
+    """A line of the kernel as it stands there, or the place of one that is elsewhere."""
+    kernel = found.target.kernel
+    source = kernel.text.decode("utf-8", "replace").splitlines()
+    is_own = place.file == kernel.path.name and 0 < place.line <= len(source)
+    text = f": {source[place.line - 1].strip()}" if is_own else f" of {place.file}"
+    return _cut(f"  {share:>5}  line {place.line}{text}")
 
 
 # Loops
@@ -142,13 +153,9 @@ def _loop(number: int, loop: HotLoop, found: Explanation) -> Iterator[str]:
     kind = "innermost" if loop.is_innermost else "without the loops in it"
     share = f"{_percent(loop.share)} of the time, " if loop.share else ""
     yield f"loop {number}: {share}in {_named(loop)}; {kind}"
-    kernel = found.target.kernel
-    source = kernel.text.decode("utf-8", "replace").splitlines()
     for place, share_of_line in loop.lines[:LINES]:
         if share_of_line >= LEAST_LINE or not loop.share:
-            is_own = place.file == kernel.path.name and 0 < place.line <= len(source)
-            text = f": {source[place.line - 1].strip()}" if is_own else f" of {place.file}"
-            yield _cut(f"  {_percent(share_of_line) if loop.share else '':>5}  line {place.line}{text}")
+            yield _source_line(found, place, _percent(share_of_line) if loop.share else "")
     yield f"  a pass has {_contents(loop.contents)}"
     yield from (f"  {sentence}" for sentence in (*_remarks(loop.remarks), *_sentences(loop, found)))
 
@@ -175,7 +182,8 @@ def _contents(held: Contents) -> str:
         ]
     )
     widths = sorted(held.vectors.items(), reverse=True)
-    vectors = listed([f"{count} on vectors of {bits} bits" for bits, count in widths]) if widths else "no vectors"
+    moved = f"vectors of {held.widest_move} bits that are moved only" if held.widest_move else "no vectors"
+    vectors = listed([f"{count} on vectors of {bits} bits" for bits, count in widths]) if widths else moved
     scalar = f", {many(held.floats, 'operation')} on single floats" if held.floats else ""
     return f"{many(held.instructions, 'instruction')}: {memory}; {vectors}{scalar}"
 
@@ -203,10 +211,10 @@ def _sentences(loop: HotLoop, found: Explanation) -> Iterator[str]:
         yield f"{held.on_stack} of its loads and stores are for want of registers: keep fewer values alive at once"
     if held.loads + held.gathers:
         least_ns = (held.loads + held.gathers) * min(look_up_ns.values()) / 2
-        loop_ns, unit = loop.share * found.sampled_ns_per_op, found.target.wiring.UNIT
+        loop_ns = loop.share * found.sampled_ns_per_op * found.ops_per_call
         enough = (
-            f": the {time(loop_ns)} per {unit} of this loop are enough for {_count(loop_ns / least_ns)} passes; "
-            f"if it makes far fewer, it waits for something else"
+            f": the {time(loop_ns)} of this loop in a call are enough for {loop_ns / least_ns:.0f} passes; if it "
+            f"makes far fewer, it waits for something else"
         )
         yield f"its loads alone take {time(least_ns)} a pass at best{enough if loop.share else ''}"
 

@@ -151,7 +151,7 @@ class KernelHost:
         self._bound[key] = self._listing.text
 
     def bind_profiled(self, key: str, of: str, text_key: str) -> None:
-        """Take as `key` the kernel that is bound as `of`, profiled, and as `text_key` what returns the profile."""
+        """Take as `key` the kernel that is bound as `of`, traced, and as `text_key` what tells its lines."""
         from pytest_lance_autoresearch.kernel_side import profiling
 
         profiled = profiling.Profiled(self._bound[of])

@@ -59,13 +59,13 @@ class Moved(NamedTuple):
 
 
 class PythonLine(NamedTuple):
-    """A function as Python's profiler saw it; file '-' and line 0 where it is not written in Python."""
+    """A line of Python as tracing saw it, with what it called of others' code."""
 
     share: float
-    calls: int
+    times: int
     file: str
     line: int
-    name: str
+    function: str
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _sampled(plan: CasePlan, process: ExplainedProcess) -> _Samples:
 
 
 def _profiled(plan: CasePlan, process: ExplainedProcess) -> tuple[PythonLine, ...]:
-    """Which of Python's functions took how long; the calls are the same, and slower while they are watched."""
+    """Which line of Python took how long, in calls that are slower while they are traced."""
     process.bind_profiled(plan.key)
     for _ in range(PROFILED_WINDOWS):
         calls = plan.feed.draw(plan.calls)
