@@ -312,5 +312,4 @@ def test_a_core_has_limits(tmp_path: Path) -> None:
 
 
 def test_the_figure_of_a_size_is_that_of_the_next_larger_one() -> None:
-    figures = {10: 1.0, 20: 2.0}
-    assert [limits.at(figures, size) for size in (5, 10, 11, 99)] == [1.0, 1.0, 2.0, 2.0]
+    assert [limits.next_size({10: 1.0, 20: 2.0}, size) for size in (5, 10, 11, 99)] == [10, 10, 20, 20]

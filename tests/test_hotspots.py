@@ -60,9 +60,9 @@ def test_without_samples_there_are_the_kernel_s_own_innermost_loops() -> None:
 
 
 def test_the_innermost_function_of_a_line_is_named() -> None:
-    text = b"def outer():\n    x = 1\n    def inner():\n        pass\n    return x\n"
+    text = b"def outer():\n    x = 1\n    def inner():\n        pass\n    return x\nless = lambda a, b: a < b\n"
     name_of = hotspots.names_of_lines(text, "kernels.py")
-    named = [name_of(Place("kernels.py", line)) for line in range(1, 7)]
-    assert named == ["outer", "outer", "inner", "inner", "outer", ""]
+    named = [name_of(Place("kernels.py", line)) for line in range(1, 8)]
+    assert named == ["outer", "outer", "inner", "inner", "outer", "a lambda", ""]
     assert name_of(Place("arrayobj.py", 1)) == ""
     assert hotspots.names_of_lines(b"def broken(", "kernels.py")(Place("kernels.py", 1)) == ""

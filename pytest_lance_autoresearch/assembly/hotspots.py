@@ -136,6 +136,7 @@ def names_of_lines(source: bytes, file: str) -> Callable[[Place], str]:
     names: dict[int, str] = {}
     with suppress(SyntaxError, ValueError, RecursionError):
         for node in ast.walk(ast.parse(source)):  # from the outside to the inside
-            if isinstance(node, ast.FunctionDef):
-                names |= dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), node.name)
+            if isinstance(node, ast.FunctionDef | ast.Lambda):
+                name = "a lambda" if isinstance(node, ast.Lambda) else node.name
+                names |= dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), name)
     return lambda place: names.get(place.line, "") if place.file == file else ""

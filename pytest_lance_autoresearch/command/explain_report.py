@@ -24,6 +24,7 @@ WIDTH = 100
 """Of a line, at most."""
 MOST_LINES = 59
 CASES, LOOPS, LINES, FUNCTIONS, REMARKS, PROFILE_LINES = 6, 3, 4, 8, 2, 6
+MOST_PLACES = 4
 """Most that are shown."""
 LEAST_LOOP, LEAST_LINE, LEAST_FUNCTION = 0.04, 0.02, 0.01
 """Of the samples: what has fewer is not shown."""
@@ -157,7 +158,12 @@ def _loop(number: int, loop: HotLoop, found: Explanation) -> Iterator[str]:
         if share_of_line >= LEAST_LINE or not loop.share:
             yield _source_line(found, place, _percent(share_of_line) if loop.share else "")
     yield f"  a pass has {_contents(loop.contents)}"
-    yield from (f"  {sentence}" for sentence in (*_remarks(loop.remarks), *_sentences(loop, found)))
+    yield from (f"  {sentence}" for sentence in _said(loop, found))
+
+
+def _said(loop: HotLoop, found: Explanation) -> Iterator[str]:
+    yield from _remarks(loop.remarks, found.target.kernel.path.name)
+    yield from _sentences(loop, found)
 
 
 def _named(loop: HotLoop) -> str:
@@ -188,15 +194,15 @@ def _contents(held: Contents) -> str:
     return f"{many(held.instructions, 'instruction')}: {memory}; {vectors}{scalar}"
 
 
-def _remarks(remarked: Sequence[Remark]) -> Iterator[str]:
+def _remarks(remarked: Sequence[Remark], own: str) -> Iterator[str]:
     """What LLVM said, once for each meaning, with its lines."""
-    by_text: dict[str, list[int]] = {}
+    by_text: dict[str, list[Place]] = {}
     for remark in sorted(remarked, key=lambda one: (not one.is_vectorized, not one.is_refusal, not one.meaning)):
         meaning = f": {remark.meaning}" if remark.meaning else ""
-        by_text.setdefault(f'"{remark.text}"{meaning}', []).append(remark.place.line)
-    for text, of_lines in list(by_text.items())[:REMARKS]:
-        where = f"line{'s' if len(of_lines) > 1 else ''} {listed([str(line) for line in sorted(of_lines)])}"
-        yield f"LLVM, {where}: {text}"
+        by_text.setdefault(f'"{remark.text}"{meaning}', []).append(remark.place)
+    for text, places in list(by_text.items())[:REMARKS]:
+        told = [f"{line}{'' if file == own else f' of {file}'}" for file, line in sorted(places)[:MOST_PLACES]]
+        yield f"LLVM, line{'s' if len(told) > 1 else ''} {listed(told)}: {text}"
 
 
 def _sentences(loop: HotLoop, found: Explanation) -> Iterator[str]:
@@ -235,7 +241,7 @@ def _limits(found: Explanation) -> Iterator[str]:
     best, moved = found.limits, found.moved
     call_ns = found.ns_per_op * found.ops_per_call
     touched = moved.arguments + moved.results
-    read = limits.at(best.read_gb_per_s, touched + moved.state)
+    read = best.read_gb_per_s[limits.next_size(best.read_gb_per_s, touched + moved.state)]
     yield from limit_lines(best)
     yield (
         f"a call takes {time(call_ns)}: its arguments and results, {_bytes(touched)}, are "
@@ -243,11 +249,12 @@ def _limits(found: Explanation) -> Iterator[str]:
         f"{_state(moved.state, call_ns, read)}"
     )
     if found.ns_per_op < MOST_LOOK_UPS_NS:
-        single, chained = (found.ns_per_op / limits.at(ns, TABLE) for ns in (best.look_up_ns, best.follow_ns))
-        yield (
-            f"{_time(found)} is the time of {_count(single)} look-ups in {_bytes(TABLE)}, or of "
-            f"{_count(chained)} in a chain, each of which tells where the next is"
+        tables = dict.fromkeys((TABLE, limits.next_size(best.look_up_ns, touched + moved.state)))
+        single, chained = (
+            listed([f"{_count(found.ns_per_op / figures[size])} in {_bytes(size)}" for size in tables])
+            for figures in (best.look_up_ns, best.follow_ns)
         )
+        yield f"{_time(found)} is the time of so many look-ups: {single}; in a chain {chained}"
 
 
 def _state(size: int, call_ns: float, read: float) -> str:

@@ -45,6 +45,6 @@ def measure(process: ProbeProcess) -> Limits:
     )
 
 
-def at(figures: BySize, size: float) -> float:
-    """The figure of the smallest size that is not below `size`, or of the largest."""
-    return figures[next((known for known in figures if known >= size), max(figures))]
+def next_size(figures: BySize, size: float) -> int:
+    """The smallest size of a figure that is not below `size`, or else the largest."""
+    return next((known for known in figures if known >= size), max(figures))
