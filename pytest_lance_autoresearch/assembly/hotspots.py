@@ -25,7 +25,10 @@ class HotLoop:
     name: str
     """Of the function that the machine code belongs to."""
     sources: tuple[str, ...]
-    """The source's functions whose lines are in it, the hottest first: others than `name` were inlined."""
+    """The source's functions whose lines are in it, the hottest first: others than `name` were inlined.
+
+    Where no line is the source's, the files that they are of.
+    """
     share: float
     lines: tuple[tuple[Place, float], ...]
     """The hottest first."""
@@ -108,15 +111,17 @@ class Sources:
                 yield self._hot_loop(loop, effects, at, samples or 1)
 
     def _hot_loop(self, loop: Loop, effects: Sequence[Effect], at: Counter[int], samples: int) -> HotLoop:
-        function, by_place, by_name = loop.function, Counter[Place](), Counter[str]()
+        function, by_place, by_name, by_file = loop.function, Counter[Place](), Counter[str](), Counter[str]()
         for index in loop.own:
             place = function.instructions[index].place
             by_place[place] += at[index]
-            by_name[self._name_of(place) or place.file] += at[index]
+            by_name[self._name_of(place)] += at[index]
+            by_file[place.file] += at[index]
+        names = [name for name, _ in by_name.most_common() if name]
         held = loops.contents(loop, effects)
         return HotLoop(
             name=function.name,
-            sources=tuple(name for name, _ in by_name.most_common() if name),
+            sources=tuple(names or [file for file, _ in by_file.most_common() if file]),
             share=sum(by_place.values()) / samples,
             lines=tuple((place, count / samples) for place, count in by_place.most_common()),
             is_innermost=loop.is_innermost,

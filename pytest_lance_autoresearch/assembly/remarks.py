@@ -27,7 +27,7 @@ MEANINGS = (
         "its number of passes is not known beforehand: `for` over a range with a fixed end, no break, no return",
     ),
     (
-        "Auto-vectorization of loops with uncountable",
+        "early exit",
         "it may end early: `for` over a range with a fixed end, no break, no return",
     ),
     (
