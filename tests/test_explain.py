@@ -17,8 +17,9 @@ from pytest_lance_autoresearch.assembly import listing, remarks
 from pytest_lance_autoresearch.bench import explained
 from pytest_lance_autoresearch.bench.explained import ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
-from pytest_lance_autoresearch.errors import KernelRaised
+from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
 from pytest_lance_autoresearch.kernel_side import probes
+from pytest_lance_autoresearch.machine import sampling
 from pytest_lance_autoresearch.records import Call
 from pytest_lance_autoresearch.runs import explanation, limits
 from pytest_lance_autoresearch.runs.explanation import PythonLine
@@ -146,7 +147,7 @@ exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), kernels)
 kernels["Kernel"](np.ones(99)).product(np.ones(99))
 for line in read():
     if re.match("\\t[a-z]", line):
-        print(re.sub(r'_ZN[\\w$.]+|"[^"]*"|\\.L\\w+', "", line))
+        print(re.sub(r'_ZN[\\w$.]+|\\d{9,}|"[^"]*"|\\.L\\w+', "", line))
 """
 """Prints the instructions that numba makes of a kernel, without names: those of labels and symbols may differ."""
 
@@ -250,6 +251,28 @@ def test_one_that_answers_with_garbage_has_no_code(tmp_path: Path, answer: str) 
 )
 def test_a_text_of_a_kernel_s_process_is_printable_once_it_is_read(data: bytes, expected: str) -> None:
     assert explained._printable(data) == expected
+
+
+ENDS = """import os
+for _ in range(10**6):
+    pass
+os._exit(3)"""
+
+
+def test_a_kernel_that_ends_while_it_is_stopped_and_looked_at_is_told_with_its_own_end(tmp_path: Path) -> None:
+    """Whoever stops it gets to know of each stop, which must not be taken for the end."""
+    ending = target(tmp_path, toys.kernel(ENDS))
+    process = ExplainedProcess(ending, ending.kernel, TIMEOUT_S)
+    process.introduce()
+    try:
+        state = load.pickled(ending, ending.inputs.State(np.ones(9)), "inputs.make_state")
+        process.bind("a", state)
+        sampler = sampling.StoppingSampler(process.pid)
+        with process.observed(sampler), pytest.raises(KernelCrashed) as raised:
+            process.run("a", [(np.ones(9),)])
+    finally:
+        process.close()
+    assert raised.value.headline == "a: the kernel's process ended (exit code 3) instead of answering"
 
 
 def test_a_profile_that_is_none_says_nothing() -> None:

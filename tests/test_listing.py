@@ -42,6 +42,12 @@ def test_a_listing_is_read_with_names_places_and_labels() -> None:
     assert dot.instructions[dot.labels[".LBB0_5"]].offset == 0x50
 
 
+def test_a_file_is_known_by_its_name_wherever_llvm_writes_its_folder() -> None:
+    forms = ['1 "/work" "kernels.py"', '1 "/work/kernels.py"', '1 "kernels.py"']
+    read = [listing.read(f"function 1 f\n\t.file\t{form}\n\t.loc\t1 7 0\n0\tnop") for form in forms]
+    assert [function.instructions[0].place for (function,) in read] == [Place("kernels.py", 7)] * 3
+
+
 def test_an_address_is_that_of_the_instruction_that_reaches_there() -> None:
     functions = sorted(recorded("x86_64").values(), key=lambda one: one.address)
     dot = functions[0]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 _FUNCTION = re.compile(r"function ([0-9a-f]{1,16}) (\S.*)")
 _INSTRUCTION = re.compile(r"([0-9a-f]{1,8})\t([a-z]\S*)(?:\s+(\S.*))?")
 _LABEL = re.compile(r"(\.?[\w.$]+):")
-_FILE = re.compile(r'\t\.file\t(\d+) (?:"[^"]*" )?"([^"]*)"')
+_FILE = re.compile(r'\t\.file\t(\d+) (?:"[^"]*" )?"(?:[^"]*/)?([^"/]*)"')
 _LINE = re.compile(r"\t\.loc\t(\d+) (\d+)\b")
 _NAME = re.compile(r"_ZN(.*)")
 _LENGTH = re.compile(r"(\d+)")

@@ -26,7 +26,8 @@ SCRIPT = "lance-autoresearch"
 def parser() -> argparse.ArgumentParser:
     typed = SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m pytest_lance_autoresearch"
     made = argparse.ArgumentParser(
-        prog=typed, description="Begin a target, read its log of judged trials, put a kernel of it back."
+        prog=typed,
+        description="Begin a target, explain its kernel, read its log of judged trials, put a kernel of it back.",
     )
     verbs = made.add_subparsers(required=True, metavar="VERB")
     for name, verb in VERBS.items():

@@ -33,7 +33,7 @@ def read(size: int) -> Callable[[], int]:
         return total
 
     array, passes = np.ones(size // 8, np.uint64), passes_over(size)
-    return lambda: int(run(array, passes) & np.uint64(1))
+    return lambda: int(run(array, passes)) & 1
 
 
 def copy(size: int) -> Callable[[], int]:
