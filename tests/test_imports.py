@@ -23,15 +23,16 @@ SOURCES = {
 MODULES = sorted(name for name in SOURCES if name.split(".")[-1] != "__init__")
 MAY_IMPORT = {
     "plugin": {"runs", "log", "verdict", "target_files", "words", "machine", "top"},
-    "command": {"runs", "page", "log", "target_files", "words", "machine", "top"},
+    "command": {"runs", "page", "log", "assembly", "target_files", "words", "machine", "top"},
     "interface": {"runs", "log", "target_files", "top"},
-    "runs": {"log", "bench", "target_files", "verdict", "words", "machine", "top"},
+    "runs": {"log", "bench", "assembly", "target_files", "verdict", "words", "machine", "top"},
     "page": {"log", "verdict", "words", "top"},
     "log": {"target_files", "verdict", "words", "machine", "top"},
     "bench": {"target_files", "kernel_side", "verdict", "machine", "top"},
     "target_files": {"kernel_side", "top"},
     "kernel_side": {"top"},
     "verdict": {"top"},
+    "assembly": set(),
     "words": {"top"},
     "machine": set(),
     "top": {"command"},

@@ -291,8 +291,8 @@ def test_the_version_is_one_line(say: Say, capsys: pytest.CaptureFixture[str]) -
 
 
 ALL = (
-    "expected one of new, harness, log, show, status, verify, rejudge, report, plot, replay, audit, restore; "
-    "python -m pytest_lance_autoresearch --help says what they do"
+    "expected one of new, harness, log, show, status, verify, rejudge, report, plot, replay, audit, restore, "
+    "explain; python -m pytest_lance_autoresearch --help says what they do"
 )
 
 

@@ -338,7 +338,7 @@ def test_the_suggestion_of_every_step(step: Step) -> None:
     for command in commands:
         assert "{" not in command
         words = shlex.split(command)
-        assert words[0] == "pytest" or words[3] == "explain" or verbs.parser().parse_args(words[3:])
+        assert words[0] == "pytest" or verbs.parser().parse_args(words[3:])
 
 
 def test_what_is_to_be_typed_to_measure_longer() -> None:

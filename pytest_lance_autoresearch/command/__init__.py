@@ -1,1 +1,1 @@
-"""`python -m pytest_lance_autoresearch`: targets begun, logs read and kernels restored from the command line."""
+"""`python -m pytest_lance_autoresearch`: targets begun, kernels explained and restored, logs read."""

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_lance_autoresearch.command import auditing, drawing, reading, restoring, starting, telling
+from pytest_lance_autoresearch.command import auditing, drawing, explaining, reading, restoring, starting, telling
 from pytest_lance_autoresearch.command.terminal import tell
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import environment, interrupt
@@ -26,6 +26,7 @@ VERBS = {
     **drawing.VERBS,
     **auditing.VERBS,
     **restoring.VERBS,
+    **explaining.VERBS,
 }
 NOT_DONE = 2
 INTERRUPTED = 130
@@ -36,7 +37,8 @@ DISTRIBUTION = "pytest-lance-autoresearch"
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog=_typed(), description="Begin a target, read its log of judged trials, put a kernel of it back."
+        prog=_typed(),
+        description="Begin a target, explain its kernel, read its log of judged trials, put a kernel of it back.",
     )
     version = f"{DISTRIBUTION} {environment.versions().get(DISTRIBUTION, '')}"
     made.add_argument("--version", action="version", version=version)

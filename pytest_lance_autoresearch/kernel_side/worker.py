@@ -68,6 +68,7 @@ class KernelHost:
         self._bound: dict[str, Any] = {}
         self._buffers: dict[str, np.ndarray[Any, Any]] = {}
         self._window: Any = None
+        self._listing: Any = None
 
     def obey(self, order: bytes) -> bytes:
         """Carry out one order and return its answer.
@@ -135,6 +136,29 @@ class KernelHost:
     def imitate(self, key: str, echo: wire.Echo) -> None:
         """Take as `key` a kernel that does nothing: it shows what the runner costs."""
         self._bound[key] = echo.function()
+
+    def listen(self) -> None:
+        """Keep the machine code of what is compiled from now on."""
+        from pytest_lance_autoresearch.kernel_side import listing
+
+        self._listing = listing.Listing()
+
+    def bind_listing(self, key: str) -> None:
+        """Take as `key` a function that returns it."""
+        self._bound[key] = self._listing.text
+
+    def bind_profiled(self, key: str, of: str, text_key: str) -> None:
+        """Take as `key` the kernel that is bound as `of`, traced, and as `text_key` what tells its lines."""
+        from pytest_lance_autoresearch.kernel_side import profiling
+
+        profiled = profiling.Profiled(self._bound[of])
+        self._bound |= {key: profiled, text_key: profiled.text}
+
+    def bind_probe(self, key: str, name: str, size: int) -> None:
+        """Take as `key` one of the loops that find out what this host can do."""
+        from pytest_lance_autoresearch.kernel_side import probes
+
+        self._bound[key] = probes.PROBES[name](size)
 
     def release(self, key: str) -> None:
         del self._bound[key]

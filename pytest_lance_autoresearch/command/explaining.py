@@ -1,0 +1,34 @@
+"""The verb that says why a kernel takes the time that it takes.
+
+Owns how the target and the case are named on the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_lance_autoresearch.command import explain_report, reading
+from pytest_lance_autoresearch.command.terminal import say, tell
+from pytest_lance_autoresearch.command.verb import Verb
+from pytest_lance_autoresearch.runs import explanation
+from pytest_lance_autoresearch.target_files import discover, load
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Why the kernel as it is takes its time: where it is at work, what its hot loops hold, what limits it."""
+    (layout,) = discover.select([arguments.target], Path.cwd(), reading.globs(arguments))
+    found = explanation.explain(load.load(layout), arguments.case, tell)
+    say(*explain_report.lines(found), *(explain_report.assembly(found) if arguments.asm else ()))
+    return 0
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="its name, such as pq-l2")
+    parser.add_argument("case", metavar="CASE", nargs="?", help="such as 96x8x256-sparse (the slowest timed one)")
+    parser.add_argument("--asm", action="store_true", help="the machine code of the hot loops too, all of it")
+    reading.add_targets(parser)
+
+
+VERBS: Mapping[str, Verb] = {"explain": Verb(explain, _add_arguments)}

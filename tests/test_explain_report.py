@@ -1,0 +1,204 @@
+"""What `explain` says: the whole of it, for a kernel that was looked at and for one that could not be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import toys
+
+from pytest_lance_autoresearch.assembly.hotspots import HotLoop, Hotspots
+from pytest_lance_autoresearch.assembly.listing import Place
+from pytest_lance_autoresearch.assembly.loops import Contents
+from pytest_lance_autoresearch.assembly.remarks import Remark
+from pytest_lance_autoresearch.command import explain_report
+from pytest_lance_autoresearch.records import Case
+from pytest_lance_autoresearch.runs.explanation import Explanation, Moved, PythonLine
+from pytest_lance_autoresearch.runs.limits import KIB, MIB, Limits
+
+HELD = Contents(27, 16, 2, 6, 8, 1, ("NRT_decref", "_ZN7kernels4helpB2v2"), {256: 4}, 256, 3, 2, 1)
+LOOP = HotLoop(
+    name="_search",
+    sources=("_search", "_plane"),
+    share=0.625,
+    lines=((Place("kernels.py", 12), 0.5), (Place("arrayobj.py", 7), 0.125)),
+    is_innermost=True,
+    contents=HELD,
+    called=("NRT_decref", "help"),
+    remarks=(
+        Remark(Place("kernels.py", 12), "failed to move load: the loop may invalidate its value"),
+        Remark(
+            Place("kernels.py", 12),
+            "loop not vectorized: cannot prove it is safe to reorder floating-point operations",
+        ),
+        Remark(
+            Place("kernels.py", 9),
+            "loop not vectorized: cannot prove it is safe to reorder floating-point operations",
+        ),
+        Remark(Place("kernels.py", 9), "vectorized loop (vectorization width: 8, interleaved count: 1)"),
+    ),
+    listing=(("vmovsd (%rcx), %xmm0", 0.5), ("jne .L", 0.125)),
+)
+SPOTS = Hotspots(1000, (("_search", 0.7), ("NRT_decref", 0.1), ("Python", 0.2)), (LOOP,), 0.8, 0.175)
+LIMITS = Limits(
+    {32 * KIB: 100.0, MIB: 50.0},
+    {32 * KIB: 25.0, MIB: 20.0},
+    {KIB: 0.25, 32 * KIB: 0.5},
+    {KIB: 1.5, 32 * KIB: 2.0},
+)
+SEEN = Explanation(
+    target=toys.loaded(),
+    case=Case("toy", None, "64x32", "uniform", timed=True),
+    others={"64x32-uniform": 820.0, "128x32-normal": 310.0},
+    ns_per_op=800.0,
+    ops_per_call=10,
+    overhead_ns=150.0,
+    moved=Moved(arguments=16 * KIB, results=16 * KIB, state=40 * KIB),
+    limits=LIMITS,
+    hotspots=SPOTS,
+    how="the system's clock of CPU time, every 0.2 ms",
+    machine_code="",
+    counters={"cycles": 2400.0, "instructions": 3600.0},
+    no_counters="",
+    profile=(PythonLine(0.9, 8, "kernels.py", 10, "Kernel.product"), PythonLine(0.1, 8, "target.py", 9, "bind")),
+    waited=0.0,
+    in_system=0.08,
+)
+
+
+def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
+    first, *others = explain_report.lines(SEEN)
+    assert first == f"target 'toy', kernel {SEEN.target.kernel.sha256[:12]}, case 64x32-uniform"
+    assert others == [
+        "800 ns per product, 10 of them in a call",
+        "the slowest cases: 64x32-uniform 820 ns, 128x32-normal 310 ns",
+        "",
+        "where the time goes (1000 samples; the system's clock of CPU time, every 0.2 ms):",
+        "  _search 70 %, NRT_decref 10 %, Python 20 %",
+        "  compiled code has 80 %, 7 % of all outside loops; of the rest, 150 ns per call are the runner's",
+        "    own and no part of the 800 ns per product",
+        "  NRT_ counts references to arrays, 10 %: functions that are given arrays, or slice them, in every",
+        "    pass; have them inlined (inline='always'), or slice before the loop",
+        "",
+        "loop 1: 62 % of the time, in _search with _plane inlined; innermost",
+        "   50 %  line 12: result = np.multiply(self.weights, x)",
+        "   12 %  line 7 of arrayobj.py",
+        "  a pass has 27 instructions: 16 loads, 8 gathered entries, 2 stores, 1 branch, 2 calls, 2 shuffles;",
+        "    4 on vectors of 256 bits, 3 operations on single floats",
+        '  LLVM, line 9: "vectorized loop (vectorization width: 8, interleaved count: 1)"',
+        '  LLVM, lines 9 and 12: "loop not vectorized: cannot prove it is safe to reorder floating-point',
+        '    operations": a float sum keeps its order, one addition after the other: fastmath=True, or',
+        "    several sums side by side",
+        "  calls that were not inlined: help",
+        "  divisions and roots: 1, each as long as ten other instructions or more",
+        "  6 of its loads and stores are for want of registers: keep fewer values alive at once",
+        "  its loads alone take 3.00 ns a pass at best: the 5.09 us of this loop in a call are enough for",
+        "    1698 passes; if it makes far fewer, it waits for something else",
+        "",
+        "limits of one core here, measured just now:",
+        "  reading   100 GB/s in 32 KiB, 50 GB/s in 1 MiB",
+        "  copying   25 GB/s in 32 KiB, 20 GB/s in 1 MiB",
+        "  look-ups  0.25 ns in 1 KiB, 0.5 ns in 32 KiB",
+        "  in chains 1.5 ns in 1 KiB, 2 ns in 32 KiB",
+        "a call takes 8.00 us: its arguments and results, 32 KiB, are 4.1 GB/s, 8 % of reading at that size;",
+        "  reading all of its state, 40 KiB, would be 10 % more",
+        "800 ns per product is the time of so many look-ups: 1600 in 32 KiB; in a chain 400 in 32 KiB",
+        "counted per product: 2400 cycles, 3600 instructions; 1.50 instructions per cycle",
+        "8 % of the CPU time is the system's own, mostly for memory that is used for the first time: use less",
+        "  of it, or the same again",
+    ]
+
+
+UNSAMPLED = replace(LOOP, share=0.0, lines=((Place("kernels.py", 12), 0.0),), remarks=())
+BLIND = replace(
+    SEEN,
+    others={},
+    hotspots=Hotspots(0, (), (UNSAMPLED,), 0, 0),
+    how="perf_event_open is not allowed here",
+    counters={},
+    no_counters="this machine has no such counters",
+    moved=Moved(100, 8, 0),
+    ns_per_op=2000.0,
+    in_system=None,
+)
+
+
+def test_what_the_machine_does_not_tell_is_said() -> None:
+    assert explain_report.lines(BLIND)[1:] == [
+        "2.00 us per product, 10 of them in a call",
+        "",
+        "where the time goes cannot be seen: perf_event_open is not allowed here",
+        "the lines of Python, traced, which slows them down; what they call counts for them:",
+        "   90 %  line 10: def product(self, x):",
+        "   10 %  line 9 of target.py",
+        "",
+        "loop 1: in _search with _plane inlined; innermost",
+        "         line 12: result = np.multiply(self.weights, x)",
+        "  a pass has 27 instructions: 16 loads, 8 gathered entries, 2 stores, 1 branch, 2 calls, 2 shuffles;",
+        "    4 on vectors of 256 bits, 3 operations on single floats",
+        "  calls that were not inlined: help",
+        "  divisions and roots: 1, each as long as ten other instructions or more",
+        "  6 of its loads and stores are for want of registers: keep fewer values alive at once",
+        "  its loads alone take 3.00 ns a pass at best",
+        "",
+        "limits of one core here, measured just now:",
+        "  reading   100 GB/s in 32 KiB, 50 GB/s in 1 MiB",
+        "  copying   25 GB/s in 32 KiB, 20 GB/s in 1 MiB",
+        "  look-ups  0.25 ns in 1 KiB, 0.5 ns in 32 KiB",
+        "  in chains 1.5 ns in 1 KiB, 2 ns in 32 KiB",
+        "a call takes 20.0 us: its arguments and results, 108 B, are 0.0054 GB/s, 0 % of reading at that",
+        "  size; there is no state",
+        "cycles, cache misses and wrong guesses at branches cannot be seen: this machine has no such counters",
+    ]
+
+
+def test_a_kernel_that_numba_has_no_part_in_is_told_as_python_sees_it() -> None:
+    plain = replace(
+        BLIND,
+        hotspots=Hotspots(1000, (("numpy", 0.9), ("Python", 0.1)), (), 0, 0),
+        how="stops, 0.5 ms apart",
+        machine_code="numba compiled nothing",
+    )
+    assert explain_report.lines(plain)[1:9] == [
+        "2.00 us per product, 10 of them in a call",
+        "",
+        "where the time goes (1000 samples; stops, 0.5 ms apart):",
+        "  numpy 90 %, Python 10 %",
+        "  compiled code has 0 %; of the rest, 150 ns per call are the runner's own and no part of the 2.00",
+        "    us per product",
+        "the lines of Python, traced, which slows them down; what they call counts for them:",
+        "   90 %  line 10: def product(self, x):",
+    ]
+    assert explain_report.lines(plain)[-3:] == [
+        "  size; there is no state",
+        "no loops are shown: numba compiled nothing",
+        "cycles, cache misses and wrong guesses at branches cannot be seen: this machine has no such counters",
+    ]
+
+
+def test_a_busy_machine_is_no_place_to_measure() -> None:
+    assert explain_report.lines(replace(SEEN, waited=0.6))[2:4] == [
+        "other work had the core for 60 % of the time: all figures here are too bad by an unknown part; run",
+        "  this again on a quieter machine",
+    ]
+
+
+def test_the_machine_code_of_what_is_shown_is_at_hand() -> None:
+    assert list(explain_report.assembly(SEEN)) == [
+        "",
+        "loop 1, in _search with _plane inlined:",
+        "   50 %  vmovsd (%rcx), %xmm0",
+        "   12 %  jne .L",
+    ]
+
+
+def test_it_is_never_longer_than_a_page_nor_wider() -> None:
+    many = replace(
+        SEEN,
+        hotspots=replace(SPOTS, loops=(LOOP,) * 9, functions=tuple((f"{'f' * 70}{i}", 0.1) for i in range(20))),
+        others={f"{'c' * 90}{i}": 1.0 for i in range(30)},
+        profile=(PythonLine(0.1, 8, "k" * 200, 10, "n" * 200),) * 40,
+    )
+    lines = explain_report.lines(many)
+    assert len(lines) < 60
+    assert max(map(len, lines)) <= explain_report.WIDTH
+    assert any(line.startswith("limits of one core") for line in lines)
