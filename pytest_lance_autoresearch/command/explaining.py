@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from pytest_lance_autoresearch.command import explain_report, reading
-from pytest_lance_autoresearch.command.terminal import say, tell
+from pytest_lance_autoresearch.command.terminal import Live, say
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.runs import explanation
 from pytest_lance_autoresearch.target_files import discover, load
@@ -19,7 +20,8 @@ from pytest_lance_autoresearch.target_files import discover, load
 def explain(arguments: argparse.Namespace) -> int:
     """Why the kernel as it is takes its time: where it is at work, what its hot loops hold, what limits it."""
     (layout,) = discover.select([arguments.target], Path.cwd(), reading.globs(arguments))
-    found = explanation.explain(load.load(layout), arguments.case, tell)
+    with closing(Live()) as live:
+        found = explanation.explain(load.load(layout), arguments.case, live)
     say(*explain_report.lines(found), *(explain_report.assembly(found) if arguments.asm else ()))
     return 0
 

@@ -23,11 +23,11 @@ from pytest_lance_autoresearch.bench.probing import ProbeProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelRefused, SelectionError
 from pytest_lance_autoresearch.machine import environment, sampling, turns
-from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, CaseTimes
+from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, CaseTimes, Progress
 from pytest_lance_autoresearch.runs import limits
+from pytest_lance_autoresearch.runs.pace import in_line
 from pytest_lance_autoresearch.target_files import contract, generate, policy, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate
-from pytest_lance_autoresearch.words import report
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.assembly.hotspots import Hotspots
@@ -46,7 +46,7 @@ PROFILED_WINDOWS = 8
 _EXPECTED_S = 30.0
 ANSWER_S = 5 * ANSWER_TIMEOUT_S
 """The longest answer: compiling takes longer where all of it is listed."""
-Watch = Callable[[str], None]
+Watch = Callable[[Progress], None]
 """Is told what happens now."""
 
 
@@ -107,11 +107,15 @@ def explain(target: Target, case_id: str | None, watch: Watch) -> Explanation:
     if violation := policy.violation_of(target):
         raise KernelRefused(violation)
     named = None if case_id is None else _named(target, case_id)
-    with turns.take(_EXPECTED_S, lambda position: watch(report.waiting_line(*position))):
+    with turns.take(_EXPECTED_S, in_line(target.name, watch)):
         others = {} if named else _brief_times(target, watch)
         case = named or max(others, key=lambda one: others[one])
-        watch(f"{case.id}: looking at the kernel")
+        watch(_begins(target, f"{case.id}: looking at the kernel"))
         return _Look(target, case).explanation({one.id: ns for one, ns in others.items()})
+
+
+def _begins(target: Target, what: str) -> Progress:
+    return Progress(target.name, what, None, None, None, is_event=True)
 
 
 def _named(target: Target, case_id: str) -> Case:
@@ -130,7 +134,7 @@ def _brief_times(target: Target, watch: Watch) -> dict[Case, float]:
     alone = Alone(target, timed, processes, lambda *_: None, brief=True)
     found = {}
     try:
-        watch(f"looking for the slowest of {len(timed)} cases")
+        watch(_begins(target, f"looking for the slowest of {len(timed)} cases"))
         for case in timed:
             times = alone.measure_case(case, lambda one: _state(target, one), seeds.secret_seed())
             assert times is not None  # a brief measurement refuses nothing
