@@ -24,7 +24,7 @@ MODULES = sorted(name for name in SOURCES if name.split(".")[-1] != "__init__")
 MAY_IMPORT = {
     "plugin": {"runs", "log", "verdict", "target_files", "words", "machine", "top"},
     "command": {"runs", "page", "log", "assembly", "target_files", "words", "machine", "top"},
-    "interface": {"runs", "log", "target_files", "top"},
+    "interface": {"runs", "log", "target_files", "words", "top"},
     "runs": {"log", "bench", "assembly", "target_files", "verdict", "words", "machine", "top"},
     "page": {"log", "verdict", "words", "top"},
     "log": {"target_files", "verdict", "words", "machine", "top"},
