@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from simulated import KEY, READ_NS, SEED, US, WEIGHTS, Lab, Worker
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.measure import Handicap, blaming_baseline
+from pytest_lance_autoresearch.bench.measure import Handicap, blaming
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelIncorrect, KernelRaised, TargetError, TrialInvalid
 from pytest_lance_autoresearch.records import Window
@@ -346,5 +346,5 @@ def test_where_both_sides_are_wrong_it_is_the_candidates_failure(lab: Lab, in_a_
 
 
 def test_a_fault_of_the_target_stays_one_on_the_baselines_side() -> None:
-    with pytest.raises(TargetError), blaming_baseline(is_baseline=True):
+    with pytest.raises(TargetError), blaming("A"):
         raise TargetError("target 'toy': reference.py, line 7, raised NameError: name 'y' is not defined")
