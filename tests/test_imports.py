@@ -23,7 +23,7 @@ SOURCES = {
 MODULES = sorted(name for name in SOURCES if name.split(".")[-1] != "__init__")
 MAY_IMPORT = {
     "plugin": {"runs", "log", "verdict", "target_files", "words", "machine", "top"},
-    "command": {"runs", "log", "target_files", "words", "machine", "top"},
+    "command": {"interface", "runs", "log", "target_files", "words", "machine", "top"},
     "interface": {"runs", "log", "target_files", "top"},
     "runs": {"log", "bench", "target_files", "verdict", "words", "machine", "top"},
     "log": {"target_files", "verdict", "words", "machine", "top"},

@@ -16,7 +16,7 @@ from pytest_lance_autoresearch.bench.measurement import about, at_once, refuse_l
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import environment
-from pytest_lance_autoresearch.records import Case, Extent, Pair, Source, Step
+from pytest_lance_autoresearch.records import Case, Pair, Source, Step
 from pytest_lance_autoresearch.target_files import generate
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measurement import Turn
     from pytest_lance_autoresearch.bench.processes import Processes
     from pytest_lance_autoresearch.bench.scratch import Compiled
+    from pytest_lance_autoresearch.records import Extent
     from pytest_lance_autoresearch.target_files.load import Target
 
 
@@ -61,11 +62,6 @@ class Looks:
         """Of one field, by candidate."""
         for letter, pair in pairs.items():
             self._pairs[letter].append(pair)
-
-    def forget(self, letters: Collection[str], count: int) -> None:
-        """Keep only the first `count` pairs of these candidates."""
-        for letter in letters:
-            del self._pairs[letter][count:]
 
     def published(self, state_of: Callable[[Case], Any], seed: int) -> list[CasePlan]:
         """The plans of the first look."""
