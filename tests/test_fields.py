@@ -136,6 +136,41 @@ def test_building_is_priced_without_what_compiling_takes(
     assert pair.record()["B"].building == {one.key: Building(BUILD_NS, build_ns, len(one.state())) for one in made}
 
 
+# Several candidates
+
+
+def test_every_candidate_has_a_pair_of_its_own_beside_the_same_baseline(
+    target: load.Target, machine: fake_workers.Machine, processes: Processes
+) -> None:
+    """With what building takes itself, its own memory, and its share of the field's time."""
+    third = f"{toys.KERNEL}NUMBER = 3\n"
+    machine.build_ns, machine.peak_bytes = {third: 5}, {third: 7}
+    path, made = target.layout.kernel_path, plans(target)
+    sides = {"A": BASELINE, "B": CANDIDATE, "C": third}
+    started_s = machine.seconds()
+    field = Field.start(
+        processes, {letter: sources.make(text.encode(), path) for letter, text in sides.items()}, made, {}
+    )
+    field.price_building(made)
+    for one in made:
+        field.warm_up(one, processes.null())
+        assert field.measure_block(one, thorough=False)
+        field.note(one)
+    took_s = machine.seconds() - started_s
+    pairs = field.record()
+    assert {letter: pair.building[made[0].key].candidate_ns for letter, pair in pairs.items()} == {
+        "B": BUILD_NS,
+        "C": 5,
+    }
+    assert {letter: pair.candidate_peak_rss_bytes for letter, pair in pairs.items()} == {
+        "B": fake_workers.PEAK_BYTES,
+        "C": 7,
+    }
+    assert [pair.seconds for pair in pairs.values()] == [pytest.approx(took_s / 2)] * 2
+    assert [len(pair.blocks) for pair in pairs.values()] == [len(made)] * 2
+    field.close()
+
+
 # Failures
 
 

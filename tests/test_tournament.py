@@ -17,7 +17,7 @@ from pytest_lance_autoresearch.bench.rounds import Rounds
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelFailure, LogError
 from pytest_lance_autoresearch.interface import RegressionRules, Status, Tournament
 from pytest_lance_autoresearch.log import archive, history, results
-from pytest_lance_autoresearch.records import Case
+from pytest_lance_autoresearch.records import Case, Rules
 from pytest_lance_autoresearch.runs import tournament as contests
 from pytest_lance_autoresearch.verdict import selection
 
@@ -25,6 +25,10 @@ EVEN = [0.0, 0.001, 0.0, 0.001, 0.0, 0.001]
 """What a kernel comes to that is as fast as the baseline, round by round, as log-ratios."""
 UNEVEN = [0.0, 0.05, -0.03, 0.06, -0.05, 0.03]
 """One of which nothing can be told."""
+
+
+QUICK = Rules(pairs=3, blocks=2)
+"""What a kernel that is three times as fast needs to be kept."""
 
 
 def kernel(number: int) -> bytes:
@@ -265,6 +269,42 @@ def test_it_tells_what_it_does(lab: Lab, script: Script) -> None:
     ]
 
 
+PROPERTIES = """
+import inputs
+
+def properties():
+    import numpy as np
+    from hypothesis import strategies as st
+
+    def example(size):
+        return inputs.State(np.ones(size)), (np.ones(size),)
+
+    return st.integers(1, 9).map(example)
+"""
+"""Of the toy, beyond its cases, whose sizes are larger."""
+
+
+def test_an_interrupt_while_candidates_are_checked_ends_all_checks(lab: Lab) -> None:
+    lab.windows.clear()
+    lab.failing[(toys.CASES[0], 2)] = KeyboardInterrupt()
+    said = r"^0 of 5 candidates have a row in the log, and the rest has none$"
+    with pytest.raises(KeyboardInterrupt, match=said):
+        hold(lab, *map(kernel, range(5)))
+    assert len(lab.rows()) == 1
+    assert not lab.open_processes()
+
+
+def test_whoever_is_wrong_beyond_the_cases_is_not_measured(lab: Lab, script: Script) -> None:
+    lab.log_path.unlink()
+    toys.write(lab.root, target=f"{toys.TARGET}\n{PROPERTIES}")
+    small = toys.kernel("return result if x.size > 9 else -result").encode()
+    target = interface.load(lab.root / "targets" / "toy")
+    assert interface.judge(target, log=lab.log_path).status is Status.BASELINE
+    found = hold(lab, small, kernel(1))
+    assert found.outcomes["candidate 1"].reason.startswith("incorrect: properties, on ")
+    assert (found.winner, script.held) == ("candidate 2", [])
+
+
 @pytest.mark.slow
 def test_a_real_tournament(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal, faster, wrong and crashing."""
@@ -274,7 +314,7 @@ def test_a_real_tournament(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert interface.judge(target, log=log).status is Status.BASELINE
     crashing = toys.kernel("raise ZeroDivisionError").encode()
     wrong = toys.kernel("return result + 1").encode()
-    found = interface.tournament(target, [kernel(1), toys.FASTER.encode(), wrong, crashing], log=log)
+    found = interface.tournament(target, [kernel(1), toys.FASTER.encode(), wrong, crashing], log=log, rules=QUICK)
     assert found.winner == "candidate 2"
     assert {name: one.status for name, one in found.outcomes.items()} == {
         "candidate 1": Status.DISCARD,

@@ -105,6 +105,19 @@ def aside(threads: int = 1) -> Iterator[None]:
         _move("self", before)
 
 
+@contextmanager
+def moved_back() -> Iterator[None]:
+    """Give this process its cores back afterwards, whatever several threads did with `aside` meanwhile."""
+    if not _cores():
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    try:
+        yield
+    finally:
+        _move("self", before)
+
+
 def put_aside(pid: int) -> None:
     """Keep another process off the core that measures for most, until it is placed."""
     cores = measuring_cores()

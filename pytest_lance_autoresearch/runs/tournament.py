@@ -133,10 +133,11 @@ class Contest:
                 stop.set()
                 raise
 
+    @staticmethod
     @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """What trials change of this process for a while, and change back, is changed around all of them."""
-        with environment.aside(self._target.threads), environment.one_thread(), warnings.catch_warnings():
+    def _undisturbed() -> Iterator[None]:
+        """What trials change of this process for a while, and change back, is put right once all have ended."""
+        with environment.moved_back(), environment.one_thread(), warnings.catch_warnings():
             yield
 
     def _new_trial(self, name: str, source: Source) -> Trial:
