@@ -291,7 +291,7 @@ def test_the_version_is_one_line(say: Say, capsys: pytest.CaptureFixture[str]) -
 
 
 ALL = (
-    "expected one of new, harness, log, verify, rejudge, replay, audit, restore; "
+    "expected one of new, harness, log, verify, rejudge, replay, audit, restore, tournament; "
     "python -m pytest_lance_autoresearch --help says what they do"
 )
 
