@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from builders import CASES, everywhere, evidence, pair, quick
@@ -58,6 +59,17 @@ def test_the_order_of_candidates_and_of_rounds_plays_no_part(table: list[list[fl
     assert selection.ranking({name: named[name][0] for name in shuffled}) == selection.ranking(
         {name: values[0] for name, values in named.items()}
     )
+
+
+@given(tables)
+@quick
+def test_after_the_last_round_everybody_is_outrun_by_whoever_is_ranked_before(table: list[list[float]]) -> None:
+    """To the last bit, so that nobody is left without a verdict."""
+    rounds = {str(number): pairs(values) for number, values in enumerate(table)}
+    ranked = selection.ranking({name: selection.speed(of_one) for name, of_one in rounds.items()})
+    for ahead, behind in pairwise(ranked):
+        last = Heat("race", len(table), ahead, rounds[ahead], is_last=True)
+        assert selection.is_outrun(rounds[behind], last)
 
 
 @given(st.integers(1, 40), st.integers(0, 40))

@@ -43,10 +43,10 @@ def ranking(speeds: Mapping[str, float]) -> list[str]:
 
 def is_outrun(pairs: Sequence[Pair], heat: Heat) -> bool:
     """Whether a candidate leaves that came to these pairs."""
-    behind = [ahead - own for ahead, own in zip(_points(heat.pairs), _points(pairs), strict=True)]
-    lag = statistics.fmean(behind)
+    lag = speed(heat.pairs) - speed(pairs)  # as they are ranked, to the last bit
     if heat.is_last:
         return lag >= 0
+    behind = [ahead - own for ahead, own in zip(_points(heat.pairs), _points(pairs), strict=True)]
     if len(behind) < LEAST_ROUNDS:
         return False
     limit = stats.student_quantile(CONFIDENCE, len(behind) - 1) * statistics.stdev(behind) / math.sqrt(len(behind))
