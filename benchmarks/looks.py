@@ -27,9 +27,9 @@ from unittest import mock
 import fresh_look
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.comparison import Comparison
+from pytest_lance_autoresearch.bench.fields import Field
+from pytest_lance_autoresearch.bench.looks import Looks
 from pytest_lance_autoresearch.bench.oracles import Oracle
-from pytest_lance_autoresearch.bench.pairs import KernelPair
 from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks
@@ -38,13 +38,13 @@ from pytest_lance_autoresearch.target_files import contract, discover, generate,
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS: Mapping[str, list[tuple[Any, str]]] = {
-    "compiling": [(Comparison, "_compile")],
-    "starting": [(KernelPair, "start")],
-    "pricing": [(KernelPair, "price_building")],
+    "compiling": [(Looks, "_compile")],
+    "starting": [(Field, "start")],
+    "pricing": [(Field, "price_building")],
     "sizing": [(measure, "size")],
     "warm-up": [(measure, "warm_up")],
     "runner": [(measure, "_call_overhead_ns")],
-    "blocks": [(measure, "measure_block")],
+    "blocks": [(measure, "measure_blocks")],
 }
 """Of a look, each with the functions that make it up."""
 PARTS: Mapping[str, list[tuple[Any, str]]] = {

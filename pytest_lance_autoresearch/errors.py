@@ -52,10 +52,11 @@ class MemoryLacking(AutoresearchError):
 class KernelFailure(AutoresearchError):
     """The kernel did something that no correct kernel does.
 
-    `status` is the trial's end in the log.
+    `status` is the trial's end in the log, `side` the letter of the candidate, where several may have failed.
     """
 
     status = Status.INCORRECT
+    side: str = ""
 
     def __init__(self, message: str, seed: int | None = None) -> None:
         super().__init__(message)

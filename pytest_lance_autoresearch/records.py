@@ -210,6 +210,22 @@ class KernelTimes:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """What a candidate of a tournament is compared with when it is decided whether it goes on."""
+
+    tournament: str
+    """What the rows of one tournament have in common."""
+    candidates: int
+    """Of the tournament."""
+    ahead: str
+    """sha256 of the kernel that leads, or where `is_last`, of one that is judged in the candidate's place."""
+    pairs: tuple[Pair, ...]
+    """Of that kernel, each from the same round as the candidate's own."""
+    is_last: bool
+    """Whether there is no further round: whoever came out slower leaves, shown to be so or not."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that was measured in a trial, as a look sees it and the archive keeps it."""
 
@@ -227,6 +243,8 @@ class Evidence:
     """Beside those, for its turn to measure."""
     threads: int = 1
     """Of each kernel."""
+    heat: Heat | None = None
+    """Where it was measured in the rounds of a tournament, one look each: such looks keep nothing."""
 
 
 @dataclass(frozen=True)
@@ -285,6 +303,7 @@ class Cause(StrEnum):
     MEMORY = "memory"
     BUILDING = "building"
     CPU_DISAGREES = "cpu time disagrees"
+    OUTRUN = "outrun"
     IDENTICAL = "identical"
     NEW = "new"
     UNDECIDED = "undecided"
@@ -344,6 +363,19 @@ class Doubt:
     """Of CPU time, where it is open whether that agrees."""
 
 
+class Race(NamedTuple):
+    """Where a candidate of a tournament stood after its last round."""
+
+    candidates: int
+    """Of the tournament."""
+    rounds: int
+    """That it was measured in."""
+    slower: float
+    """Than the one ahead of it, as a fraction of time."""
+    is_last: bool
+    """Whether there was no further round."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """The outcome of a look: verdict, cause and the numbers behind both."""
@@ -362,6 +394,8 @@ class Judgement:
     building: BuildPrice | None = None
     doubt: Doubt | None = None
     """Where it is inconclusive, what kept it open."""
+    race: Race | None = None
+    """Where only a tournament's rounds were looked at, so that no speed-up is claimed."""
 
 
 @dataclass(frozen=True)
@@ -580,6 +614,24 @@ class Outcome:
         if self.status is None:
             return NO_VERDICT_EXIT_CODE if self.gated else 0
         return EXIT_CODES[self.status]
+
+
+@dataclass(frozen=True)
+class Tournament:
+    """What many candidates of one target came to."""
+
+    outcomes: Mapping[str, Outcome]
+    """By candidate: the kept one first, then in the reverse of the order in which they left."""
+    winner: str | None
+    """The candidate that was kept."""
+    seconds: float
+    waited_s: float
+    """For its turns to measure; not part of `seconds`."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 where one was kept, as of a gate; 10 where none was."""
+        return 10 if self.winner is None else 0
 
 
 REVISION = "git:"

@@ -200,3 +200,32 @@ def test_a_simulated_trial_is_judged_as_a_measured_one_is(benchmark_module: Impo
     with simulate.drawn_pairs():
         found = simulate.judge.look(replace(seen, pairs=tuple(drawn)), Rules())
     assert (found.verdict, found.speedup, found.cases) == (measured.verdict, measured.speedup, measured.cases)
+
+
+def test_tournaments_are_simulated_by_every_rule(benchmark_module: Import) -> None:
+    """On a quiet host each brings the one true winner to the final, and keeps it; of equals none is kept."""
+    tournaments = benchmark_module("tournaments")
+    quiet = tournaments.hosts()[0]
+    rows = [tournaments.row(quiet, 16, chosen, 2) for chosen in tournaments.SELECTIONS]
+    assert [row.split(" | ")[4] for row in rows] == [chosen.title for chosen in tournaments.SELECTIONS]
+    for row in rows:
+        _, _, _, _, _, reached, kept, _, equals, _ = row.split(" | ")
+        assert (reached, kept, equals) == ("100.0 %", "100.0 %", "0.00 %")
+
+
+def test_copies_of_a_kernel_are_no_twins_and_all_but_one_are_prolonged(
+    benchmark_module: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_tournaments = benchmark_module("real_tournaments")
+    copies = real_tournaments.copies(toys.loaded(), 3)
+    path = toys.loaded().layout.kernel_path
+    assert len({sources.make(text, path).code_sha256 for text in copies}) == 3
+    handicaps: list[float] = []
+    monkeypatch.setattr(
+        real_tournaments.KernelProcess, "bind", lambda _process, _key, _state, handicap: handicaps.append(handicap)
+    )
+    with real_tournaments.slower(0.03, but=copies[0]):
+        for text in copies:
+            process = SimpleNamespace(source=SimpleNamespace(text=text))
+            real_tournaments.KernelProcess.bind(process, "a case", b"")
+    assert handicaps == [0.0, 0.03, 0.03]

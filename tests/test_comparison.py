@@ -386,13 +386,13 @@ def test_no_call_is_ever_given_twice(
 def test_many_answers_are_verified_in_the_second_look(
     compared: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure_block, thoroughly = measure.measure_block, []
+    measure_blocks, thoroughly = measure.measure_blocks, []
 
-    def noted(*arguments: Any, thorough: bool) -> Block:
+    def noted(*arguments: Any, thorough: bool) -> dict[str, Block]:
         thoroughly.append((compared.comparison.evidence().looks, thorough))
-        return measure_block(*arguments, thorough=thorough)
+        return measure_blocks(*arguments, thorough=thorough)
 
-    monkeypatch.setattr(measure, "measure_block", noted)
+    monkeypatch.setattr(measure, "measure_blocks", noted)
     undecided(machine)
     compared.first()
     compared.comparison.decide(lambda: 1.0, 1)

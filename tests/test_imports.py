@@ -23,7 +23,7 @@ SOURCES = {
 MODULES = sorted(name for name in SOURCES if name.split(".")[-1] != "__init__")
 MAY_IMPORT = {
     "plugin": {"runs", "log", "verdict", "target_files", "words", "machine", "top"},
-    "command": {"runs", "page", "log", "assembly", "target_files", "words", "machine", "top"},
+    "command": {"interface", "runs", "page", "log", "assembly", "target_files", "words", "machine", "top"},
     "interface": {"runs", "log", "target_files", "words", "top"},
     "runs": {"log", "bench", "assembly", "target_files", "verdict", "words", "machine", "top"},
     "page": {"log", "verdict", "words", "top"},

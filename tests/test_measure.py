@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from simulated import KEY, READ_NS, SEED, US, WEIGHTS, Lab, Worker
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.measure import Handicap, blaming_baseline
+from pytest_lance_autoresearch.bench.measure import Handicap, blaming
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelIncorrect, KernelRaised, TargetError, TrialInvalid
 from pytest_lance_autoresearch.records import Window
@@ -346,5 +346,36 @@ def test_where_both_sides_are_wrong_it_is_the_candidates_failure(lab: Lab, in_a_
 
 
 def test_a_fault_of_the_target_stays_one_on_the_baselines_side() -> None:
-    with pytest.raises(TargetError), blaming_baseline(is_baseline=True):
+    with pytest.raises(TargetError), blaming("A"):
         raise TargetError("target 'toy': reference.py, line 7, raised NameError: name 'y' is not defined")
+
+
+# Several candidates
+
+
+def test_every_candidate_has_a_block_of_its_own_with_the_baselines_windows_shared(lab: Lab) -> None:
+    """And all sides have the same calls, in one order that is left to chance, twice."""
+    plan, third, orders = lab.plan(), Worker(lab, "C"), set()
+    lab.candidate.call_ns, third.call_ns = 200 * US, 300 * US
+    for _ in range(40):
+        start = len(lab.events)
+        blocks = measure.measure_blocks(plan, {**lab.sides(), "C": third})
+        windows = [(name, tuple(calls)) for name, verb, calls in lab.events[start:] if verb == "run"]
+        order = "".join(name for name, _ in windows)
+        orders.add(order[:3])
+        assert order[:3] == order[3:]
+        assert {calls for _, calls in windows[:3]} == {windows[0][1]}
+        for letter, block in blocks.items():
+            seen = order.replace({"B": "C", "C": "B"}[letter], "").replace(letter, "B")
+            assert block.order == seen
+            assert {w.wall_ns // plan.calls for w in block.side("B")} == {{"B": 200, "C": 300}[letter] * US}
+        assert blocks["B"].side("A") == blocks["C"].side("A")
+    assert orders == {"ABC", "ACB", "BAC", "BCA", "CAB", "CBA"}
+
+
+def test_a_candidates_failure_says_whose_it_is(lab: Lab) -> None:
+    plan, third = lab.plan(), Worker(lab, "C")
+    third.fails = "right"
+    with pytest.raises(KernelIncorrect) as raised:
+        measure.measure_blocks(plan, {**lab.sides(), "C": third})
+    assert raised.value.side == "C"

@@ -21,6 +21,7 @@ from pytest_lance_autoresearch.records import (
     Interval,
     Judgement,
     Progress,
+    Race,
     RegressionRules,
     Rules,
     Status,
@@ -53,6 +54,7 @@ def judgement(kind: Verdict, cause: Cause, point: float = 1.04) -> Judgement:
         90,
         BUILDING,
         DOUBT,
+        Race(16, 3, 0.0234, is_last=False),
     )
 
 
@@ -610,6 +612,18 @@ def test_building_that_takes_next_to_nothing_is_not_shown_as_nothing() -> None:
 def test_building_just_beyond_its_limit_is_seen_to_be() -> None:
     beyond = BUILDING._replace(case_candidate_ns=10_001_000)
     assert reason_of(Cause.BUILDING, building=beyond).endswith("takes 2.000 -> 10.001 ms of CPU (limit 10.000 ms)")
+
+
+def test_who_was_outrun_is_told_by_how_much_and_whether_that_is_shown() -> None:
+    outrun = judgement(Verdict.DISCARD, Cause.OUTRUN)
+    assert report.judged_reason(outrun, figures(), Rules()) == (
+        "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), outrun in round 3 of a tournament of 16: "
+        "2.3 % slower than its leader (with 95 % confidence)"
+    )
+    last = replace(outrun, race=Race(16, 6, 0.0234, is_last=True))
+    assert report.judged_reason(last, figures(), Rules()).endswith(
+        "outrun in round 6 of a tournament of 16: 2.3 % slower than another, which was judged in its place"
+    )
 
 
 def test_every_cause_has_a_sentence_of_its_own() -> None:

@@ -292,7 +292,7 @@ def test_the_version_is_one_line(say: Say, capsys: pytest.CaptureFixture[str]) -
 
 ALL = (
     "expected one of new, harness, log, show, status, verify, rejudge, report, plot, replay, audit, restore, "
-    "explain; python -m pytest_lance_autoresearch --help says what they do"
+    "explain, tournament; python -m pytest_lance_autoresearch --help says what they do"
 )
 
 

@@ -1,22 +1,17 @@
 """A paired measurement of candidate and baseline, until `judge` has decided.
 
-Owns the looks: what each is measured over, the pairs of worker processes that it takes, and what comes before the
-first of its windows. Each pair is short; it is the pairs that tell how far a result may be trusted.
+Owns when there is another look at the two, and what the judge is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.measurement import Measurement, about, at_once, refuse_lacking_cores
-from pytest_lance_autoresearch.bench.oracles import Oracle
-from pytest_lance_autoresearch.bench.pairs import KernelPair
-from pytest_lance_autoresearch.kernel_side import wire
-from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.bench.looks import Looks
+from pytest_lance_autoresearch.bench.measurement import Measurement, at_once
 from pytest_lance_autoresearch.records import (
     Case,
     CaseTimes,
@@ -31,15 +26,17 @@ from pytest_lance_autoresearch.records import (
     Step,
     Verdict,
 )
-from pytest_lance_autoresearch.target_files import contract, generate
-from pytest_lance_autoresearch.verdict import aggregate, judge, view
+from pytest_lance_autoresearch.target_files import contract
+from pytest_lance_autoresearch.verdict import judge, view
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.bench.measure import CasePlan, Handicap
+    from pytest_lance_autoresearch.bench.measure import Handicap
     from pytest_lance_autoresearch.bench.measurement import Show, Turn
     from pytest_lance_autoresearch.bench.processes import Processes
-    from pytest_lance_autoresearch.bench.scratch import Compiled
     from pytest_lance_autoresearch.target_files.load import Target
+
+_CANDIDATE = "B"
+_LETTERS = (_CANDIDATE,)
 
 
 class Comparison(Measurement):
@@ -56,18 +53,13 @@ class Comparison(Measurement):
         turn: Turn = at_once,
         handicap: Callable[[Case], Handicap] = lambda _: measure.NO_HANDICAP,
     ) -> None:
-        refuse_lacking_cores(target)
         self._target = target
         self._baseline = baseline
         self._cases = cases
         self._rules = rules
-        self._processes = processes
         self._show = show
-        self._turn = turn
-        self._handicap = handicap
-        self._packer = wire.Packer()
-        self._compiled: dict[str, Compiled] = {}
-        """By side, once it is known."""
+        sources = {measure.BASELINE: baseline, _CANDIDATE: target.kernel}
+        self._fields = Looks(target, sources, cases, processes, self._show_block, turn, handicap)
         self._data_sets = 1
         """Published and hidden ones that were measured over; one for each look."""
         self._looks = 0
@@ -75,26 +67,21 @@ class Comparison(Measurement):
         """Of the trial, at the last look."""
         self._so_far: Interval | None = None
         """The speed-up at the last look, for whoever watches."""
-        self._pairs: list[Pair] = []
 
     def measure_all(self, state_of: Callable[[Case], Any], seed: int) -> None:
         """The first look: compile both kernels, refuse what a candidate must not cost, measure all cases."""
-        plans = self._plans({case: state_of(case) for case in self._cases}, seed, "timed")
-        self._compile(plans)
-        with self._first_pair(plans) as pair:
-            self.refusal = judge.refusal(self._evidence_of(pair), self._rules)
+        plans = self._fields.published(state_of, seed)
+        with self._fields.first_field(plans, _LETTERS) as field:
+            found = field.record()
+            self.refusal = judge.refusal(replace(self.evidence(), pairs=tuple(found.values())), self._rules)
             if self.refusal is None:
-                self._look(plans, pair)
+                self._fields.measure(plans, field, _LETTERS, self._first_extent)
             else:
-                self._pairs.append(pair.record())
+                self._fields.add(found)
 
     def times(self, case: Case) -> CaseTimes:
         """In the pairs of the first look."""
-        pairs = self._pairs[: self._rules.pairs]
-        blocks = (block for pair in pairs for block in pair.blocks if block.case == case.id)
-        windows = tuple(window for block in blocks for window in block.side("B"))
-        ops = contract.ops_per_call(self._target, case)
-        return CaseTimes(case.id, ops, pairs[0].call_overhead_ns[case.id], windows)
+        return times_of(self._target, case, self.pairs()[: self._rules.pairs])
 
     def decide(self, seconds: Callable[[], float], seed: int) -> Judgement:
         """Look, measure again while the look asks for it, look again; ends with a verdict."""
@@ -119,21 +106,19 @@ class Comparison(Measurement):
         """
         self._data_sets += 1
         number = self._data_sets
-        stream = f"look {number}"
-        states = {case: generate.make_hidden_state(self._target, case, seed, stream) for case in self._cases}
-        plans = self._plans(states, seed, stream)
-        with self._first_pair(plans) as pair:
-            self._look(plans, pair, extent, is_over, thorough=number == view.LEAST_LOOKS)
+        plans = self._fields.hidden(number, seed)
+        thorough = number == view.LEAST_LOOKS
+        with self._fields.first_field(plans, _LETTERS) as field:
+            wanted = extent or self._first_extent
+            self._fields.measure(plans, field, _LETTERS, wanted, is_over, thorough=thorough)
 
     def pairs(self) -> tuple[Pair, ...]:
         """Everything measured so far."""
-        return tuple(self._pairs)
+        return self._fields.pairs(_CANDIDATE)
 
     def candidate(self) -> KernelTimes:
         """The candidate's windows at the published sizes, that is in the first look, and its largest peak."""
-        is_measured = any(pair.blocks for pair in self._pairs)
-        peak = max((pair.candidate_peak_rss_bytes for pair in self._pairs), default=None)
-        return KernelTimes(tuple(map(self.times, self._cases)) if is_measured else (), peak)
+        return kernel_times(self.pairs(), self._cases, self.times)
 
     def evidence(self) -> Evidence:
         """What the next look sees, or the last one saw."""
@@ -141,76 +126,27 @@ class Comparison(Measurement):
         pairs, threads = self.pairs(), self._target.threads
         return Evidence(*sizes, pairs, looks=self._looks, seconds=self._seconds, threads=threads)
 
-    def _evidence_of(self, pair: KernelPair) -> Evidence:
-        return replace(self.evidence(), pairs=(pair.record(),))
+    @property
+    def _first_extent(self) -> Extent:
+        return Extent(self._rules.pairs, {case.id: self._rules.blocks for case in self._cases})
 
-    def _plans(self, states: Mapping[Case, Any], seed: int, stream: str) -> list[CasePlan]:
-        return [self._plan(case, state, seed, stream) for case, state in states.items()]
+    def _show_block(self, case: str, step: Step) -> None:
+        self._show(case, step, self._so_far)
 
-    def _plan(self, case: Case, state: Any, seed: int, stream: str) -> CasePlan:
-        feed = generate.Feed(self._target, case, state, seed, stream)
-        return measure.new_plan(case.id, Oracle(self._target, state), feed, self._packer, self._handicap(case))
 
-    def _compile(self, plans: Sequence[CasePlan]) -> None:
-        """Let both kernels compile in processes of their own, whose code all later ones take over.
+def times_of(target: Target, case: Case, pairs: Sequence[Pair]) -> CaseTimes:
+    """The candidate's windows of a case in these pairs."""
+    blocks = (block for pair in pairs for block in pair.blocks if block.case == case.id)
+    windows = tuple(window for block in blocks for window in block.side("B"))
+    ops = contract.ops_per_call(target, case)
+    return CaseTimes(case.id, ops, pairs[0].call_overhead_ns[case.id], windows)
 
-        So a kernel is compiled once, and neither its memory nor its building is charged for that.
-        """
-        with self._pair(plans) as pair:
-            self._compiled = pair.compiled()
 
-    @contextmanager
-    def _pair(self, plans: Sequence[CasePlan]) -> Iterator[KernelPair]:
-        """A fresh pair of processes, ended afterwards."""
-        sources = self._baseline, self._target.kernel
-        pair = KernelPair.start(self._processes, *sources, plans, self._compiled)
-        try:
-            yield pair
-        finally:
-            pair.close()
-
-    @contextmanager
-    def _first_pair(self, plans: Sequence[CasePlan]) -> Iterator[KernelPair]:
-        """The first pair of a look, with what building takes."""
-        with self._pair(plans) as pair:
-            self._processes.null()
-            pair.price_building(plans)
-            yield pair
-
-    def _look(
-        self,
-        plans: Sequence[CasePlan],
-        first: KernelPair,
-        extent: Extent | None = None,
-        is_over: Callable[[], bool] = lambda: False,
-        *,
-        thorough: bool = False,
-    ) -> None:
-        """The look's pairs, one after the other, in one turn; the first of them is ready, and ends as they do."""
-        pairs, blocks = extent or Extent(self._rules.pairs, {plan.key: self._rules.blocks for plan in plans})
-        with self._turn(measure.expected_s(4 * sum(blocks.values()) * pairs)):
-            first.begin()
-            for number in range(pairs):
-                with closing(first) if number == 0 else self._pair(plans) as pair:
-                    for plan in plans:
-                        if is_over():
-                            return
-                        self._measure(pair, plan, blocks[plan.key], thorough=thorough)
-                    self._pairs.append(pair.record())
-
-    def _measure(self, pair: KernelPair, plan: CasePlan, wanted: int, *, thorough: bool) -> None:
-        """Blocks of one case until enough are undisturbed; at most as many again are set aside."""
-        null, undisturbed = self._processes.null(), 0
-        with environment.placed([null.pid, *pair.pids()], self._target.threads), about(plan.key):
-            pair.warm_up(plan, null)
-            for _ in range(2 * wanted):
-                self._show(plan.key, Step(undisturbed, wanted), self._so_far)
-                block = measure.measure_block(plan, pair.sides, thorough=thorough)
-                pair.blocks.append(block)
-                undisturbed += not aggregate.is_disturbed(block)
-                if undisturbed == wanted:
-                    break
-        pair.note(plan)
+def kernel_times(pairs: Sequence[Pair], cases: Sequence[Case], times: Callable[[Case], CaseTimes]) -> KernelTimes:
+    """The candidate's times of all cases, where any was measured, and its largest peak."""
+    is_measured = any(pair.blocks for pair in pairs)
+    peak = max((pair.candidate_peak_rss_bytes for pair in pairs), default=None)
+    return KernelTimes(tuple(map(times, cases)) if is_measured else (), peak)
 
 
 def _again(is_open: Sequence[str]) -> str:

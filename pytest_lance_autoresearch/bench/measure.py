@@ -1,4 +1,4 @@
-"""Timed windows: one kernel alone, or baseline and candidate interleaved.
+"""Timed windows: one kernel alone, or a baseline and candidates interleaved.
 
 Owns how long a window is, in which order windows run, and which of their answers are verified. Says nothing
 about what the times mean.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Call
     from pytest_lance_autoresearch.target_files.generate import Feed
 
+BASELINE = "A"
+"""The baseline's letter among the sides; every other is a candidate's."""
 WINDOW_NS = 6_000_000
 """Length that a window is planned for; below 5 ms the parent's own overhead shows."""
 WALL_PER_WINDOW = 2.5
@@ -52,13 +54,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Handicap:
-    """Known fractions by which the calls of either side are prolonged; None leaves the kernel untouched."""
+    """Known fractions by which the calls of a side are prolonged; None leaves the kernel untouched."""
 
     baseline: float | None = None
     candidate: float | None = None
 
     def of(self, letter: str) -> float | None:
-        return self.baseline if letter == "A" else self.candidate
+        return self.baseline if letter == BASELINE else self.candidate
 
 
 NO_HANDICAP = Handicap()
@@ -121,15 +123,26 @@ def expected_s(windows: int) -> float:
 def ask(sides: Mapping[str, S], what: Callable[[S, str], T], letters: Sequence[str] = ()) -> dict[str, T]:
     """What each side answers, by its letter; asked in random order, unless the letters are given in order.
 
-    `sides` are 'A', the baseline, and 'B', the candidate, or the candidate alone. What happens to one happens to
-    the other, in random order each time: whoever is bound first, or has its shared memory made larger first, is a
-    little slower from then on. A failure of the baseline makes the trial invalid.
+    `sides` are 'A', the baseline, and 'B' and further letters, the candidates, or a candidate alone. What happens
+    to one happens to the others, in random order each time: whoever is bound first, or has its shared memory made
+    larger first, is a little slower from then on. A failure of the baseline makes the trial invalid; one of a
+    candidate says whose it is.
     """
     found = {}
-    for letter in letters or _CHOICE.sample(list(sides), len(sides)):
-        with blaming_baseline(is_baseline=letter == "A"):
+    for letter in letters or _drawn_order(sides):
+        with blaming(letter):
             found[letter] = what(sides[letter], letter)
     return found
+
+
+def candidates_of(sides: Iterable[str]) -> list[str]:
+    """The letters of all sides but the baseline's."""
+    return [letter for letter in sides if letter != BASELINE]
+
+
+def _drawn_order(sides: Iterable[str]) -> list[str]:
+    letters = list(sides)
+    return _CHOICE.sample(letters, len(letters))
 
 
 def bind(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, int]:
@@ -173,13 +186,13 @@ def verify_first(plan: CasePlan, answers: Mapping[str, Any]) -> None:
 
 
 def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess) -> None:
-    """Fix the calls per window, and what the runner costs per call; both sides are warm after it.
+    """Fix the calls per window, and what the runner costs per call; all sides are warm after it.
 
     `null` is a process without a kernel, in which the runner's own cost is measured.
     """
     plan.calls = _fitting(plan, WINDOW_NS, _call_ns(plan, sides))
     echoes = ask(sides, lambda process, _: plan.run(process, plan.draw(plan.calls)).echo(0))
-    plan.call_overhead_ns = _call_overhead_ns(plan, null, echoes["B"])
+    plan.call_overhead_ns = _call_overhead_ns(plan, null, echoes[max(echoes)])
     plan.is_sized = True
 
 
@@ -195,9 +208,9 @@ def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> None:
 
 
 def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> float:
-    """Nanoseconds per call of the faster side, in windows long enough to tell.
+    """Nanoseconds per call of the fastest side, in windows long enough to tell.
 
-    The faster side decides, so that the windows of both are long enough; one that feigns slowness shortens only
+    The fastest side decides, so that the windows of all are long enough; one that feigns slowness shortens only
     its own windows.
     """
     calls = plan.calls
@@ -228,24 +241,34 @@ def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[W
     return tuple(windows)
 
 
-def measure_block(plan: CasePlan, sides: Mapping[str, KernelProcess], *, thorough: bool = False) -> Block:
-    """Four interleaved windows; `thorough` verifies far more of their answers.
+def measure_blocks(
+    plan: CasePlan, sides: Mapping[str, KernelProcess], *, thorough: bool = False
+) -> dict[str, Block]:
+    """A block for each candidate, by its letter, whose windows of the baseline they share.
 
-    The sides take turns, and which begins is left to chance: a side whose two windows follow each other (ABBA)
-    finds its caches warm in the second, which makes it 1 % faster there and the other side slower after it.
+    Every side has two windows, in one order twice, which is left to chance: a side whose two windows follow each
+    other (ABBA) finds its caches warm in the second, which makes it 1 % faster there and the next side slower
+    after it. `thorough` verifies far more of the answers.
     """
-    order = _CHOICE.choice(("ABAB", "BABA"))
-    first, second = _measure_half(plan, sides, order[:2], thorough=thorough)
-    third, fourth = _measure_half(plan, sides, order[2:], thorough=thorough)
-    return Block(plan.key, order, (first, second, third, fourth))
+    letters = _drawn_order(sides)
+    halves = [_measure_half(plan, sides, letters, thorough=thorough) for _ in range(2)]
+    return {letter: _block(plan.key, letters, halves, letter) for letter in candidates_of(sides)}
+
+
+def _block(key: str, letters: Sequence[str], halves: Sequence[Mapping[str, Window]], candidate: str) -> Block:
+    """Baseline and one candidate alone, in their order among all sides."""
+    both = [letter for letter in letters if letter in (BASELINE, candidate)]
+    first, second, third, fourth = (half[letter] for half in halves for letter in both)
+    order = "".join("A" if letter == BASELINE else "B" for letter in both)
+    return Block(key, 2 * order, (first, second, third, fourth))
 
 
 def _measure_half(
-    plan: CasePlan, sides: Mapping[str, KernelProcess], letters: str, *, thorough: bool
-) -> tuple[Window, Window]:
-    """A window of each side, in the order of their letters, on the same calls; answers of both are verified.
+    plan: CasePlan, sides: Mapping[str, KernelProcess], letters: Sequence[str], *, thorough: bool
+) -> dict[str, Window]:
+    """A window of each side, in the order of their letters, on the same calls; answers of all are verified.
 
-    A side's answers are taken away before the other side is asked, which is given the same memory.
+    A side's answers are taken away before the next side is asked, which is given the same memory.
     """
     calls = plan.draw(plan.calls)
     chosen = _chosen(len(calls), thorough=thorough)
@@ -253,8 +276,7 @@ def _measure_half(
     for index in chosen:
         given = {letter: of_side[index] for letter, (_, of_side) in answers.items()}
         _compare(plan, given, calls.call(index), f"timed call {index + 1} of {len(calls)}")
-    first, second = (answers[letter][0].settled() for letter in letters)
-    return first, second
+    return {letter: answers[letter][0].settled() for letter in letters}
 
 
 def _chosen(count: int, *, thorough: bool) -> Sequence[int]:
@@ -283,7 +305,7 @@ def _call_overhead_ns(plan: CasePlan, null: KernelProcess, echo: wire.Echo) -> f
 
 
 def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, which: str) -> None:
-    """Compare each side's answer with the oracle's; the candidate's fault is told, where both are at fault.
+    """Compare each side's answer with the oracle's; a candidate's fault goes before the baseline's.
 
     The oracle is asked each time: what it returned before, it may have overwritten with its next result.
     """
@@ -294,14 +316,15 @@ def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, which: str)
 
 
 @contextmanager
-def blaming_baseline(*, is_baseline: bool) -> Iterator[None]:
-    """A failure of the baseline makes the trial invalid; the candidate is not to blame."""
+def blaming(letter: str) -> Iterator[None]:
+    """A failure of the baseline makes the trial invalid, no candidate is to blame; else note whose it is."""
     try:
         yield
     except KernelFailure as failure:
-        if not is_baseline:
-            raise
-        raise TrialInvalid(f"the baseline kernel failed: {failure}") from failure
+        if letter == BASELINE:
+            raise TrialInvalid(f"the baseline kernel failed: {failure}") from failure
+        failure.side = letter
+        raise
 
 
 def _argument_bytes(call: Call) -> int:

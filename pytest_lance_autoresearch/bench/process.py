@@ -38,7 +38,7 @@ from pytest_lance_autoresearch.errors import (
     TrialInvalid,
 )
 from pytest_lance_autoresearch.kernel_side import sandbox, wire, worker
-from pytest_lance_autoresearch.machine import clocks, interrupt
+from pytest_lance_autoresearch.machine import baton, clocks, interrupt
 from pytest_lance_autoresearch.records import Call, Source, Window
 from pytest_lance_autoresearch.target_files import load
 
@@ -363,7 +363,9 @@ class KernelProcess:
         deadline_s = clocks.now_s() + self._timeout_s + GRACE_S
         poll = select.poll()
         poll.register(self._answer_fd, select.POLLIN)
-        if not poll.poll(max(0.0, deadline_s - clocks.now_s()) * 1000):
+        with baton.laid_down():
+            has_answered = poll.poll(max(0.0, deadline_s - clocks.now_s()) * 1000)
+        if not has_answered:
             raise self._hung()
         answer = os.read(self._answer_fd, 1)
         if answer == expected:

@@ -2,7 +2,7 @@
 
 Owns which verbs there are and how one ends. Exit codes: 0 all is well, 1 something was found (a fault, a verdict
 that would change, a gain that does not replicate), 2 it could not be done, its reader left, or the command is
-wrong, 130 it was interrupted, as shells count.
+wrong, 10 no candidate of a tournament was kept, 130 it was interrupted, as shells count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_lance_autoresearch.command import auditing, drawing, explaining, reading, restoring, starting, telling
+from pytest_lance_autoresearch.command import (
+    auditing,
+    competing,
+    drawing,
+    explaining,
+    reading,
+    restoring,
+    starting,
+    telling,
+)
 from pytest_lance_autoresearch.command.terminal import tell
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import environment, interrupt
@@ -27,6 +36,7 @@ VERBS = {
     **auditing.VERBS,
     **restoring.VERBS,
     **explaining.VERBS,
+    **competing.VERBS,
 }
 NOT_DONE = 2
 INTERRUPTED = 130

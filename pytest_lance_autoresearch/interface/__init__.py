@@ -1,4 +1,4 @@
-"""The public Python interface: load a target, judge a kernel of it. No pytest is needed.
+"""The public Python interface: load a target, judge a kernel of it, or many. No pytest is needed.
 
     from pytest_lance_autoresearch.interface import judge, load
 
@@ -10,7 +10,7 @@ Names that are not exported here may change with any version.
 """
 
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError, TargetError
-from pytest_lance_autoresearch.interface.trials import judge, load
+from pytest_lance_autoresearch.interface.trials import judge, load, tournament
 from pytest_lance_autoresearch.records import (
     Cause,
     Figures,
@@ -21,6 +21,7 @@ from pytest_lance_autoresearch.records import (
     RegressionRules,
     Rules,
     Status,
+    Tournament,
     Verdict,
 )
 from pytest_lance_autoresearch.target_files.load import Target
@@ -40,8 +41,10 @@ __all__ = [
     "Status",
     "Target",
     "TargetError",
+    "Tournament",
     "Verdict",
     "as_json",
     "judge",
     "load",
+    "tournament",
 ]

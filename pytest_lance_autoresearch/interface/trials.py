@@ -1,17 +1,26 @@
-"""Loading a target and judging a kernel of it, in plain calls.
+"""Loading a target, and judging a kernel of it or many, in plain calls.
 
 Owns what a caller may hand over as a kernel, and what a trial needs that pytest's session gives otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.log import archive
-from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, Outcome, Progress, Rules, Source
+from pytest_lance_autoresearch.records import (
+    ANSWER_TIMEOUT_S,
+    Outcome,
+    Progress,
+    RegressionRules,
+    Rules,
+    Source,
+    Tournament,
+)
+from pytest_lance_autoresearch.runs.tournament import MAX_SECONDS, Contest
 from pytest_lance_autoresearch.runs.trial import Settings, Trial
 from pytest_lance_autoresearch.target_files import contract, discover, sources
 from pytest_lance_autoresearch.target_files import load as loading
@@ -83,6 +92,47 @@ def judge(
     if log_path is not None:
         archive.hold_room(archive.home(log_path, settings.root))
     return Trial(judged, contract.cases_of(judged), settings, watch).run()
+
+
+def tournament(
+    target: Target,
+    candidates: Sequence[Kernel],
+    *,
+    log: str | Path | None = None,
+    rules: Rules = _DEFAULT_RULES,
+    max_seconds: float = MAX_SECONDS,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+    states: Path | None = None,
+    watch: Callable[[Progress], None] = lambda _: None,
+) -> Tournament:
+    """Check many kernels, choose the fastest in rounds beside the same baseline, and judge these as `judge` does.
+
+    The baseline is the best kept kernel of `log`, which is the target's own where none is given; it must be
+    there. Every candidate has a row. At most one is kept. `rules` are those of the final, whose confidence all
+    finalists share; `max_seconds` bounds the whole, of which the rounds take half at most. A candidate is called
+    by its path, or 'candidate 3' where it was given as bytes.
+
+    Raises LogError where there is no baseline or a row could not be written, OSError for a kernel file that cannot
+    be read, and ValueError for `RegressionRules`, which ask another question. Where it is interrupted, what was
+    judged is logged, and the other candidates have no row.
+    """
+    if isinstance(rules, RegressionRules):
+        raise ValueError("tournament() looks for the fastest kernel; RegressionRules ask whether one is slower")
+    named = {_name(one, number): _source(target, one) for number, one in enumerate(candidates, 1)}
+    settings = Settings(
+        root=Path.cwd(),
+        gate=True,
+        log=None if log is None else Path(log),
+        timeout_s=timeout_s,
+        states=states,
+        rules=rules,
+    )
+    return Contest(target, named, settings, max_seconds, watch).run()
+
+
+def _name(kernel: Kernel, number: int) -> str:
+    """What a candidate of a tournament is called."""
+    return f"candidate {number}" if isinstance(kernel, bytes) else str(kernel)
 
 
 def _source(target: Target, kernel: Kernel) -> Source:

@@ -223,8 +223,9 @@ def _refuse_overtaken(gate: Gate, row: results.Row, rows: Sequence[results.Row])
 def _row(outcome: Outcome, target: Target, kernel: str, record: str, description: str) -> results.Row:
     assert outcome.status is not None, "only a judged trial is logged"
     judgement, figures = outcome.judgement, outcome.figures
-    speedup = judgement.speedup if judgement else None
-    worst = judgement.worst_case if judgement else None
+    claims = judgement is not None and judgement.race is None
+    speedup = judgement.speedup if judgement and claims else None
+    worst = judgement.worst_case if judgement and claims else None
     peak = figures.peak_rss_bytes if figures else None
     return results.Row(
         time=clocks.utc(),

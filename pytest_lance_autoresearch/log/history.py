@@ -33,7 +33,7 @@ def check(rows: Sequence[results.Row], root: Path) -> Iterator[Checked]:
         try:
             record = record_of(root, row)
             faults += _record_faults(row, record)
-            if row.interval is not None:
+            if row.interval is not None or record.evidence.heat is not None:
                 faults += _verdict_faults(row, judged_again(record, row, rules_of(record, row)))
                 is_judged_again = True
         except LogError as fault:
@@ -138,7 +138,7 @@ def _record_faults(row: results.Row, record: TrialRecord) -> Iterator[str]:
 
 def _verdict_faults(row: results.Row, judgement: Judgement) -> Iterator[str]:
     assert judgement.speedup is not None
-    now = round(judgement.speedup.point, results.SPEEDUP_DECIMALS)
+    now = None if judgement.race else round(judgement.speedup.point, results.SPEEDUP_DECIMALS)
     if judgement.verdict.value != row.status:
         yield f"trial {row.trial}: says '{row.status}', its windows say '{judgement.verdict}' ({judgement.cause})"
     elif now != row.speedup:

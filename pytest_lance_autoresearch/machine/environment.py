@@ -59,6 +59,11 @@ def _cores() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
 
 
+def count_cores() -> int:
+    """How many this process may use; 1 where the system does not tell."""
+    return max(1, len(_cores()))
+
+
 def measuring_cores(threads: int = 1) -> frozenset[int]:
     """The cores that timed kernels of so many threads run on; none where no other would be left."""
     return frozenset(sorted(_cores())[-threads:]) if len(_cores()) > threads else frozenset()
@@ -94,6 +99,19 @@ def aside(threads: int = 1) -> Iterator[None]:
         return
     before = os.sched_getaffinity(0)
     _move("self", _cores() - cores)
+    try:
+        yield
+    finally:
+        _move("self", before)
+
+
+@contextmanager
+def moved_back() -> Iterator[None]:
+    """Give this process its cores back afterwards, whatever several threads did with `aside` meanwhile."""
+    if not _cores():
+        yield
+        return
+    before = os.sched_getaffinity(0)
     try:
         yield
     finally:

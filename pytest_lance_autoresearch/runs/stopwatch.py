@@ -25,6 +25,15 @@ class Stopwatch:
         """Up to now."""
         return self._counted_s + (0.0 if self._since_s is None else self._clock() - self._since_s)
 
+    def add(self, seconds: float) -> None:
+        """Count what was done elsewhere."""
+        self._counted_s += seconds
+
+    def was_waiting(self, seconds: float) -> None:
+        """Of what was counted, so much was waiting, which another stopwatch counted."""
+        self.add(-seconds)
+        self.waited_s += seconds
+
     @contextmanager
     def running(self) -> Iterator[None]:
         if self._since_s is not None:

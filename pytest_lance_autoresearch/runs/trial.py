@@ -113,7 +113,9 @@ class Trial:
         cases: tuple[Case, ...],
         settings: Settings,
         watch: Callable[[Progress], None] = lambda _: None,
+        states: States | None = None,
     ) -> None:
+        """`states` are those that several trials of a target have in common; None makes the trial's own."""
         self.target = target
         self.cases = cases
         self.settings = settings
@@ -127,7 +129,8 @@ class Trial:
         self._turn_fault = ""
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._done: set[Item] = set()
-        self._states = States(target, STATES_BRIEF_BYTES if settings.brief else math.inf, settings.states)
+        most_bytes = STATES_BRIEF_BYTES if settings.brief else math.inf
+        self._states = states or States(target, most_bytes, settings.states)
         self._processes = Processes(
             target,
             settings.timeout_s,
@@ -274,11 +277,31 @@ class Trial:
         finally:
             self.close()
 
-    def _run_items(self) -> None:
+    def adopt(self, measurement: Measurement, seconds: float) -> None:
+        """Take over what was measured of the kernel elsewhere, and what that took: its speed items are done."""
+        self._measurement = measurement
+        self._stopwatch.add(seconds)
+        self._done |= {Item(ItemKind.SPEED, case.id) for case in self._timed}
+
+    def stand(self, why: str) -> None:
+        """End as a kernel of which nothing need be measured."""
+        self.outcome = self._facts().standing(why, Cause.IDENTICAL, self._rules)
+
+    def check_cases(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """The correctness of every case, up to the first that fails, and until this is over."""
         for case in self.cases:
+            if is_over():
+                return
             self.check_case(case)
-        if self.target.has_properties:
+
+    def check_beyond(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """What is right beyond the cases, where the target says."""
+        if self.target.has_properties and not is_over():
             self.check_properties()
+
+    def _run_items(self) -> None:
+        self.check_cases()
+        self.check_beyond()
         for case in self._timed:
             self.measure_case(case)
             self.forget(case.id)

@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.verdict import doubts, keeping, price, regression
+from pytest_lance_autoresearch.verdict import doubts, keeping, price, regression, selection
 from pytest_lance_autoresearch.verdict.view import View
 
 TIMES_PAIRS = 2
@@ -46,7 +46,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: a verdict, or undecided, which asks for another look."""
     question = _question(rules)
     seen = question.view(evidence, rules)
-    decided = question.decide(seen)
+    decided = _unless_outrun(evidence, *question.decide(seen))
     verdict, cause = _unless_over(seen, *decided)
     is_open = verdict is Verdict.INCONCLUSIVE
     return Judgement(
@@ -61,6 +61,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         evidence.candidate_code_size,
         price.build_price(evidence.pairs, rules),
         doubts.about(seen, question.more_overall(seen), decided) if is_open else None,
+        selection.race(evidence) if evidence.heat else None,
     )
 
 
@@ -124,6 +125,15 @@ def _is_open_overall(judgement: Judgement, rules: Rules) -> bool:
 
 def _question(rules: Rules) -> _Question:
     return regression if isinstance(rules, RegressionRules) else keeping
+
+
+def _unless_outrun(evidence: Evidence, verdict: Verdict, cause: Cause) -> tuple[Verdict, Cause]:
+    """In a tournament's rounds nothing is kept: selection is no evidence."""
+    if evidence.heat is None or verdict is Verdict.DISCARD:
+        return verdict, cause
+    if selection.is_outrun(evidence.pairs, evidence.heat):
+        return Verdict.DISCARD, Cause.OUTRUN
+    return Verdict.UNDECIDED, Cause.UNDECIDED
 
 
 def _unless_over(seen: View, verdict: Verdict, cause: Cause) -> tuple[Verdict, Cause]:

@@ -274,11 +274,24 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
         case Cause.CPU_DISAGREES:
             says = wording.change_of_time(judgement.cpu_speedup)
             return f"{_joint(judgement, says)} its CPU time says {says}; wall and CPU time must agree"
+        case Cause.OUTRUN:
+            return f", {_outrun(judgement)}"
         case Cause.BUDGET:
             ended = f", undecided when the time budget of {rules.max_seconds:g} s ended"
             return f"{ended}: {_open_question(judgement, rules)}"
         case _:
             return f", undecided after the last look: {_open_question(judgement, rules)}"
+
+
+def _outrun(judgement: Judgement) -> str:
+    """That other candidates of a tournament were faster."""
+    found = judgement.race
+    assert found is not None
+    place = f"outrun in round {found.rounds} of a tournament of {found.candidates}"
+    slower = f"{100 * found.slower:.1f} % slower than"
+    if found.is_last:
+        return f"{place}: {slower} another, which was judged in its place"
+    return f"{place}: {slower} its leader (with 95 % confidence)"
 
 
 def _slowness(judgement: Judgement, rules: Rules) -> str:
@@ -335,6 +348,45 @@ def identical_reason(baseline: str, sha256: str, *, same_bytes: bool) -> str:
     """`baseline`: which trial or revision it is."""
     what = "the kernel is" if same_bytes else "only comments or layout differ; the code is"
     return f"{what} identical to the baseline, {baseline} (sha256 {sha256[:12]}); nothing was measured"
+
+
+def twin_reason(other: str, sha256: str) -> str:
+    """Why a candidate of a tournament is not measured that has the code of an earlier one."""
+    return (
+        f"the code is identical to that of another candidate, {other} (sha256 {sha256[:12]}); nothing was measured"
+    )
+
+
+def entered(name: str, candidates: int) -> str:
+    """What a row says that it was tried: the candidate of a tournament."""
+    return f"{name}, one of {candidates} in a tournament"
+
+
+def no_baseline(log: Path, target: str) -> str:
+    """Why there can be no tournament."""
+    return (
+        f"{log}: holds no baseline of target '{target}', and a tournament compares with one; "
+        f"record it with pytest --autoresearch={target} --keep-gate"
+    )
+
+
+def checking_line(name: str) -> str:
+    return f"checking {name}"
+
+
+def round_line(number: int, most: int, left: int) -> str:
+    """What a tournament does next."""
+    return f"round {number} of at most {most}: {wording.many(left, 'candidate')}"
+
+
+def tournament_broken_off(told: int, of: int) -> str:
+    """What there is of a tournament that was interrupted."""
+    have = "has a row" if told == 1 else "have a row"
+    return f"{told} of {wording.many(of, 'candidate')} {have} in the log, and the rest has none"
+
+
+def final_line(name: str) -> str:
+    return f"final: {name} before the gate"
 
 
 def given(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A pair of processes until its first window: what happens to one side happens to the other; either may fail."""
+"""A field of processes until its first window: what happens to one side happens to the others; any may fail."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import pytest
 import toys
 from fake_workers import BASELINE, BUILD_NS, CANDIDATE, FakeProcess
 
-from pytest_lance_autoresearch.bench import measure, pairs
+from pytest_lance_autoresearch.bench import fields, measure
+from pytest_lance_autoresearch.bench.fields import Field
 from pytest_lance_autoresearch.bench.measure import CasePlan
 from pytest_lance_autoresearch.bench.oracles import Oracle
-from pytest_lance_autoresearch.bench.pairs import KernelPair
 from pytest_lance_autoresearch.bench.process import Closed, KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import (
@@ -38,7 +38,7 @@ from pytest_lance_autoresearch.target_files import contract, discover, generate,
 
 PATIENCE_S = 60.0
 FAILURE = "kernels.py, while it was loaded: its process ended"
-Start = Callable[[], KernelPair]
+Start = Callable[[], Field]
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def start(target: load.Target, machine: fake_workers.Machine, processes: Process
     return lambda: start_with(target, processes)
 
 
-def start_with(target: load.Target, processes: Processes, baseline: str = BASELINE) -> KernelPair:
+def start_with(target: load.Target, processes: Processes, baseline: str = BASELINE) -> Field:
     beside = sources.make(baseline.encode(), target.layout.kernel_path)
-    return KernelPair.start(processes, beside, target.kernel, plans(target), {})
+    return Field.start(processes, {"A": beside, "B": target.kernel}, plans(target), {})
 
 
 def plans(target: load.Target) -> list[CasePlan]:
@@ -130,11 +130,45 @@ def test_building_is_priced_without_what_compiling_takes(
     machine.compile_ns = {CANDIDATE: compile_ns}
     machine.build_ns = {CANDIDATE: build_ns}
     made = plans(target)
-    pair = KernelPair.start(
-        processes, sources.make(BASELINE.encode(), target.layout.kernel_path), target.kernel, made, {}
-    )
+    beside = sources.make(BASELINE.encode(), target.layout.kernel_path)
+    pair = Field.start(processes, {"A": beside, "B": target.kernel}, made, {})
     pair.price_building(made)
-    assert pair.record().building == {one.key: Building(BUILD_NS, build_ns, len(one.state())) for one in made}
+    assert pair.record()["B"].building == {one.key: Building(BUILD_NS, build_ns, len(one.state())) for one in made}
+
+
+# Several candidates
+
+
+def test_every_candidate_has_a_pair_of_its_own_beside_the_same_baseline(
+    target: load.Target, machine: fake_workers.Machine, processes: Processes
+) -> None:
+    """With what building takes itself, its own memory, and its share of the field's time."""
+    third = f"{toys.KERNEL}NUMBER = 3\n"
+    machine.build_ns, machine.peak_bytes = {third: 5}, {third: 7}
+    path, made = target.layout.kernel_path, plans(target)
+    sides = {"A": BASELINE, "B": CANDIDATE, "C": third}
+    started_s = machine.seconds()
+    field = Field.start(
+        processes, {letter: sources.make(text.encode(), path) for letter, text in sides.items()}, made, {}
+    )
+    field.price_building(made)
+    for one in made:
+        field.warm_up(one, processes.null())
+        assert field.measure_block(one, thorough=False)
+        field.note(one)
+    took_s = machine.seconds() - started_s
+    pairs = field.record()
+    assert {letter: pair.building[made[0].key].candidate_ns for letter, pair in pairs.items()} == {
+        "B": BUILD_NS,
+        "C": 5,
+    }
+    assert {letter: pair.candidate_peak_rss_bytes for letter, pair in pairs.items()} == {
+        "B": fake_workers.PEAK_BYTES,
+        "C": 7,
+    }
+    assert [pair.seconds for pair in pairs.values()] == [pytest.approx(took_s / 2)] * 2
+    assert [len(pair.blocks) for pair in pairs.values()] == [len(made)] * 2
+    field.close()
 
 
 # Failures
@@ -203,8 +237,8 @@ def test_where_both_have_failed_it_is_the_candidates_failure(
 
     machine.failures = {text: KernelCrashed(FAILURE) for text in (BASELINE, CANDIDATE)}
     monkeypatch.setattr(FakeProcess, "introduce", failing)
-    monkeypatch.setattr(pairs, "FIRST_EXCEPTION", ALL_COMPLETED)
-    monkeypatch.setattr(pairs, "_INTERRUPT_S", None)
+    monkeypatch.setattr(fields, "FIRST_EXCEPTION", ALL_COMPLETED)
+    monkeypatch.setattr(fields, "_INTERRUPT_S", None)
     with pytest.raises(KernelCrashed) as raised:
         start()
     assert raised.value is machine.failures[CANDIDATE]

@@ -1,7 +1,8 @@
-"""A pair of worker processes, the baseline's and the candidate's, and what is measured in it.
+"""A field of worker processes, the baseline's and those of candidates, and what is measured in it.
 
-Owns what happens to both sides before their first window: starting, compiling, building, the first call. All of it
-happens to one as it happens to the other.
+Owns what happens to every side before its first window: starting, compiling, building, the first call. All of it
+happens to one as it happens to the others. A trial's field is a pair; in a tournament several candidates share a
+baseline.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measurement import about
 from pytest_lance_autoresearch.kernel_side import wire
-from pytest_lance_autoresearch.machine import clocks, interrupt
+from pytest_lance_autoresearch.machine import clocks, environment, interrupt
 from pytest_lance_autoresearch.records import Block, Building, Pair
+from pytest_lance_autoresearch.verdict import aggregate
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measure import CasePlan
@@ -27,19 +29,20 @@ _INTERRUPT_S = 0.2
 """After how long an interrupt is looked for."""
 
 
-class KernelPair:
-    """Two processes, and what was measured in them so far."""
+class Field:
+    """A process for each side, and what was measured in them so far."""
 
     def __init__(self, sides: Mapping[str, KernelProcess], memory: wire.Arena, started_s: float) -> None:
         self.sides = sides
-        """'A' is the baseline, 'B' the candidate."""
+        """'A' is the baseline, every other letter a candidate."""
+        self._candidates = measure.candidates_of(sides)
         self._memory = memory
-        """What both sides use in turn for their windows: where it lies makes a difference of a percent or two."""
-        self.blocks: list[Block] = []
+        """What all sides use in turn for their windows: where it lies makes a difference of a percent or two."""
+        self._blocks: dict[str, list[Block]] = {letter: [] for letter in self._candidates}
         self._started_s = started_s
         self._call_overhead_ns: dict[str, float] = {}
-        self._building: dict[str, Building] = {}
-        self._peaks = {"A": 0, "B": 0}
+        self._building: dict[str, dict[str, Building]] = {letter: {} for letter in self._candidates}
+        self._peaks = dict.fromkeys(sides, 0)
         """Bytes, read after each case."""
         self._seconds = 0.0
 
@@ -47,18 +50,16 @@ class KernelPair:
     def start(
         cls,
         processes: Processes,
-        baseline: Source,
-        candidate: Source,
+        sources: Mapping[str, Source],
         plans: Sequence[CasePlan],
         compiled: Mapping[str, Compiled],
-    ) -> KernelPair:
-        """A fresh pair whose kernels are built, and were called once on every case; `compiled` is by side.
+    ) -> Field:
+        """A fresh field whose kernels are built, and were called once on every case; all is by side.
 
-        The sides are started in random order, and then go on side by side, on a core each where there are two.
+        The sides are started in random order, and then go on side by side, as many at once as there are cores.
         """
         started_s = clocks.now_s()
         memory = wire.Arena.create(wire.LEAST_BYTES)
-        sources = {"A": baseline, "B": candidate}
         try:
             sides = measure.ask(
                 sources,
@@ -67,13 +68,13 @@ class KernelPair:
         except BaseException:
             memory.close()
             raise
-        pair = cls(sides, memory, started_s)
+        field = cls(sides, memory, started_s)
         try:
-            pair._introduce(processes, plans)
+            field._introduce(processes, plans)
         except BaseException:
-            pair.close()
+            field.close()
             raise
-        return pair
+        return field
 
     def begin(self) -> None:
         """Its time counts from here: before, it may have waited for its turn."""
@@ -83,18 +84,19 @@ class KernelPair:
         return [process.pid for process in self.sides.values()]
 
     def _introduce(self, processes: Processes, plans: Sequence[CasePlan]) -> None:
-        """Load, build and call both; what that took of memory is not counted.
+        """Load, build and call all; what that took of memory is not counted.
 
-        The first failure ends both. The candidate's is told where both have failed.
+        The first failure ends all. A candidate's is told where the baseline has failed too.
         """
-        with ThreadPoolExecutor(len(self.sides)) as pool:
+        with ThreadPoolExecutor(min(len(self.sides), max(2, environment.count_cores()))) as pool:
             try:
                 futures = {
                     letter: pool.submit(self._introduce_side, processes, plans, letter) for letter in self.sides
                 }
                 answers = measure.ask(futures, lambda future, _: future.result(), _ended(futures))
             except BaseException:
-                self.close()  # or the other side would be waited for
+                self.close()  # or the other sides would be waited for
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
         for plan in plans:
             with about(plan.key):
@@ -117,38 +119,53 @@ class KernelPair:
         return {letter: process.compiled() for letter, process in self.sides.items()}
 
     def price_building(self, plans: Sequence[CasePlan]) -> None:
-        """Build both kernels once more on every case, all compiled by now, and note what it takes."""
+        """Build all kernels once more on every case, all compiled by now, and note what it takes."""
         for plan in plans:
             with about(plan.key):
-                took_ns = measure.price(plan, self.sides)
-                self._building[plan.key] = Building(took_ns["A"], took_ns["B"], len(plan.state()))
+                took_ns, state_bytes = measure.price(plan, self.sides), len(plan.state())
+                for letter, building in self._building.items():
+                    building[plan.key] = Building(took_ns[measure.BASELINE], took_ns[letter], state_bytes)
         self._read_peaks()
 
     def warm_up(self, plan: CasePlan, null: KernelProcess) -> None:
-        """Make both sides ready for windows of a case, whose size is found beside the look's first pair."""
+        """Make all sides ready for windows of a case, whose size is found beside the look's first field."""
         if plan.is_sized:
             measure.warm_up(plan, self.sides)
         else:
             measure.size(plan, self.sides, null)
 
+    def measure_block(self, plan: CasePlan, *, thorough: bool) -> bool:
+        """A block of a case for every candidate; whether others' work disturbed none of them too much."""
+        blocks = measure.measure_blocks(plan, self.sides, thorough=thorough)
+        for letter, block in blocks.items():
+            self._blocks[letter].append(block)
+        return not any(map(aggregate.is_disturbed, blocks.values()))
+
     def note(self, plan: CasePlan) -> None:
-        """Read from the system what is known of the pair once a case is measured."""
+        """Read from the system what is known of the field once a case is measured."""
         self._call_overhead_ns[plan.key] = plan.call_overhead_ns
         self._read_peaks()
         self._seconds = clocks.now_s() - self._started_s
 
-    def record(self) -> Pair:
-        return Pair(
-            tuple(self.blocks),
-            dict(self._call_overhead_ns),
-            self._peaks["A"],
-            self._peaks["B"],
-            self._seconds,
-            dict(self._building),
-        )
+    def record(self) -> dict[str, Pair]:
+        """The baseline and each candidate as a pair of their own, by the candidate's letter.
+
+        A pair has its share of the field's seconds.
+        """
+        return {
+            letter: Pair(
+                tuple(self._blocks[letter]),
+                dict(self._call_overhead_ns),
+                self._peaks[measure.BASELINE],
+                self._peaks[letter],
+                self._seconds / len(self._candidates),
+                dict(self._building[letter]),
+            )
+            for letter in self._candidates
+        }
 
     def close(self) -> None:
-        """End both processes; safe more than once."""
+        """End all processes; safe more than once."""
         for process in self.sides.values():
             process.close()
         self._memory.close()
@@ -158,7 +175,7 @@ class KernelPair:
 
 
 def _ended(futures: Mapping[str, Future[Any]]) -> list[str]:
-    """The sides that have ended, once both have or either has failed; the candidate first.
+    """The sides that have ended, once all have or one has failed; the baseline last.
 
     An interrupt that comes as this thread begins to wait would not end a wait without end.
     """

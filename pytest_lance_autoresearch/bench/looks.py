@@ -1,0 +1,147 @@
+"""Looks at candidates beside one baseline, over the timed cases of one target.
+
+Owns what a look is measured over, the fields of worker processes that it takes, and what comes before the first of
+its windows. Each field is short; it is the fields that tell how far a result may be trusted. Judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pytest_lance_autoresearch.bench import measure
+from pytest_lance_autoresearch.bench.fields import Field
+from pytest_lance_autoresearch.bench.measurement import about, at_once, refuse_lacking_cores
+from pytest_lance_autoresearch.bench.oracles import Oracle
+from pytest_lance_autoresearch.kernel_side import wire
+from pytest_lance_autoresearch.machine import environment
+from pytest_lance_autoresearch.records import Case, Pair, Source, Step
+from pytest_lance_autoresearch.target_files import generate
+
+if TYPE_CHECKING:
+    from pytest_lance_autoresearch.bench.measure import CasePlan, Handicap
+    from pytest_lance_autoresearch.bench.measurement import Turn
+    from pytest_lance_autoresearch.bench.processes import Processes
+    from pytest_lance_autoresearch.bench.scratch import Compiled
+    from pytest_lance_autoresearch.records import Extent
+    from pytest_lance_autoresearch.target_files.load import Target
+
+
+class Looks:
+    """The looks at some candidates, and all that was measured in them; `sources` are by side."""
+
+    def __init__(
+        self,
+        target: Target,
+        sources: Mapping[str, Source],
+        cases: Sequence[Case],
+        processes: Processes,
+        show: Callable[[str, Step], None],
+        turn: Turn = at_once,
+        handicap: Callable[[Case], Handicap] = lambda _: measure.NO_HANDICAP,
+    ) -> None:
+        refuse_lacking_cores(target)
+        self._target = target
+        self._sources = sources
+        self._cases = cases
+        self._processes = processes
+        self._show = show
+        self._turn = turn
+        self._handicap = handicap
+        self._packer = wire.Packer()
+        self._compiled: dict[str, Compiled] = {}
+        """By side, once it is known."""
+        self._pairs: dict[str, list[Pair]] = {letter: [] for letter in measure.candidates_of(sources)}
+
+    def pairs(self, letter: str) -> tuple[Pair, ...]:
+        """Everything measured so far of a candidate beside the baseline."""
+        return tuple(self._pairs[letter])
+
+    def add(self, pairs: Mapping[str, Pair]) -> None:
+        """Of one field, by candidate."""
+        for letter, pair in pairs.items():
+            self._pairs[letter].append(pair)
+
+    def published(self, state_of: Callable[[Case], Any], seed: int) -> list[CasePlan]:
+        """The plans of the first look."""
+        return self._plans({case: state_of(case) for case in self._cases}, seed, "timed")
+
+    def hidden(self, number: int, seed: int) -> list[CasePlan]:
+        """The plans of a later look: states and calls that no process has seen, at hidden sizes."""
+        stream = f"look {number}"
+        states = {case: generate.make_hidden_state(self._target, case, seed, stream) for case in self._cases}
+        return self._plans(states, seed, stream)
+
+    def _plans(self, states: Mapping[Case, Any], seed: int, stream: str) -> list[CasePlan]:
+        return [self._plan(case, state, seed, stream) for case, state in states.items()]
+
+    def _plan(self, case: Case, state: Any, seed: int, stream: str) -> CasePlan:
+        feed = generate.Feed(self._target, case, state, seed, stream)
+        return measure.new_plan(case.id, Oracle(self._target, state), feed, self._packer, self._handicap(case))
+
+    @contextmanager
+    def first_field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> Iterator[Field]:
+        """The first field of a look at these candidates, with what building takes."""
+        if not self._compiled.keys() >= set(letters):
+            self._compile(plans, letters)
+        with self._field(plans, letters) as field:
+            self._processes.null()
+            field.price_building(plans)
+            yield field
+
+    def measure(
+        self,
+        plans: Sequence[CasePlan],
+        first: Field,
+        letters: Collection[str],
+        extent: Extent,
+        is_over: Callable[[], bool] = lambda: False,
+        *,
+        thorough: bool = False,
+    ) -> None:
+        """The look's fields, one after the other, in one turn; the first of them is ready, and ends as they do.
+
+        One that is over before its end counts for nothing.
+        """
+        count, blocks = extent
+        windows = 2 * (1 + len(letters)) * sum(blocks.values()) * count
+        with self._turn(measure.expected_s(windows)):
+            first.begin()
+            for number in range(count):
+                with closing(first) if number == 0 else self._field(plans, letters) as field:
+                    for plan in plans:
+                        if is_over():
+                            return
+                        self._measure(field, plan, blocks[plan.key], thorough=thorough)
+                    self.add(field.record())
+
+    def _compile(self, plans: Sequence[CasePlan], letters: Collection[str]) -> None:
+        """Let all kernels compile in processes of their own, whose code all later ones take over.
+
+        So a kernel is compiled once, and neither its memory nor its building is charged for that.
+        """
+        with self._field(plans, letters) as field:
+            self._compiled |= field.compiled()
+
+    @contextmanager
+    def _field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> Iterator[Field]:
+        """A fresh field of the baseline and these candidates, ended afterwards."""
+        sides = {letter: self._sources[letter] for letter in (measure.BASELINE, *letters)}
+        field = Field.start(self._processes, sides, plans, self._compiled)
+        try:
+            yield field
+        finally:
+            field.close()
+
+    def _measure(self, field: Field, plan: CasePlan, wanted: int, *, thorough: bool) -> None:
+        """Blocks of one case until enough are undisturbed; at most as many again are set aside."""
+        null, undisturbed = self._processes.null(), 0
+        with environment.placed([null.pid, *field.pids()], self._target.threads), about(plan.key):
+            field.warm_up(plan, null)
+            for _ in range(2 * wanted):
+                self._show(plan.key, Step(undisturbed, wanted))
+                undisturbed += field.measure_block(plan, thorough=thorough)
+                if undisturbed == wanted:
+                    break
+        field.note(plan)

@@ -1,0 +1,91 @@
+"""The verb that tries many candidates of a target at once.
+
+Owns how they are named on the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from pytest_lance_autoresearch.command import reading, tournament_report
+from pytest_lance_autoresearch.command.terminal import Live, say
+from pytest_lance_autoresearch.command.verb import Verb
+from pytest_lance_autoresearch.errors import AutoresearchError
+from pytest_lance_autoresearch.interface import trials
+from pytest_lance_autoresearch.machine import files
+from pytest_lance_autoresearch.target_files import discover
+
+
+def tournament(arguments: argparse.Namespace) -> int:
+    """Many candidates of a target: all are checked, rounds choose the fastest, and the gate judges these."""
+    candidates = list(dict.fromkeys(_files(arguments.candidates)))
+    (layout,) = discover.select([arguments.target], Path.cwd(), reading.globs(arguments))
+    log = arguments.log or layout.log_path
+    with closing(Live()) as live:
+        try:
+            found = trials.tournament(
+                trials.load(layout.directory),
+                candidates,
+                log=log,
+                max_seconds=arguments.max_seconds,
+                watch=live,
+            )
+        except OSError as error:
+            raise AutoresearchError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
+    if arguments.json:
+        _write(arguments.json, json.dumps(tournament_report.as_json(layout.name, found), indent=2) + "\n")
+    say(*tournament_report.table(found), tournament_report.ended(found, log))
+    return found.exit_code
+
+
+def _files(named: Sequence[Path]) -> Iterator[Path]:
+    """The candidates: a file is one, a folder every module in it."""
+    for path in named:
+        if not path.is_dir():
+            yield path
+            continue
+        modules = sorted(path.glob("*.py"))
+        if not modules:
+            raise AutoresearchError(
+                f"{path}: holds no *.py; expected a folder of candidates, or a candidate's file"
+            )
+        yield from modules
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        files.write_whole(path, text.encode())
+    except OSError as error:
+        raise AutoresearchError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="its name, as in --autoresearch=NAME")
+    parser.add_argument(
+        "candidates", nargs="+", type=Path, metavar="CANDIDATE", help="a kernel's file, or a folder of them"
+    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help="instead of the target's own results.tsv")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the outcome of every candidate")
+    parser.add_argument(
+        "--max-seconds",
+        type=_seconds,
+        default=3600.0,
+        metavar="S",
+        help="time budget of the whole, of which the rounds take half at most (3600)",
+    )
+    reading.add_targets(parser)
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds, more than 0")
+
+
+VERBS: Mapping[str, Verb] = {"tournament": Verb(tournament, _add_arguments)}
