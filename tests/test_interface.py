@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fake_measuring
 import pytest
@@ -12,7 +16,8 @@ import toys
 from fake_measuring import Lab, ending
 
 from pytest_lance_autoresearch import interface
-from pytest_lance_autoresearch.interface import LogError, Progress, RegressionRules, Status, TargetError
+from pytest_lance_autoresearch.interface import LogError, Progress, RegressionRules, Rules, Status, TargetError
+from pytest_lance_autoresearch.interface.scores import Scale
 from pytest_lance_autoresearch.log import archive, results
 
 
@@ -88,10 +93,89 @@ def test_what_it_does_can_be_watched(target: interface.Target) -> None:
     assert {one.target for one in seen} == {"toy"}
 
 
-@pytest.mark.parametrize("sides", [{}, {"log": "a.tsv", "baseline": b""}])
-def test_just_one_baseline(target: interface.Target, sides: dict[str, str | bytes]) -> None:
-    with pytest.raises(ValueError, match=r"^judge\(\) needs either log= or baseline=, to know what"):
-        interface.judge(target, **sides)  # type: ignore[arg-type]
+# What cannot be meant.
+
+
+def fault(call: Callable[[], object]) -> str:
+    """What the exception of a wrong argument says, with its type."""
+    with pytest.raises((TypeError, ValueError)) as raised:
+        call()
+    return f"{type(raised.value).__name__}: {raised.value}"
+
+
+def test_just_one_baseline(target: interface.Target) -> None:
+    sentence = "ValueError: judge() needs either log= or baseline=, to know what the kernel is judged against"
+    assert fault(lambda: interface.judge(target)) == sentence
+    sentence = (
+        "ValueError: judge() was given both log= and baseline=; expected one, which the kernel is judged against"
+    )
+    assert fault(lambda: interface.judge(target, log="a.tsv", baseline=b"")) == sentence
+
+
+@pytest.mark.parametrize(
+    ("found", "told"), [("targets/toy", "'targets/toy', a str"), (None, "None"), (b"", "an object of type bytes")]
+)
+def test_a_target_is_a_target(found: Any, told: str) -> None:
+    sentence = f"TypeError: found {told} as the target; expected a Target, as load() returns it"
+    assert fault(lambda: interface.judge(found, log="a.tsv")) == sentence
+    assert fault(lambda: interface.tournament(found, [], log="a.tsv")) == sentence
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        (
+            {"max_seconds": 9},
+            "TypeError: found an object of type dict as the rules; expected Rules or RegressionRules",
+        ),
+        (Rules, "TypeError: found an object of type type as the rules; expected Rules or RegressionRules"),
+        (Rules(max_seconds=-1), "ValueError: rules.max_seconds is -1; expected a number above 0"),
+        (Rules(max_seconds=math.nan), "ValueError: rules.max_seconds is nan; expected a number above 0"),
+        (Rules(max_seconds="9"), "ValueError: rules.max_seconds is '9'; expected a number above 0"),  # type: ignore[arg-type]
+        (Rules(confidence=99), "ValueError: rules.confidence is 99; expected a fraction such as 0.99"),
+        (
+            RegressionRules(slowdown_limit=2),
+            "ValueError: rules.slowdown_limit is 2; expected a fraction such as 0.01",
+        ),
+    ],
+)
+def test_rules_are_rules(lab: Lab, target: interface.Target, rules: Any, sentence: str) -> None:
+    assert fault(lambda: interface.judge(target, log="a.tsv", rules=rules)) == sentence
+    assert fault(lambda: interface.tournament(target, [], log="a.tsv", rules=rules)) == sentence
+    assert fault(lambda: Scale(target.layout.directory, b"", rules)) == sentence  # type: ignore[arg-type]
+    assert not lab.processes
+
+
+def test_seconds_are_above_0(target: interface.Target) -> None:
+    sentence = "ValueError: timeout_s is 0; expected a number above 0"
+    assert fault(lambda: interface.judge(target, log="a.tsv", timeout_s=0)) == sentence
+    assert fault(lambda: interface.tournament(target, [], timeout_s=0)) == sentence
+    sentence = "ValueError: max_seconds is inf; expected a number above 0"
+    assert fault(lambda: interface.tournament(target, [], max_seconds=math.inf)) == sentence
+
+
+def test_a_source_is_no_path(target: interface.Target) -> None:
+    text = "\nimport numpy as np\n"
+    sentence = (
+        "ValueError: a source is bytes, and a path is one line; found a str of several: 'import numpy as np'..."
+    )
+    assert fault(lambda: interface.judge(target, text, baseline=b"")) == sentence
+    assert fault(lambda: interface.judge(target, b"", baseline=text)) == sentence
+    assert fault(lambda: interface.tournament(target, [text])) == sentence
+    sentence = "TypeError: a kernel is a path, or its source as bytes; found an object of type int"
+    assert fault(lambda: interface.judge(target, 1, baseline=b"")) == sentence  # type: ignore[arg-type]
+    sentence = "TypeError: tournament() was given one kernel; expected a list of kernels"
+    assert fault(lambda: interface.tournament(target, "a.py")) == sentence
+
+
+def test_a_folder_is_named() -> None:
+    sentence = "TypeError: load() was given None; expected the path of a target's folder"
+    assert fault(lambda: interface.load(None)) == sentence  # type: ignore[arg-type]
+    sentence = "ValueError: load() was given an empty path; expected that of a target's folder"
+    assert fault(lambda: interface.load("")) == sentence
+
+
+# What is wrong with what was named.
 
 
 def test_a_folder_without_a_target(tmp_path: Path) -> None:
@@ -106,13 +190,41 @@ def test_a_target_with_a_fault(tmp_path: Path) -> None:
         interface.load(toys.write(tmp_path, target=toys.TARGET.replace("UNIT", "UNITS")))
 
 
-def test_a_log_that_cannot_be_written_costs_no_measuring(
-    lab: Lab, target: interface.Target, tmp_path: Path
+@pytest.mark.parametrize(
+    ("log", "sentence"),
+    [
+        ("no/such/l.tsv", "no/such: there is no such folder; a judged trial leaves its row there"),
+        ("file/l.tsv", "file: there is no such folder; a judged trial leaves its row there"),
+        ("folder", "folder: cannot be read: Is a directory"),
+        (
+            "file",
+            "file: line 1 is not '# pytest-lance-autoresearch results, schema 1'; expected a log written by this "
+            "plugin",
+        ),
+    ],
+)
+def test_a_log_that_cannot_take_a_row_is_refused_before_anything_runs(
+    lab: Lab, target: interface.Target, monkeypatch: pytest.MonkeyPatch, log: str, sentence: str
 ) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(LogError):
-        interface.judge(target, log=tmp_path / "file" / "log.tsv")
-    assert not lab.measurements
+    monkeypatch.chdir(lab.root)
+    Path("folder").mkdir()
+    Path("file").write_text("no log\n")
+    with pytest.raises(LogError) as raised:
+        interface.judge(target, log=log)
+    assert str(raised.value) == sentence
+    assert not lab.processes
+    assert not Path(archive.FOLDER).exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(
+    lab: Lab, target: interface.Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(LogError) as raised:
+        interface.judge(target, log=lab.root / "l.tsv")
+    sentence = "cannot be written; a judged trial leaves its row or its archive there"
+    assert str(raised.value) == f"{lab.root}: {sentence}"
+    assert not lab.processes
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from pytest_lance_autoresearch.records import RegressionRules, Rules
 
 MAIN = "--baseline=git:main"
 REGRESSION = (REGRESSION_GATE, MAIN)
+EITHER_GATE = "--keep-gate or --regression-gate"
 NO_REVISION = (
     "--regression-gate compares with a revision; add --baseline=git:REV, such as --baseline=git:origin/main"
 )
@@ -149,6 +150,50 @@ def test_files_are_seen_from_where_pytest_was_started(pytester: pytest.Pytester)
         ),
         *(
             (
+                (f"--autoresearch-{option}", "--autoresearch=toy"),
+                f"--autoresearch-{option.partition('=')[0]} is about a verdict of {gates}; add {gates}",
+            )
+            for option, gates in {
+                "description=x": EITHER_GATE,
+                "min-effect=0.02": KEEP_GATE,
+                "memory-mb=8": EITHER_GATE,
+                "memory-fraction=1": EITHER_GATE,
+                "require-baseline": KEEP_GATE,
+                "max-slowdown=0.02": REGRESSION_GATE,
+            }.items()
+        ),
+        (
+            ("--autoresearch-max-seconds=9", "--autoresearch=toy"),
+            "--autoresearch-max-seconds bounds what is measured for a verdict; "
+            "add --keep-gate or --regression-gate, or --autoresearch-calibrate",
+        ),
+        *(
+            (
+                (*gate, f"--autoresearch-{name}=0.02"),
+                f"--autoresearch-{name} is about a verdict of {other}; remove one",
+            )
+            for gate, name, other in (
+                ((KEEP_GATE,), "max-slowdown", REGRESSION_GATE),
+                ((KEEP_GATE, MAIN), "max-slowdown", REGRESSION_GATE),
+                (REGRESSION, "min-effect", KEEP_GATE),
+            )
+        ),
+        *(
+            (
+                (KEEP_GATE, f"{option}="),
+                f"{option}= has nothing behind its '='; expected {expected}; see whether a variable is unset",
+            )
+            for option, expected in {
+                "--autoresearch": "the names of targets, separated by commas",
+                "--baseline": "a log, or git:REV",
+                "--autoresearch-json": "the name of a file",
+                "--autoresearch-markdown": "the name of a file",
+                "--autoresearch-seed": "a whole number",
+                "--autoresearch-max-seconds": "a number above 0",
+            }.items()
+        ),
+        *(
+            (
                 (f"--autoresearch-{name}=out", *more),
                 f"--autoresearch-{name} writes what trials came to; name their targets with --autoresearch=NAME",
             )
@@ -215,3 +260,20 @@ def test_what_the_ini_file_says_for_other_runs_contradicts_nothing(pytester: pyt
     assert (keep.log, keep.reports, keep.require_baseline) == (None, files, True)
     assert (regression.log, regression.reports) == (pytester.path / "gate.tsv", files)
     assert read(pytester, "--autoresearch-selftest").reports == {}
+
+
+def test_what_an_ini_file_says_for_other_runs_contradicts_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makeini(
+        "[pytest]\nautoresearch_max_slowdown = 0.03\nautoresearch_min_effect = 0.02\nautoresearch_json =\n"
+        "autoresearch_require_baseline = true\nautoresearch_max_seconds = 9\n"
+    )
+    assert not read(pytester).gate
+    assert read(pytester, KEEP_GATE).rules == Rules(min_effect=0.02, max_seconds=9)
+
+
+def test_a_description_may_be_empty(pytester: pytest.Pytester) -> None:
+    assert read(pytester, KEEP_GATE, "--autoresearch-description=").description == ""
+
+
+def test_names_may_end_with_a_comma(pytester: pytest.Pytester) -> None:
+    assert read(pytester, "--autoresearch=a, b,", "--autoresearch=c").names == ("a", "b", "c")

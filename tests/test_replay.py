@@ -255,7 +255,7 @@ def test_a_verdict_of_the_regression_gate_is_a_claim(
 
 
 def test_a_baseline_claims_nothing(path: Path, measured: Measured, say: Say) -> None:
-    sentence = "trial 1 ended as 'baseline' without a measurement; there is nothing to replay"
+    sentence = "trial 1 is a baseline and was compared with nothing; there is nothing to replay"
     assert refused(say("replay", path, 1), sentence, measured)
 
 

@@ -126,6 +126,13 @@ def test_correctness_is_one_word_of_four(correct: int, failed: int, cause: Cause
     assert report.correctness(one).startswith(f"{word} (")
 
 
+def test_a_failure_that_is_not_the_kernels_is_no_fail() -> None:
+    """Its baseline failed, or its target."""
+    one = replace(outcome(Status.INVALID), correct=15, failed=1, judgement=None)
+    assert report.correctness(one) == "incomplete (15 of 24 items passed)"
+    assert report.correctness(replace(one, status=Status.CRASH)) == "fail (15 of 24 items passed)"
+
+
 def test_the_block_of_a_discard_without_a_measurement() -> None:
     reason = "discard: " + report.identical_reason("trial 3", "0123456789abcdef", same_bytes=True)
     identical = Judgement(Verdict.DISCARD, Cause.IDENTICAL)

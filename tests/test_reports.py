@@ -32,7 +32,11 @@ def test_a_file_that_can_be_written_is_not_there_before_there_is_a_report(tmp_pa
 def test_what_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where, what was found, what was expected, what to type."""
     (tmp_path / "file").touch()
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere/out.json")
     cases = {
+        tmp_path / "lost": (
+            "cannot be written: No such file or directory; expected a file that can be; name another one"
+        ),
         tmp_path / "my reports/out.json": (
             f"there is no folder {tmp_path}/my reports; expected one that is there; "
             f"make it with mkdir -p '{tmp_path}/my reports'"

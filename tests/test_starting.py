@@ -280,14 +280,40 @@ def test_a_file_that_cannot_be_written(say: Say, monkeypatch: pytest.MonkeyPatch
 )
 def test_the_usage_says_what_was_typed(monkeypatch: pytest.MonkeyPatch, started: str, typed: str) -> None:
     monkeypatch.setattr(sys, "argv", [started])
-    assert verbs.parser().format_usage() == f"usage: {typed} [-h] [--version] VERB ...\n"
+    assert verbs.parser().format_usage() == f"usage: {typed} [-h] [-V] VERB ...\n"
 
 
-def test_the_version_is_one_line(say: Say, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_one_line(say: Say, capsys: pytest.CaptureFixture[str], option: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        say("--version")
+        say(option)
     assert ended.value.code == 0
     assert capsys.readouterr() == (f"pytest-lance-autoresearch {__version__}\n", "")
+
+
+def test_surplus_words_are_refused_with_the_usage_of_their_verb(
+    say: Say, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/lance-autoresearch"])
+    with pytest.raises(SystemExit) as ended:
+        say("verify", "results.tsv", "extra", "--more")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "usage: lance-autoresearch verify [-h] [--root ROOT] LOG\n"
+        "lance-autoresearch verify: error: unrecognized arguments: extra --more\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "example"), [("--min-effect", "0.01"), ("--case-limit", "0.05"), ("--confidence", "0.99")]
+)
+def test_a_threshold_is_a_fraction(
+    say: Say, capsys: pytest.CaptureFixture[str], option: str, example: str
+) -> None:
+    with pytest.raises(SystemExit):
+        say("rejudge", "results.tsv", option, "99")
+    sentence = f"error: argument {option}: 99: expected a fraction such as {example}\n"
+    assert capsys.readouterr().err.endswith(sentence)
 
 
 ALL = (

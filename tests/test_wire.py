@@ -389,7 +389,24 @@ class Pair(tuple[Any, ...]):
         (-(2**63) - 1, "returned -9223372036854775809; expected whole numbers that fit 64 bits"),
         (np.zeros(2).view(Tagged), "returned a Tagged; expected a numpy.ndarray, a number, or a tuple of them"),
         (np.ma.zeros(2), "returned a MaskedArray; expected a numpy.ndarray, a number, or a tuple of them"),
-        ((np.zeros(2), [1]), "returned a list; expected a numpy.ndarray, a number, or a tuple of them"),
+        (
+            (np.zeros(2), [1]),
+            "returned a tuple whose item 2 is a list; expected a numpy.ndarray or a number",
+        ),
+        ((1, (2, 3)), "returned a tuple whose item 2 is a tuple; expected a numpy.ndarray or a number"),
+        ((None, 1), "returned a tuple whose item 1 is a NoneType; expected a numpy.ndarray or a number"),
+        (
+            (np.zeros(2), 1, 2**63),
+            "returned a tuple whose item 3 is 9223372036854775808; expected whole numbers that fit 64 bits",
+        ),
+        (
+            (1, np.zeros(2, complex)),
+            "returned a tuple whose item 2 is an array of dtype complex128; expected plain numbers",
+        ),
+        (
+            (np.zeros((1,) * 5),),
+            "returned a tuple whose item 1 is an array of 5 dimensions; expected 4 at most",
+        ),
         ((np.zeros(2),) * 33, "returned a tuple of 33; expected 32 items at most"),
         (np.zeros((1,) * 5), "returned an array of 5 dimensions; expected 4 at most"),
         (np.zeros(2, complex), "returned an array of dtype complex128; expected plain numbers"),

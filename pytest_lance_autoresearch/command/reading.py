@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pytest_lance_autoresearch.command import log_report
@@ -94,15 +95,16 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:
     add_archive(parser)
-    for option in ("--min-effect", "--case-limit", "--confidence"):
-        parser.add_argument(option, type=_fraction, metavar="FRACTION", help="instead of the trial's own")
+    for option, example in {"--min-effect": 0.01, "--case-limit": 0.05, "--confidence": 0.99}.items():
+        fraction = partial(_fraction, example)
+        parser.add_argument(option, type=fraction, metavar="FRACTION", help="instead of the trial's own")
 
 
-def _fraction(text: str) -> float:
+def _fraction(example: float, text: str) -> float:
     with suppress(ValueError):
         if 0 < float(text) < 1:
             return float(text)
-    raise argparse.ArgumentTypeError(f"{text}: expected a fraction such as 0.01")
+    raise argparse.ArgumentTypeError(f"{text}: expected a fraction such as {example}")
 
 
 VERBS: Mapping[str, Verb] = {

@@ -51,12 +51,12 @@ def parser() -> argparse.ArgumentParser:
         description="Begin a target, explain its kernel, read its log of judged trials, put a kernel of it back.",
     )
     version = f"{DISTRIBUTION} {environment.versions().get(DISTRIBUTION, '')}"
-    made.add_argument("--version", action="version", version=version)
+    made.add_argument("-V", "--version", action="version", version=version)
     verbs = made.add_subparsers(required=True, metavar="VERB")
     for name, verb in VERBS.items():
         told = verb.run.__doc__ or ""
         one = verbs.add_parser(name, help=told.rstrip("."), description=told)
-        one.set_defaults(run=verb.run)
+        one.set_defaults(run=verb.run, refuse=one.error)
         verb.add_arguments(one)
     return made
 
@@ -72,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     watch.start()
     try:
         _refuse_other_verbs(words)
-        arguments = parser().parse_args(words)
+        arguments, surplus = parser().parse_known_args(words)
+        if surplus:  # which argparse would answer with the usage of the whole command
+            arguments.refuse(f"unrecognized arguments: {' '.join(surplus)}")
         code: int = arguments.run(arguments)
         interrupt.obey()
     except AutoresearchError as error:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import TrialInvalid
-from pytest_lance_autoresearch.interface.trials import Kernel, judge, load
+from pytest_lance_autoresearch.interface import arguments
+from pytest_lance_autoresearch.interface.arguments import Kernel
+from pytest_lance_autoresearch.interface.trials import judge, load
 from pytest_lance_autoresearch.records import Cause, Judgement, Outcome, Rules, Status
 from pytest_lance_autoresearch.words import report, wording
 
@@ -57,8 +59,9 @@ class Scale:
         rules: Rules = RULES,
         states: Path | None = None,
     ) -> None:
+        arguments.refuse_other_rules(rules)
         self._target = load(target)
-        self._baseline = Path(baseline).read_bytes()
+        self._baseline = arguments.source(baseline)
         self._rules = rules
         self._states = states
 

@@ -1,6 +1,6 @@
 """Loading a target, and judging a kernel of it or many, in plain calls.
 
-Owns what a caller may hand over as a kernel, and what a trial needs that pytest's session gives otherwise.
+Owns what a trial needs that pytest's session gives otherwise.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.log import archive
+from pytest_lance_autoresearch.errors import LogError, TargetError
+from pytest_lance_autoresearch.interface import arguments
+from pytest_lance_autoresearch.interface.arguments import Kernel
+from pytest_lance_autoresearch.log import archive, gate
 from pytest_lance_autoresearch.records import (
     ANSWER_TIMEOUT_S,
     Outcome,
@@ -26,8 +28,6 @@ from pytest_lance_autoresearch.target_files import contract, discover, sources
 from pytest_lance_autoresearch.target_files import load as loading
 from pytest_lance_autoresearch.target_files.load import Target
 
-Kernel = str | Path | bytes
-"""A kernel's file by its path, or its source as bytes."""
 _DEFAULT_RULES = Rules()
 
 
@@ -35,9 +35,9 @@ def load(folder: str | Path) -> Target:
     """The target in a folder, with the kernel that is there.
 
     Its `inputs.py` and `target.py` are executed in this process; its kernel never is. TargetError, with one
-    sentence, where the folder holds no target, or one with a fault.
+    sentence, where the folder holds no target, or one with a fault; TypeError and ValueError for no folder at all.
     """
-    path = Path(folder)
+    path = arguments.folder(folder)
     if not discover.has_code(path):
         raise TargetError(f"{path}: holds no target; expected {', '.join(discover.FILES)}")
     target = loading.load(discover.inspect(path))
@@ -70,12 +70,19 @@ def judge(
     kept between calls. `watch` is told where the measuring stands.
 
     Takes its turn where another trial measures on this machine. A wrong kernel and a target that fails while it
-    runs are outcomes, not errors: `status` says what it was, `reason` why. Raises LogError where the row could not
-    be written, OSError for a kernel file that cannot be read, and ValueError where not just one of `log` and
-    `baseline` is given.
+    runs are outcomes, not errors: `status` says what it was, `reason` why. Raises LogError where the row cannot be
+    written, before anything runs if that shows by then, and OSError for a kernel file that cannot be read;
+    TypeError and ValueError for an argument that is none, or if not just one of `log` and `baseline` is given.
     """
-    if (log is None) == (baseline is None):
+    arguments.refuse_other_targets(target)
+    arguments.refuse_other_rules(rules)
+    arguments.refuse_other_seconds("timeout_s", timeout_s)
+    if log is None and baseline is None:
         raise ValueError("judge() needs either log= or baseline=, to know what the kernel is judged against")
+    if log is not None and baseline is not None:
+        raise ValueError(
+            "judge() was given both log= and baseline=; expected one, which the kernel is judged against"
+        )
     judged = target if candidate is None else replace(target, kernel=_source(target, candidate))
     log_path = None if log is None else Path(log)
     settings = Settings(
@@ -90,7 +97,7 @@ def judge(
         rules=rules,
     )
     if log_path is not None:
-        archive.hold_room(archive.home(log_path, settings.root))
+        _prepare(log_path, settings.root)
     return Trial(judged, contract.cases_of(judged), settings, watch).run()
 
 
@@ -113,9 +120,16 @@ def tournament(
     by its path, or 'candidate 3' where it was given as bytes.
 
     Raises LogError where there is no baseline or a row could not be written, OSError for a kernel file that cannot
-    be read, and ValueError for `RegressionRules`, which ask another question. Where it is interrupted, what was
+    be read, TypeError and ValueError for an argument that is none, such as `RegressionRules`, which ask another
+    question. Where it is interrupted, what was
     judged is logged, and the other candidates have no row.
     """
+    arguments.refuse_other_targets(target)
+    arguments.refuse_other_rules(rules)
+    arguments.refuse_other_seconds("max_seconds", max_seconds)
+    arguments.refuse_other_seconds("timeout_s", timeout_s)
+    if isinstance(candidates, str | bytes | Path):
+        raise TypeError("tournament() was given one kernel; expected a list of kernels")
     if isinstance(rules, RegressionRules):
         raise ValueError("tournament() looks for the fastest kernel; RegressionRules ask whether one is slower")
     named = {_name(one, number): _source(target, one) for number, one in enumerate(candidates, 1)}
@@ -130,6 +144,13 @@ def tournament(
     return Contest(target, named, settings, max_seconds, watch).run()
 
 
+def _prepare(log_path: Path, root: Path) -> None:
+    """Take the room that a row needs; LogError where there is none, or the log cannot take the row."""
+    if fault := archive.unwritable(log_path, root) or gate.unusable(log_path):
+        raise LogError(fault)
+    archive.hold_room(archive.home(log_path, root))
+
+
 def _name(kernel: Kernel, number: int) -> str:
     """What a candidate of a tournament is called."""
     return f"candidate {number}" if isinstance(kernel, bytes) else str(kernel)
@@ -137,5 +158,4 @@ def _name(kernel: Kernel, number: int) -> str:
 
 def _source(target: Target, kernel: Kernel) -> Source:
     """A kernel as if it lay where the target's own does."""
-    text = kernel if isinstance(kernel, bytes) else Path(kernel).read_bytes()
-    return sources.make(text, target.layout.kernel_path, target.kernel.home)
+    return sources.make(arguments.source(kernel), target.layout.kernel_path, target.kernel.home)

@@ -58,6 +58,8 @@ _NUMPY_NUMBER, _PYTHON_NUMBER = -1, -2
 """In place of the number of dimensions: an item that is a number, of numpy or of Python itself."""
 PYTHON_NUMBERS = {bool: np.dtype("|b1"), int: np.dtype("<i8"), float: np.dtype("<f8")}
 _NUMPY_NUMBERS = {dtype.type: dtype for dtype in _CODES}
+_FORMS = "a numpy.ndarray or a number"
+_FORMS_OF_ALL = "a numpy.ndarray, a number, or a tuple of them"
 _TEXT_SIZE = struct.Struct("<q")
 _MAX_DIM = 2**40
 _SHARED_AND_PRESENT = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
@@ -69,6 +71,15 @@ class ResultError(Exception):
 
 class RoomError(ResultError):
     """A result that is larger than its room."""
+
+
+class _ItemRefused(Exception):
+    """One item of a result, before it is known where in the result it stands; no `expected` is another form."""
+
+    def __init__(self, found: str, expected: str = "") -> None:
+        super().__init__(found, expected)
+        self.found = found
+        self.expected = expected
 
 
 class ArrayArgument(NamedTuple):
@@ -394,6 +405,10 @@ class ResultSlot:
                 header += _ITEM.size
         except RoomError:
             raise self._no_room(items, arguments) from None
+        except _ItemRefused as refused:
+            number = (header - self._start - _HEAD.size) // _ITEM.size + 1
+            where, forms = (f"a tuple whose item {number} is ", _FORMS) if is_tuple else ("", _FORMS_OF_ALL)
+            raise ResultError(f"returned {where}{refused.found}; expected {refused.expected or forms}") from None
         _HEAD.pack_into(memory, self._start, _TUPLE if is_tuple else _ONE, len(items))
 
     def _store_number(self, item: Any, header: int, place: int) -> int:
@@ -401,15 +416,14 @@ class ResultSlot:
         python = PYTHON_NUMBERS.get(type(item))
         dtype = python or _NUMPY_NUMBERS.get(type(item))
         if dtype is None:
-            what = type(item).__name__
-            raise ResultError(f"returned a {what}; expected a numpy.ndarray, a number, or a tuple of them")
+            raise _ItemRefused(f"a {type(item).__name__}")
         end = place + dtype.itemsize
         if end > self._end:
             raise RoomError
         try:
             self._memory[place:end] = np.asarray(item, dtype).tobytes()
         except OverflowError:
-            raise ResultError(f"returned {item}; expected whole numbers that fit 64 bits") from None
+            raise _ItemRefused(f"{item}", "whole numbers that fit 64 bits") from None
         kind = _NUMPY_NUMBER if python is None else _PYTHON_NUMBER
         _ITEM.pack_into(self._memory, header, _CODES[dtype], kind, 0, 0, 0, 0)
         return _aligned(end)
@@ -423,11 +437,11 @@ class ResultSlot:
         return RoomError(f"returned {len(sizes)} results that take {total} bytes; there is room for {room}")
 
 
-def _refusal(item: np.ndarray[Any, Any]) -> ResultError:
+def _refusal(item: np.ndarray[Any, Any]) -> Exception:
     if item.dtype not in _CODES:
-        return ResultError(f"returned an array of dtype {item.dtype}; expected plain numbers")
+        return _ItemRefused(f"an array of dtype {item.dtype}", "plain numbers")
     if item.ndim > MAX_DIMS:
-        return ResultError(f"returned an array of {item.ndim} dimensions; expected {MAX_DIMS} at most")
+        return _ItemRefused(f"an array of {item.ndim} dimensions", f"{MAX_DIMS} at most")
     return RoomError()
 
 

@@ -36,6 +36,16 @@ def home(log_path: Path, root: Path) -> Path:
     return next(_holders(folder), root if is_below else folder)
 
 
+def unwritable(log_path: Path, root: Path) -> str:
+    """Why a trial cannot leave its row or its archive in the folders of both; '' where it can."""
+    for folder in (log_path.parent, home(log_path, root)):
+        if not folder.is_dir():
+            return f"{folder}: there is no such folder; a judged trial leaves its row there"
+        if not os.access(folder, os.W_OK):
+            return f"{folder}: cannot be written; a judged trial leaves its row or its archive there"
+    return ""
+
+
 def root_of(log_path: Path) -> Path:
     """The folder that holds the archive of a log that has one; LogError where it has none."""
     found = next(_holders(log_path.resolve().parent), None)

@@ -107,21 +107,20 @@ def against_revision(target: Target, root: Path, name: str, log_path: Path | Non
     root = archive.home(log_path, root) if log_path else root
     try:
         found = revision.find(target, name)
-    except RevisionUnknown as fault:
-        return Gate(root, log_path, unlogged=report.revision_unusable(str(fault)))
-    if log_path and (unusable := _unusable(log_path)):
-        return Gate(root, log_path, unlogged=unusable)
+    except RevisionUnknown as unknown:
+        return Gate(root, log_path, unlogged=report.revision_unusable(str(unknown)))
+    if log_path and (fault := unusable(log_path)):
+        return Gate(root, log_path, unlogged=report.log_unusable(fault))
     return Gate(root, log_path, None, found, found.kernel, notes=_notes_of(found, target))
 
 
-def _unusable(log_path: Path) -> str:
-    """Why the log cannot take a row; '' where it can."""
+def unusable(log_path: Path) -> str:
+    """Why the log cannot take a row; '' where it can, and where there is none yet."""
     try:
         results.read(log_path)
     except LogError as error:
-        return report.log_unusable(str(error))
-    fault = results.unwritable(log_path)
-    return report.log_unusable(fault) if fault else ""
+        return str(error)
+    return results.unwritable(log_path)
 
 
 def _notes_of(found: Revision, target: Target) -> tuple[str, ...]:
@@ -138,8 +137,8 @@ def open_gate(
 ) -> Gate:
     """Find the baseline of a target; `root` is the session's."""
     root = archive.home(log_path, root)
-    if unusable := _unusable(log_path):
-        return Gate(root, log_path, unlogged=unusable)
+    if fault := unusable(log_path):
+        return Gate(root, log_path, unlogged=report.log_unusable(fault))
     rows = results.read(log_path)
     row = results.baseline(rows, target.name)
     if row is None and require_baseline:

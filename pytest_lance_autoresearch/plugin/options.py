@@ -23,6 +23,12 @@ _DEFAULTS = RegressionRules()
 _GATES = KEEP_GATE, REGRESSION_GATE = "--keep-gate", "--regression-gate"
 
 
+def _file(text: str) -> Path:
+    if not text:
+        raise ValueError
+    return Path(text)
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -44,7 +50,8 @@ class _Value(NamedTuple):
     expected: str = "a value"
 
 
-_TEXT, _FILE = _Value(str), _Value(Path)
+_TEXT = _Value(str)
+_FILE = _Value(_file, "the name of a file")
 _POSITIVE = _Value(_positive, "a number above 0")
 _FRACTION = _Value(_fraction, "a fraction such as 0.01")
 _WHOLE = _Value(int, "a whole number")
@@ -136,6 +143,12 @@ _SWITCHES = (
     _Option("calibrate", "find out what this host can tell apart: the kernel against itself, and slowed down"),
 )
 TARGETS_INI = "autoresearch_targets"
+_OF_A_VERDICT = {
+    **dict.fromkeys(("description", "memory-fraction", "memory-mb"), _GATES),
+    **dict.fromkeys(("min-effect", "require-baseline"), (KEEP_GATE,)),
+    "max-slowdown": (REGRESSION_GATE,),
+}
+"""The options that change nothing but a verdict, with the gates that give it."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +193,10 @@ class Options:
         values = {option.name: _value(config, config.option, option) for option in _VALUED}
         typed = {option.name for option in (*_VALUED, *_SWITCHES) if option.is_typed(config.option)}
         switches = {option.name: _switch(config, config.option, option) for option in _SWITCHES}
-        names = [name.strip() for text in config.getoption("autoresearch") or () for name in text.split(",")]
+        names = _names(config.getoption("autoresearch") or ())
         baseline = config.getoption("autoresearch_baseline")
+        if baseline == "":
+            raise pytest.UsageError(_empty("--baseline", f"a log, or {REVISION}REV"))
         here = config.invocation_params.dir
         gate, revision = _gate(config), ""
         if baseline and baseline.startswith(REVISION):
@@ -199,9 +214,10 @@ class Options:
                 f"--baseline={REVISION}origin/main"
             )
         log = _log(gate, baseline, values["log"], is_typed="log" in typed)
+        _refuse_without_effect(gate, typed, calibrates=switches["calibrate"])
         _refuse_contradictions(gate, baseline, writes, switches, names=bool(names))
         return cls(
-            names=tuple(name for name in names if name),
+            names=names,
             gate=gate,
             revision=revision,
             globs=tuple(config.getini(TARGETS_INI)),
@@ -236,6 +252,14 @@ def reports(config: pytest.Config, given: Namespace) -> dict[str, Path]:
     logs = [_value(config, given, _LOG), "" if named.startswith(REVISION) else named]
     _refuse_overwriting(found, [Path(here, log) for log in logs if log])
     return found
+
+
+def _names(texts: Sequence[str]) -> tuple[str, ...]:
+    """The targets that are named."""
+    found = [[name.strip() for name in text.split(",") if name.strip()] for text in texts]
+    if not all(found):
+        raise pytest.UsageError(_empty("--autoresearch", "the names of targets, separated by commas"))
+    return tuple(name for names in found for name in names)
 
 
 def _is_only_a_revision(here: Path, name: str) -> bool:
@@ -319,12 +343,19 @@ def _value(config: pytest.Config, given: Namespace, option: _Option) -> Any:
     text, where = getattr(given, option.ini), option.flag
     if text is None:
         text, where = config.getini(option.ini), f"{option.ini} (ini)"
-    if not text:
-        return option.default
+        if not text:
+            return option.default
     try:
         return option.value.convert(text)
     except ValueError:
-        raise pytest.UsageError(f"{where}={text}: expected {option.value.expected}") from None
+        expected = option.value.expected
+        raise pytest.UsageError(
+            f"{where}={text}: expected {expected}" if text else _empty(where, expected)
+        ) from None
+
+
+def _empty(where: str, expected: str) -> str:
+    return f"{where}= has nothing behind its '='; expected {expected}; see whether a variable is unset"
 
 
 def _switch(config: pytest.Config, given: Namespace, option: _Option) -> bool:
@@ -343,6 +374,20 @@ def _refuse_revision(gate: str, revision: str, typed: set[str]) -> None:
             raise pytest.UsageError(
                 f"--autoresearch-{name} is about a log, and a verdict against a revision has none; remove one"
             )
+
+
+def _refuse_without_effect(gate: str, typed: set[str], *, calibrates: bool) -> None:
+    """What is about a verdict, where none is asked for, or another one."""
+    for name, gates in _OF_A_VERDICT.items():
+        if name in typed and gate not in gates:
+            wanted = " or ".join(gates)
+            todo = "remove one" if gate else f"add {wanted}"
+            raise pytest.UsageError(f"--autoresearch-{name} is about a verdict of {wanted}; {todo}")
+    if "max-seconds" in typed and not (gate or calibrates):
+        raise pytest.UsageError(
+            "--autoresearch-max-seconds bounds what is measured for a verdict; "
+            f"add {' or '.join(_GATES)}, or --autoresearch-calibrate"
+        )
 
 
 def _refuse_overwriting(files: Mapping[str, Path], logs: Sequence[Path]) -> None:

@@ -65,15 +65,21 @@ def unwritable(name: str, path: Path) -> str:
             forget(path)
     except IsADirectoryError:
         return f"{where}: that is a folder; expected a file; name one in it, such as {path / 'report'}"
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.parent.exists():  # such as /proc, or a link that leads nowhere
+            return _denied(where, error)
         make = f"mkdir -p {shlex.quote(str(path.parent))}"
         return f"{where}: there is no folder {path.parent}; expected one that is there; make it with {make}"
     except NotADirectoryError:
         nearest = next(one for one in path.parents if one.exists())
         return f"{where}: {nearest} is no folder; expected the report's file in one; name another file"
     except OSError as error:
-        return f"{where}: cannot be written: {error.strerror}; expected a file that can be; name another one"
+        return _denied(where, error)
     return ""
+
+
+def _denied(where: str, error: OSError) -> str:
+    return f"{where}: cannot be written: {error.strerror}; expected a file that can be; name another one"
 
 
 def write(name: str, path: Path, text: str) -> Lost | None:

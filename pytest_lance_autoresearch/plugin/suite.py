@@ -6,7 +6,6 @@ pytest's terms (pass, fail, skip). Knows items by target and case only; the tria
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -144,12 +143,11 @@ class Suite:
 
         Takes the room that it will need on the disk, unless it may be that nothing at all is to be written.
         """
-        logs = [self.options.log.parent] if self.options.log else [one.directory for one in self.selected]
-        for folder in (*logs, *self._homes()):
-            if not folder.is_dir():
-                return f"{folder}: there is no such folder; a judged trial leaves its row there"
-            if not os.access(folder, os.W_OK):
-                return f"{folder}: cannot be written; a judged trial leaves its row or its archive there"
+        from pytest_lance_autoresearch.log import archive
+
+        faults = (archive.unwritable(log, self.root) for log in self._logs())
+        if fault := next(filter(None, faults), ""):
+            return fault
         return "" if self.options.require_baseline else self.hold_room()
 
     def hold_room(self) -> str:
@@ -167,8 +165,11 @@ class Suite:
         """The folders that hold the archives of the logs."""
         from pytest_lance_autoresearch.log import archive
 
-        logs = [self.options.log] if self.options.log else [one.log_path for one in self.selected]
-        return list(dict.fromkeys(archive.home(path, self.root) for path in logs))
+        return list(dict.fromkeys(archive.home(path, self.root) for path in self._logs()))
+
+    def _logs(self) -> list[Path]:
+        """The logs that the session's trials leave their rows in."""
+        return [self.options.log] if self.options.log else [one.log_path for one in self.selected]
 
     def add(self, target: Target, cases: tuple[Case, ...]) -> None:
         self._targets[target.name] = (target, cases)

@@ -58,6 +58,8 @@ class Claim:
 def of_trial(origins: Origins, number: int) -> Claim:
     """That of one row, against the kernel that was its baseline; LogError where it makes none."""
     row = origins.row(number)
+    if row.status is Status.BASELINE:
+        raise LogError(f"trial {number} is a baseline and was compared with nothing; there is nothing to replay")
     if row.interval is None or row.status not in _MEASURED:
         raise LogError(f"trial {number} ended as '{row.status}' without a measurement; there is nothing to replay")
     record = history.record_of(origins.root, row)

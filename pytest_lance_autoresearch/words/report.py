@@ -152,9 +152,13 @@ def correctness(outcome: Outcome) -> str:
 
 
 def correctness_word(outcome: Outcome) -> str:
-    """'pass', 'fail', 'incomplete', or 'not run' where there was no need."""
+    """'pass', 'fail', 'incomplete', or 'not run' where there was no need.
+
+    A failure that is not the kernel's leaves its items undone, such as the baseline's.
+    """
     passed = outcome.correct == outcome.items
-    if outcome.failed and (not passed or outcome.status in WRONG):
+    is_to_blame = outcome.status is not Status.INVALID
+    if outcome.failed and is_to_blame and (not passed or outcome.status in WRONG):
         return "fail"
     is_identical = outcome.judgement is not None and outcome.judgement.cause is Cause.IDENTICAL
     return "pass" if passed else NOT_RUN if is_identical else "incomplete"
