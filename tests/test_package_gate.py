@@ -69,8 +69,15 @@ class House:
     def target(self) -> load.Target:
         return load.load(discover.inspect(self.root / "targets" / "toy"))
 
-    def found(self) -> Revision:
-        return revision.find(self.target(), "HEAD")
+    def found(self, name: str = "HEAD") -> Revision:
+        return revision.find(self.target(), name)
+
+    def delete(self, stem: str, *, is_committed: bool) -> str:
+        """Delete a module of the package; returns the name of the revision that had it."""
+        (self.package / f"{stem}.py").unlink()
+        if is_committed:
+            repositories.commit(self.top)
+        return "HEAD^" if is_committed else "HEAD"
 
 
 def baseline(found: Revision) -> Source:
@@ -157,6 +164,78 @@ def test_a_module_that_is_gone_is_there_at_the_revision(tmp_path: Path) -> None:
     found = house.found()
     assert found.imports_changed
     assert number_of(house.target(), baseline(found)) == 1
+
+
+TRIES = "try:\n    from lib.numbers import *\nexcept ImportError:\n    NUMBER = 2\nREPEATS = 40\n"
+"""A module that does without another one."""
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize("importer", ["__init__", "config"])
+def test_a_module_that_is_only_gone_is_a_change(tmp_path: Path, importer: str, *, is_committed: bool) -> None:
+    """Nothing that is still there differs: the package's own module needs it, the other one does without."""
+    text = {"__init__": "from lib.numbers import NUMBER\n", "config": TRIES}[importer]
+    house = House(tmp_path, **{importer: text}, numbers=config(1))
+    assert not house.found().imports_changed
+    name = house.delete("numbers", is_committed=is_committed)
+    target, found = house.target(), house.found(name)
+    opened = gate.against_revision(target, tmp_path, name)
+    assert found.imports_changed
+    assert opened.identical(target.kernel) == ""
+    uncommitted = (
+        "libraries/first/src/lib/numbers.py is not committed as it is; the verdict is about what is in the "
+        "working tree"
+    )
+    assert opened.notes_on(1) == (
+        f"modules that the kernel imports have changed since {found}; the kernel ran with those of now",
+        *([] if is_committed else [uncommitted]),
+    )
+    assert number_of(target, baseline(found)) == 1
+    if importer == "config":
+        assert number_of(target, target.kernel) == 2
+    else:
+        with pytest.raises(KernelRaised) as raised:
+            number_of(target, target.kernel)
+        assert str(raised.value).splitlines()[0] == (
+            "_kernels.py, while it was loaded: the kernel raised ModuleNotFoundError: No module named "
+            f"'lib.numbers', at {house.package}/__init__.py:1"
+        )
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_module_beside_the_package_that_is_gone_is_there_at_the_revision(
+    tmp_path: Path, *, is_committed: bool
+) -> None:
+    """Though nothing of now leads to it."""
+    house = House(tmp_path, config=TRIES.replace("lib.numbers", "beside"))
+    (house.package.parent / "beside.py").write_text(config(1))
+    repositories.commit(tmp_path)
+    assert not house.found().imports_changed
+    found = house.found(house.delete("../beside", is_committed=is_committed))
+    assert found.imports_changed
+    assert found.uncommitted == (() if is_committed else ("libraries/first/src/beside.py",))
+    assert [number_of(house.target(), one) for one in (baseline(found), house.target().kernel)] == [1, 2]
+
+
+def test_a_package_that_is_none_any_more_is_one_at_the_revision(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.write(target=toys.HOUSED.replace("lib.config", "config"), _kernels=TELLS.replace(".config", "config"))
+    name = house.delete("__init__", is_committed=False)
+    found = house.found(name)
+    assert found.imports_changed
+    assert found.uncommitted == ("libraries/first/src/lib/__init__.py", "libraries/first/targets/toy/target.py")
+    assert (baseline(found).home.module, house.target().kernel.home.module) == ("lib._kernels", "_kernels")
+    assert [number_of(house.target(), one) for one in (baseline(found), house.target().kernel)] == [1, 1]
+
+
+def test_a_module_that_the_checkout_has_and_the_revision_had_not_yet_is_named_when_it_is_gone(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    house.write(config="from lib.numbers import *\n", numbers=config(1))
+    repositories.commit(tmp_path)
+    house.delete("numbers", is_committed=False)
+    assert house.found("HEAD^").uncommitted == ("libraries/first/src/lib/numbers.py",)
 
 
 def test_what_a_build_leaves_and_no_repository_holds_is_as_it_is_now(tmp_path: Path) -> None:
@@ -396,6 +475,24 @@ def test_a_kernel_that_pytest_s_process_has_imported_is_told_in_every_gate(
     result = committed.runpytest(*REGRESSION, *log)
     assert result.ret == 0
     assert NOTE in result.outlines
+
+
+def test_a_module_that_is_gone_fails_the_package_that_imports_it(house: pytest.Pytester) -> None:
+    toys.write_package(house.path, __init__="from ._util import X\n", _util="X = 1\n")
+    repositories.commit(house.path)
+    (house.path / "src/lib/_util.py").unlink()
+    repositories.commit(house.path)
+    result = house.runpytest(*PLAIN, "--autoresearch=toy", "--regression-gate", "--baseline=git:HEAD^", "-x")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "verdict: incorrect",
+            "reason: incorrect: _kernels.py, while it was loaded: the kernel raised ModuleNotFoundError: "
+            "No module named 'lib._util', at src/lib/__init__.py:1",
+            "note: modules that the kernel imports have changed since HEAD^ at ????????????; the kernel ran with "
+            "those of now",
+        ]
+    )
 
 
 def test_a_change_of_what_the_kernel_imports_is_measured(
