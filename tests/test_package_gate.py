@@ -147,6 +147,41 @@ def test_line_ends_are_no_change(tmp_path: Path) -> None:
     assert not house.found().imports_changed
 
 
+COMMENTED = f'"""What it says of itself."""\n# and a comment\n{config(1)}'
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_changed"),
+    [
+        (config(1), COMMENTED, False),
+        (COMMENTED, config(1), False),
+        (config(1), config(1).replace("1", "1 + 0"), True),
+        ("no Python\n", "no Python\r\n", False),
+        ("no Python\n", "no Python  # at all\n", True),
+        ("no Python\n", config(1), True),
+    ],
+)
+def test_a_module_changes_with_its_code(tmp_path: Path, before: str, now: str, *, is_changed: bool) -> None:
+    """As a kernel does; where there is no code, with its bytes."""
+    house = House(tmp_path, config=before)
+    (house.package / "config.py").write_bytes(now.encode())
+    assert house.found().imports_changed == is_changed
+
+
+def test_a_comment_in_one_kernel_of_a_package_leaves_the_others_alone(tmp_path: Path) -> None:
+    """Its `__init__` imports both; the fingerprint, which a log holds, is that of the bytes."""
+    house = House(tmp_path, __init__="from lib import _another, _kernels\n", _another="X = 1\n")
+    before = house.target()
+    house.write(_another="X = 1  # the first\n", __init__="from lib import _another, _kernels\n")
+    opened = gate.against_revision(house.target(), tmp_path, "HEAD")
+    assert opened.identical(house.target().kernel).startswith("the kernel is identical to the baseline, HEAD at ")
+    assert opened.notes_on(0) == (
+        "libraries/first/src/lib/_another.py is not committed as it is; the verdict is about what is in the "
+        "working tree",
+    )
+    assert house.target().fingerprint != before.fingerprint
+
+
 def test_a_module_that_is_new_is_not_there_at_the_revision(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.write(config="from lib.numbers import *\n", numbers=config(2))

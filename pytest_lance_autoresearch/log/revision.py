@@ -39,7 +39,10 @@ class Revision:
     changed: tuple[str, ...] = ()
     """Those of the target's other files that have other contents there, or are not there."""
     imports_changed: bool = False
-    """Whether modules that a kernel in a package runs with have, or are gone, or new: each side has its own."""
+    """Whether modules that a kernel in a package runs with have other code, are gone, or are new.
+
+    Each side has its own.
+    """
     is_committed: bool = True
     """Whether the commit that is checked out holds the kernel as it is now."""
     uncommitted: tuple[str, ...] = ()
@@ -178,11 +181,17 @@ def _root(place: str) -> str:
 
 
 def _imports_changed(target: Target, then: _Around) -> bool:
-    """Whether the kernel runs with other modules now, or with another text of one."""
+    """Whether the kernel runs with other modules now, or with another code of one."""
     now = target.beside
     if then.home.module != target.kernel.home.module or then.modules.keys() != now.keys():
         return True
-    return not all(_is_same(text, now[module]) for module, text in then.modules.items())
+    return not all(_is_same_code(text, now[module]) for module, text in then.modules.items())
+
+
+def _is_same_code(one: bytes, other: bytes) -> bool:
+    """As kernels are compared; where it is no Python, by the bytes, but for line ends."""
+    codes = {sources.make(text, Path()).code_sha256 for text in (one, other)}
+    return len(codes) == 1 or _is_same(one, other)
 
 
 def _uncommitted(target: Target, checked_out: _Around) -> Iterator[str]:
