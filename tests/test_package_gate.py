@@ -328,6 +328,20 @@ def test_a_kernel_in_another_file_than_then_is_not_taken_for_a_new_one(tmp_path:
     )
 
 
+def test_a_copy_of_a_target_is_new_though_its_kernel_is_there(tmp_path: Path) -> None:
+    """The folder that it was copied from is still there, so that it was not renamed."""
+    house = House(tmp_path)
+    folder = house.root / "targets"
+    shutil.copytree(folder / "toy", folder / "third")
+    third = load.load(discover.inspect(folder / "third"))
+    found = revision.find(third, "HEAD")
+    assert (found.kernel, found.moved_from, found.changed, found.imports_changed) == (None, "", (), False)
+    shutil.rmtree(folder / "toy")
+    assert baseline(revision.find(third, "HEAD")).text == third.kernel.text
+    (folder / "third" / "reference.py").write_text(f"{toys.REFERENCE}# rewritten\n")
+    assert revision.find(load.load(discover.inspect(folder / "third")), "HEAD").kernel is None
+
+
 def test_modules_that_nobody_committed_are_named_and_what_a_build_leaves_is_not(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("_version.py\n")
     house = House(tmp_path, __init__="from lib import _version, added, config\n")
@@ -510,6 +524,19 @@ def test_a_kernel_that_pytest_s_process_has_imported_is_told_in_every_gate(
     result = committed.runpytest(*REGRESSION, *log)
     assert result.ret == 0
     assert NOTE in result.outlines
+
+
+def test_a_copy_of_a_target_passes_as_a_new_one(committed: pytest.Pytester) -> None:
+    shutil.copytree(committed.path / "targets/toy", committed.path / "targets/third")
+    result = committed.runpytest(*PLAIN, "--autoresearch=third", "--regression-gate", "--baseline=git:HEAD")
+    assert result.ret == 0
+    (reason,) = (line for line in result.outlines if line.startswith("reason: "))
+    head = repositories.git(committed.path, "rev-parse", "--short=12", "HEAD").strip()
+    assert reason == (
+        f"reason: pass: target 'third' is not there at HEAD at {head}, so that there is nothing that it could be "
+        f"slower than"
+    )
+    assert not [line for line in result.outlines if "changed since" in line]
 
 
 def test_a_module_that_is_gone_fails_the_package_that_imports_it(house: pytest.Pytester) -> None:

@@ -114,7 +114,6 @@ def find(target: Target, name: str) -> Revision:
     if not commit:
         raise RevisionUnknown(_unknown(path.parent, name))
     held = _held(target, name, commit)
-    around = _around(target, name, commit, held)
     found = Revision(
         name,
         commit[:12],
@@ -130,6 +129,7 @@ def find(target: Target, name: str) -> Revision:
     text = git.contents_at(path.parent, commit, place / path.name)
     if text is None:
         raise RevisionUnknown(f"{REVISION}{name}: git cannot read {place / path.name} as it was there")
+    around = _around(target, name, commit, held)
     kernel = sources.make(text, path, around.home, around.files)
     return replace(
         found,
@@ -181,7 +181,7 @@ def _root(place: str) -> str:
 
 
 def _imports_changed(target: Target, then: _Around) -> bool:
-    """Whether the kernel runs with other modules now, or with another code of one."""
+    """Whether the kernel runs with other modules now, or with one of other code."""
     now = target.beside
     if then.home.module != target.kernel.home.module or then.modules.keys() != now.keys():
         return True
@@ -259,11 +259,14 @@ def folder_then(target: Target, commit: str, held: Collection[PurePosixPath]) ->
 def _place(target: Target, held: Collection[PurePosixPath], then: PurePosixPath | None) -> PurePosixPath | None:
     """The folder that the kernel lay in then; None where it was not there.
 
-    A target in another folder, `then`, had its kernels.py there; a kernel that lies elsewhere has not moved.
+    A target in another folder, `then`, had its kernels.py there. A kernel that lies elsewhere has not moved, and
+    was this target's only if the target was there: another one may have it, too.
     """
     path = target.layout.kernel_path
-    moved_from = then if target.layout.kernel is None else None
-    places = filter(None, (git.place(path.parent), moved_from))
+    lies_elsewhere = target.layout.kernel is not None
+    if lies_elsewhere and then is None:
+        return None
+    places = filter(None, (git.place(path.parent), None if lies_elsewhere else then))
     return next((place for place in places if place / path.name in held), None)
 
 
