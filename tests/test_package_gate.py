@@ -69,8 +69,15 @@ class House:
     def target(self) -> load.Target:
         return load.load(discover.inspect(self.root / "targets" / "toy"))
 
-    def found(self) -> Revision:
-        return revision.find(self.target(), "HEAD")
+    def found(self, name: str = "HEAD") -> Revision:
+        return revision.find(self.target(), name)
+
+    def delete(self, stem: str, *, is_committed: bool) -> str:
+        """Delete a module of the package; returns the name of the revision that had it."""
+        (self.package / f"{stem}.py").unlink()
+        if is_committed:
+            repositories.commit(self.top)
+        return "HEAD^" if is_committed else "HEAD"
 
 
 def baseline(found: Revision) -> Source:
@@ -140,6 +147,41 @@ def test_line_ends_are_no_change(tmp_path: Path) -> None:
     assert not house.found().imports_changed
 
 
+COMMENTED = f'"""What it says of itself."""\n# and a comment\n{config(1)}'
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_changed"),
+    [
+        (config(1), COMMENTED, False),
+        (COMMENTED, config(1), False),
+        (config(1), config(1).replace("1", "1 + 0"), True),
+        ("no Python\n", "no Python\r\n", False),
+        ("no Python\n", "no Python  # at all\n", True),
+        ("no Python\n", config(1), True),
+    ],
+)
+def test_a_module_changes_with_its_code(tmp_path: Path, before: str, now: str, *, is_changed: bool) -> None:
+    """As a kernel does; where there is no code, with its bytes."""
+    house = House(tmp_path, config=before)
+    (house.package / "config.py").write_bytes(now.encode())
+    assert house.found().imports_changed == is_changed
+
+
+def test_a_comment_in_one_kernel_of_a_package_leaves_the_others_alone(tmp_path: Path) -> None:
+    """Its `__init__` imports both; the fingerprint, which a log holds, is that of the bytes."""
+    house = House(tmp_path, __init__="from lib import _another, _kernels\n", _another="X = 1\n")
+    before = house.target()
+    house.write(_another="X = 1  # the first\n", __init__="from lib import _another, _kernels\n")
+    opened = gate.against_revision(house.target(), tmp_path, "HEAD")
+    assert opened.identical(house.target().kernel).startswith("the kernel is identical to the baseline, HEAD at ")
+    assert opened.notes_on(0) == (
+        "libraries/first/src/lib/_another.py is not committed as it is; the verdict is about what is in the "
+        "working tree",
+    )
+    assert house.target().fingerprint != before.fingerprint
+
+
 def test_a_module_that_is_new_is_not_there_at_the_revision(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.write(config="from lib.numbers import *\n", numbers=config(2))
@@ -157,6 +199,78 @@ def test_a_module_that_is_gone_is_there_at_the_revision(tmp_path: Path) -> None:
     found = house.found()
     assert found.imports_changed
     assert number_of(house.target(), baseline(found)) == 1
+
+
+TRIES = "try:\n    from lib.numbers import *\nexcept ImportError:\n    NUMBER = 2\nREPEATS = 40\n"
+"""A module that does without another one."""
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize("importer", ["__init__", "config"])
+def test_a_module_that_is_only_gone_is_a_change(tmp_path: Path, importer: str, *, is_committed: bool) -> None:
+    """Nothing that is still there differs: the package's own module needs it, the other one does without."""
+    text = {"__init__": "from lib.numbers import NUMBER\n", "config": TRIES}[importer]
+    house = House(tmp_path, **{importer: text}, numbers=config(1))
+    assert not house.found().imports_changed
+    name = house.delete("numbers", is_committed=is_committed)
+    target, found = house.target(), house.found(name)
+    opened = gate.against_revision(target, tmp_path, name)
+    assert found.imports_changed
+    assert opened.identical(target.kernel) == ""
+    uncommitted = (
+        "libraries/first/src/lib/numbers.py is not committed as it is; the verdict is about what is in the "
+        "working tree"
+    )
+    assert opened.notes_on(1) == (
+        f"modules that the kernel imports have changed since {found}; the kernel ran with those of now",
+        *([] if is_committed else [uncommitted]),
+    )
+    assert number_of(target, baseline(found)) == 1
+    if importer == "config":
+        assert number_of(target, target.kernel) == 2
+    else:
+        with pytest.raises(KernelRaised) as raised:
+            number_of(target, target.kernel)
+        assert str(raised.value).splitlines()[0] == (
+            "_kernels.py, while it was loaded: the kernel raised ModuleNotFoundError: No module named "
+            f"'lib.numbers', at {house.package}/__init__.py:1"
+        )
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_module_beside_the_package_that_is_gone_is_there_at_the_revision(
+    tmp_path: Path, *, is_committed: bool
+) -> None:
+    """Though nothing of now leads to it."""
+    house = House(tmp_path, config=TRIES.replace("lib.numbers", "beside"))
+    (house.package.parent / "beside.py").write_text(config(1))
+    repositories.commit(tmp_path)
+    assert not house.found().imports_changed
+    found = house.found(house.delete("../beside", is_committed=is_committed))
+    assert found.imports_changed
+    assert found.uncommitted == (() if is_committed else ("libraries/first/src/beside.py",))
+    assert [number_of(house.target(), one) for one in (baseline(found), house.target().kernel)] == [1, 2]
+
+
+def test_a_package_that_is_none_any_more_is_one_at_the_revision(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.write(target=toys.HOUSED.replace("lib.config", "config"), _kernels=TELLS.replace(".config", "config"))
+    name = house.delete("__init__", is_committed=False)
+    found = house.found(name)
+    assert found.imports_changed
+    assert found.uncommitted == ("libraries/first/src/lib/__init__.py", "libraries/first/targets/toy/target.py")
+    assert (baseline(found).home.module, house.target().kernel.home.module) == ("lib._kernels", "_kernels")
+    assert [number_of(house.target(), one) for one in (baseline(found), house.target().kernel)] == [1, 1]
+
+
+def test_a_module_that_the_checkout_has_and_the_revision_had_not_yet_is_named_when_it_is_gone(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    house.write(config="from lib.numbers import *\n", numbers=config(1))
+    repositories.commit(tmp_path)
+    house.delete("numbers", is_committed=False)
+    assert house.found("HEAD^").uncommitted == ("libraries/first/src/lib/numbers.py",)
 
 
 def test_what_a_build_leaves_and_no_repository_holds_is_as_it_is_now(tmp_path: Path) -> None:
@@ -212,6 +326,20 @@ def test_a_kernel_in_another_file_than_then_is_not_taken_for_a_new_one(tmp_path:
         r"expected a revision since that change, or one change that moves the kernel and one that edits it",
         str(raised.value),
     )
+
+
+def test_a_copy_of_a_target_is_new_though_its_kernel_is_there(tmp_path: Path) -> None:
+    """The folder that it was copied from is still there, so that it was not renamed."""
+    house = House(tmp_path)
+    folder = house.root / "targets"
+    shutil.copytree(folder / "toy", folder / "third")
+    third = load.load(discover.inspect(folder / "third"))
+    found = revision.find(third, "HEAD")
+    assert (found.kernel, found.moved_from, found.changed, found.imports_changed) == (None, "", (), False)
+    shutil.rmtree(folder / "toy")
+    assert baseline(revision.find(third, "HEAD")).text == third.kernel.text
+    (folder / "third" / "reference.py").write_text(f"{toys.REFERENCE}# rewritten\n")
+    assert revision.find(load.load(discover.inspect(folder / "third")), "HEAD").kernel is None
 
 
 def test_modules_that_nobody_committed_are_named_and_what_a_build_leaves_is_not(tmp_path: Path) -> None:
@@ -396,6 +524,37 @@ def test_a_kernel_that_pytest_s_process_has_imported_is_told_in_every_gate(
     result = committed.runpytest(*REGRESSION, *log)
     assert result.ret == 0
     assert NOTE in result.outlines
+
+
+def test_a_copy_of_a_target_passes_as_a_new_one(committed: pytest.Pytester) -> None:
+    shutil.copytree(committed.path / "targets/toy", committed.path / "targets/third")
+    result = committed.runpytest(*PLAIN, "--autoresearch=third", "--regression-gate", "--baseline=git:HEAD")
+    assert result.ret == 0
+    (reason,) = (line for line in result.outlines if line.startswith("reason: "))
+    head = repositories.git(committed.path, "rev-parse", "--short=12", "HEAD").strip()
+    assert reason == (
+        f"reason: pass: target 'third' is not there at HEAD at {head}, so that there is nothing that it could be "
+        f"slower than"
+    )
+    assert not [line for line in result.outlines if "changed since" in line]
+
+
+def test_a_module_that_is_gone_fails_the_package_that_imports_it(house: pytest.Pytester) -> None:
+    toys.write_package(house.path, __init__="from ._util import X\n", _util="X = 1\n")
+    repositories.commit(house.path)
+    (house.path / "src/lib/_util.py").unlink()
+    repositories.commit(house.path)
+    result = house.runpytest(*PLAIN, "--autoresearch=toy", "--regression-gate", "--baseline=git:HEAD^", "-x")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "verdict: incorrect",
+            "reason: incorrect: _kernels.py, while it was loaded: the kernel raised ModuleNotFoundError: "
+            "No module named 'lib._util', at src/lib/__init__.py:1",
+            "note: modules that the kernel imports have changed since HEAD^ at ????????????; the kernel ran with "
+            "those of now",
+        ]
+    )
 
 
 def test_a_change_of_what_the_kernel_imports_is_measured(

@@ -148,16 +148,16 @@ def test_a_kernel_runs_with_its_packages_and_what_it_may_import_and_what_they_im
     tmp_path: Path, imports: tuple[str, ...], more: set[str]
 ) -> None:
     written(tmp_path, TREE)
-    found = packages.own_modules(Home("lib._kernels", str(tmp_path)), imports)
+    found = packages.own_modules(packages.OnDisk(tmp_path), "lib._kernels", imports)
     assert set(found) == CLOSURE | more
     assert found["lib.api"] == TREE["lib/api.py"].encode()
 
 
 def test_a_module_in_no_package_runs_with_what_it_may_import(tmp_path: Path) -> None:
     written(tmp_path, TREE)
-    home = Home("kern", str(tmp_path))
-    assert packages.own_modules(home, ()) == {}
-    assert set(packages.own_modules(home, ("plain",))) == {"plain"}
+    files = packages.OnDisk(tmp_path)
+    assert packages.own_modules(files, "kern", ()) == {}
+    assert set(packages.own_modules(files, "kern", ("plain",))) == {"plain"}
 
 
 @pytest.mark.parametrize(

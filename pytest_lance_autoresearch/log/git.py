@@ -119,12 +119,14 @@ def paths_at(folder: Path, commit: str) -> list[PurePosixPath] | None:
 def uncommitted(folder: Path, paths: Iterable[Path]) -> list[PurePosixPath]:
     """Those of the files that the commit checked out does not hold as they are, by their paths from the top.
 
-    What git is told to ignore is not among them, nor is a file that is not there.
+    What git is told to ignore is not among them; a file that is gone is.
     """
     status = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
     said = _git(folder, "--no-optional-locks", "--literal-pathspecs", *status, "--", *map(str, paths)).out
     entries = (os.fsdecode(entry) for entry in said.split(b"\0") if entry)
-    return [PurePosixPath(entry[3:]) for entry in entries if "D" not in entry[:2]]
+    return [
+        *dict.fromkeys(PurePosixPath(entry[3:]) for entry in entries)
+    ]  # what only the index lost is told twice
 
 
 def is_installed() -> bool:

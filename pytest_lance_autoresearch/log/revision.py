@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.errors import RevisionUnknown
 from pytest_lance_autoresearch.log import git
-from pytest_lance_autoresearch.records import REVISION, Source
+from pytest_lance_autoresearch.records import IN_NO_PACKAGE, REVISION, Home, Source
 from pytest_lance_autoresearch.target_files import discover, load, packages, sources
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ class Revision:
     changed: tuple[str, ...] = ()
     """Those of the target's other files that have other contents there, or are not there."""
     imports_changed: bool = False
-    """Whether modules that a kernel in a package runs with have: each side has its own."""
+    """Whether modules that a kernel in a package runs with have other code, are gone, or are new.
+
+    Each side has its own.
+    """
     is_committed: bool = True
     """Whether the commit that is checked out holds the kernel as it is now."""
     uncommitted: tuple[str, ...] = ()
@@ -50,23 +53,74 @@ class Revision:
         return self.commit if is_commit else f"{self.name} at {self.commit}"
 
 
+class _Folder:
+    """The folder that a kernel's outermost package is imported from as a commit holds it, package by package.
+
+    What no repository holds is as it is now: compiled modules, and a module that a build has written.
+    """
+
+    def __init__(self, folder: Path, name: str, commit: str, held: Iterable[PurePosixPath]) -> None:
+        self._folder, self._name, self._commit, self._place = folder, name, commit, git.place(folder)
+        below = (path.relative_to(self._place) for path in held if path.is_relative_to(self._place))
+        self._unread = {_root(path.as_posix()) for path in below}
+        self.files: dict[str, bytes] = {}
+        """Of the packages that were read, all files by their paths below the folder."""
+
+    def take(self, roots: Iterable[str]) -> None:
+        """Read packages, and modules in none, of these names."""
+        self._unread -= {*roots}
+        names = [end for root in sorted(roots) for end in (root, f"{root}.py")]
+        found = git.tree_at(self._folder, self._commit, [self._place / name for name in names])
+        if found is None:
+            where = self._place / names[0]
+            raise RevisionUnknown(f"{REVISION}{self._name}: git cannot read {where} as it was there")
+        for path in git.untracked(self._folder, names):
+            if _BUILT & {*path.suffixes}:
+                self.files[path.relative_to(self._folder).as_posix()] = path.read_bytes()
+        self.files |= {path.relative_to(self._place).as_posix(): text for path, text in found.items()}
+
+    def has(self, place: str) -> bool:
+        if (root := _root(place)) in self._unread:
+            self.take([root])
+        return place in self.files
+
+    def read(self, place: str) -> bytes:
+        return self.files[place]
+
+    def below(self, place: str) -> list[str]:
+        self.has(place)
+        return [path for path in self.files if path.startswith(f"{place}/") and path.endswith(".py")]
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What a kernel in a package ran with at a commit."""
+
+    home: Home
+    files: Mapping[str, bytes]
+    """Of its package and of all else of the user's that it ran with."""
+    modules: Mapping[str, bytes]
+    """Those that it ran with, by name."""
+
+
+_NOTHING = _Around(IN_NO_PACKAGE, sources.NO_FILES, sources.NO_FILES)
+"""Of a kernel in no package."""
+
+
 def find(target: Target, name: str) -> Revision:
     """The target's files at the revision of that name; RevisionUnknown where it cannot be asked."""
     path = target.layout.kernel_path
     commit = git.resolve(path.parent, name)
     if not commit:
         raise RevisionUnknown(_unknown(path.parent, name))
-    head = git.commit(path, target.kernel.sha256)
+    held = _held(target, name, commit)
     found = Revision(
         name,
         commit[:12],
         None,
-        is_committed=not head.endswith(git.UNCOMMITTED),
-        uncommitted=tuple(_uncommitted(target)),
+        is_committed=not git.commit(path, target.kernel.sha256).endswith(git.UNCOMMITTED),
+        uncommitted=tuple(_uncommitted(target, _around_head(target))),
     )
-    held = git.paths_at(target.layout.directory, commit)
-    if held is None:
-        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
     then = folder_then(target, commit, held)
     place = _place(target, held, then)
     _refuse_another_kernel(target, name, commit, then, place)
@@ -75,56 +129,89 @@ def find(target: Target, name: str) -> Revision:
     text = git.contents_at(path.parent, commit, place / path.name)
     if text is None:
         raise RevisionUnknown(f"{REVISION}{name}: git cannot read {place / path.name} as it was there")
-    kernel = sources.make(text, path, target.kernel.home, _package(target, name, commit))
+    around = _around(target, name, commit, held)
+    kernel = sources.make(text, path, around.home, around.files)
     return replace(
         found,
         kernel=kernel,
         moved_from="" if place == git.place(path.parent) else str(place),
         changed=tuple(_changed(target, commit, then or place)),
-        imports_changed=_imports_changed(target, kernel),
+        imports_changed=_imports_changed(target, around),
     )
 
 
-def _package(target: Target, name: str, commit: str) -> Mapping[str, bytes]:
-    """The files of a kernel's package then, and of all else of the user's that it runs with.
+def _held(target: Target, name: str, commit: str) -> list[PurePosixPath]:
+    held = git.paths_at(target.layout.directory, commit)
+    if held is None:
+        raise RevisionUnknown(f"{REVISION}{name}: git cannot list the files that were there")
+    return held
 
-    What no repository holds is as it is now: compiled modules, and a module that a build has written.
+
+def _around(target: Target, name: str, commit: str, held: Collection[PurePosixPath]) -> _Around:
+    """What the target's kernel ran with at a commit, which holds the paths `held`."""
+    if not target.kernel.home.folder:
+        return _NOTHING
+    home = _home_then(target.layout.kernel_path, held)
+    folder = _Folder(Path(home.folder), name, commit, held)
+    folder.take({_root(module.replace(".", "/")) for module in (home.module, *target.beside)})
+    modules = packages.own_modules(folder, home.module, target.imports)
+    return _Around(home, folder.files, modules)
+
+
+def _around_head(target: Target) -> _Around:
+    """The same at the commit that is checked out; nothing where none is."""
+    head = git.resolve(target.layout.directory, "HEAD") if target.kernel.home.folder else ""
+    return _around(target, "HEAD", head, _held(target, "HEAD", head)) if head else _NOTHING
+
+
+def _home_then(kernel: Path, held: Collection[PurePosixPath]) -> Home:
+    """Where the kernel's module belonged in a commit that holds these paths."""
+    place = git.place(kernel.parent)
+
+    def was_file(path: Path) -> bool:
+        then = os.path.normpath(place / os.path.relpath(path, kernel.parent))
+        return PurePosixPath(then) in held or bool(git.untracked(path.parent, [path.name]))
+
+    return packages.home_of(kernel, was_file)
+
+
+def _root(place: str) -> str:
+    """The name of the outermost package, or of the module in none, that a path belongs to."""
+    return place.partition("/")[0].removesuffix(".py")
+
+
+def _imports_changed(target: Target, then: _Around) -> bool:
+    """Whether the kernel runs with other modules now, or with one of other code."""
+    now = target.beside
+    if then.home.module != target.kernel.home.module or then.modules.keys() != now.keys():
+        return True
+    return not all(_is_same_code(text, now[module]) for module, text in then.modules.items())
+
+
+def _is_same_code(one: bytes, other: bytes) -> bool:
+    """As kernels are compared; where it is no Python, by the bytes, but for line ends."""
+    codes = {sources.make(text, Path()).code_sha256 for text in (one, other)}
+    return len(codes) == 1 or _is_same(one, other)
+
+
+def _uncommitted(target: Target, checked_out: _Around) -> Iterator[str]:
+    """The files that a kernel is judged with and that the commit checked out does not hold as they are.
+
+    Also those that it holds, and that are gone from what the kernel runs with.
     """
-    home = target.kernel.home
-    if not home.folder:
-        return sources.NO_FILES
-    folder, roots = Path(home.folder), {module.partition(".")[0] for module in (home.module, *target.beside)}
-    top, paths = git.place(folder), [end for root in sorted(roots) for end in (root, f"{root}.py")]
-    found = git.tree_at(folder, commit, [top / path for path in paths])
-    if found is None:
-        raise RevisionUnknown(f"{REVISION}{name}: git cannot read {top / paths[0]} as it was there")
-    built = [path for path in git.untracked(folder, paths) if _BUILT & {*path.suffixes}]
-    return {
-        **{path.relative_to(folder).as_posix(): path.read_bytes() for path in built},
-        **{path.relative_to(top).as_posix(): text for path, text in found.items()},
+    sides = ((target.kernel.home, target.beside), (checked_out.home, checked_out.modules))
+    beside = {
+        Path(home.folder, place): None
+        for home, modules in sides
+        for module in modules
+        for place in packages.places_of(module)
     }
-
-
-def _imports_changed(target: Target, kernel: Source) -> bool:
-    """Whether a module that the kernel runs with is another one now, or was not there."""
-    for module, text in target.beside.items():
-        if not any(_is_same(kernel.package.get(place), text) for place in _places_of(module)):
-            return True
-    return False
-
-
-def _uncommitted(target: Target) -> Iterator[str]:
-    """The files that a kernel is judged with and that the commit checked out does not hold as they are."""
-    folder, home = target.layout.directory, Path(target.kernel.home.folder)
-    beside = [home / place for module in target.beside for place in _places_of(module)]
-    for where, paths in ((home, beside), (folder, [folder / name for name in load.HARNESS_FILES])):
+    folder = target.layout.directory
+    for where, paths in (
+        (target.layout.kernel_path.parent, [*beside]),
+        (folder, [folder / name for name in load.HARNESS_FILES]),
+    ):
         yield from map(str, git.uncommitted(where, paths) if paths else ())
-
-
-def _places_of(module: str) -> tuple[str, str]:
-    """Where a module may lie, seen from the folder that its outermost package is imported from."""
-    name = module.replace(".", "/")
-    return f"{name}.py", f"{name}/__init__.py"
 
 
 def _unknown(folder: Path, name: str) -> str:
@@ -172,11 +259,14 @@ def folder_then(target: Target, commit: str, held: Collection[PurePosixPath]) ->
 def _place(target: Target, held: Collection[PurePosixPath], then: PurePosixPath | None) -> PurePosixPath | None:
     """The folder that the kernel lay in then; None where it was not there.
 
-    A target in another folder, `then`, had its kernels.py there; a kernel that lies elsewhere has not moved.
+    A target in another folder, `then`, had its kernels.py there. A kernel that lies elsewhere has not moved, and
+    was this target's only if the target was there: another one may have it, too.
     """
     path = target.layout.kernel_path
-    moved_from = then if target.layout.kernel is None else None
-    places = filter(None, (git.place(path.parent), moved_from))
+    lies_elsewhere = target.layout.kernel is not None
+    if lies_elsewhere and then is None:
+        return None
+    places = filter(None, (git.place(path.parent), None if lies_elsewhere else then))
     return next((place for place in places if place / path.name in held), None)
 
 

@@ -99,7 +99,7 @@ def load(layout: Layout) -> Target:
     for name in imports:
         if fault := packages.unfound(kernel.home, name):
             raise TargetError(f"target '{layout.name}': target.IMPORTS names '{name}', {fault}")
-    beside = packages.own_modules(kernel.home, imports)
+    beside = packages.own_modules(packages.OnDisk(Path(kernel.home.folder)), kernel.home.module, imports)
     read = files | {IMPORTS: b"".join(f"{name} {len(text)}\n".encode() + text for name, text in beside.items())}
     return Target(layout, inputs, wiring, kernel, files, fingerprint(read), beside)
 

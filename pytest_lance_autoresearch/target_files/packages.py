@@ -11,16 +11,45 @@ import difflib
 import functools
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
+from typing import Protocol
 
 from pytest_lance_autoresearch.records import Declared, Home
 from pytest_lance_autoresearch.target_files import sources
 
 EXPECTED = "expected a plain string at the top of target.py, where it is read before anything is executed"
 """Of `KERNEL`, for a sentence."""
+
+
+class Files(Protocol):
+    """What lies in the folder that a kernel's outermost package is imported from; a place is a path below it."""
+
+    def has(self, place: str) -> bool: ...
+
+    def read(self, place: str) -> bytes: ...
+
+    def below(self, place: str) -> Iterable[str]:
+        """The modules' files in a folder, and in its folders."""
+
+
+class OnDisk:
+    """Those of now."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def has(self, place: str) -> bool:
+        return (self._folder / place).is_file()
+
+    def read(self, place: str) -> bytes:
+        return (self._folder / place).read_bytes()
+
+    def below(self, place: str) -> Iterator[str]:
+        for path in (self._folder / place).rglob("*.py"):
+            yield path.relative_to(self._folder).as_posix()
 
 
 def declared(directory: Path) -> Declared:
@@ -46,13 +75,13 @@ def declared_in(text: bytes) -> Declared:
     return Declared()
 
 
-def home_of(kernel: Path) -> Home:
+def home_of(kernel: Path, is_file: Callable[[Path], bool] = Path.is_file) -> Home:
     """The name of the module in that file, and the folder that its outermost package lies in.
 
     A folder with a dot in its name is no package, whatever it holds: no import can name it.
     """
     names, folder = [kernel.stem], kernel.parent
-    while (folder / "__init__.py").is_file() and "." not in folder.name:
+    while is_file(folder / "__init__.py") and "." not in folder.name:
         names.insert(0, folder.name)
         folder = folder.parent
     return Home(".".join(names), str(folder))
@@ -63,22 +92,27 @@ def package_of(home: Home) -> str:
     return home.module.rpartition(".")[0]
 
 
-def own_modules(home: Home, imports: Iterable[str]) -> dict[str, bytes]:
-    """The modules in the kernel's folder that it runs with, by name: its packages, what they import, and so on.
+def own_modules(files: Files, kernel: str, imports: Iterable[str]) -> dict[str, bytes]:
+    """The modules among the files that a kernel runs with, by name: its packages, what they import, and so on.
 
-    `imports` are those that it may import, each with all that is in it: they are the same whatever the kernel
-    imports of them. The kernel itself is not one of them.
+    `kernel` is the name of its module, which is not one of them. `imports` are those that it may import, each with
+    all that is in it: they are the same whatever the kernel imports of them.
     """
-    folder = Path(home.folder)
     found: dict[str, bytes] = {}
-    to_read = [home.module, *imports, *(part for name in imports for part in _parts(folder, name))]
+    to_read = [kernel, *imports, *(part for name in imports for part in _parts(files, name))]
     while to_read:
-        for name, path in _files(folder, to_read.pop()):
-            if name not in found and name != home.module:
-                found[name] = path.read_bytes()
-                package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for name, place in _files(files, to_read.pop()):
+            if name not in found and name != kernel:
+                found[name] = files.read(place)
+                package = name if place.endswith("/__init__.py") else name.rpartition(".")[0]
                 to_read += _imported(found[name], package)
     return dict(sorted(found.items()))
+
+
+def places_of(module: str) -> tuple[str, str]:
+    """Where a module may lie, seen from the folder that its outermost package is imported from."""
+    name = module.replace(".", "/")
+    return f"{name}/__init__.py", f"{name}.py"
 
 
 def unfound(home: Home, name: str) -> str:
@@ -93,7 +127,7 @@ def unfound(home: Home, name: str) -> str:
         return ""
     if unbuilt := sorted(path.name for path in place.parent.glob(f"{place.name}.*")):
         return f"and there is only {', '.join(unbuilt)}; is it built, for this Python?"
-    near = difflib.get_close_matches(name, set(_parts(folder, top)), n=1)
+    near = difflib.get_close_matches(name, set(_parts(OnDisk(folder), top)), n=1)
     hint = f"did you mean '{near[0]}'?" if near else "expected the name of one, as in 'import lib.config'"
     return f"and there is no such module in {folder}; {hint}"
 
@@ -117,20 +151,20 @@ def _is_known_to_a_finder(name: str, place: Path) -> bool:
     return any(finder.find_spec(name, [str(place.parent)]) for finder in finders)
 
 
-def _parts(folder: Path, name: str) -> Iterator[str]:
+def _parts(files: Files, name: str) -> Iterator[str]:
     """The modules in a package of that name, and in its packages."""
-    for path in folder.joinpath(*name.split(".")).rglob("*.py"):
-        yield ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+    for place in files.below(name.replace(".", "/")):
+        yield place.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
-def _files(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
-    """The files of a module and of all packages around it, where they lie in the folder."""
+def _files(files: Files, name: str) -> Iterator[tuple[str, str]]:
+    """The places of a module and of all packages around it, where they are among the files."""
     parts = name.split(".")
     for count in range(1, len(parts) + 1):
-        place = folder.joinpath(*parts[:count])
-        for path in (place / "__init__.py", place.with_suffix(".py")):
-            if path.is_file():
-                yield ".".join(parts[:count]), path
+        module = ".".join(parts[:count])
+        for place in places_of(module):
+            if files.has(place):
+                yield module, place
                 break
 
 
