@@ -16,7 +16,8 @@ _SHOWN = (Cause.FASTER, Cause.SIMPLER, Cause.NOT_SLOWER)
 def about(seen: View, more_overall: float, decided: tuple[Verdict, Cause]) -> Doubt:
     """The case that needs most, or the overall speed-up where no case is open.
 
-    That would need `more_overall` times what was measured. `decided` is what the look says, whatever the time.
+    That would need `more_overall` times what was measured. Nothing is settled in less than a look, nor before the
+    looks are over that a keep or a pass lacks. `decided` is what the look says, whatever the time.
     """
     pairs, floor = seen.evidence.pairs, seen.case_floor
     measured_s = math.fsum(pair.seconds or 0.0 for pair in pairs)
@@ -29,11 +30,12 @@ def about(seen: View, more_overall: float, decided: tuple[Verdict, Cause]) -> Do
             needs[case] = measured_s * blocks[case] / blocks.total() * factor
     if needs:
         case = max(needs, key=lambda name: (needs[name], -seen.cases[name].low))
-        return Doubt(case, seen.cases[case].ratio(), _finite(needs[case]))
+        return Doubt(case, seen.cases[case].ratio(), _whole_looks(seen, needs[case], measured_s))
     verdict, cause = decided
     is_unconfirmed = verdict is Verdict.UNDECIDED and cause in _SHOWN
     cpu = seen.cpu.ratio() if seen.cpu and cause is Cause.CPU_DISAGREES else None
-    return Doubt(None, seen.overall.ratio(), _finite(measured_s * more_overall), is_unconfirmed, cpu)
+    seconds = _whole_looks(seen, measured_s * more_overall, measured_s)
+    return Doubt(None, seen.overall.ratio(), seconds, is_unconfirmed, cpu)
 
 
 def more_of_cpu(seen: View, floor: float, aim: float) -> float:
@@ -62,5 +64,8 @@ def unconfirmed(seen: View) -> float:
     return max(0, LEAST_LOOKS - looks) / looks
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _whole_looks(seen: View, seconds: float, measured_s: float) -> float | None:
+    """Those seconds, or as long as the fewest looks take that can settle anything; None where none can."""
+    if seconds == 0 or math.isinf(seconds):
+        return None if seconds else 0.0
+    return max(seconds, measured_s * max(unconfirmed(seen), 1 / seen.evidence.looks))
