@@ -21,8 +21,8 @@ from pytest_lance_autoresearch.machine import clocks
 FOLDER = Path(pytest_lance_autoresearch.__file__).parent
 REPLACEABLE = {"time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "perf_counter_ns"}
 """What freezegun replaces in every loaded module; time-machine replaces the time of day only."""
-OWNERS = {"clocks", "handicap"}
-"""`handicap` runs in the kernel's process, which loads nothing of the project's tests."""
+OWNERS = {"clocks", "handicap", "profiling"}
+"""The latter two run in the kernel's process, which loads nothing of the project's tests."""
 
 
 def freeze(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,7 +221,7 @@ def test_a_watched_page_follows_the_night(written: Written, say: Any, monkeypatc
             log.write(b"4\t2026")
 
     clock = Clock(look, lambda: written.add(Status.CRASH), look, half_a_row, look, look)
-    monkeypatch.setattr("time.sleep", clock.sleep)
+    monkeypatch.setattr(drawing, "sleep", clock.sleep)
     found = say("report", "--watch")
     assert (found.code, found.err) == (
         130,
@@ -240,7 +240,7 @@ def test_a_watch_waits_for_a_log_and_outlives_a_broken_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     log = written_nights.begun(tmp_path).log
-    monkeypatch.setattr("time.sleep", Clock(lambda: log.write_text("no log\n"), log.unlink).sleep)
+    monkeypatch.setattr(drawing, "sleep", Clock(lambda: log.write_text("no log\n"), log.unlink).sleep)
     found = say("report", log, "--watch", "-o", "night.html")
     assert found.code == 130
     assert found.err[1:-1] == [

@@ -7,11 +7,10 @@ changed.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
 from pytest_lance_autoresearch.command import reading
@@ -19,7 +18,7 @@ from pytest_lance_autoresearch.command.terminal import say, shown, tell
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
 from pytest_lance_autoresearch.log import archive, results
-from pytest_lance_autoresearch.machine import environment, files
+from pytest_lance_autoresearch.machine import clocks, environment, files
 from pytest_lance_autoresearch.target_files import discover
 from pytest_lance_autoresearch.words import wording
 
@@ -89,7 +88,7 @@ def _changes(logs: Callable[[], Sequence[Path]]) -> Iterator[Sequence[Path]]:
         if now != before:
             yield found
         before = now
-        time.sleep(POLL_S)
+        sleep(POLL_S)
 
 
 def _stamp(log: Path) -> tuple[int, int]:
@@ -115,7 +114,7 @@ def _write_page(
     facts = [one for log, rows in found.items() for one in _facts(arguments, log, rows)]
     empty = [log for log, rows in found.items() if not rows]
     version = environment.versions()["pytest-lance-autoresearch"]
-    written = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    written = f"{clocks.utc()[:16].replace('T', ' ')} UTC"
     text = html.page(facts, empty, written, version, refresh_s)
     _write(arguments.output, text)
     rows = sum(map(len, found.values()))
