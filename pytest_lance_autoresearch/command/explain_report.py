@@ -157,7 +157,7 @@ def _loop(number: int, loop: HotLoop, found: Explanation) -> Iterator[str]:
     for place, share_of_line in loop.lines[:LINES]:
         if share_of_line >= LEAST_LINE or not loop.share:
             yield _source_line(found, place, _percent(share_of_line) if loop.share else "")
-    yield f"  a pass has {_contents(loop.contents)}"
+    yield f"  it has {_contents(loop.contents)}"
     yield from (f"  {sentence}" for sentence in _said(loop, found))
 
 
@@ -207,7 +207,7 @@ def _remarks(remarked: Sequence[Remark], own: str) -> Iterator[str]:
 
 def _sentences(loop: HotLoop, found: Explanation) -> Iterator[str]:
     """What its instructions mean."""
-    held, look_up_ns = loop.contents, found.limits.look_up_ns
+    held = loop.contents
     called = [name for name in dict.fromkeys(loop.called) if not name.startswith(_COUNTED)]
     if called:
         yield f"calls that were not inlined: {listed(called[:4])}"
@@ -215,14 +215,24 @@ def _sentences(loop: HotLoop, found: Explanation) -> Iterator[str]:
         yield f"divisions and roots: {held.divides}, each as long as ten other instructions or more"
     if held.on_stack >= _MANY_ON_STACK * (held.loads + held.stores) and held.on_stack > 2:
         yield f"{held.on_stack} of its loads and stores are for want of registers: keep fewer values alive at once"
-    if held.loads + held.gathers:
-        least_ns = (held.loads + held.gathers) * min(look_up_ns.values()) / 2
-        loop_ns = loop.share * found.sampled_ns_per_op * found.ops_per_call
-        enough = (
-            f": the {time(loop_ns)} of this loop in a call are enough for {loop_ns / least_ns:.0f} passes; if it "
-            f"makes far fewer, it waits for something else"
-        )
-        yield f"its loads alone take {time(least_ns)} a pass at best{enough if loop.share else ''}"
+    if held.least_reads:
+        yield from _passes(loop, found)
+
+
+def _passes(loop: HotLoop, found: Explanation) -> Iterator[str]:
+    """How many passes it can have made at most, if every one took the way with the fewest loads."""
+    held = loop.contents
+    least_ns = held.least_reads * min(found.limits.look_up_ns.values()) / 2
+    has_ways = held.least_reads < held.reads
+    way = f", on the way through it with the fewest, {held.least_reads} of {held.reads}" if has_ways else ""
+    loads = f"its loads alone take {time(least_ns)} a pass or more{way}"
+    if not loop.share:
+        yield loads
+        return
+    loop_ns = loop.share * found.sampled_ns_per_op * found.ops_per_call
+    yield f"{loads}: the {time(loop_ns)} of this loop in a call are {loop_ns / least_ns:.0f} passes at most"
+    others = "longer ways through it, or something other than loads, take" if has_ways else "something else takes"
+    yield f"if it makes far fewer passes, {others} the time"
 
 
 # Limits
