@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +15,16 @@ from command_line import Said, Say
 from workers import TIMEOUT_S
 
 from pytest_lance_autoresearch.assembly import listing, remarks
-from pytest_lance_autoresearch.bench import explained
+from pytest_lance_autoresearch.bench import explained, measure
 from pytest_lance_autoresearch.bench.explained import ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
 from pytest_lance_autoresearch.kernel_side import probes
 from pytest_lance_autoresearch.machine import sampling
-from pytest_lance_autoresearch.records import Call
+from pytest_lance_autoresearch.records import Call, Window
 from pytest_lance_autoresearch.runs import explanation, limits
 from pytest_lance_autoresearch.runs.explanation import PythonLine
-from pytest_lance_autoresearch.target_files import discover, load, sources
+from pytest_lance_autoresearch.target_files import contract, discover, load, sources
 from pytest_lance_autoresearch.target_files.load import Target
 
 KNOWN = """import numba
@@ -92,6 +93,34 @@ def test_a_kernel_that_breaks_the_rules_is_not_run(project: Path, say: Say) -> N
     answer = say("explain", "toy", "64x32-uniform")
     assert answer.code == 2
     assert "'os'" in answer.err[-1]
+
+
+# Which case
+
+
+class Timed:
+    """A process whose windows take what they are told to, and which does nothing else."""
+
+    def __init__(self, windows: dict[str, tuple[Window, ...]]) -> None:
+        self.windows = windows
+        self.released: list[str] = []
+
+    def release(self, key: str) -> None:
+        self.released.append(key)
+
+
+def test_the_slowest_case_is_the_one_whose_fastest_window_without_waiting_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = target(tmp_path, toys.KERNEL)
+    case = contract.cases_of(toy)[0]
+    busy, quiet = Window(10, 900_000, None, 100_000, 0), Window(10, 500_000, None, 300_000, 0)
+    process: Any = Timed({case.id: (busy, quiet)})
+    monkeypatch.setattr(explanation, "_warmed_up", lambda *_: None)
+    monkeypatch.setattr(measure, "measure_alone", lambda plan, process, _: process.windows[plan.key])
+    ops = contract.ops_per_call(toy, case)
+    assert explanation._brief_time(toy, case, process, process) == 20_000 / ops
+    assert process.released == [case.id]
 
 
 # What is compiled
@@ -171,7 +200,10 @@ def test_a_kernel_is_explained_by_what_it_is(project: Path, say: Say, monkeypatc
     answer = say("explain", "toy", "--asm")
     assert answer.code == 0
     report = "\n".join(answer.out)
-    assert answer.err == ["looking for the slowest of 9 cases", f"{_case(report)}: looking at the kernel"]
+    assert answer.err == [
+        "toy: looking for the slowest of 9 cases",
+        f"toy: {_case(report)}: looking at the kernel",
+    ]
     assert "in _sum; innermost" in report
     assert "total += values[i] * values[i]" in report
     assert "a float sum keeps its order" in report

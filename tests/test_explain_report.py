@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import toys
 
 from pytest_lance_autoresearch.assembly.hotspots import HotLoop, Hotspots
@@ -198,6 +199,17 @@ def test_a_busy_machine_is_no_place_to_measure() -> None:
     ]
 
 
+@pytest.mark.parametrize("before_ns", [4100.0, 380.0])
+def test_times_that_say_little_about_which_case_is_the_slowest_are_called_rough(before_ns: float) -> None:
+    found = replace(SEEN, others=SEEN.others | {SEEN.case.id: before_ns})
+    before = "4.10 us" if before_ns > 1000 else "380 ns"
+    told = " ".join(line.strip() for line in explain_report.lines(found)[3:6])
+    assert told.startswith(
+        f"these times are rough: 64x32-uniform took {before} when the slowest was looked for, and 800 ns later; "
+        f"name the case that you mean: explain toy CASE "
+    )
+
+
 def test_the_machine_code_of_what_is_shown_is_at_hand() -> None:
     assert list(explain_report.assembly(SEEN)) == [
         "",
@@ -211,7 +223,7 @@ def test_it_is_never_longer_than_a_page_nor_wider() -> None:
     many = replace(
         SEEN,
         hotspots=replace(SPOTS, loops=(LOOP,) * 9, functions=tuple((f"{'f' * 70}{i}", 0.1) for i in range(20))),
-        others={f"{'c' * 90}{i}": 1.0 for i in range(30)},
+        others={f"{'c' * 90}{i}": 1.0 for i in range(30)} | {SEEN.case.id: 1.0},
         profile=(PythonLine(0.1, 8, "k" * 200, 10, "n" * 200),) * 40,
     )
     lines = explain_report.lines(many)

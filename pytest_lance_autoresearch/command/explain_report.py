@@ -38,6 +38,8 @@ MOST_LOOK_UPS_NS = 1000.0
 """An operation that takes longer is not compared with look-ups."""
 MOST_WAITED = 0.2
 """Of the time: with more, the figures need a warning."""
+MOST_APART = 2.0
+"""Two measurements of a case: what lies further apart says little about which case is the slowest."""
 _COUNTED = "NRT_"
 _MANY_ON_STACK = 0.25
 
@@ -83,6 +85,16 @@ def _head(found: Explanation) -> Iterator[str]:
         slowest = sorted(found.others.items(), key=lambda item: -item[1])
         left = f", and {many(len(slowest) - CASES, 'case')} more" if len(slowest) > CASES else ""
         yield f"the slowest cases: {', '.join(f'{case} {time(ns)}' for case, ns in slowest[:CASES])}{left}"
+        yield from _rough(found, found.others[found.case.id])
+
+
+def _rough(found: Explanation, before_ns: float) -> Iterator[str]:
+    """That another case may be the slowest, where two measurements of this one have little in common."""
+    if max(found.ns_per_op, before_ns) > MOST_APART * min(found.ns_per_op, before_ns):
+        yield (
+            f"these times are rough: {found.case.id} took {time(before_ns)} when the slowest was looked for, and "
+            f"{time(found.ns_per_op)} later; name the case that you mean: explain {found.target.name} CASE"
+        )
 
 
 def _time(found: Explanation) -> str:

@@ -17,7 +17,6 @@ import numpy as np
 
 from pytest_lance_autoresearch.assembly import hotspots, instructions, listing, remarks
 from pytest_lance_autoresearch.bench import explained, measure
-from pytest_lance_autoresearch.bench.alone import Alone
 from pytest_lance_autoresearch.bench.explained import PROFILED, ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
 from pytest_lance_autoresearch.bench.processes import Processes
@@ -32,6 +31,7 @@ from pytest_lance_autoresearch.verdict import aggregate
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.assembly.hotspots import Hotspots
     from pytest_lance_autoresearch.bench.measure import CasePlan
+    from pytest_lance_autoresearch.bench.process import KernelProcess
     from pytest_lance_autoresearch.records import Case
     from pytest_lance_autoresearch.runs.limits import Limits
     from pytest_lance_autoresearch.target_files.load import Target
@@ -40,6 +40,8 @@ SAMPLED_NS = 1_500_000_000
 """How much CPU time of windows is sampled, about."""
 MOST_PATIENCE = 6
 """Times of that which may pass where other work has the core."""
+BRIEF_WINDOWS = 6
+"""Of each case while the slowest is looked for. The fastest counts: others' work makes none faster."""
 WINDOWS = 24
 """Those that are timed, and again those that are counted."""
 PROFILED_WINDOWS = 8
@@ -131,17 +133,21 @@ def _brief_times(target: Target, watch: Watch) -> dict[Case, float]:
     """Nanoseconds per operation of every timed case, from a few windows."""
     timed = [case for case in contract.cases_of(target) if case.timed]
     processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
-    alone = Alone(target, timed, processes, lambda *_: None, brief=True)
-    found = {}
     try:
         watch(_begins(target, f"looking for the slowest of {len(timed)} cases"))
-        for case in timed:
-            times = alone.measure_case(case, lambda one: _state(target, one), seeds.secret_seed())
-            assert times is not None  # a brief measurement refuses nothing
-            found[case] = aggregate.case_ns_per_op(times)
+        process, null = processes.start(target.kernel), processes.null()
+        with environment.placed([null.pid, process.pid], target.threads):
+            return {case: _brief_time(target, case, process, null) for case in timed}
     finally:
         processes.clear()
-    return found
+
+
+def _brief_time(target: Target, case: Case, process: KernelProcess, null: KernelProcess) -> float:
+    plan = explained.new_plan(target, case, _state(target, case), seeds.secret_seed())
+    _warmed_up(plan, process, null)
+    windows = measure.measure_alone(plan, process, BRIEF_WINDOWS)
+    process.release(plan.key)
+    return min(aggregate.ns_per_call(windows, plan.call_overhead_ns)) / contract.ops_per_call(target, case)
 
 
 def _state(target: Target, case: Case) -> Any:
@@ -216,7 +222,7 @@ class _Samples(NamedTuple):
     in_system: float | None
 
 
-def _warmed_up(plan: CasePlan, process: ExplainedProcess, null: ProbeProcess) -> Any:
+def _warmed_up(plan: CasePlan, process: KernelProcess, null: KernelProcess) -> Any:
     """Bind the kernel, see that it is right, and fix the size of its windows; its answer to the first call."""
     side = {"B": process}
     measure.bind(plan, side)
