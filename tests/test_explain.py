@@ -18,6 +18,7 @@ from pytest_lance_autoresearch.assembly import listing, remarks
 from pytest_lance_autoresearch.bench import explained, measure
 from pytest_lance_autoresearch.bench.explained import ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
+from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
 from pytest_lance_autoresearch.kernel_side import probes
 from pytest_lance_autoresearch.machine import sampling
@@ -93,6 +94,44 @@ def test_a_kernel_that_breaks_the_rules_is_not_run(project: Path, say: Say) -> N
     answer = say("explain", "toy", "64x32-uniform")
     assert answer.code == 2
     assert "'os'" in answer.err[-1]
+
+
+# Kernels that fail
+
+
+def test_a_kernel_that_raises_is_told_with_its_places_below(project: Path, say: Say) -> None:
+    toys.write(project, text=toys.kernel("def inner():\n    return [][0]\nreturn inner()"))
+    answer = say("explain", "toy", "64x32-uniform")
+    assert (answer.code, answer.out) == (2, [])
+    assert answer.err[-3:] == [
+        "ERROR: 64x32-uniform: the kernel raised IndexError: list index out of range, at "
+        "targets/toy/kernels.py:15",
+        "    targets/toy/kernels.py:16, in product: return inner()",
+        "    targets/toy/kernels.py:15, in inner: return [][0]",
+    ]
+
+
+def test_a_fault_has_ten_lines_at_most() -> None:
+    lines = verbs._fault_lines(KernelRaised("a: the kernel raised X\n" + "\n".join(map(str, range(20)))))
+    assert lines == [
+        "ERROR: a: the kernel raised X",
+        *(f"  {number}" for number in range(8)),
+        "  ... and 12 more lines",
+    ]
+    whole = verbs._fault_lines(KernelRaised("a: the kernel raised X\n" + "\n".join(map(str, range(9)))))
+    assert whole == ["ERROR: a: the kernel raised X", *(f"  {number}" for number in range(9))]
+
+
+def test_what_a_kernel_said_before_its_end_is_without_what_llvm_remarked(tmp_path: Path) -> None:
+    said = "print('remark: kernels.py:9:1: vectorized loop', 'so it ends', sep='\\n', flush=True)"
+    ending = target(tmp_path, toys.kernel("return x", f"import os\n{said}\nos._exit(3)"))
+    process = ExplainedProcess(ending, ending.kernel, TIMEOUT_S)
+    with pytest.raises(KernelCrashed) as raised:
+        process.introduce()
+    assert str(raised.value) == (
+        "kernels.py, while it was loaded: the kernel's process ended (exit code 3) instead of answering\n"
+        "its last output:\nso it ends"
+    )
 
 
 # Which case
