@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import toys
 from command_line import Said, Say
 from workers import TIMEOUT_S
 
 from pytest_lance_autoresearch.assembly import listing, remarks
-from pytest_lance_autoresearch.bench import explained, measure
+from pytest_lance_autoresearch.bench import explained, measure, scratch
 from pytest_lance_autoresearch.bench.explained import ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
 from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
 from pytest_lance_autoresearch.kernel_side import probes
-from pytest_lance_autoresearch.machine import sampling
-from pytest_lance_autoresearch.records import Call, Window
+from pytest_lance_autoresearch.machine import clocks, sampling
+from pytest_lance_autoresearch.records import Call, Progress, Window
 from pytest_lance_autoresearch.runs import explanation, limits
 from pytest_lance_autoresearch.runs.explanation import PythonLine
 from pytest_lance_autoresearch.target_files import contract, discover, load, sources
@@ -58,6 +62,10 @@ class Kernel:
         return out if total >= 0 else x
 """
 """A float sum, which has no vectors, and a product, which has; 200 times as much of the sum."""
+
+
+PATIENCE_S = 60.0
+"""With a machine that does other things too."""
 
 
 def target(tmp_path: Path, text: str, **changed: str) -> Target:
@@ -109,6 +117,61 @@ def test_a_kernel_that_raises_is_told_with_its_places_below(project: Path, say: 
         "    targets/toy/kernels.py:16, in product: return inner()",
         "    targets/toy/kernels.py:15, in inner: return [][0]",
     ]
+
+
+HANGS = "while True:\n    pass"
+
+
+def test_a_kernel_that_hangs_is_told_after_the_time_that_was_set(project: Path, say: Say) -> None:
+    toys.write(project, text=toys.kernel("return x", HANGS))
+    answer = say("explain", "toy", "64x32-uniform", "--timeout", "0.5")
+    assert answer.code == 2
+    assert answer.err[:3] == [
+        "toy: 64x32-uniform: compiling, listing and measuring the kernel",
+        "ERROR: kernels.py, while it was loaded: the kernel did not answer within 0.5 s and was ended",
+        "  it was here:",
+    ]
+
+
+def test_how_long_it_has_lasted_is_told_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, told, has_told = target(tmp_path, toys.KERNEL), list[str](), threading.Event()
+
+    def watch(progress: Progress) -> None:
+        told.append(progress.what)
+        if len(told) == 2:
+            has_told.set()
+
+    monkeypatch.setattr(explanation, "TOLD_EVERY_S", 0.001)
+    monkeypatch.setattr(clocks, "now_s", lambda: 40.0 * len(told))
+    with explanation._telling(watch, toy, "compiling the kernel", 300.0):
+        assert has_told.wait(TIMEOUT_S)
+    assert told[:2] == ["compiling the kernel", "compiling the kernel, 40 s so far, at most 300 s for an answer"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a parent's death is told by Linux alone")
+@pytest.mark.parametrize("stopped", [False, True], ids=["looping", "stopped"])
+def test_an_explanation_that_is_terminated_leaves_no_process_behind(project: Path, stopped: bool) -> None:
+    toys.write(project, text=toys.kernel("return x", f"print('it loops', flush=True)\n{HANGS}"))
+    command = [sys.executable, "-m", "pytest_lance_autoresearch", "explain", "toy", "64x32-uniform"]
+    surroundings = os.environ | {"TMPDIR": str(project)}
+    with subprocess.Popen(command, cwd=project, env=surroundings, stderr=subprocess.DEVNULL) as run:
+        try:
+            deadline_s = time.monotonic() + PATIENCE_S
+            while not (has_begun := _loops(project)) and time.monotonic() < deadline_s:
+                time.sleep(0.02)
+            kernels = psutil.Process(run.pid).children()
+            for kernel in kernels if stopped else []:
+                kernel.suspend()
+        finally:
+            run.terminate()
+    assert has_begun
+    assert len(kernels) == 2
+    assert psutil.wait_procs(kernels, PATIENCE_S)[1] == []
+
+
+def _loops(temporary: Path) -> bool:
+    """Whether a kernel has said so, whose process has its folder there."""
+    return any("it loops" in log.read_text() for log in temporary.glob(f"*/{scratch.LOG}"))
 
 
 def test_a_fault_has_ten_lines_at_most() -> None:
@@ -241,7 +304,7 @@ def test_a_kernel_is_explained_by_what_it_is(project: Path, say: Say, monkeypatc
     report = "\n".join(answer.out)
     assert answer.err == [
         "toy: looking for the slowest of 9 cases",
-        f"toy: {_case(report)}: looking at the kernel",
+        f"toy: {_case(report)}: compiling, listing and measuring the kernel",
     ]
     assert "in _sum; innermost" in report
     assert "total += values[i] * values[i]" in report

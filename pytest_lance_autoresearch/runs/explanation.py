@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import platform
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +20,9 @@ from pytest_lance_autoresearch.assembly import hotspots, instructions, listing, 
 from pytest_lance_autoresearch.bench import explained, measure
 from pytest_lance_autoresearch.bench.explained import PROFILED, ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
-from pytest_lance_autoresearch.bench.processes import Processes
+from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelRefused, SelectionError
-from pytest_lance_autoresearch.machine import environment, sampling, turns
+from pytest_lance_autoresearch.machine import clocks, environment, sampling, turns
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, CaseTimes, Progress
 from pytest_lance_autoresearch.runs import limits
 from pytest_lance_autoresearch.runs.pace import in_line
@@ -31,7 +32,6 @@ from pytest_lance_autoresearch.verdict import aggregate
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.assembly.hotspots import Hotspots
     from pytest_lance_autoresearch.bench.measure import CasePlan
-    from pytest_lance_autoresearch.bench.process import KernelProcess
     from pytest_lance_autoresearch.records import Case
     from pytest_lance_autoresearch.runs.limits import Limits
     from pytest_lance_autoresearch.target_files.load import Target
@@ -47,7 +47,9 @@ WINDOWS = 24
 PROFILED_WINDOWS = 8
 _EXPECTED_S = 30.0
 ANSWER_S = 5 * ANSWER_TIMEOUT_S
-"""The longest answer: compiling takes longer where all of it is listed."""
+"""The longest answer of a kernel that is looked at: compiling takes longer where all of it is listed."""
+TOLD_EVERY_S = 5.0
+"""How long it has lasted is told."""
 Watch = Callable[[Progress], None]
 """Is told what happens now."""
 
@@ -104,20 +106,40 @@ class Explanation:
         return self.ns_per_op + self.overhead_ns / self.ops_per_call
 
 
-def explain(target: Target, case_id: str | None, watch: Watch) -> Explanation:
-    """Look at the target's kernel on one case, or on its slowest; KernelFailure where it does not work."""
+def explain(target: Target, case_id: str | None, watch: Watch, timeout_s: float | None = None) -> Explanation:
+    """Look at the target's kernel on one case, or on its slowest; KernelFailure where it does not work.
+
+    `timeout_s` is the longest time for one answer; None is a trial's while the slowest case is looked for, and
+    `ANSWER_S` then.
+    """
     if violation := policy.violation_of(target):
         raise KernelRefused(violation)
     named = None if case_id is None else _named(target, case_id)
     with turns.take(_EXPECTED_S, in_line(target.name, watch)):
-        others = {} if named else _brief_times(target, watch)
-        case = named or max(others, key=lambda one: others[one])
-        watch(_begins(target, f"{case.id}: looking at the kernel"))
-        return _Look(target, case).explanation({one.id: ns for one, ns in others.items()})
+        others = {} if named else _brief_times(target, watch, timeout_s or ANSWER_TIMEOUT_S)
+        case, most_s = named or max(others, key=lambda one: others[one]), timeout_s or ANSWER_S
+        with _telling(watch, target, f"{case.id}: compiling, listing and measuring the kernel", most_s):
+            return _Look(target, case, most_s).explanation({one.id: ns for one, ns in others.items()})
 
 
-def _begins(target: Target, what: str) -> Progress:
-    return Progress(target.name, what, None, None, None, is_event=True)
+@contextmanager
+def _telling(watch: Watch, target: Target, what: str, most_s: float) -> Iterator[None]:
+    """Say what begins, and again and again how long it has lasted: this thread waits for answers meanwhile."""
+    is_over, begun_s = threading.Event(), clocks.now_s()
+
+    def tell() -> None:
+        while not is_over.wait(TOLD_EVERY_S):
+            so_far = f"{clocks.now_s() - begun_s:.0f} s so far, at most {most_s:g} s for an answer"
+            watch(Progress(target.name, f"{what}, {so_far}", None, None, None))
+
+    watch(Progress(target.name, what, None, None, None, is_event=True))
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        teller.join()
 
 
 def _named(target: Target, case_id: str) -> Case:
@@ -129,17 +151,24 @@ def _named(target: Target, case_id: str) -> Case:
     raise SelectionError(f"target '{target.name}': no case '{case_id}'; {hint}")
 
 
-def _brief_times(target: Target, watch: Watch) -> dict[Case, float]:
+def _brief_times(target: Target, watch: Watch, most_s: float) -> dict[Case, float]:
     """Nanoseconds per operation of every timed case, from a few windows."""
     timed = [case for case in contract.cases_of(target) if case.timed]
-    processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
-    try:
-        watch(_begins(target, f"looking for the slowest of {len(timed)} cases"))
-        process, null = processes.start(target.kernel), processes.null()
+    with (
+        _telling(watch, target, f"looking for the slowest of {len(timed)} cases", most_s),
+        closing(KernelProcess(target, target.kernel, most_s)) as process,
+        closing(_idle(target, most_s)) as null,
+    ):
+        process.introduce()
+        null.introduce()
         with environment.placed([null.pid, process.pid], target.threads):
             return {case: _brief_time(target, case, process, null) for case in timed}
-    finally:
-        processes.clear()
+
+
+def _idle(target: Target, most_s: float) -> ProbeProcess:
+    """A process without a kernel, to be introduced."""
+    kernel = target.kernel
+    return ProbeProcess(target, sources.make(b"", kernel.path, kernel.home), most_s)
 
 
 def _brief_time(target: Target, case: Case, process: KernelProcess, null: KernelProcess) -> float:
@@ -157,18 +186,18 @@ def _state(target: Target, case: Case) -> Any:
 class _Look:
     """Everything that is asked about one case, each in windows of its own: none disturbs another."""
 
-    def __init__(self, target: Target, case: Case) -> None:
+    def __init__(self, target: Target, case: Case, most_s: float) -> None:
         self._target = target
+        self._most_s = most_s
         self._case = case
         self._plan = explained.new_plan(target, case, _state(target, case), seeds.secret_seed())
         self._ops = contract.ops_per_call(target, case)
 
     def explanation(self, others: dict[str, float]) -> Explanation:
         target, plan, kernel = self._target, self._plan, self._target.kernel
-        nothing = sources.make(b"", kernel.path, kernel.home)
         with (
-            closing(ProbeProcess(target, nothing, ANSWER_S)) as probe,
-            closing(ExplainedProcess(target, kernel, ANSWER_S)) as process,
+            closing(_idle(target, self._most_s)) as probe,
+            closing(ExplainedProcess(target, kernel, self._most_s)) as process,
         ):
             probe.introduce()
             process.introduce()
