@@ -81,14 +81,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # Names
 
 
-def test_a_target_that_is_not_there_is_answered_with_the_nearest(project: Path, say: Say) -> None:
+@pytest.mark.parametrize("name", ["toi", "TOY", "Toi"])
+def test_a_target_that_is_not_there_is_answered_with_the_nearest(project: Path, say: Say, name: str) -> None:
     toys.write(project)
-    assert say("explain", "toi") == Said(2, [], ["ERROR: no target 'toi'; did you mean 'toy'?"])
+    assert say("explain", name) == Said(2, [], [f"ERROR: no target '{name}'; did you mean 'toy'?"])
 
 
 @pytest.mark.parametrize(
     ("case", "hint"),
-    [("64x32-unifrom", "did you mean '64x32-uniform'?"), ("?", "expected one such as '64x32-uniform'")],
+    [
+        ("64x32-unifrom", "did you mean '64x32-uniform'?"),
+        ("64X32-UNIFORM", "did you mean '64x32-uniform'?"),
+        ("?", "expected one such as '64x32-uniform'"),
+    ],
 )
 def test_a_case_that_is_not_there_is_answered_with_the_nearest(
     project: Path, say: Say, case: str, hint: str

@@ -5,7 +5,6 @@ Owns the run: which case, in which order what is looked at, and the record of it
 
 from __future__ import annotations
 
-import difflib
 import platform
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ from pytest_lance_autoresearch.machine import clocks, environment, sampling, tur
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, CaseTimes, Progress
 from pytest_lance_autoresearch.runs import limits
 from pytest_lance_autoresearch.runs.pace import in_line
-from pytest_lance_autoresearch.target_files import contract, generate, policy, seeds, sources
+from pytest_lance_autoresearch.target_files import contract, discover, generate, policy, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate
 
 if TYPE_CHECKING:
@@ -146,8 +145,8 @@ def _named(target: Target, case_id: str) -> Case:
     cases = {case.id: case for case in contract.cases_of(target)}
     if case_id in cases:
         return cases[case_id]
-    near = difflib.get_close_matches(case_id, cases, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"expected one such as '{next(iter(cases))}'"
+    near = discover.nearest(case_id, cases)
+    hint = f"did you mean '{near}'?" if near else f"expected one such as '{next(iter(cases))}'"
     raise SelectionError(f"target '{target.name}': no case '{case_id}'; {hint}")
 
 
