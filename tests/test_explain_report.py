@@ -75,8 +75,8 @@ def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
         "",
         "where the time goes (1000 samples; the system's clock of CPU time, every 0.2 ms):",
         "  _search 70 %, NRT_decref 10 %, Python 20 %",
-        "  compiled code has 80 %, 7 % of all outside loops; of the rest, 150 ns per call are the runner's",
-        "    own and no part of the 800 ns per product",
+        "  of all samples, 80 % are in compiled code, and 7 % are there but in no loop",
+        "  the runner itself takes 150 ns per call: the samples include that, the 800 ns per product do not",
         "  NRT_ counts references to arrays, 10 %: functions that are given arrays, or slice them, in every",
         "    pass; have them inlined (inline='always'), or slice before the loop",
         "",
@@ -101,9 +101,11 @@ def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
         "  copying   25 GB/s in 32 KiB, 20 GB/s in 1 MiB",
         "  look-ups  0.25 ns in 1 KiB, 0.5 ns in 32 KiB",
         "  in chains 1.5 ns in 1 KiB, 2 ns in 32 KiB",
-        "a call takes 8.00 us: its arguments and results, 32 KiB, are 4.1 GB/s, 8 % of reading at that size;",
-        "  reading all of its state, 40 KiB, would be 10 % more",
-        "800 ns per product is the time of so many look-ups: 1600 in 32 KiB; in a chain 400 in 32 KiB",
+        "a call takes 8.00 us for 32 KiB of arguments and results, which is 4.1 GB/s; merely reading them",
+        "  would take 8 % of that time",
+        "its state has 40 KiB: reading all of it would take 10 % of that time",
+        "look-ups that a core makes in 800 ns, the time per product: 1600 in 32 KiB; where each waits for the",
+        "  one before, 400 in 32 KiB",
         "counted per product: 2400 cycles, 3600 instructions; 1.50 instructions per cycle",
         "8 % of the CPU time is the system's own, mostly for memory that is used for the first time: use less",
         "  of it, or the same again",
@@ -162,8 +164,9 @@ def test_what_the_machine_does_not_tell_is_said() -> None:
         "  copying   25 GB/s in 32 KiB, 20 GB/s in 1 MiB",
         "  look-ups  0.25 ns in 1 KiB, 0.5 ns in 32 KiB",
         "  in chains 1.5 ns in 1 KiB, 2 ns in 32 KiB",
-        "a call takes 20.0 us: its arguments and results, 108 B, are 0.0054 GB/s, 0 % of reading at that",
-        "  size; there is no state",
+        "a call takes 20.0 us for 108 B of arguments and results, which is 0.0054 GB/s; merely reading them",
+        "  would take 0 % of that time",
+        "it has no state to read",
         "cycles, cache misses and wrong guesses at branches cannot be seen: this machine has no such counters",
     ]
 
@@ -180,13 +183,13 @@ def test_a_kernel_that_numba_has_no_part_in_is_told_as_python_sees_it() -> None:
         "",
         "where the time goes (1000 samples; stops, 0.5 ms apart):",
         "  numpy 90 %, Python 10 %",
-        "  compiled code has 0 %; of the rest, 150 ns per call are the runner's own and no part of the 2.00",
-        "    us per product",
+        "  of all samples, 0 % are in compiled code",
+        "  the runner itself takes 150 ns per call: the samples include that, the 2.00 us per product do not",
         "the lines of Python, traced, which slows them down; what they call counts for them:",
         "   90 %  line 10: def product(self, x):",
     ]
     assert explain_report.lines(plain)[-3:] == [
-        "  size; there is no state",
+        "it has no state to read",
         "no loops are shown: numba compiled nothing",
         "cycles, cache misses and wrong guesses at branches cannot be seen: this machine has no such counters",
     ]
@@ -207,6 +210,24 @@ def test_times_that_say_little_about_which_case_is_the_slowest_are_called_rough(
     assert told.startswith(
         f"these times are rough: 64x32-uniform took {before} when the slowest was looked for, and 800 ns later; "
         f"name the case that you mean: explain toy CASE "
+    )
+
+
+def test_of_two_tables_and_a_large_state_each_has_its_figure() -> None:
+    large = replace(
+        SEEN,
+        ns_per_op=0.8,
+        ops_per_call=10_000,
+        moved=Moved(arguments=16 * KIB, results=16 * KIB, state=MIB),
+        limits=replace(
+            LIMITS, look_up_ns={32 * KIB: 0.32, 64 * MIB: 16.0}, follow_ns={32 * KIB: 1.6, 64 * MIB: 160.0}
+        ),
+    )
+    told = " ".join(line.strip() for line in explain_report.lines(large))
+    assert (
+        "its state has 1 MiB: in that time it can read 38 % of it at most look-ups that a core makes in 0.800 ns, "
+        "the time per product: 2.5 in 32 KiB or 0.05 in 64 MiB; where each waits for the one before, 0.5 in "
+        "32 KiB or 0.005 in 64 MiB" in told
     )
 
 

@@ -120,10 +120,11 @@ def _functions(spots: Hotspots, found: Explanation) -> Iterator[str]:
     yield f"  {', '.join(f'{name} {_percent(share)}' for name, share in shown)}"
     counting = sum(share for name, share in spots.functions if name.startswith(_COUNTED))
     outside = spots.outside_loops - counting
-    told = f", {_percent(outside)} of all outside loops" if outside >= LEAST_LINE else ""
+    told = f", and {_percent(outside)} are there but in no loop" if outside >= LEAST_LINE else ""
+    yield f"  of all samples, {_percent(spots.compiled)} are in compiled code{told}"
     yield (
-        f"  compiled code has {_percent(spots.compiled)}{told}; of the rest, {time(found.overhead_ns)} per call "
-        f"are the runner's own and no part of the {_time(found)}"
+        f"  the runner itself takes {time(found.overhead_ns)} per call: the samples include that, the "
+        f"{_time(found)} do not"
     )
     if counting >= LEAST_TOLD:
         yield (
@@ -266,26 +267,30 @@ def _limits(found: Explanation) -> Iterator[str]:
     read = best.read_gb_per_s[limits.next_size(best.read_gb_per_s, touched + moved.state)]
     yield from limit_lines(best)
     yield (
-        f"a call takes {time(call_ns)}: its arguments and results, {_bytes(touched)}, are "
-        f"{touched / call_ns:.3g} GB/s, {_percent(touched / call_ns / read)} of reading at that size; "
-        f"{_state(moved.state, call_ns, read)}"
+        f"a call takes {time(call_ns)} for {_bytes(touched)} of arguments and results, which is "
+        f"{touched / call_ns:.3g} GB/s; merely reading them would take {_percent(touched / call_ns / read)} of "
+        f"that time"
     )
+    yield _state(moved.state, call_ns, read)
     if found.ns_per_op < MOST_LOOK_UPS_NS:
         tables = dict.fromkeys((TABLE, limits.next_size(best.look_up_ns, touched + moved.state)))
         single, chained = (
-            listed([f"{_count(found.ns_per_op / figures[size])} in {_bytes(size)}" for size in tables])
+            " or ".join(f"{_count(found.ns_per_op / figures[size])} in {_bytes(size)}" for size in tables)
             for figures in (best.look_up_ns, best.follow_ns)
         )
-        yield f"{_time(found)} is the time of so many look-ups: {single}; in a chain {chained}"
+        yield (
+            f"look-ups that a core makes in {time(found.ns_per_op)}, the time per {found.target.wiring.UNIT}: "
+            f"{single}; where each waits for the one before, {chained}"
+        )
 
 
 def _state(size: int, call_ns: float, read: float) -> str:
     if not size:
-        return "there is no state"
+        return "it has no state to read"
     share = size / call_ns / read
     if share > 1:
-        return f"its state has {_bytes(size)}, of which it cannot read more than {_percent(1 / share)}"
-    return f"reading all of its state, {_bytes(size)}, would be {_percent(share)} more"
+        return f"its state has {_bytes(size)}: in that time it can read {_percent(1 / share)} of it at most"
+    return f"its state has {_bytes(size)}: reading all of it would take {_percent(share)} of that time"
 
 
 def _figures(figures: BySize, unit: str) -> str:
