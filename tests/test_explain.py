@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import toys
 from command_line import Said, Say
 from workers import TIMEOUT_S
 
 from pytest_lance_autoresearch.assembly import listing, remarks
-from pytest_lance_autoresearch.bench import explained
+from pytest_lance_autoresearch.bench import explained, measure, scratch
 from pytest_lance_autoresearch.bench.explained import ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
+from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
 from pytest_lance_autoresearch.kernel_side import probes
-from pytest_lance_autoresearch.machine import sampling
-from pytest_lance_autoresearch.records import Call
+from pytest_lance_autoresearch.machine import clocks, sampling
+from pytest_lance_autoresearch.records import Call, Progress, Window
 from pytest_lance_autoresearch.runs import explanation, limits
 from pytest_lance_autoresearch.runs.explanation import PythonLine
-from pytest_lance_autoresearch.target_files import discover, load, sources
+from pytest_lance_autoresearch.target_files import contract, discover, load, sources
 from pytest_lance_autoresearch.target_files.load import Target
 
 KNOWN = """import numba
@@ -58,6 +64,10 @@ class Kernel:
 """A float sum, which has no vectors, and a product, which has; 200 times as much of the sum."""
 
 
+PATIENCE_S = 60.0
+"""With a machine that does other things too."""
+
+
 def target(tmp_path: Path, text: str, **changed: str) -> Target:
     return load.load(discover.inspect(toys.write(tmp_path, text=text, **changed)))
 
@@ -71,14 +81,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # Names
 
 
-def test_a_target_that_is_not_there_is_answered_with_the_nearest(project: Path, say: Say) -> None:
+@pytest.mark.parametrize("name", ["toi", "TOY", "Toi"])
+def test_a_target_that_is_not_there_is_answered_with_the_nearest(project: Path, say: Say, name: str) -> None:
     toys.write(project)
-    assert say("explain", "toi") == Said(2, [], ["ERROR: no target 'toi'; did you mean 'toy'?"])
+    assert say("explain", name) == Said(2, [], [f"ERROR: no target '{name}'; did you mean 'toy'?"])
 
 
 @pytest.mark.parametrize(
     ("case", "hint"),
-    [("64x32-unifrom", "did you mean '64x32-uniform'?"), ("?", "expected one such as '64x32-uniform'")],
+    [
+        ("64x32-unifrom", "did you mean '64x32-uniform'?"),
+        ("64X32-UNIFORM", "did you mean '64x32-uniform'?"),
+        ("?", "expected one such as '64x32-uniform'"),
+    ],
 )
 def test_a_case_that_is_not_there_is_answered_with_the_nearest(
     project: Path, say: Say, case: str, hint: str
@@ -92,6 +107,127 @@ def test_a_kernel_that_breaks_the_rules_is_not_run(project: Path, say: Say) -> N
     answer = say("explain", "toy", "64x32-uniform")
     assert answer.code == 2
     assert "'os'" in answer.err[-1]
+
+
+# Kernels that fail
+
+
+def test_a_kernel_that_raises_is_told_with_its_places_below(project: Path, say: Say) -> None:
+    toys.write(project, text=toys.kernel("def inner():\n    return [][0]\nreturn inner()"))
+    answer = say("explain", "toy", "64x32-uniform")
+    assert (answer.code, answer.out) == (2, [])
+    assert answer.err[-3:] == [
+        "ERROR: 64x32-uniform: the kernel raised IndexError: list index out of range, at "
+        "targets/toy/kernels.py:15",
+        "    targets/toy/kernels.py:16, in product: return inner()",
+        "    targets/toy/kernels.py:15, in inner: return [][0]",
+    ]
+
+
+HANGS = "while True:\n    pass"
+
+
+def test_a_kernel_that_hangs_is_told_after_the_time_that_was_set(project: Path, say: Say) -> None:
+    toys.write(project, text=toys.kernel("return x", HANGS))
+    answer = say("explain", "toy", "64x32-uniform", "--timeout", "0.5")
+    assert answer.code == 2
+    assert answer.err[:3] == [
+        "toy: 64x32-uniform: compiling, listing and measuring the kernel",
+        "ERROR: kernels.py, while it was loaded: the kernel did not answer within 0.5 s and was ended",
+        "  it was here:",
+    ]
+
+
+def test_how_long_it_has_lasted_is_told_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, told, has_told = target(tmp_path, toys.KERNEL), list[str](), threading.Event()
+
+    def watch(progress: Progress) -> None:
+        told.append(progress.what)
+        if len(told) == 2:
+            has_told.set()
+
+    monkeypatch.setattr(explanation, "TOLD_EVERY_S", 0.001)
+    monkeypatch.setattr(clocks, "now_s", lambda: 40.0 * len(told))
+    with explanation._telling(watch, toy, "compiling the kernel", 300.0):
+        assert has_told.wait(TIMEOUT_S)
+    assert told[:2] == ["compiling the kernel", "compiling the kernel, 40 s so far, at most 300 s for an answer"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a parent's death is told by Linux alone")
+@pytest.mark.parametrize("stopped", [False, True], ids=["looping", "stopped"])
+def test_an_explanation_that_is_terminated_leaves_no_process_behind(project: Path, stopped: bool) -> None:
+    toys.write(project, text=toys.kernel("return x", f"print('it loops', flush=True)\n{HANGS}"))
+    command = [sys.executable, "-m", "pytest_lance_autoresearch", "explain", "toy", "64x32-uniform"]
+    surroundings = os.environ | {"TMPDIR": str(project)}
+    with subprocess.Popen(command, cwd=project, env=surroundings, stderr=subprocess.DEVNULL) as run:
+        try:
+            deadline_s = time.monotonic() + PATIENCE_S
+            while not (has_begun := _loops(project)) and time.monotonic() < deadline_s:
+                time.sleep(0.02)
+            kernels = psutil.Process(run.pid).children()
+            for kernel in kernels if stopped else []:
+                kernel.suspend()
+        finally:
+            run.terminate()
+    assert has_begun
+    assert len(kernels) == 2
+    assert psutil.wait_procs(kernels, PATIENCE_S)[1] == []
+
+
+def _loops(temporary: Path) -> bool:
+    """Whether a kernel has said so, whose process has its folder there."""
+    return any("it loops" in log.read_text() for log in temporary.glob(f"*/{scratch.LOG}"))
+
+
+def test_a_fault_has_ten_lines_at_most() -> None:
+    lines = verbs._fault_lines(KernelRaised("a: the kernel raised X\n" + "\n".join(map(str, range(20)))))
+    assert lines == [
+        "ERROR: a: the kernel raised X",
+        *(f"  {number}" for number in range(8)),
+        "  ... and 12 more lines",
+    ]
+    whole = verbs._fault_lines(KernelRaised("a: the kernel raised X\n" + "\n".join(map(str, range(9)))))
+    assert whole == ["ERROR: a: the kernel raised X", *(f"  {number}" for number in range(9))]
+
+
+def test_what_a_kernel_said_before_its_end_is_without_what_llvm_remarked(tmp_path: Path) -> None:
+    said = "print('remark: kernels.py:9:1: vectorized loop', 'so it ends', sep='\\n', flush=True)"
+    ending = target(tmp_path, toys.kernel("return x", f"import os\n{said}\nos._exit(3)"))
+    process = ExplainedProcess(ending, ending.kernel, TIMEOUT_S)
+    with pytest.raises(KernelCrashed) as raised:
+        process.introduce()
+    assert str(raised.value) == (
+        "kernels.py, while it was loaded: the kernel's process ended (exit code 3) instead of answering\n"
+        "its last output:\nso it ends"
+    )
+
+
+# Which case
+
+
+class Timed:
+    """A process whose windows take what they are told to, and which does nothing else."""
+
+    def __init__(self, windows: dict[str, tuple[Window, ...]]) -> None:
+        self.windows = windows
+        self.released: list[str] = []
+
+    def release(self, key: str) -> None:
+        self.released.append(key)
+
+
+def test_the_slowest_case_is_the_one_whose_fastest_window_without_waiting_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = target(tmp_path, toys.KERNEL)
+    case = contract.cases_of(toy)[0]
+    busy, quiet = Window(10, 900_000, None, 100_000, 0), Window(10, 500_000, None, 300_000, 0)
+    process: Any = Timed({case.id: (busy, quiet)})
+    monkeypatch.setattr(explanation, "_warmed_up", lambda *_: None)
+    monkeypatch.setattr(measure, "measure_alone", lambda plan, process, _: process.windows[plan.key])
+    ops = contract.ops_per_call(toy, case)
+    assert explanation._brief_time(toy, case, process, process) == 20_000 / ops
+    assert process.released == [case.id]
 
 
 # What is compiled
@@ -171,7 +307,10 @@ def test_a_kernel_is_explained_by_what_it_is(project: Path, say: Say, monkeypatc
     answer = say("explain", "toy", "--asm")
     assert answer.code == 0
     report = "\n".join(answer.out)
-    assert answer.err == ["looking for the slowest of 9 cases", f"{_case(report)}: looking at the kernel"]
+    assert answer.err == [
+        "toy: looking for the slowest of 9 cases",
+        f"toy: {_case(report)}: compiling, listing and measuring the kernel",
+    ]
     assert "in _sum; innermost" in report
     assert "total += values[i] * values[i]" in report
     assert "a float sum keeps its order" in report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import toys
 
 from pytest_lance_autoresearch.assembly.hotspots import HotLoop, Hotspots
@@ -15,7 +16,7 @@ from pytest_lance_autoresearch.records import Case
 from pytest_lance_autoresearch.runs.explanation import Explanation, Moved, PythonLine
 from pytest_lance_autoresearch.runs.limits import KIB, MIB, Limits
 
-HELD = Contents(27, 16, 2, 6, 8, 1, ("NRT_decref", "_ZN7kernels4helpB2v2"), {256: 4}, 256, 3, 2, 1)
+HELD = Contents(27, 16, 2, 6, 8, 1, ("NRT_decref", "_ZN7kernels4helpB2v2"), {256: 4}, 256, 3, 2, 1, 24, 24)
 LOOP = HotLoop(
     name="_search",
     sources=("_search", "_plane"),
@@ -74,16 +75,16 @@ def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
         "",
         "where the time goes (1000 samples; the system's clock of CPU time, every 0.2 ms):",
         "  _search 70 %, NRT_decref 10 %, Python 20 %",
-        "  compiled code has 80 %, 7 % of all outside loops; of the rest, 150 ns per call are the runner's",
-        "    own and no part of the 800 ns per product",
+        "  of all samples, 80 % are in compiled code, and 7 % are there but in no loop",
+        "  the runner itself takes 150 ns per call: the samples include that, the 800 ns per product do not",
         "  NRT_ counts references to arrays, 10 %: functions that are given arrays, or slice them, in every",
         "    pass; have them inlined (inline='always'), or slice before the loop",
         "",
         "loop 1: 62 % of the time, in _search with _plane inlined; innermost",
         "   50 %  line 12: result = np.multiply(self.weights, x)",
         "   12 %  line 7 of arrayobj.py",
-        "  a pass has 27 instructions: 16 loads, 8 gathered entries, 2 stores, 1 branch, 2 calls, 2 shuffles;",
-        "    4 on vectors of 256 bits, 3 operations on single floats",
+        "  it has 27 instructions: 16 loads, 8 gathered entries, 2 stores, 1 branch, 2 calls, 2 shuffles; 4",
+        "    on vectors of 256 bits, 3 operations on single floats",
         '  LLVM, line 9: "vectorized loop (vectorization width: 8, interleaved count: 1)"',
         '  LLVM, lines 9 and 12: "loop not vectorized: cannot prove it is safe to reorder floating-point',
         '    operations": a float sum keeps its order, one addition after the other: fastmath=True, or',
@@ -91,21 +92,39 @@ def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
         "  calls that were not inlined: help",
         "  divisions and roots: 1, each as long as ten other instructions or more",
         "  6 of its loads and stores are for want of registers: keep fewer values alive at once",
-        "  its loads alone take 3.00 ns a pass at best: the 5.09 us of this loop in a call are enough for",
-        "    1698 passes; if it makes far fewer, it waits for something else",
+        "  its loads alone take 3.00 ns a pass or more: the 5.09 us of this loop in a call are 1698 passes at",
+        "    most",
+        "  if it makes far fewer passes, something else takes the time",
         "",
         "limits of one core here, measured just now:",
         "  reading   100 GB/s in 32 KiB, 50 GB/s in 1 MiB",
         "  copying   25 GB/s in 32 KiB, 20 GB/s in 1 MiB",
         "  look-ups  0.25 ns in 1 KiB, 0.5 ns in 32 KiB",
         "  in chains 1.5 ns in 1 KiB, 2 ns in 32 KiB",
-        "a call takes 8.00 us: its arguments and results, 32 KiB, are 4.1 GB/s, 8 % of reading at that size;",
-        "  reading all of its state, 40 KiB, would be 10 % more",
-        "800 ns per product is the time of so many look-ups: 1600 in 32 KiB; in a chain 400 in 32 KiB",
+        "a call takes 8.00 us for 32 KiB of arguments and results, which is 4.1 GB/s; merely reading them",
+        "  would take 8 % of that time",
+        "its state has 40 KiB: reading all of it would take 10 % of that time",
+        "look-ups that a core makes in 800 ns, the time per product: 1600 in 32 KiB; where each waits for the",
+        "  one before, 400 in 32 KiB",
         "counted per product: 2400 cycles, 3600 instructions; 1.50 instructions per cycle",
         "8 % of the CPU time is the system's own, mostly for memory that is used for the first time: use less",
         "  of it, or the same again",
     ]
+
+
+def test_of_a_loop_with_several_ways_through_it_the_way_with_the_fewest_loads_is_its_limit() -> None:
+    branched = replace(LOOP, contents=replace(HELD, reads=24, least_reads=4), remarks=())
+    lines = explain_report.lines(replace(SEEN, hotspots=replace(SPOTS, loops=(branched,))))
+    first = next(number for number, line in enumerate(lines) if "its loads alone" in line)
+    assert lines[first : first + 4] == [
+        "  its loads alone take 0.500 ns a pass or more, on the way through it with the fewest, 4 of 24: the",
+        "    5.09 us of this loop in a call are 10188 passes at most",
+        "  if it makes far fewer passes, longer ways through it, or something other than loads, take the time",
+        "",
+    ]
+    without = replace(branched, contents=replace(HELD, reads=24, least_reads=0))
+    told = explain_report.lines(replace(SEEN, hotspots=replace(SPOTS, loops=(without,))))
+    assert not any("passes" in line for line in told)
 
 
 UNSAMPLED = replace(LOOP, share=0.0, lines=((Place("kernels.py", 12), 0.0),), remarks=())
@@ -133,20 +152,21 @@ def test_what_the_machine_does_not_tell_is_said() -> None:
         "",
         "loop 1: in _search with _plane inlined; innermost",
         "         line 12: result = np.multiply(self.weights, x)",
-        "  a pass has 27 instructions: 16 loads, 8 gathered entries, 2 stores, 1 branch, 2 calls, 2 shuffles;",
-        "    4 on vectors of 256 bits, 3 operations on single floats",
+        "  it has 27 instructions: 16 loads, 8 gathered entries, 2 stores, 1 branch, 2 calls, 2 shuffles; 4",
+        "    on vectors of 256 bits, 3 operations on single floats",
         "  calls that were not inlined: help",
         "  divisions and roots: 1, each as long as ten other instructions or more",
         "  6 of its loads and stores are for want of registers: keep fewer values alive at once",
-        "  its loads alone take 3.00 ns a pass at best",
+        "  its loads alone take 3.00 ns a pass or more",
         "",
         "limits of one core here, measured just now:",
         "  reading   100 GB/s in 32 KiB, 50 GB/s in 1 MiB",
         "  copying   25 GB/s in 32 KiB, 20 GB/s in 1 MiB",
         "  look-ups  0.25 ns in 1 KiB, 0.5 ns in 32 KiB",
         "  in chains 1.5 ns in 1 KiB, 2 ns in 32 KiB",
-        "a call takes 20.0 us: its arguments and results, 108 B, are 0.0054 GB/s, 0 % of reading at that",
-        "  size; there is no state",
+        "a call takes 20.0 us for 108 B of arguments and results, which is 0.0054 GB/s; merely reading them",
+        "  would take 0 % of that time",
+        "it has no state to read",
         "cycles, cache misses and wrong guesses at branches cannot be seen: this machine has no such counters",
     ]
 
@@ -163,13 +183,13 @@ def test_a_kernel_that_numba_has_no_part_in_is_told_as_python_sees_it() -> None:
         "",
         "where the time goes (1000 samples; stops, 0.5 ms apart):",
         "  numpy 90 %, Python 10 %",
-        "  compiled code has 0 %; of the rest, 150 ns per call are the runner's own and no part of the 2.00",
-        "    us per product",
+        "  of all samples, 0 % are in compiled code",
+        "  the runner itself takes 150 ns per call: the samples include that, the 2.00 us per product do not",
         "the lines of Python, traced, which slows them down; what they call counts for them:",
         "   90 %  line 10: def product(self, x):",
     ]
     assert explain_report.lines(plain)[-3:] == [
-        "  size; there is no state",
+        "it has no state to read",
         "no loops are shown: numba compiled nothing",
         "cycles, cache misses and wrong guesses at branches cannot be seen: this machine has no such counters",
     ]
@@ -180,6 +200,35 @@ def test_a_busy_machine_is_no_place_to_measure() -> None:
         "other work had the core for 60 % of the time: all figures here are too bad by an unknown part; run",
         "  this again on a quieter machine",
     ]
+
+
+@pytest.mark.parametrize("before_ns", [4100.0, 380.0])
+def test_times_that_say_little_about_which_case_is_the_slowest_are_called_rough(before_ns: float) -> None:
+    found = replace(SEEN, others=SEEN.others | {SEEN.case.id: before_ns})
+    before = "4.10 us" if before_ns > 1000 else "380 ns"
+    told = " ".join(line.strip() for line in explain_report.lines(found)[3:6])
+    assert told.startswith(
+        f"these times are rough: 64x32-uniform took {before} when the slowest was looked for, and 800 ns later; "
+        f"name the case that you mean: explain toy CASE "
+    )
+
+
+def test_of_two_tables_and_a_large_state_each_has_its_figure() -> None:
+    large = replace(
+        SEEN,
+        ns_per_op=0.8,
+        ops_per_call=10_000,
+        moved=Moved(arguments=16 * KIB, results=16 * KIB, state=MIB),
+        limits=replace(
+            LIMITS, look_up_ns={32 * KIB: 0.32, 64 * MIB: 16.0}, follow_ns={32 * KIB: 1.6, 64 * MIB: 160.0}
+        ),
+    )
+    told = " ".join(line.strip() for line in explain_report.lines(large))
+    assert (
+        "its state has 1 MiB: in that time it can read 38 % of it at most look-ups that a core makes in 0.800 ns, "
+        "the time per product: 2.5 in 32 KiB or 0.05 in 64 MiB; where each waits for the one before, 0.5 in "
+        "32 KiB or 0.005 in 64 MiB" in told
+    )
 
 
 def test_the_machine_code_of_what_is_shown_is_at_hand() -> None:
@@ -195,7 +244,7 @@ def test_it_is_never_longer_than_a_page_nor_wider() -> None:
     many = replace(
         SEEN,
         hotspots=replace(SPOTS, loops=(LOOP,) * 9, functions=tuple((f"{'f' * 70}{i}", 0.1) for i in range(20))),
-        others={f"{'c' * 90}{i}": 1.0 for i in range(30)},
+        others={f"{'c' * 90}{i}": 1.0 for i in range(30)} | {SEEN.case.id: 1.0},
         profile=(PythonLine(0.1, 8, "k" * 200, 10, "n" * 200),) * 40,
     )
     lines = explain_report.lines(many)

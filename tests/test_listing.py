@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -157,8 +158,8 @@ def test_what_an_instruction_of_aarch64_does(line: str, expected: Effect) -> Non
 def test_a_float_sum_has_no_vectors_and_the_loop_beside_it_has() -> None:
     functions = recorded("x86_64")
     assert held(functions["dot"], "x86_64") == [
-        Contents(27, 16, 0, 0, 0, 1, (), {}, 0, 16, 0, 0),
-        Contents(6, 2, 0, 0, 0, 1, (), {}, 0, 2, 0, 0),
+        Contents(27, 16, 0, 0, 0, 1, (), {}, 0, 16, 0, 0, 16, 16),
+        Contents(6, 2, 0, 0, 0, 1, (), {}, 0, 2, 0, 0, 2, 2),
     ]
     assert [one.vectors for one in held(functions["axpy"], "x86_64")] == [{}, {}, {256: 8}, {256: 2}]
     assert [one.gathers for one in held(functions["looked_up"], "x86_64")] == [32, 8]
@@ -222,6 +223,55 @@ def test_a_jump_forward_and_code_that_is_never_reached_make_no_loop() -> None:
 def test_a_computed_jump_may_lead_to_any_label_that_nothing_else_names() -> None:
     _, found = made(".Lhead:\njmpq *%rax\n.Lone:\njmp .Lhead\n.Lother:\nretq")
     assert [loop.own for loop in found] == [(0, 1)]
+
+
+LOADS = "movq (%rdi), %rax\n"
+BRANCHED = f"""
+.Lhead:
+{LOADS}
+jne .Lshort
+{5 * LOADS}
+jne .Lback
+{9 * LOADS}
+jmp .Lback
+.Lshort:
+{2 * LOADS}
+.Lback:
+{LOADS}
+jne .Lhead
+retq
+"""
+"""A loop of three ways: with 4, 7 and 16 loads, of the 18 that are in it."""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BRANCHED, [(18, 4)]),
+        (BRANCHED.replace("jmp .Lback", "jmp .Lhead"), [(18, 4)]),
+        (f".Lhead:\n{3 * LOADS}jne .Lhead\nretq", [(3, 3)]),
+        (f".Lhead:\nvgatherdps (%rdx,%ymm4,4), %ymm6 {{%k1}}\n{LOADS}jne .Lhead\nretq", [(9, 9)]),
+        (f".Lhead:\nvpscatterdq %zmm6, (%rdx,%ymm4,8) {{%k1}}\n{LOADS}jne .Lhead\nretq", [(1, 1)]),
+        (f".Lhead:\n{LOADS}jne .Lback\n{LOADS}.Lback:\nnop\njne .Lhead\nretq", [(2, 1)]),
+        (f".Lhead:\n{LOADS}.Linner:\n{7 * LOADS}jne .Linner\n{LOADS}jne .Lhead\nretq", [(7, 7), (2, 2)]),
+        (f".Lhead:\n{LOADS}jmpq *%rax\n.Lone:\n{LOADS}jmp .Lhead\n.Lother:\nretq", [(2, 1)]),
+    ],
+    ids=[
+        "three ways",
+        "three ways, two of them back",
+        "one way",
+        "gathered",
+        "scattered",
+        "around it",
+        "nested",
+        "computed",
+    ],
+)
+def test_whichever_way_a_pass_takes_it_reads_as_much_as_the_way_with_the_fewest_loads(
+    text: str, expected: list[tuple[int, int]]
+) -> None:
+    function, _ = made(re.sub(r"\n+", "\n", text.strip()))
+    assert [(one.reads, one.least_reads) for one in held(function, "x86_64")] == expected
 
 
 def test_a_call_through_a_register_has_the_name_of_what_was_put_there() -> None:

@@ -7,6 +7,7 @@ Compilers, 1986, section 10.4): a jump back to a block that every way there goes
 from __future__ import annotations
 
 import functools
+import heapq
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ class Loop:
     function: Function
     indices: frozenset[int]
     own: tuple[int, ...]
+    least_reads: int
+    """Entries of memory that every pass reads at least: those of `own` on the way back with the fewest."""
 
     @property
     def is_innermost(self) -> bool:
@@ -55,6 +58,10 @@ class Contents:
     floats: int
     shuffles: int
     divides: int
+    reads: int
+    """Entries of memory that are read, by loads and by gathering."""
+    least_reads: int
+    """Those that every pass reads at least, whichever way it takes."""
 
 
 def contents(loop: Loop, effects: Sequence[Effect]) -> Contents:
@@ -73,7 +80,13 @@ def contents(loop: Loop, effects: Sequence[Effect]) -> Contents:
         floats=sum(one.is_float for one in own),
         shuffles=sum(one.shuffles for one in own),
         divides=sum(one.divides for one in own),
+        reads=sum(map(_reads, own)),
+        least_reads=loop.least_reads,
     )
+
+
+def _reads(effect: Effect) -> int:
+    return effect.loads + (0 if effect.stores else effect.gathers)
 
 
 def effects_of(function: Function, reader: Reader) -> list[Effect]:
@@ -97,13 +110,43 @@ def loops_of(function: Function, effects: Sequence[Effect]) -> list[Loop]:
         return []
     starts = _starts(function, effects)
     followers = _followers(function, effects, starts)
-    bodies = sorted(_bodies(followers).values(), key=len)
+    bodies = sorted(_bodies(followers).items(), key=lambda item: len(item[1]))
     found, taken = [], set[int]()
-    for body in bodies:
-        indices = frozenset(index for block in body for index in range(starts[block], starts[block + 1]))
-        found.append(Loop(function, indices, tuple(sorted(indices - taken))))
+    for head, body in bodies:
+        blocks = {block: range(starts[block], starts[block + 1]) for block in body}
+        indices = frozenset(index for span in blocks.values() for index in span)
+        reads = {
+            block: sum(_reads(effects[index]) for index in span if index not in taken)
+            for block, span in blocks.items()
+        }
+        ends = {block for block, span in blocks.items() if _may_go_to(head, followers[block], effects[span[-1]])}
+        found.append(Loop(function, indices, tuple(sorted(indices - taken)), _least(reads, head, ends, followers)))
         taken |= indices
     return found
+
+
+def _may_go_to(head: int, to: Collection[int], last: Effect) -> bool:
+    """Whether a block that ends so can lead to that one; nobody knows all that a computed jump leads to."""
+    return head in to or last.jumps == "?"
+
+
+def _least(
+    weights: Mapping[int, int], head: int, ends: Collection[int], followers: Sequence[Sequence[int]]
+) -> int:
+    """The weight of the lightest way from `head` to one of `ends` within the blocks that have a weight.
+
+    Dijkstra, A note on two problems in connexion with graphs, 1959.
+    """
+    reached, done = [(weights[head], head)], set[int]()
+    while reached:
+        weight, block = heapq.heappop(reached)
+        if block in ends:
+            return weight
+        done.add(block)
+        for other in followers[block]:
+            if other in weights and other not in done:
+                heapq.heappush(reached, (weight + weights[other], other))
+    return 0
 
 
 def _starts(function: Function, effects: Sequence[Effect]) -> list[int]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LISTING, PROFILED, PROFILE = "its listing", "itself, profiled", "its profile"
 """The keys of what is bound beside the kernel."""
+_REMARK = "remark: "
+"""What a line of LLVM's begins with."""
 MAX_REMARKS_BYTES = 4 * 2**20
 NO_ARGUMENTS: Sequence[tuple[()]] = [()]
 """One call without any."""
@@ -98,6 +100,10 @@ class ExplainedProcess(KernelProcess):
         """What the process wrote, LLVM's remarks among it; more than enough of them, from the first on."""
         self._log.seek(0)
         return _printable(self._log.read(MAX_REMARKS_BYTES))
+
+    def _log_tail(self) -> str:
+        """Without LLVM's remarks, which are not what it said of its end."""
+        return "\n".join(line for line in super()._log_tail().splitlines() if not line.startswith(_REMARK))
 
     def _told(self, key: str, result_bytes: int) -> str:
         answer = self.run(key, NO_ARGUMENTS, result_bytes)[0]

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from pytest_lance_autoresearch.command import reading, tournament_report
@@ -73,19 +72,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="the outcome of every candidate")
     parser.add_argument(
         "--max-seconds",
-        type=_seconds,
+        type=reading.seconds,
         default=3600.0,
         metavar="S",
         help="time budget of the whole, of which the rounds take half at most (3600)",
     )
     reading.add_targets(parser)
-
-
-def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds, more than 0")
 
 
 VERBS: Mapping[str, Verb] = {"tournament": Verb(tournament, _add_arguments)}

@@ -38,6 +38,8 @@ MOST_LOOK_UPS_NS = 1000.0
 """An operation that takes longer is not compared with look-ups."""
 MOST_WAITED = 0.2
 """Of the time: with more, the figures need a warning."""
+MOST_APART = 2.0
+"""Two measurements of a case: what lies further apart says little about which case is the slowest."""
 _COUNTED = "NRT_"
 _MANY_ON_STACK = 0.25
 
@@ -83,6 +85,16 @@ def _head(found: Explanation) -> Iterator[str]:
         slowest = sorted(found.others.items(), key=lambda item: -item[1])
         left = f", and {many(len(slowest) - CASES, 'case')} more" if len(slowest) > CASES else ""
         yield f"the slowest cases: {', '.join(f'{case} {time(ns)}' for case, ns in slowest[:CASES])}{left}"
+        yield from _rough(found, found.others[found.case.id])
+
+
+def _rough(found: Explanation, before_ns: float) -> Iterator[str]:
+    """That another case may be the slowest, where two measurements of this one have little in common."""
+    if max(found.ns_per_op, before_ns) > MOST_APART * min(found.ns_per_op, before_ns):
+        yield (
+            f"these times are rough: {found.case.id} took {time(before_ns)} when the slowest was looked for, and "
+            f"{time(found.ns_per_op)} later; name the case that you mean: explain {found.target.name} CASE"
+        )
 
 
 def _time(found: Explanation) -> str:
@@ -108,10 +120,11 @@ def _functions(spots: Hotspots, found: Explanation) -> Iterator[str]:
     yield f"  {', '.join(f'{name} {_percent(share)}' for name, share in shown)}"
     counting = sum(share for name, share in spots.functions if name.startswith(_COUNTED))
     outside = spots.outside_loops - counting
-    told = f", {_percent(outside)} of all outside loops" if outside >= LEAST_LINE else ""
+    told = f", and {_percent(outside)} are there but in no loop" if outside >= LEAST_LINE else ""
+    yield f"  of all samples, {_percent(spots.compiled)} are in compiled code{told}"
     yield (
-        f"  compiled code has {_percent(spots.compiled)}{told}; of the rest, {time(found.overhead_ns)} per call "
-        f"are the runner's own and no part of the {_time(found)}"
+        f"  the runner itself takes {time(found.overhead_ns)} per call: the samples include that, the "
+        f"{_time(found)} do not"
     )
     if counting >= LEAST_TOLD:
         yield (
@@ -157,7 +170,7 @@ def _loop(number: int, loop: HotLoop, found: Explanation) -> Iterator[str]:
     for place, share_of_line in loop.lines[:LINES]:
         if share_of_line >= LEAST_LINE or not loop.share:
             yield _source_line(found, place, _percent(share_of_line) if loop.share else "")
-    yield f"  a pass has {_contents(loop.contents)}"
+    yield f"  it has {_contents(loop.contents)}"
     yield from (f"  {sentence}" for sentence in _said(loop, found))
 
 
@@ -207,7 +220,7 @@ def _remarks(remarked: Sequence[Remark], own: str) -> Iterator[str]:
 
 def _sentences(loop: HotLoop, found: Explanation) -> Iterator[str]:
     """What its instructions mean."""
-    held, look_up_ns = loop.contents, found.limits.look_up_ns
+    held = loop.contents
     called = [name for name in dict.fromkeys(loop.called) if not name.startswith(_COUNTED)]
     if called:
         yield f"calls that were not inlined: {listed(called[:4])}"
@@ -215,14 +228,24 @@ def _sentences(loop: HotLoop, found: Explanation) -> Iterator[str]:
         yield f"divisions and roots: {held.divides}, each as long as ten other instructions or more"
     if held.on_stack >= _MANY_ON_STACK * (held.loads + held.stores) and held.on_stack > 2:
         yield f"{held.on_stack} of its loads and stores are for want of registers: keep fewer values alive at once"
-    if held.loads + held.gathers:
-        least_ns = (held.loads + held.gathers) * min(look_up_ns.values()) / 2
-        loop_ns = loop.share * found.sampled_ns_per_op * found.ops_per_call
-        enough = (
-            f": the {time(loop_ns)} of this loop in a call are enough for {loop_ns / least_ns:.0f} passes; if it "
-            f"makes far fewer, it waits for something else"
-        )
-        yield f"its loads alone take {time(least_ns)} a pass at best{enough if loop.share else ''}"
+    if held.least_reads:
+        yield from _passes(loop, found)
+
+
+def _passes(loop: HotLoop, found: Explanation) -> Iterator[str]:
+    """How many passes it can have made at most, if every one took the way with the fewest loads."""
+    held = loop.contents
+    least_ns = held.least_reads * min(found.limits.look_up_ns.values()) / 2
+    has_ways = held.least_reads < held.reads
+    way = f", on the way through it with the fewest, {held.least_reads} of {held.reads}" if has_ways else ""
+    loads = f"its loads alone take {time(least_ns)} a pass or more{way}"
+    if not loop.share:
+        yield loads
+        return
+    loop_ns = loop.share * found.sampled_ns_per_op * found.ops_per_call
+    yield f"{loads}: the {time(loop_ns)} of this loop in a call are {loop_ns / least_ns:.0f} passes at most"
+    others = "longer ways through it, or something other than loads, take" if has_ways else "something else takes"
+    yield f"if it makes far fewer passes, {others} the time"
 
 
 # Limits
@@ -244,26 +267,30 @@ def _limits(found: Explanation) -> Iterator[str]:
     read = best.read_gb_per_s[limits.next_size(best.read_gb_per_s, touched + moved.state)]
     yield from limit_lines(best)
     yield (
-        f"a call takes {time(call_ns)}: its arguments and results, {_bytes(touched)}, are "
-        f"{touched / call_ns:.3g} GB/s, {_percent(touched / call_ns / read)} of reading at that size; "
-        f"{_state(moved.state, call_ns, read)}"
+        f"a call takes {time(call_ns)} for {_bytes(touched)} of arguments and results, which is "
+        f"{touched / call_ns:.3g} GB/s; merely reading them would take {_percent(touched / call_ns / read)} of "
+        f"that time"
     )
+    yield _state(moved.state, call_ns, read)
     if found.ns_per_op < MOST_LOOK_UPS_NS:
         tables = dict.fromkeys((TABLE, limits.next_size(best.look_up_ns, touched + moved.state)))
         single, chained = (
-            listed([f"{_count(found.ns_per_op / figures[size])} in {_bytes(size)}" for size in tables])
+            " or ".join(f"{_count(found.ns_per_op / figures[size])} in {_bytes(size)}" for size in tables)
             for figures in (best.look_up_ns, best.follow_ns)
         )
-        yield f"{_time(found)} is the time of so many look-ups: {single}; in a chain {chained}"
+        yield (
+            f"look-ups that a core makes in {time(found.ns_per_op)}, the time per {found.target.wiring.UNIT}: "
+            f"{single}; where each waits for the one before, {chained}"
+        )
 
 
 def _state(size: int, call_ns: float, read: float) -> str:
     if not size:
-        return "there is no state"
+        return "it has no state to read"
     share = size / call_ns / read
     if share > 1:
-        return f"its state has {_bytes(size)}, of which it cannot read more than {_percent(1 / share)}"
-    return f"reading all of its state, {_bytes(size)}, would be {_percent(share)} more"
+        return f"its state has {_bytes(size)}: in that time it can read {_percent(1 / share)} of it at most"
+    return f"its state has {_bytes(size)}: reading all of it would take {_percent(share)} of that time"
 
 
 def _figures(figures: BySize, unit: str) -> str:

@@ -1,11 +1,12 @@
 """The verbs that check a log: whether it holds, and what other thresholds would say. They measure nothing.
 
-Owns how a log, its archive and its targets are named on the command line.
+Owns how a log, its archive and its targets are named on the command line, and how long something may take.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -91,6 +92,14 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="where the targets are, from the root or the current folder (targets/*)",
     )
+
+
+def seconds(text: str) -> float:
+    """How long something may take."""
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds, more than 0")
 
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:

@@ -43,9 +43,9 @@ def wrapped(lines: Iterable[str]) -> list[str]:
     return [part for line in lines for part in wrap(line) or [""]]
 
 
-def tell(line: str) -> None:
+def tell(*lines: str) -> None:
     """Say what is no part of the answer."""
-    _write(sys.stderr, [line])
+    _write(sys.stderr, lines)
 
 
 def shown(path: Path) -> str:

@@ -40,6 +40,8 @@ VERBS = {
 }
 NOT_DONE = 2
 INTERRUPTED = 130
+MOST_LINES = 10
+"""Of a fault."""
 SCRIPT = "lance-autoresearch"
 """What the installed command is called; pyproject.toml has it."""
 DISTRIBUTION = "pytest-lance-autoresearch"
@@ -78,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments)
         interrupt.obey()
     except AutoresearchError as error:
-        tell(f"ERROR: {error}")
+        tell(*_fault_lines(error))
         return NOT_DONE
     except BrokenPipeError:  # as before 'head'; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -89,6 +91,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         watch.stop()
     return code
+
+
+def _fault_lines(error: AutoresearchError) -> list[str]:
+    """The fault's headline, and below it where it happened or what was printed, as far as there is room."""
+    headline, *rest = f"ERROR: {error}".splitlines()
+    if len(rest) >= MOST_LINES:
+        shown = MOST_LINES - 2
+        rest = [*rest[:shown], f"... and {len(rest) - shown} more lines"]
+    return [headline, *(f"  {line}" for line in rest)]
 
 
 def _refuse_other_verbs(words: Sequence[str]) -> None:

@@ -100,14 +100,13 @@ def confine(writable: Sequence[str], *, threads: bool = False) -> None:
     """Put on what this system has. Never raises, never undone.
 
     `writable` are the folders that stay writable; `threads` lets the process have more of them, and no processes.
-    With threads it is stopped between its orders, and would stay so for good when its parent is killed.
+    It is killed with its parent: one that is stopped or loops would not see the end of its orders.
     """
     _limit_files()
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    if threads:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         _restrict_files(libc, writable)
         _refuse_system_calls(libc, threads=threads)

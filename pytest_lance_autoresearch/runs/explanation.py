@@ -5,10 +5,10 @@ Owns the run: which case, in which order what is looked at, and the record of it
 
 from __future__ import annotations
 
-import difflib
 import platform
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,16 +17,15 @@ import numpy as np
 
 from pytest_lance_autoresearch.assembly import hotspots, instructions, listing, remarks
 from pytest_lance_autoresearch.bench import explained, measure
-from pytest_lance_autoresearch.bench.alone import Alone
 from pytest_lance_autoresearch.bench.explained import PROFILED, ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
-from pytest_lance_autoresearch.bench.processes import Processes
+from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelRefused, SelectionError
-from pytest_lance_autoresearch.machine import environment, sampling, turns
+from pytest_lance_autoresearch.machine import clocks, environment, sampling, turns
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, CaseTimes, Progress
 from pytest_lance_autoresearch.runs import limits
 from pytest_lance_autoresearch.runs.pace import in_line
-from pytest_lance_autoresearch.target_files import contract, generate, policy, seeds, sources
+from pytest_lance_autoresearch.target_files import contract, discover, generate, policy, seeds, sources
 from pytest_lance_autoresearch.verdict import aggregate
 
 if TYPE_CHECKING:
@@ -40,12 +39,16 @@ SAMPLED_NS = 1_500_000_000
 """How much CPU time of windows is sampled, about."""
 MOST_PATIENCE = 6
 """Times of that which may pass where other work has the core."""
+BRIEF_WINDOWS = 6
+"""Of each case while the slowest is looked for. The fastest counts: others' work makes none faster."""
 WINDOWS = 24
 """Those that are timed, and again those that are counted."""
 PROFILED_WINDOWS = 8
 _EXPECTED_S = 30.0
 ANSWER_S = 5 * ANSWER_TIMEOUT_S
-"""The longest answer: compiling takes longer where all of it is listed."""
+"""The longest answer of a kernel that is looked at: compiling takes longer where all of it is listed."""
+TOLD_EVERY_S = 5.0
+"""How long it has lasted is told."""
 Watch = Callable[[Progress], None]
 """Is told what happens now."""
 
@@ -102,46 +105,77 @@ class Explanation:
         return self.ns_per_op + self.overhead_ns / self.ops_per_call
 
 
-def explain(target: Target, case_id: str | None, watch: Watch) -> Explanation:
-    """Look at the target's kernel on one case, or on its slowest; KernelFailure where it does not work."""
+def explain(target: Target, case_id: str | None, watch: Watch, timeout_s: float | None = None) -> Explanation:
+    """Look at the target's kernel on one case, or on its slowest; KernelFailure where it does not work.
+
+    `timeout_s` is the longest time for one answer; None is a trial's while the slowest case is looked for, and
+    `ANSWER_S` then.
+    """
     if violation := policy.violation_of(target):
         raise KernelRefused(violation)
     named = None if case_id is None else _named(target, case_id)
     with turns.take(_EXPECTED_S, in_line(target.name, watch)):
-        others = {} if named else _brief_times(target, watch)
-        case = named or max(others, key=lambda one: others[one])
-        watch(_begins(target, f"{case.id}: looking at the kernel"))
-        return _Look(target, case).explanation({one.id: ns for one, ns in others.items()})
+        others = {} if named else _brief_times(target, watch, timeout_s or ANSWER_TIMEOUT_S)
+        case, most_s = named or max(others, key=lambda one: others[one]), timeout_s or ANSWER_S
+        with _telling(watch, target, f"{case.id}: compiling, listing and measuring the kernel", most_s):
+            return _Look(target, case, most_s).explanation({one.id: ns for one, ns in others.items()})
 
 
-def _begins(target: Target, what: str) -> Progress:
-    return Progress(target.name, what, None, None, None, is_event=True)
+@contextmanager
+def _telling(watch: Watch, target: Target, what: str, most_s: float) -> Iterator[None]:
+    """Say what begins, and again and again how long it has lasted: this thread waits for answers meanwhile."""
+    is_over, begun_s = threading.Event(), clocks.now_s()
+
+    def tell() -> None:
+        while not is_over.wait(TOLD_EVERY_S):
+            so_far = f"{clocks.now_s() - begun_s:.0f} s so far, at most {most_s:g} s for an answer"
+            watch(Progress(target.name, f"{what}, {so_far}", None, None, None))
+
+    watch(Progress(target.name, what, None, None, None, is_event=True))
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        teller.join()
 
 
 def _named(target: Target, case_id: str) -> Case:
     cases = {case.id: case for case in contract.cases_of(target)}
     if case_id in cases:
         return cases[case_id]
-    near = difflib.get_close_matches(case_id, cases, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"expected one such as '{next(iter(cases))}'"
+    near = discover.nearest(case_id, cases)
+    hint = f"did you mean '{near}'?" if near else f"expected one such as '{next(iter(cases))}'"
     raise SelectionError(f"target '{target.name}': no case '{case_id}'; {hint}")
 
 
-def _brief_times(target: Target, watch: Watch) -> dict[Case, float]:
+def _brief_times(target: Target, watch: Watch, most_s: float) -> dict[Case, float]:
     """Nanoseconds per operation of every timed case, from a few windows."""
     timed = [case for case in contract.cases_of(target) if case.timed]
-    processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
-    alone = Alone(target, timed, processes, lambda *_: None, brief=True)
-    found = {}
-    try:
-        watch(_begins(target, f"looking for the slowest of {len(timed)} cases"))
-        for case in timed:
-            times = alone.measure_case(case, lambda one: _state(target, one), seeds.secret_seed())
-            assert times is not None  # a brief measurement refuses nothing
-            found[case] = aggregate.case_ns_per_op(times)
-    finally:
-        processes.clear()
-    return found
+    with (
+        _telling(watch, target, f"looking for the slowest of {len(timed)} cases", most_s),
+        closing(KernelProcess(target, target.kernel, most_s)) as process,
+        closing(_idle(target, most_s)) as null,
+    ):
+        process.introduce()
+        null.introduce()
+        with environment.placed([null.pid, process.pid], target.threads):
+            return {case: _brief_time(target, case, process, null) for case in timed}
+
+
+def _idle(target: Target, most_s: float) -> ProbeProcess:
+    """A process without a kernel, to be introduced."""
+    kernel = target.kernel
+    return ProbeProcess(target, sources.make(b"", kernel.path, kernel.home), most_s)
+
+
+def _brief_time(target: Target, case: Case, process: KernelProcess, null: KernelProcess) -> float:
+    plan = explained.new_plan(target, case, _state(target, case), seeds.secret_seed())
+    _warmed_up(plan, process, null)
+    windows = measure.measure_alone(plan, process, BRIEF_WINDOWS)
+    process.release(plan.key)
+    return min(aggregate.ns_per_call(windows, plan.call_overhead_ns)) / contract.ops_per_call(target, case)
 
 
 def _state(target: Target, case: Case) -> Any:
@@ -151,18 +185,18 @@ def _state(target: Target, case: Case) -> Any:
 class _Look:
     """Everything that is asked about one case, each in windows of its own: none disturbs another."""
 
-    def __init__(self, target: Target, case: Case) -> None:
+    def __init__(self, target: Target, case: Case, most_s: float) -> None:
         self._target = target
+        self._most_s = most_s
         self._case = case
         self._plan = explained.new_plan(target, case, _state(target, case), seeds.secret_seed())
         self._ops = contract.ops_per_call(target, case)
 
     def explanation(self, others: dict[str, float]) -> Explanation:
         target, plan, kernel = self._target, self._plan, self._target.kernel
-        nothing = sources.make(b"", kernel.path, kernel.home)
         with (
-            closing(ProbeProcess(target, nothing, ANSWER_S)) as probe,
-            closing(ExplainedProcess(target, kernel, ANSWER_S)) as process,
+            closing(_idle(target, self._most_s)) as probe,
+            closing(ExplainedProcess(target, kernel, self._most_s)) as process,
         ):
             probe.introduce()
             process.introduce()
@@ -216,7 +250,7 @@ class _Samples(NamedTuple):
     in_system: float | None
 
 
-def _warmed_up(plan: CasePlan, process: ExplainedProcess, null: ProbeProcess) -> Any:
+def _warmed_up(plan: CasePlan, process: KernelProcess, null: KernelProcess) -> Any:
     """Bind the kernel, see that it is right, and fix the size of its windows; its answer to the first call."""
     side = {"B": process}
     measure.bind(plan, side)

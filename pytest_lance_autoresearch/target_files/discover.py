@@ -235,6 +235,13 @@ def none_below(root: Path, globs: Sequence[str]) -> str:
 def _no_such_target(name: str, known: Sequence[str], root: Path, globs: Sequence[str]) -> str:
     if not known:
         return f"no target '{name}': {none_below(root, globs)}"
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(known)}"
+    near = nearest(name, known)
+    hint = f"did you mean '{near}'?" if near else f"expected one of {', '.join(known)}"
     return f"no target '{name}'; {hint}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The name that was probably meant, in whatever case it was typed; '' where none is near."""
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return by_lower[near[0]] if near else ""
