@@ -56,6 +56,7 @@ def test_the_best_kernel_is_the_product_of_the_keeps(root: Path) -> None:
     assert second is not None
     best = [trial.best for trial in found.trials]
     assert best == pytest.approx([1.0, first, first, first, first * second])
+    assert found.claimed is not None
     assert found.claimed.point == pytest.approx(first * second)
     assert found.claimed.low < found.claimed.point < found.claimed.high
 
@@ -122,7 +123,7 @@ def test_what_was_tried_since_the_best_kernel(root: Path) -> None:
 def test_a_log_without_its_archive_is_read_all_the_same(root: Path) -> None:
     (found,) = night.nights(results.read(log_of(root)), None)
     assert {(trial.digest, trial.fault) for trial in found.trials} == {(None, "the log has no archive")}
-    assert found.claimed.point == pytest.approx(read(root).claimed.point)
+    assert found.claimed == read(root).claimed
 
 
 def test_a_record_that_is_gone_is_said(root: Path) -> None:
@@ -138,7 +139,42 @@ def test_a_row_that_cannot_have_been_measured_claims_nothing(root: Path) -> None
     rows = results.read(log_of(root))
     (found,) = night.nights([replace(row, ci_low=0.0) for row in rows], root)
     assert [trial.best for trial in found.trials] == [1.0] * 5
-    assert found.claimed == Interval(1.0, 1.0, 1.0)
+    assert (found.damaged, found.claimed, found.claimed_cases()) == (2, None, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "new", "damaged"),
+    [
+        (3, ("\tan idea\t", "\tanother idea\t"), 2),
+        (4, ("\tdiscard\t", "\tkeep\t"), 3),
+        (3, None, 2),
+        (2, None, 1),
+        (2, ("\tthe first\t", "\tthe very first\t"), 1),
+    ],
+)
+def test_a_row_that_was_changed_or_is_missing_leaves_the_claim_unknown(
+    root: Path, line: int, new: tuple[str, str] | None, damaged: int
+) -> None:
+    """Whatever it says now, it may have been a keep."""
+    lines = log_of(root).read_text().splitlines(keepends=True)
+    lines[line : line + 1] = [lines[line].replace(*new)] if new else []
+    log_of(root).write_text("".join(lines))
+    found = read(root)
+    assert (found.damaged, found.claimed) == (damaged, None)
+
+
+def test_what_was_changed_before_the_newest_baseline_bears_on_no_claim(root: Path) -> None:
+    write_row(root, [], toys.KERNEL + "FIVE = 5\n", rebaseline=True)
+    lines = log_of(root).read_text().splitlines(keepends=True)
+    log_of(root).write_text("".join([*lines[:3], *lines[4:]]))
+    assert (read(root).damaged, read(root).claimed) == (None, Interval(1.0, 1.0, 1.0))
+
+
+def test_a_missing_row_may_have_been_any_target_s_and_a_changed_one_names_its_own(root: Path) -> None:
+    rows = [replace(row, target="other" if row.trial == 4 else row.target) for row in results.read(log_of(root))]
+    assert history.first_damaged([*rows[:3], rows[4]], "toy") == 4
+    changed = [*rows[:3], replace(rows[3], digest="changed"), rows[4]]
+    assert [history.first_damaged(changed, target) for target in ("toy", "other")] == [None, 4]
 
 
 # Digests

@@ -296,6 +296,27 @@ def test_what_was_changed_is_found_without_judging_again(tmp_path: Path) -> None
     )
 
 
+def test_a_missing_row_leaves_the_claim_unknown(tmp_path: Path) -> None:
+    written = written_nights.begun(tmp_path)
+    kept = [written.add(status, 0.1) for status in (Status.BASELINE, Status.KEEP, Status.KEEP)]
+    written.audit(kept[2], kept[0], Interval(1.15, 1.16, 1.17))
+    first, second, baseline, _, last = written.log.read_text().splitlines(keepends=True)
+    written.log.write_text("".join([first, second, baseline, last]))
+    section = section_of(written)
+    assert section.headline == (
+        "2 trials, 1 kept: what is claimed is not known: trial 2 was changed or is missing; run verify "
+        "(audited 1.160 [1.150, 1.170] on 2026-11-27)."
+    )
+    assert section.remarks[0].text == (
+        "What is claimed is not known: trial 2 was changed or is missing; run verify. Measured again on "
+        "2026-11-27: 1.160x [1.150, 1.170]."
+    )
+    assert section.cases is not None
+    assert (section.cases.rows[0].claimed, section.cases.rows[0].after) == (None, (None,))
+    assert content.title(section.night) == "A night on toy: what is claimed is not known, 1 of 1 kept"
+    page_of(written)
+
+
 def test_a_busy_machine_and_a_queue_are_said(night: Written) -> None:
     (found,) = facts_of(night)
     trials = [

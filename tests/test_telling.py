@@ -180,6 +180,26 @@ def test_a_row_that_was_cut_off_is_told(project: Path, say: Say) -> None:
     assert json.loads("".join(say("status", LOG, "--json").out))["faults"] == [sentence]
 
 
+def test_a_changed_number_leaves_the_claim_unknown(project: Path, say: Say) -> None:
+    """The first fault is told in one line, and nothing is multiplied without the keep that was changed."""
+    rows, text = results.read(LOG), (project / LOG).read_text()
+    (project / LOG).write_text(text.replace(f"\t{rows[1].speedup:.5f}\t", "\t9.00000\t", 1))
+    bounds = f"{rows[1].ci_low:g} to {rows[1].ci_high:g}"
+    fault = f"trial 2: its speed-up 9 does not lie in its interval, {bounds}; the row was changed"
+    unknown = "not known: trial 2 was changed or is missing; run verify"
+    assert say("log", LOG).out[-2:] == [
+        f"toy: 4 trials, 1 keep, best is trial 2, claimed {unknown}, 2 trials without a keep, intervals of +-0.25 "
+        f"%",
+        f"{fault}; 1 more fault, of which 'verify' tells",
+    ]
+    told = say("status", LOG).out
+    assert f"           claimed: {unknown}" in told
+    assert any(line.startswith("log        trial 2: its speed-up 9 does not lie in its interval") for line in told)
+    for verb in ("log", "status"):
+        (target,) = json.loads("".join(say(verb, LOG, "--json").out))["targets"]
+        assert target["claimed_speedup"] is None
+
+
 # status
 
 
@@ -493,7 +513,8 @@ def test_a_row_that_stands_there_twice_is_shown(project: Path, say: Say) -> None
     text = (project / LOG).read_bytes()
     (project / LOG).write_bytes(text + text.splitlines(keepends=True)[-1])
     assert say("show", LOG, 4).out[0].startswith("trial 4 of toy: discard, ")
-    assert len(say("log", LOG).out) == 8
+    assert len(say("log", LOG).out) == 9
+    assert say("log", LOG).out[-1] == "trial 4: stands where trial 5 should; a row is missing or out of order"
 
 
 @pytest.mark.usefixtures("project")

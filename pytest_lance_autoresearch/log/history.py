@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, codec, results
-from pytest_lance_autoresearch.records import Judgement, Rules, TrialRecord
+from pytest_lance_autoresearch.records import Judgement, Rules, Status, TrialRecord
 from pytest_lance_autoresearch.verdict import judge
 
 
@@ -117,6 +117,40 @@ def changed(
     )
 
 
+def chain_faults(rows: Sequence[results.Row]) -> Iterator[str]:
+    """What the rows alone tell: of their numbers, and of whether each follows from the one before it."""
+    for before, row in zip((None, *rows), rows, strict=False):
+        yield from _chain_faults(before, row)
+
+
+def first_damaged(rows: Sequence[results.Row], target: str) -> int | None:
+    """The first trial since the target's newest baseline that was changed, or is missing; None where all hold.
+
+    A row that is missing may have been any target's. One that was changed counts where it names this one: whatever
+    it says now, it may have been a keep.
+    """
+    starts = [i for i, row in enumerate(rows) if row.target == target and row.status is Status.BASELINE]
+    first = starts[-1] if starts else 0
+    for i, row in enumerate(rows[first:], first):
+        before, after = rows[i - 1] if i else None, rows[i + 1] if i + 1 < len(rows) else None
+        number = before.trial + 1 if before else 1
+        if row.trial != number and (i > first or not starts):
+            return min(number, row.trial)
+        if row.target == target and (_is_changed(row, after) or not _claims_what_can_be(row)):
+            return row.trial
+    return None
+
+
+def _is_changed(row: results.Row, after: results.Row | None) -> bool:
+    """Whether the row that came next followed from another one; a missing row is no change of this one."""
+    return after is not None and after.trial == row.trial + 1 and after.previous != row.digest
+
+
+def _claims_what_can_be(row: results.Row) -> bool:
+    """Whether a keep has a speed-up that lies in its interval; other rows claim nothing."""
+    return row.status is not Status.KEEP or (row.interval is not None and row.interval.is_possible)
+
+
 def _chain_faults(before: results.Row | None, row: results.Row) -> Iterator[str]:
     wanted = before.digest if before else ""
     number = before.trial + 1 if before else 1
@@ -124,6 +158,14 @@ def _chain_faults(before: results.Row | None, row: results.Row) -> Iterator[str]
         yield f"trial {row.trial}: stands where trial {number} should; a row is missing or out of order"
     elif row.previous != wanted:
         yield f"trial {row.trial}: does not follow from the row before it; one of the two was changed"
+    one = row.interval
+    if one is not None and not 0 <= one.low <= one.point <= one.high:
+        yield (
+            f"trial {row.trial}: its speed-up {one.point:g} does not lie in its interval, {one.low:g} to "
+            f"{one.high:g}; the row was changed"
+        )
+    elif not _claims_what_can_be(row):
+        yield f"trial {row.trial}: is a keep without a speed-up that can have been measured; the row was changed"
 
 
 def _kernel_faults(row: results.Row, root: Path) -> Iterator[str]:

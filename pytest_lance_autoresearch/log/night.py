@@ -7,12 +7,12 @@ newest baseline, overall and by case), and how wide the intervals are. Measures 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.log import digests, results
+from pytest_lance_autoresearch.log import digests, history, results
 from pytest_lance_autoresearch.records import Digest, Interval, Status
 from pytest_lance_autoresearch.verdict import stats
 
@@ -42,6 +42,9 @@ class Night:
 
     target: str
     trials: tuple[Trial, ...]
+    damaged: int | None = None
+    """The first trial since the newest baseline that was changed or is missing: then nothing is known of what is
+    claimed."""
 
     @property
     def current(self) -> tuple[Trial, ...]:
@@ -71,8 +74,13 @@ class Night:
         return self.trials[kept[-1] + 1 if kept else 0 :]
 
     @property
-    def claimed(self) -> Interval:
-        """The speed-up of the best kernel over the newest baseline, by the product of its keeps."""
+    def claimed(self) -> Interval | None:
+        """The speed-up of the best kernel over the newest baseline, by the product of its keeps.
+
+        None where a row that bears on it is damaged.
+        """
+        if self.damaged is not None:
+            return None
         claims = (trial.row.interval for trial in self.keeps)
         return stats.product([claim for claim in claims if claim and claim.is_possible])
 
@@ -85,6 +93,8 @@ class Night:
 
     def claimed_cases(self) -> dict[str, Interval]:
         """The same of every case; of none where a keep's record is missing, or left a case without bounds."""
+        if self.damaged is not None:
+            return {}
         found: dict[str, list[Interval]] = {}
         for trial in self.keeps:
             for case, one in (trial.digest.cases if trial.digest else {}).items():
@@ -101,7 +111,7 @@ def nights(rows: Sequence[results.Row], root: Path | None) -> list[Night]:
     return [_night(target, rows, root) for target in sorted({row.target for row in rows})]
 
 
-def _night(target: str, rows: Iterable[results.Row], root: Path | None) -> Night:
+def _night(target: str, rows: Sequence[results.Row], root: Path | None) -> Night:
     trials, best = [], 1.0
     for row in (row for row in rows if row.target == target):
         own = row.interval if row.interval and row.interval.is_possible else None
@@ -111,7 +121,7 @@ def _night(target: str, rows: Iterable[results.Row], root: Path | None) -> Night
         if row.status is Status.KEEP and reached:
             best = reached.point
         trials.append(Trial(row, *_digest(root, row), best, reached))
-    return Night(target, tuple(trials))
+    return Night(target, tuple(trials), history.first_damaged(rows, target))
 
 
 def _digest(root: Path | None, row: results.Row) -> tuple[Digest | None, str]:

@@ -15,7 +15,7 @@ from pytest_lance_autoresearch.log.night import Night, Trial
 from pytest_lance_autoresearch.page.facts import Facts
 from pytest_lance_autoresearch.records import Cause, Replay, Status
 from pytest_lance_autoresearch.verdict import stats
-from pytest_lance_autoresearch.words import wording
+from pytest_lance_autoresearch.words import report, wording
 
 MUCH_WAITING = 0.05
 """Share of the windows' time; beyond it the machine was busy."""
@@ -91,6 +91,13 @@ def _audited(facts: Facts) -> Iterator[Remark]:
             Kind.LOOK,
             f"Nobody has measured again what was claimed: the kernel of trial {newest} against the baseline. "
             f"'{_COMMAND} audit {facts.log}' does.",
+        )
+        return
+    if night.claimed is None:
+        yield Remark(
+            Kind.LOOK,
+            f"What is claimed is {report.claim_not_known(night.damaged)}. Measured again on {audit.time[:10]}: "
+            f"{wording.times(audit.speedup)}.",
         )
         return
     is_gain = any(not (trial.digest and trial.digest.cause is Cause.SIMPLER) for trial in night.keeps)

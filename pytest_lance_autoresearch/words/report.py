@@ -172,6 +172,11 @@ def verdict_word(outcome: Outcome) -> str:
     return "keep (simpler)" if outcome.status is Status.KEEP and simpler else outcome.status.value
 
 
+def claim_not_known(trial: int | None) -> str:
+    """Why a log's claim is not told: the trial is the first that cannot be relied on."""
+    return f"not known: trial {trial} was changed or is missing; run verify"
+
+
 def as_json(outcome: Outcome) -> dict[str, Any]:
     """The block as plain JSON values; a number that does not exist is null."""
     figures, judgement = outcome.figures, outcome.judgement
