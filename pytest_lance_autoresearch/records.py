@@ -538,6 +538,7 @@ class DoubtDigest:
 class Digest:
     """What a trial's record comes to: the few numbers that a report of many trials needs."""
 
+    status: Status
     reason: str
     cause: Cause | None
     baseline_trial: int | None
@@ -558,6 +559,10 @@ class Digest:
     baseline_peak_rss_bytes: int
     candidate_peak_rss_bytes: int
     """0 where nothing was measured."""
+    speedup: float | None
+    """Overall, as its row should say it; None where it claims none, or by which rules is not known."""
+    version: str
+    """That of the plugin that judged it."""
     doubt: DoubtDigest | None = None
     """None unless it is inconclusive, by today's rules too where its own are not known."""
     min_effect: float | None = None

@@ -199,14 +199,58 @@ def test_the_gate_keeps_a_digest_beside_the_record(root: Path) -> None:
         assert archive.find_digest(root, "toy", row.record) == digests.of(history.record_of(root, row))
 
 
+def digest_path(root: Path, row: results.Row) -> Path:
+    return next((root / ".autoresearch/digests").glob(f"toy-{row.record[:16]}*"))
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"schema": 0}', b'{"schema": 1}', b"\xff"])
 def test_a_damaged_digest_is_made_again(root: Path, damage: bytes) -> None:
     row = results.read(log_of(root))[1]
-    path = next((root / ".autoresearch/digests").glob(f"toy-{row.record[:16]}*"))
+    path = digest_path(root, row)
     whole = path.read_bytes()
     path.write_bytes(damage)
-    assert codec.digest_to_json(digests.of_row(root, row)) == whole
+    assert codec.digest_to_json(row.record, digests.of_row(root, row)) == whole
     assert path.read_bytes() == whole
+
+
+def test_an_edited_digest_and_another_record_s_are_made_again(root: Path) -> None:
+    one, other = (digest_path(root, row) for row in results.read(log_of(root))[1:3])
+    whole = one.read_bytes()
+    for forged in (whole.replace(b"judged", b"forged"), other.read_bytes()):
+        assert forged != whole
+        one.write_bytes(forged)
+        found = read(root).trials[1].digest
+        assert found is not None
+        assert found.reason == "judged"
+        assert one.read_bytes() == whole
+
+
+def test_a_digest_whose_record_is_gone_or_was_changed_is_not_shown(root: Path) -> None:
+    kept, discarded = results.read(log_of(root))[1:3]
+    archive.trial_path(root, "toy", kept.record).unlink()
+    changed = archive.trial_path(root, "toy", discarded.record)
+    changed.write_bytes(b"{}")
+    _, first, second, *_ = read(root).trials
+    assert (first.digest, second.digest) == (None, None)
+    assert first.fault.endswith("cannot be read: No such file or directory")
+    assert second.fault == f"trial 3: its record {changed} was changed; its sha256 is not the row's"
+
+
+def test_a_row_that_says_otherwise_than_its_record_is_not_believed(root: Path) -> None:
+    """Such as the last one, from which no row follows."""
+    *before, last = results.read(log_of(root))
+    assert last.speedup is not None
+    high = replace(last, speedup=9.0, ci_high=9.5)
+    (found,) = night.nights([*before, high], root)
+    assert (found.damaged, found.claimed, found.trials[-1].digest) == (5, None, None)
+    assert [trial.fault for trial in found.changed] == [
+        f"trial 5: says speedup 9.0, its record says {last.speedup}; the row was changed"
+    ]
+    (found,) = night.nights([*before, replace(last, status=Status.DISCARD)], root)
+    assert (found.damaged, found.claimed) == (5, None)
+    assert [trial.fault for trial in found.changed] == [
+        "trial 5: says 'discard', its record says 'keep'; the row was changed"
+    ]
 
 
 UNSURE = everywhere(spread(0.012, 0.05))
@@ -224,7 +268,7 @@ def test_what_kept_a_verdict_open_is_in_its_digest(looks: int) -> None:
     assert (digest.doubt.case, digest.doubt.seconds) == (judgement.doubt.case, judgement.doubt.seconds)
     assert (digest.doubt.low is None) == (not judgement.doubt.speedup.is_bounded)
     assert (digest.min_effect, digest.case_limit, digest.max_seconds) == (0.01, 0.05, 5.0)
-    assert codec.digest_from_json(codec.digest_to_json(digest)) == digest
+    assert codec.digest_from_json("f" * 64, codec.digest_to_json("f" * 64, digest)) == digest
 
 
 def test_a_verdict_by_rules_that_are_not_known_was_the_last_look_s() -> None:

@@ -190,7 +190,7 @@ def test_a_changed_number_leaves_the_claim_unknown(project: Path, say: Say) -> N
     assert say("log", LOG).out[-2:] == [
         f"toy: 4 trials, 1 keep, best is trial 2, claimed {unknown}, 2 trials without a keep, intervals of +-0.25 "
         f"%",
-        f"{fault}; 1 more fault, of which 'verify' tells",
+        f"{fault}; 2 more faults, of which 'verify' tells",
     ]
     told = say("status", LOG).out
     assert f"           claimed: {unknown}" in told

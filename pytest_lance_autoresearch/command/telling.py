@@ -120,8 +120,10 @@ def _log(path: Path, root: Path | None) -> Log:
     if root is None:
         with suppress(LogError):
             root = archive.root_of(path)
-    faults = (*history.chain_faults(rows), *filter(None, [results.cut_off(path)]))
-    return Log(path, rows, root, tuple(night.nights(rows, root)), faults)
+    nights = tuple(night.nights(rows, root))
+    changed = (trial.fault for one in nights for trial in one.changed)
+    faults = (*history.chain_faults(rows), *changed, *filter(None, [results.cut_off(path)]))
+    return Log(path, rows, root, nights, faults)
 
 
 def _faults(logs: list[Log]) -> list[str]:

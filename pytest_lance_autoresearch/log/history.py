@@ -51,7 +51,7 @@ def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[
         if root is not None:
             faults += _kernel_faults(row, root)
             try:
-                _record_text(root, row)
+                record_text(root, row)
             except LogError as fault:
                 faults.append(str(fault))
         yield tuple(faults)
@@ -60,12 +60,12 @@ def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[
 def record_of(root: Path, row: results.Row) -> TrialRecord:
     """A trial's archived record; LogError when it is missing, unreadable, or not the one that the row names."""
     try:
-        return codec.trial_from_json(_record_text(root, row))
+        return codec.trial_from_json(record_text(root, row))
     except ValueError as error:
         raise LogError(f"{_place_of_record(root, row)} cannot be read: {error}") from error
 
 
-def _record_text(root: Path, row: results.Row) -> bytes:
+def record_text(root: Path, row: results.Row) -> bytes:
     """The bytes that the row's hash is of; LogError where they are not there."""
     try:
         text = archive.trial_path(root, row.target, row.record).read_bytes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
@@ -30,6 +30,8 @@ class Trial:
     """The claimed speed-up over the newest baseline of the best kernel after this trial."""
     reached: Interval | None
     """That of this trial's own kernel, as wide as the trial alone makes it; None where it was not measured."""
+    is_changed: bool = False
+    """Whether the row says something else than its record, which then is not believed to be this row's."""
 
     @property
     def is_kept(self) -> bool:
@@ -51,6 +53,11 @@ class Night:
         """The newest baseline and what came after it; all trials where the log has no baseline."""
         starts = [i for i, trial in enumerate(self.trials) if trial.row.status is Status.BASELINE]
         return self.trials[starts[-1] if starts else 0 :]
+
+    @property
+    def changed(self) -> tuple[Trial, ...]:
+        """The trials whose rows say something else than their records."""
+        return tuple(trial for trial in self.trials if trial.is_changed)
 
     @property
     def kept(self) -> int:
@@ -120,14 +127,20 @@ def _night(target: str, rows: Sequence[results.Row], root: Path | None) -> Night
         reached = Interval(best * own.low, best * own.point, best * own.high) if own else None
         if row.status is Status.KEEP and reached:
             best = reached.point
-        trials.append(Trial(row, *_digest(root, row), best, reached))
-    return Night(target, tuple(trials), history.first_damaged(rows, target))
+        digest, fault, is_changed = _digest(root, row)
+        trials.append(Trial(row, digest, fault, best, reached, is_changed))
+    found = Night(target, tuple(trials), history.first_damaged(rows, target))
+    changed = (trial.row.trial for trial in found.current if trial.is_changed)
+    return replace(found, damaged=min((one for one in (found.damaged, *changed) if one is not None), default=None))
 
 
-def _digest(root: Path | None, row: results.Row) -> tuple[Digest | None, str]:
+def _digest(root: Path | None, row: results.Row) -> tuple[Digest | None, str, bool]:
+    """What the row's record comes to, or why that cannot be had, and whether the row contradicts it."""
     if root is None:
-        return None, "the log has no archive"
+        return None, "the log has no archive", False
     try:
-        return digests.of_row(root, row), ""
+        found = digests.of_row(root, row)
     except LogError as fault:
-        return None, str(fault)
+        return None, str(fault), False
+    disagreement = digests.disagreement(row, found)
+    return None if disagreement else found, disagreement, bool(disagreement)
