@@ -502,6 +502,11 @@ class TrialRecord:
     """None where another version of the plugin had other thresholds: they are not guessed."""
     evidence: Evidence
 
+    @property
+    def judged_by(self) -> str:
+        """The version of the plugin."""
+        return self.versions.get("pytest-lance-autoresearch", "unknown")
+
 
 @dataclass(frozen=True)
 class CaseDigest:

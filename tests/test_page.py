@@ -17,10 +17,11 @@ from written_nights import Written
 
 from pytest_lance_autoresearch.command import drawing
 from pytest_lance_autoresearch.log import results
+from pytest_lance_autoresearch.log.night import Trial
 from pytest_lance_autoresearch.page import belief, content, differences, facts, html, palette, pictures
 from pytest_lance_autoresearch.page.belief import Kind
 from pytest_lance_autoresearch.records import Calibration, Interval, Status
-from pytest_lance_autoresearch.words import wording
+from pytest_lance_autoresearch.words import report, wording
 
 LESSONS = "# Lessons\n\n- <b>no slices</b>\n- \x1b[31m\u202e red\n"
 PARTS = ("best", "cases", "forest", "time", "tried", "trials", "changes", "price", "host", "lessons")
@@ -315,6 +316,23 @@ def test_a_missing_row_leaves_the_claim_unknown(tmp_path: Path) -> None:
     assert (section.cases.rows[0].claimed, section.cases.rows[0].after) == (None, (None,))
     assert content.title(section.night) == "A night on toy: what is claimed is not known, 1 of 1 kept"
     page_of(written)
+
+
+def test_verdicts_by_thresholds_of_another_version_are_to_know(night: Written) -> None:
+    (read,) = facts.read(night.log, results.read(night.log), night.root, ())
+
+    def by_others(trial: Trial) -> Trial:
+        assert trial.digest is not None
+        return replace(trial, digest=replace(trial.digest, min_effect=None, version="0.0.9"))
+
+    measured = [trial for trial in read.night.trials if trial.row.interval]
+    for foreign, ending in ((measured[:1], "does where their thresholds are known."), (measured, "they name.")):
+        trials = tuple(by_others(trial) if trial in foreign else trial for trial in read.night.trials)
+        remarks = belief.remarks(replace(read, night=replace(read.night, trials=trials)))
+        (said,) = report.of_other_versions(["0.0.9"] * len(foreign))
+        assert belief.Remark(Kind.KNOW, f"{said}.") in remarks
+        (checked,) = (remark for remark in remarks if "follow from each other" in remark.text)
+        assert checked.text.endswith(ending)
 
 
 def test_a_busy_machine_and_a_queue_are_said(night: Written) -> None:

@@ -136,5 +136,8 @@ def rejudged(trial: int, target: str, status: str, judgement: Judgement) -> str:
     return f"trial {trial}, {target}: {word} ({judgement.cause}), {same}, {change_of_time(judgement.speedup)}"
 
 
-def rejudged_total(changes: int) -> str:
-    return "every verdict stays" if changes == 0 else f"{many(changes, 'verdict')} would change"
+def rejudged_total(changes: int, *, is_of_all: bool) -> str:
+    """The end of judging a log again; some verdicts may have been left out."""
+    if changes:
+        return f"{many(changes, 'verdict')} would change"
+    return "every verdict stays" if is_of_all else "every other verdict stays"

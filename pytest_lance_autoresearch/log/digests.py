@@ -111,7 +111,7 @@ def of(record: TrialRecord) -> Digest:
         price.build_price(evidence.pairs, rules),
         *(price.peaks(evidence.pairs) if evidence.pairs else (0, 0)),
         judgement.speedup.point if claims and judgement and judgement.speedup else None,
-        record.versions.get("pytest-lance-autoresearch", "unknown"),
+        record.judged_by,
         _open(judgement.doubt) if judgement and judgement.doubt else None,
         *((rules.min_effect, rules.case_limit, rules.max_seconds) if record.rules else (None, None, None)),
     )

@@ -24,21 +24,27 @@ class Checked:
     """Every way in which the row and its archive do not hold together, one sentence each."""
     is_judged_again: bool
     """Whether its verdict was computed again from raw windows."""
+    judged_by: str = ""
+    """The version whose thresholds are not known here, so that it was not; '' otherwise, which is no fault."""
 
 
 def check(rows: Sequence[results.Row], root: Path) -> Iterator[Checked]:
     """Whether each row follows from the one before it, and is what the archive says."""
     for before, row in zip((None, *rows), rows, strict=False):
         faults, is_judged_again = [*_chain_faults(before, row), *_kernel_faults(row, root)], False
+        judged_by = ""
         try:
             record = record_of(root, row)
             faults += _record_faults(row, record)
             if row.interval is not None or record.evidence.heat is not None:
-                faults += _verdict_faults(row, judged_again(record, row, rules_of(record, row)))
-                is_judged_again = True
+                if record.rules is None:
+                    judged_by = record.judged_by
+                else:
+                    faults += _verdict_faults(row, judged_again(record, row, record.rules))
+                    is_judged_again = True
         except LogError as fault:
             faults.append(str(fault))
-        yield Checked(tuple(faults), is_judged_again)
+        yield Checked(tuple(faults), is_judged_again, judged_by)
 
 
 def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[tuple[str, ...]]:
@@ -80,16 +86,6 @@ def record_text(root: Path, row: results.Row) -> bytes:
 
 def _place_of_record(root: Path, row: results.Row) -> str:
     return f"trial {row.trial}: its record {archive.trial_path(root, row.target, row.record)}"
-
-
-def rules_of(record: TrialRecord, row: results.Row) -> Rules:
-    """The thresholds that the trial was judged by; LogError when another version had others."""
-    if record.rules is None:
-        raise LogError(
-            f"trial {row.trial} was judged by another version of this plugin, with other thresholds; "
-            f"use that version ({record.versions.get('pytest-lance-autoresearch', 'unknown')})"
-        )
-    return record.rules
 
 
 def judged_again(record: TrialRecord, row: results.Row, rules: Rules) -> Judgement:

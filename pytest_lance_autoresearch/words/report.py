@@ -172,6 +172,16 @@ def verdict_word(outcome: Outcome) -> str:
     return "keep (simpler)" if outcome.status is Status.KEEP and simpler else outcome.status.value
 
 
+def of_other_versions(versions: Sequence[str]) -> list[str]:
+    """That verdicts by unknown thresholds were not computed again; `versions` has one for each."""
+    if not versions:
+        return []
+    those = list(dict.fromkeys(versions))
+    were, they = ("verdict was", "it was") if len(versions) == 1 else ("verdicts were", "they were")
+    by = f"version{'s' if len(those) > 1 else ''} {wording.listed(those)}"
+    return [f"{len(versions)} {were} not computed again: {they} judged by {by}, whose thresholds were others"]
+
+
 def claim_not_known(trial: int | None) -> str:
     """Why a log's claim is not told: the trial is the first that cannot be relied on."""
     return f"not known: trial {trial} was changed or is missing; run verify"
