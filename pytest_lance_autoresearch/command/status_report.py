@@ -50,7 +50,7 @@ SUGGESTIONS: Mapping[Step, Suggestion] = {
         (f"{_RESTORE} --trial {{trial}}", f"{_GATE} --autoresearch-max-seconds={{max_seconds}}"),
     ),
     Step.COMBINE: Suggestion(
-        "combine near misses, such as trials {near}: single ideas gain too little now", (_SHOW,)
+        "combine near misses, such as trials {near}: none was kept alone for {plateau} trials", (_SHOW,)
     ),
     Step.ANOTHER_WAY: Suggestion(
         "go another way: nothing gained for {plateau} trials; read what takes the time{in_case}", (_EXPLAIN,)
