@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.log.night import Trial
 from pytest_lance_autoresearch.page import belief, content, differences, facts, html, palette, pictures
 from pytest_lance_autoresearch.page.belief import Kind
-from pytest_lance_autoresearch.records import Calibration, Interval, Status
+from pytest_lance_autoresearch.records import Calibration, Cause, Interval, Status
 from pytest_lance_autoresearch.words import report, wording
 
 LESSONS = "# Lessons\n\n- <b>no slices</b>\n- \x1b[31m\u202e red\n"
@@ -78,6 +78,17 @@ def test_every_point_says_its_status_and_its_description(page: page_reader.Page)
     said = [tag.text for tag in page.of("title", inside="div.broad")]
     assert "trial 2: keep, -18.1 % [-18.2 %, -18.0 %]: unrolled" in said
     assert "trial 7: refused: ended as refused" in said
+
+
+def test_a_keep_for_smaller_code_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(written_nights.CAUSES, Status.KEEP, Cause.SIMPLER)
+    written = written_nights.begun(tmp_path)
+    written.add(Status.BASELINE)
+    written.add(Status.KEEP, 0.0)
+    page = page_of(written)
+    cells = [" ".join(cell.text.split()) for cell in page.of("td", inside="tbody.", class_="nowrap")]
+    assert f"{palette.mark_of(Status.KEEP).symbol} keep (simpler)" in cells
+    assert any(tag.text.startswith("trial 2: keep (simpler), ") for tag in page.of("title", inside="div.broad"))
 
 
 def test_statuses_are_told_by_shape_and_word(page: page_reader.Page) -> None:

@@ -134,6 +134,19 @@ def test_a_summary_counts_what_was_kept_and_what_was_tried_since() -> None:
     }
 
 
+def test_a_keep_for_smaller_code_says_so() -> None:
+    simpler = trial(3, Status.KEEP, 1.0, Cause.SIMPLER)
+    unknown = replace(simpler, digest=None)
+    assert [" ".join(line.split()) for line in log_report.log_table([simpler], None)][1].startswith(
+        "3 toy keep (simpler) "
+    )
+    assert "(simpler)" not in "".join(log_report.log_table([unknown], None))
+    assert trial_report.sentences(simpler, None)[0].startswith("trial 3 of toy: keep (simpler), ")
+    kernel = f"{3:064x}"[:12]
+    told = "\n".join(lines(BASELINE, KEEP, simpler))
+    assert f"best       trial 3, keep (simpler), kernel {kernel}, 1.200x" in told
+
+
 def test_what_has_no_baseline_claims_nothing() -> None:
     found = night(trial(1, Status.CRASH))
     assert log_report.summary_line(found) == "toy: 1 trial, 0 keeps, nothing kept yet, 1 trial without a keep"

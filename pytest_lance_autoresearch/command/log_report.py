@@ -44,7 +44,7 @@ def _table(trials: Sequence[Trial]) -> dict[str, list[str]]:
         "trial": [str(row.trial) for row in rows],
         "time": [row.time[:16].replace("T", " ") for row in rows],
         "target": [row.target for row in rows],
-        "status": [row.status for row in rows],
+        "status": [trial.status_word for trial in trials],
         "change": [change(row.speedup) if row.speedup is not None else "" for row in rows],
         "seconds": [f"{row.seconds:.0f}" if row.seconds is not None else "" for row in rows],
         "looks": [str(one.looks) if one and one.looks else "" for one in found],

@@ -177,7 +177,8 @@ def _best(where: Standing) -> list[str]:
     if night.best is None:
         return []
     row = night.best.row
-    kernel = f"trial {row.trial}, kernel {row.kernel[:12]}"
+    simpler = f", {night.best.status_word}" if night.best.status_word != row.status else ""
+    kernel = f"trial {row.trial}{simpler}, kernel {row.kernel[:12]}"
     if night.claimed is None:
         return [kernel, f"claimed: {report.claim_not_known(night.damaged)}", row.description]
     claimed = f", {wording.times(night.claimed)} since trial {night.current[0].row.trial}" if night.keeps else ""

@@ -15,6 +15,7 @@ from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import digests, history, results
 from pytest_lance_autoresearch.records import Digest, Interval, Status
 from pytest_lance_autoresearch.verdict import stats
+from pytest_lance_autoresearch.words import report
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Trial:
     """That of this trial's own kernel, as wide as the trial alone makes it; None where it was not measured."""
     is_changed: bool = False
     """Whether the row says something else than its record, which then is not believed to be this row's."""
+
+    @property
+    def status_word(self) -> str:
+        """Its status, and of a keep whether it was kept for smaller code, where that is known."""
+        return report.status_word(self.row.status, self.digest.cause if self.digest else None)
 
     @property
     def is_kept(self) -> bool:

@@ -168,8 +168,12 @@ def verdict_word(outcome: Outcome) -> str:
     """The verdict as the block says it: the row's status, 'keep (simpler)' for that kind, or 'none'."""
     if outcome.status is None:
         return wording.NONE
-    simpler = outcome.judgement is not None and outcome.judgement.cause is Cause.SIMPLER
-    return "keep (simpler)" if outcome.status is Status.KEEP and simpler else outcome.status.value
+    return status_word(outcome.status, outcome.judgement.cause if outcome.judgement else None)
+
+
+def status_word(status: Status, cause: Cause | None) -> str:
+    """A status as a reader is told it: a keep for smaller code alone says so."""
+    return "keep (simpler)" if status is Status.KEEP and cause is Cause.SIMPLER else status.value
 
 
 def of_other_versions(versions: Sequence[str]) -> list[str]:
