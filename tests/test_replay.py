@@ -507,6 +507,29 @@ def test_every_target_of_a_log_is_audited_by_itself(tmp_path: Path, measured: Me
     assert measured.asked == [(THIRD, SECOND), (FOURTH, FIRST), (FOURTH, SECOND), (SECOND, FIRST)]
 
 
+def test_an_audit_without_its_target_says_so_once_and_measures_nothing(
+    path: Path, measured: Measured, say: Say
+) -> None:
+    write_row(path.parent, THIRD, CLAIM)
+    below = f"{path.parent} or {Path.cwd()}"
+    sentence = f"ERROR: there is no target 'toy' in gone/* below {below}; see --targets"
+    assert say("audit", path, "--targets", "gone/*") == Said(2, [], [sentence])
+    assert not measured.asked
+
+
+def test_one_target_of_several_that_is_missing_ends_no_audit(tmp_path: Path, measured: Measured, say: Say) -> None:
+    """Its claims cannot be measured, and no time is foreseen for them."""
+    for name in ("toy", "other"):
+        write_row(tmp_path, FIRST, name=name)
+        write_row(tmp_path, SECOND, CLAIM, name=name)
+    shutil.rmtree(tmp_path / "targets/other")
+    said = say("audit", tmp_path / LOG)
+    assert (said.code, said.err[0].split(",")[0]) == (1, "1 claim to measure")
+    assert "could not be measured again: there is no target 'other' in targets/* below " in said.out[0]
+    assert said.out[2] == "all that were measured replicate: 1 claim measured again, 1 could not be"
+    assert measured.asked == [(SECOND, FIRST)]
+
+
 NOTHING_KEPT = "nothing was kept since the baseline; there is nothing to measure again"
 
 
