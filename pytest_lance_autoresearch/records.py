@@ -502,6 +502,11 @@ class TrialRecord:
     """None where another version of the plugin had other thresholds: they are not guessed."""
     evidence: Evidence
 
+    @property
+    def judged_by(self) -> str:
+        """The version of the plugin."""
+        return self.versions.get("pytest-lance-autoresearch", "unknown")
+
 
 @dataclass(frozen=True)
 class CaseDigest:
@@ -538,6 +543,7 @@ class DoubtDigest:
 class Digest:
     """What a trial's record comes to: the few numbers that a report of many trials needs."""
 
+    status: Status
     reason: str
     cause: Cause | None
     baseline_trial: int | None
@@ -558,6 +564,10 @@ class Digest:
     baseline_peak_rss_bytes: int
     candidate_peak_rss_bytes: int
     """0 where nothing was measured."""
+    speedup: float | None
+    """Overall, as its row should say it; None where it claims none, or by which rules is not known."""
+    version: str
+    """That of the plugin that judged it."""
     doubt: DoubtDigest | None = None
     """None unless it is inconclusive, by today's rules too where its own are not known."""
     min_effect: float | None = None

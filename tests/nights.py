@@ -11,7 +11,28 @@ from pytest_lance_autoresearch.log.night import Night, Trial
 from pytest_lance_autoresearch.records import CaseDigest, Cause, Digest, DoubtDigest, Status
 
 CASES = ("2x3-flat", "2x3-sorted", "50x1-flat")
-DIGEST = Digest("judged", None, 1, 2, 8, {}, 1.0, 0.004, 3.0, 9.0, 0.0, None, 0, 0, None, 0.01, 0.05, 600.0)
+DIGEST = Digest(
+    status=Status.DISCARD,
+    reason="judged",
+    cause=None,
+    baseline_trial=1,
+    looks=2,
+    pairs=8,
+    cases={},
+    cpu_speedup=1.0,
+    waited=0.004,
+    windows_s=3.0,
+    pairs_s=9.0,
+    waited_s=0.0,
+    building=None,
+    baseline_peak_rss_bytes=0,
+    candidate_peak_rss_bytes=0,
+    speedup=None,
+    version="1.0",
+    min_effect=0.01,
+    case_limit=0.05,
+    max_seconds=600.0,
+)
 TIMES = {"2x3-flat": 800.0, "2x3-sorted": 1000.0, "50x1-flat": 1250.0}
 
 
@@ -37,7 +58,14 @@ def trial(
     """A row with its digest, if it is recorded; every case is as fast as the whole unless `speedups` says more."""
     has_times = speedup is not None or status is Status.BASELINE
     by_case = dict.fromkeys(CASES, speedup) | dict(speedups or {}) if has_times else {}
-    known = {"reason": f"{status}: judged", "cause": cause, "cases": cases(by_case), **(digest or {})}
+    known = {
+        "status": status,
+        "speedup": speedup,
+        "reason": f"{status}: judged",
+        "cause": cause,
+        "cases": cases(by_case),
+        **(digest or {}),
+    }
     found = replace(DIGEST, **known)
     columns = {
         "trial": number,

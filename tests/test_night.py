@@ -56,6 +56,7 @@ def test_the_best_kernel_is_the_product_of_the_keeps(root: Path) -> None:
     assert second is not None
     best = [trial.best for trial in found.trials]
     assert best == pytest.approx([1.0, first, first, first, first * second])
+    assert found.claimed is not None
     assert found.claimed.point == pytest.approx(first * second)
     assert found.claimed.low < found.claimed.point < found.claimed.high
 
@@ -122,7 +123,7 @@ def test_what_was_tried_since_the_best_kernel(root: Path) -> None:
 def test_a_log_without_its_archive_is_read_all_the_same(root: Path) -> None:
     (found,) = night.nights(results.read(log_of(root)), None)
     assert {(trial.digest, trial.fault) for trial in found.trials} == {(None, "the log has no archive")}
-    assert found.claimed.point == pytest.approx(read(root).claimed.point)
+    assert found.claimed == read(root).claimed
 
 
 def test_a_record_that_is_gone_is_said(root: Path) -> None:
@@ -138,7 +139,42 @@ def test_a_row_that_cannot_have_been_measured_claims_nothing(root: Path) -> None
     rows = results.read(log_of(root))
     (found,) = night.nights([replace(row, ci_low=0.0) for row in rows], root)
     assert [trial.best for trial in found.trials] == [1.0] * 5
-    assert found.claimed == Interval(1.0, 1.0, 1.0)
+    assert (found.damaged, found.claimed, found.claimed_cases()) == (2, None, {})
+
+
+@pytest.mark.parametrize(
+    ("line", "new", "damaged"),
+    [
+        (3, ("\tan idea\t", "\tanother idea\t"), 2),
+        (4, ("\tdiscard\t", "\tkeep\t"), 3),
+        (3, None, 2),
+        (2, None, 1),
+        (2, ("\tthe first\t", "\tthe very first\t"), 1),
+    ],
+)
+def test_a_row_that_was_changed_or_is_missing_leaves_the_claim_unknown(
+    root: Path, line: int, new: tuple[str, str] | None, damaged: int
+) -> None:
+    """Whatever it says now, it may have been a keep."""
+    lines = log_of(root).read_text().splitlines(keepends=True)
+    lines[line : line + 1] = [lines[line].replace(*new)] if new else []
+    log_of(root).write_text("".join(lines))
+    found = read(root)
+    assert (found.damaged, found.claimed) == (damaged, None)
+
+
+def test_what_was_changed_before_the_newest_baseline_bears_on_no_claim(root: Path) -> None:
+    write_row(root, [], toys.KERNEL + "FIVE = 5\n", rebaseline=True)
+    lines = log_of(root).read_text().splitlines(keepends=True)
+    log_of(root).write_text("".join([*lines[:3], *lines[4:]]))
+    assert (read(root).damaged, read(root).claimed) == (None, Interval(1.0, 1.0, 1.0))
+
+
+def test_a_missing_row_may_have_been_any_target_s_and_a_changed_one_names_its_own(root: Path) -> None:
+    rows = [replace(row, target="other" if row.trial == 4 else row.target) for row in results.read(log_of(root))]
+    assert history.first_damaged([*rows[:3], rows[4]], "toy") == 4
+    changed = [*rows[:3], replace(rows[3], digest="changed"), rows[4]]
+    assert [history.first_damaged(changed, target) for target in ("toy", "other")] == [None, 4]
 
 
 # Digests
@@ -163,14 +199,58 @@ def test_the_gate_keeps_a_digest_beside_the_record(root: Path) -> None:
         assert archive.find_digest(root, "toy", row.record) == digests.of(history.record_of(root, row))
 
 
+def digest_path(root: Path, row: results.Row) -> Path:
+    return next((root / ".autoresearch/digests").glob(f"toy-{row.record[:16]}*"))
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"schema": 0}', b'{"schema": 1}', b"\xff"])
 def test_a_damaged_digest_is_made_again(root: Path, damage: bytes) -> None:
     row = results.read(log_of(root))[1]
-    path = next((root / ".autoresearch/digests").glob(f"toy-{row.record[:16]}*"))
+    path = digest_path(root, row)
     whole = path.read_bytes()
     path.write_bytes(damage)
-    assert codec.digest_to_json(digests.of_row(root, row)) == whole
+    assert codec.digest_to_json(row.record, digests.of_row(root, row)) == whole
     assert path.read_bytes() == whole
+
+
+def test_an_edited_digest_and_another_record_s_are_made_again(root: Path) -> None:
+    one, other = (digest_path(root, row) for row in results.read(log_of(root))[1:3])
+    whole = one.read_bytes()
+    for forged in (whole.replace(b"judged", b"forged"), other.read_bytes()):
+        assert forged != whole
+        one.write_bytes(forged)
+        found = read(root).trials[1].digest
+        assert found is not None
+        assert found.reason == "judged"
+        assert one.read_bytes() == whole
+
+
+def test_a_digest_whose_record_is_gone_or_was_changed_is_not_shown(root: Path) -> None:
+    kept, discarded = results.read(log_of(root))[1:3]
+    archive.trial_path(root, "toy", kept.record).unlink()
+    changed = archive.trial_path(root, "toy", discarded.record)
+    changed.write_bytes(b"{}")
+    _, first, second, *_ = read(root).trials
+    assert (first.digest, second.digest) == (None, None)
+    assert first.fault.endswith("cannot be read: No such file or directory")
+    assert second.fault == f"trial 3: its record {changed} was changed; its sha256 is not the row's"
+
+
+def test_a_row_that_says_otherwise_than_its_record_is_not_believed(root: Path) -> None:
+    """Such as the last one, from which no row follows."""
+    *before, last = results.read(log_of(root))
+    assert last.speedup is not None
+    high = replace(last, speedup=9.0, ci_high=9.5)
+    (found,) = night.nights([*before, high], root)
+    assert (found.damaged, found.claimed, found.trials[-1].digest) == (5, None, None)
+    assert [trial.fault for trial in found.changed] == [
+        f"trial 5: says speedup 9.0, its record says {last.speedup}; the row was changed"
+    ]
+    (found,) = night.nights([*before, replace(last, status=Status.DISCARD)], root)
+    assert (found.damaged, found.claimed) == (5, None)
+    assert [trial.fault for trial in found.changed] == [
+        "trial 5: says 'discard', its record says 'keep'; the row was changed"
+    ]
 
 
 UNSURE = everywhere(spread(0.012, 0.05))
@@ -188,7 +268,7 @@ def test_what_kept_a_verdict_open_is_in_its_digest(looks: int) -> None:
     assert (digest.doubt.case, digest.doubt.seconds) == (judgement.doubt.case, judgement.doubt.seconds)
     assert (digest.doubt.low is None) == (not judgement.doubt.speedup.is_bounded)
     assert (digest.min_effect, digest.case_limit, digest.max_seconds) == (0.01, 0.05, 5.0)
-    assert codec.digest_from_json(codec.digest_to_json(digest)) == digest
+    assert codec.digest_from_json("f" * 64, codec.digest_to_json("f" * 64, digest)) == digest
 
 
 def test_a_verdict_by_rules_that_are_not_known_was_the_last_look_s() -> None:

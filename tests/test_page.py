@@ -17,10 +17,11 @@ from written_nights import Written
 
 from pytest_lance_autoresearch.command import drawing
 from pytest_lance_autoresearch.log import results
+from pytest_lance_autoresearch.log.night import Trial
 from pytest_lance_autoresearch.page import belief, content, differences, facts, html, palette, pictures
 from pytest_lance_autoresearch.page.belief import Kind
-from pytest_lance_autoresearch.records import Calibration, Interval, Status
-from pytest_lance_autoresearch.words import wording
+from pytest_lance_autoresearch.records import Calibration, Cause, Interval, Status
+from pytest_lance_autoresearch.words import report, wording
 
 LESSONS = "# Lessons\n\n- <b>no slices</b>\n- \x1b[31m\u202e red\n"
 PARTS = ("best", "cases", "forest", "time", "tried", "trials", "changes", "price", "host", "lessons")
@@ -77,6 +78,17 @@ def test_every_point_says_its_status_and_its_description(page: page_reader.Page)
     said = [tag.text for tag in page.of("title", inside="div.broad")]
     assert "trial 2: keep, -18.1 % [-18.2 %, -18.0 %]: unrolled" in said
     assert "trial 7: refused: ended as refused" in said
+
+
+def test_a_keep_for_smaller_code_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(written_nights.CAUSES, Status.KEEP, Cause.SIMPLER)
+    written = written_nights.begun(tmp_path)
+    written.add(Status.BASELINE)
+    written.add(Status.KEEP, 0.0)
+    page = page_of(written)
+    cells = [" ".join(cell.text.split()) for cell in page.of("td", inside="tbody.", class_="nowrap")]
+    assert f"{palette.mark_of(Status.KEEP).symbol} keep (simpler)" in cells
+    assert any(tag.text.startswith("trial 2: keep (simpler), ") for tag in page.of("title", inside="div.broad"))
 
 
 def test_statuses_are_told_by_shape_and_word(page: page_reader.Page) -> None:
@@ -294,6 +306,44 @@ def test_what_was_changed_is_found_without_judging_again(tmp_path: Path) -> None
         "trial 2: does not follow from the row before it; one of the two was changed",
         f"trial 2: its kernel (sha256 {rows[1].kernel[:12]}) is not in the archive, or was changed",
     )
+
+
+def test_a_missing_row_leaves_the_claim_unknown(tmp_path: Path) -> None:
+    written = written_nights.begun(tmp_path)
+    kept = [written.add(status, 0.1) for status in (Status.BASELINE, Status.KEEP, Status.KEEP)]
+    written.audit(kept[2], kept[0], Interval(1.15, 1.16, 1.17))
+    first, second, baseline, _, last = written.log.read_text().splitlines(keepends=True)
+    written.log.write_text("".join([first, second, baseline, last]))
+    section = section_of(written)
+    assert section.headline == (
+        "2 trials, 1 kept: what is claimed is not known: trial 2 was changed or is missing; run verify "
+        "(audited 1.160 [1.150, 1.170] on 2026-11-27)."
+    )
+    assert section.remarks[0].text == (
+        "What is claimed is not known: trial 2 was changed or is missing; run verify. Measured again on "
+        "2026-11-27: 1.160x [1.150, 1.170]."
+    )
+    assert section.cases is not None
+    assert (section.cases.rows[0].claimed, section.cases.rows[0].after) == (None, (None,))
+    assert content.title(section.night) == "A night on toy: what is claimed is not known, 1 of 1 kept"
+    page_of(written)
+
+
+def test_verdicts_by_thresholds_of_another_version_are_to_know(night: Written) -> None:
+    (read,) = facts.read(night.log, results.read(night.log), night.root, ())
+
+    def by_others(trial: Trial) -> Trial:
+        assert trial.digest is not None
+        return replace(trial, digest=replace(trial.digest, min_effect=None, version="0.0.9"))
+
+    measured = [trial for trial in read.night.trials if trial.row.interval]
+    for foreign, ending in ((measured[:1], "does where their thresholds are known."), (measured, "they name.")):
+        trials = tuple(by_others(trial) if trial in foreign else trial for trial in read.night.trials)
+        remarks = belief.remarks(replace(read, night=replace(read.night, trials=trials)))
+        (said,) = report.of_other_versions(["0.0.9"] * len(foreign))
+        assert belief.Remark(Kind.KNOW, f"{said}.") in remarks
+        (checked,) = (remark for remark in remarks if "follow from each other" in remark.text)
+        assert checked.text.endswith(ending)
 
 
 def test_a_busy_machine_and_a_queue_are_said(night: Written) -> None:

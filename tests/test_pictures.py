@@ -95,6 +95,7 @@ def test_a_documented_night_s_picture_says_what_its_log_and_its_page_do(log: Pat
     page, drawn = (log.with_name(f"{target}{suffix}").read_text() for suffix in (".md", ".svg"))
     assert f"{target}.svg)" in page
     assert f"plot docs/nights/{log.name} -o docs/nights/{target}.svg" in page
+    assert section.night.claimed is not None
     assert f"{section.night.claimed.point:.2f} times as fast was claimed" in page
     assert content.title(section.night) in drawn
     assert len(re.findall("<use ", drawn)) >= len(section.trials)

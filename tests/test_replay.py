@@ -26,7 +26,7 @@ from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.command.verbs import main
-from pytest_lance_autoresearch.errors import KernelCrashed, LogError
+from pytest_lance_autoresearch.errors import KernelCrashed
 from pytest_lance_autoresearch.log import archive, git, history, results
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import (
@@ -40,6 +40,7 @@ from pytest_lance_autoresearch.records import (
 from pytest_lance_autoresearch.runs import replay as replaying
 from pytest_lance_autoresearch.runs.replay import Replayed
 from pytest_lance_autoresearch.verdict import judge
+from pytest_lance_autoresearch.words import report
 
 MEASURING = "measuring trial 2 again, in 4 pairs of processes"
 CRASHES = toys.kernel("os._exit(3)", "import os")
@@ -506,6 +507,29 @@ def test_every_target_of_a_log_is_audited_by_itself(tmp_path: Path, measured: Me
     assert measured.asked == [(THIRD, SECOND), (FOURTH, FIRST), (FOURTH, SECOND), (SECOND, FIRST)]
 
 
+def test_an_audit_without_its_target_says_so_once_and_measures_nothing(
+    path: Path, measured: Measured, say: Say
+) -> None:
+    write_row(path.parent, THIRD, CLAIM)
+    below = f"{path.parent} or {Path.cwd()}"
+    sentence = f"ERROR: there is no target 'toy' in gone/* below {below}; see --targets"
+    assert say("audit", path, "--targets", "gone/*") == Said(2, [], [sentence])
+    assert not measured.asked
+
+
+def test_one_target_of_several_that_is_missing_ends_no_audit(tmp_path: Path, measured: Measured, say: Say) -> None:
+    """Its claims cannot be measured, and no time is foreseen for them."""
+    for name in ("toy", "other"):
+        write_row(tmp_path, FIRST, name=name)
+        write_row(tmp_path, SECOND, CLAIM, name=name)
+    shutil.rmtree(tmp_path / "targets/other")
+    said = say("audit", tmp_path / LOG)
+    assert (said.code, said.err[0].split(",")[0]) == (1, "1 claim to measure")
+    assert "could not be measured again: there is no target 'other' in targets/* below " in said.out[0]
+    assert said.out[2] == "all that were measured replicate: 1 claim measured again, 1 could not be"
+    assert measured.asked == [(SECOND, FIRST)]
+
+
 NOTHING_KEPT = "nothing was kept since the baseline; there is nothing to measure again"
 
 
@@ -773,7 +797,7 @@ def test_measuring_again_adds_what_was_measured_and_changes_nothing(
 def test_the_rules_of_a_record_are_those_it_was_judged_by(tmp_path: Path) -> None:
     rules = Rules(min_effect=0.02, confidence=0.9, blocks=24)
     row = write_row(tmp_path, FIRST, rules=rules)
-    assert history.rules_of(history.record_of(tmp_path, row), row) == rules
+    assert history.record_of(tmp_path, row).rules == rules
 
 
 @pytest.mark.parametrize(
@@ -790,24 +814,31 @@ def test_the_thresholds_of_another_version_are_not_guessed_but_its_rows_can_be_m
 ) -> None:
     monkeypatch.setattr(environment, "versions", lambda: versions)
     row = write_row(path.parent, THIRD, CLAIM, rules=None)
-    sentence = (
-        f"trial 3 was judged by another version of this plugin, with other thresholds; use that version ({named})"
-    )
-    with pytest.raises(LogError, match=re.escape(sentence)):
-        history.rules_of(history.record_of(path.parent, row), row)
+    record = history.record_of(path.parent, row)
+    assert (record.rules, record.judged_by) == (None, named)
     assert say("replay", path, 3).code == 0
     assert measured.asked == [(THIRD, SECOND)]
 
 
-def test_a_log_of_another_version_cannot_be_judged_again(tmp_path: Path, say: Say) -> None:
-    sentence = "trial 2 was judged by another version of this plugin, with other thresholds; use that version ("
+def test_a_log_of_another_version_is_not_judged_again_and_that_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
+) -> None:
+    monkeypatch.setattr(environment, "versions", lambda: {"pytest-lance-autoresearch": "0.0.9"})
     write_row(tmp_path, FIRST)
     write_row(tmp_path, SECOND, CLAIM, rules=None)
     rejudged, verified = say("rejudge", tmp_path / LOG), say("verify", tmp_path / LOG)
-    assert (rejudged.code, verified.code) == (2, 1)
-    assert rejudged.err[0].startswith(f"ERROR: {sentence}")
-    assert verified.out[0].startswith(sentence)
-    assert verified.out[1] == "1 fault: 2 rows, 0 verdicts computed again from raw windows"
+    assert (rejudged.code, verified.code) == (0, 0)
+    sentence = "1 verdict was not computed again: it was judged by version 0.0.9, whose thresholds were others"
+    assert rejudged.out == [sentence, "every other verdict stays"]
+    assert verified.out == [sentence, "no fault: 2 rows, 0 verdicts computed again from raw windows"]
+
+
+def test_verdicts_of_several_versions_are_told_in_one_line() -> None:
+    assert report.of_other_versions([]) == []
+    assert report.of_other_versions(["0.0.8", "0.0.9", "0.0.8"]) == [
+        "3 verdicts were not computed again: they were judged by versions 0.0.8 and 0.0.9, whose thresholds were "
+        "others"
+    ]
 
 
 # Real kernels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from nights import BASELINE, KEEP, discards, doubtful, night, trial
@@ -10,9 +11,17 @@ from nights import BASELINE, KEEP, discards, doubtful, night, trial
 from pytest_lance_autoresearch.log import standing
 from pytest_lance_autoresearch.log.night import Trial
 from pytest_lance_autoresearch.log.standing import PLATEAU, RoomBy, Step
-from pytest_lance_autoresearch.records import Cause, Interval, Rules, Status
+from pytest_lance_autoresearch.records import Cause, DoubtDigest, Interval, Rules, Status
 
 WRONG = trial(3, Status.INCORRECT)
+
+
+def left_open(
+    number: int, speedup: float = 1.5, budget: float = 600.0, *, seconds: float | None = 700.0, **row: Any
+) -> Trial:
+    """An inconclusive trial that gained, and that so many seconds more would settle, too many at once."""
+    digest = {"doubt": DoubtDigest("50x1-flat", 0.97, 0.94, 1.0, seconds), "max_seconds": budget}
+    return trial(number, Status.INCONCLUSIVE, speedup, Cause.BUDGET, digest=digest, **row)
 
 
 def step(*trials: Trial) -> Step:
@@ -47,6 +56,16 @@ def step(*trials: Trial) -> Step:
         ([BASELINE, *discards(PLATEAU, 1.005, first=2)], Step.COMBINE),
         ([BASELINE, *discards(PLATEAU, first=2), doubtful(90, 90.0)], Step.LONGER),
         ([BASELINE, *discards(PLATEAU, first=2), trial(90, Status.CRASH)], Step.ANOTHER_WAY),
+        ([BASELINE, left_open(2), *discards(PLATEAU, 1.005)], Step.LONGER),
+        ([BASELINE, left_open(2), left_open(3, kernel=f"{2:064x}"), *discards(PLATEAU, 1.005, 4)], Step.LONGER),
+        ([BASELINE, left_open(2), left_open(3, 1.02, 900.0), *discards(PLATEAU, 1.005, 4)], Step.LONGER),
+        ([BASELINE, left_open(2, 1.02), *discards(PLATEAU, 1.005)], Step.COMBINE),
+        ([BASELINE, left_open(2, seconds=None), *discards(PLATEAU, 1.005)], Step.COMBINE),
+        (
+            [BASELINE, left_open(2), left_open(3, 1.5, 1900.0, kernel=f"{2:064x}"), *discards(PLATEAU, 1.005, 4)],
+            Step.COMBINE,
+        ),
+        ([BASELINE, left_open(2, 1.02), *discards(PLATEAU - 1), trial(90, Status.CRASH)], Step.ANOTHER_WAY),
         ([BASELINE, *discards(PLATEAU, first=2), trial(90, Status.KEEP, 1.1, Cause.FASTER)], Step.GO_ON),
     ],
 )
@@ -139,6 +158,18 @@ def test_near_misses_are_gains_over_the_best_kernel() -> None:
     )
     assert [one.row.trial for one in found.near_misses] == [4, 3]
     assert standing.of(night(before)).near_misses == ()
+
+
+def test_a_near_miss_of_one_kernel_is_named_once() -> None:
+    same = trial(4, Status.INCONCLUSIVE, 1.5, kernel=f"{3:064x}")
+    found = standing.of(night(BASELINE, *discards(1, 1.4), same, *discards(1, 1.1, 5)))
+    assert [one.row.trial for one in found.near_misses] == [4, 5]
+
+
+def test_a_large_gain_that_time_left_open_is_measured_once_more_with_time_to_spare() -> None:
+    found = standing.of(night(BASELINE, left_open(2), *discards(PLATEAU, 1.005))).next
+    assert found.trial is not None
+    assert (found.trial.row.trial, found.case, found.max_seconds) == (2, "50x1-flat", 2000)
 
 
 def test_what_a_keep_needs_is_what_the_newest_trial_was_judged_by() -> None:

@@ -134,6 +134,19 @@ def test_a_summary_counts_what_was_kept_and_what_was_tried_since() -> None:
     }
 
 
+def test_a_keep_for_smaller_code_says_so() -> None:
+    simpler = trial(3, Status.KEEP, 1.0, Cause.SIMPLER)
+    unknown = replace(simpler, digest=None)
+    assert [" ".join(line.split()) for line in log_report.log_table([simpler], None)][1].startswith(
+        "3 toy keep (simpler) "
+    )
+    assert "(simpler)" not in "".join(log_report.log_table([unknown], None))
+    assert trial_report.sentences(simpler, None)[0].startswith("trial 3 of toy: keep (simpler), ")
+    kernel = f"{3:064x}"[:12]
+    told = "\n".join(lines(BASELINE, KEEP, simpler))
+    assert f"best       trial 3, keep (simpler), kernel {kernel}, 1.200x" in told
+
+
 def test_what_has_no_baseline_claims_nothing() -> None:
     found = night(trial(1, Status.CRASH))
     assert log_report.summary_line(found) == "toy: 1 trial, 0 keeps, nothing kept yet, 1 trial without a keep"
@@ -178,6 +191,26 @@ def test_a_row_that_was_cut_off_is_told(project: Path, say: Say) -> None:
     assert json.loads("".join(say("log", LOG, "--json").out))["faults"] == [sentence]
     assert say("status", LOG).out[-4].startswith(f"log        {LOG}: line 7 was cut off after 6 bytes")
     assert json.loads("".join(say("status", LOG, "--json").out))["faults"] == [sentence]
+
+
+def test_a_changed_number_leaves_the_claim_unknown(project: Path, say: Say) -> None:
+    """The first fault is told in one line, and nothing is multiplied without the keep that was changed."""
+    rows, text = results.read(LOG), (project / LOG).read_text()
+    (project / LOG).write_text(text.replace(f"\t{rows[1].speedup:.5f}\t", "\t9.00000\t", 1))
+    bounds = f"{rows[1].ci_low:g} to {rows[1].ci_high:g}"
+    fault = f"trial 2: its speed-up 9 does not lie in its interval, {bounds}; the row was changed"
+    unknown = "not known: trial 2 was changed or is missing; run verify"
+    assert say("log", LOG).out[-2:] == [
+        f"toy: 4 trials, 1 keep, best is trial 2, claimed {unknown}, 2 trials without a keep, intervals of +-0.25 "
+        f"%",
+        f"{fault}; 2 more faults, of which 'verify' tells",
+    ]
+    told = say("status", LOG).out
+    assert f"           claimed: {unknown}" in told
+    assert any(line.startswith("log        trial 2: its speed-up 9 does not lie in its interval") for line in told)
+    for verb in ("log", "status"):
+        (target,) = json.loads("".join(say(verb, LOG, "--json").out))["targets"]
+        assert target["claimed_speedup"] is None
 
 
 # status
@@ -315,7 +348,7 @@ SENTENCES = {
     Step.MEND: "mend or drop it: trial 2 is wrong; a slip is worth mending, a wrong idea is not",
     Step.LONGER: "measure longer: more time would settle trial 2; once, for trying until it is kept makes chance "
     "decide",
-    Step.COMBINE: "combine near misses, such as trials 2, 3, 4, 5, 6 and 7: single ideas gain too little now",
+    Step.COMBINE: "combine near misses, such as trials 2, 3, 4, 5, 6 and 7: none was kept alone for 8 trials",
     Step.ANOTHER_WAY: "go another way: nothing gained for 8 trials; read what takes the time in 50x1-flat",
     Step.EDIT: "edit the kernel: trial 2 was the baseline's own code",
     Step.MEMORY: "take less memory: look at what the constructor keeps and what a call allocates",
@@ -493,7 +526,8 @@ def test_a_row_that_stands_there_twice_is_shown(project: Path, say: Say) -> None
     text = (project / LOG).read_bytes()
     (project / LOG).write_bytes(text + text.splitlines(keepends=True)[-1])
     assert say("show", LOG, 4).out[0].startswith("trial 4 of toy: discard, ")
-    assert len(say("log", LOG).out) == 8
+    assert len(say("log", LOG).out) == 9
+    assert say("log", LOG).out[-1] == "trial 4: stands where trial 5 should; a row is missing or out of order"
 
 
 @pytest.mark.usefixtures("project")

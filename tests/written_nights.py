@@ -30,6 +30,8 @@ CAUSES = {
     Status.KEEP: Cause.FASTER,
     Status.DISCARD: Cause.WITHIN_NOISE,
     Status.INCONCLUSIVE: Cause.UNDECIDED,
+    Status.PASS: Cause.NOT_SLOWER,
+    Status.REGRESSED: Cause.SLOWER,
 }
 HOSTILE = "<script>alert(1)</script> \"'&amp; \u202eevil\u202c \x1b[31m \u00fcber \u6f22\u5b57 " + "x" * 260
 """What a description may hold."""

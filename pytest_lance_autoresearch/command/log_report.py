@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.records import Judgement
+from pytest_lance_autoresearch.words import report
 from pytest_lance_autoresearch.words.wording import change, change_of_time, many, printable
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _table(trials: Sequence[Trial]) -> dict[str, list[str]]:
         "trial": [str(row.trial) for row in rows],
         "time": [row.time[:16].replace("T", " ") for row in rows],
         "target": [row.target for row in rows],
-        "status": [row.status for row in rows],
+        "status": [trial.status_word for trial in trials],
         "change": [change(row.speedup) if row.speedup is not None else "" for row in rows],
         "seconds": [f"{row.seconds:.0f}" if row.seconds is not None else "" for row in rows],
         "looks": [str(one.looks) if one and one.looks else "" for one in found],
@@ -89,7 +90,7 @@ def summary_json(night: Night) -> dict[str, Any]:
         "trials": len(night.trials),
         "keeps": night.kept,
         "best_trial": best.row.trial if best else None,
-        "claimed_speedup": night.claimed.point if best else None,
+        "claimed_speedup": night.claimed.point if best and night.claimed else None,
         "plateau": len(night.since_best),
         "noise": night.noise,
         "tried": [trial.row.description for trial in night.since_best],
@@ -99,13 +100,27 @@ def summary_json(night: Night) -> dict[str, Any]:
 def summary_line(night: Night) -> str:
     """A target's history in one line."""
     best = f"best is trial {night.best.row.trial}" if night.best else "nothing kept yet"
-    claimed = f", claimed {night.claimed.point:.3f}x since its baseline" if night.keeps else ""
+    claimed = f", claimed {_claimed(night)}" if night.keeps or night.damaged else ""
     plateau = many(len(night.since_best), "trial")
     noise = f", intervals of +-{night.noise * 100:.2f} %" if night.noise is not None else ""
     return (
         f"{night.target}: {many(len(night.trials), 'trial')}, {many(night.kept, 'keep')}, {best}{claimed}, "
         f"{plateau} without a keep{noise}"
     )
+
+
+def _claimed(night: Night) -> str:
+    return (
+        f"{night.claimed.point:.3f}x since its baseline"
+        if night.claimed
+        else report.claim_not_known(night.damaged)
+    )
+
+
+def first_fault(faults: Sequence[str]) -> list[str]:
+    """The first of what is wrong with a log, in one line; none where nothing is."""
+    more = f"; {many(len(faults) - 1, 'more fault')}, of which 'verify' tells" if len(faults) > 1 else ""
+    return [f"{fault}{more}" for fault in faults[:1]]
 
 
 def verified(rows: int, judged_again: int, faults: int) -> str:
@@ -121,5 +136,8 @@ def rejudged(trial: int, target: str, status: str, judgement: Judgement) -> str:
     return f"trial {trial}, {target}: {word} ({judgement.cause}), {same}, {change_of_time(judgement.speedup)}"
 
 
-def rejudged_total(changes: int) -> str:
-    return "every verdict stays" if changes == 0 else f"{many(changes, 'verdict')} would change"
+def rejudged_total(changes: int, *, is_of_all: bool) -> str:
+    """The end of judging a log again; some verdicts may have been left out."""
+    if changes:
+        return f"{many(changes, 'verdict')} would change"
+    return "every verdict stays" if is_of_all else "every other verdict stays"

@@ -18,6 +18,7 @@ from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, history, results
 from pytest_lance_autoresearch.target_files import discover
+from pytest_lance_autoresearch.words import report
 
 FOUND = 1
 """The exit code of a verb that found something: a fault, a verdict that would change, a gain that is gone."""
@@ -30,18 +31,22 @@ def verify(arguments: argparse.Namespace) -> int:
     faults = [fault for one in checked for fault in one.faults]
     faults += filter(None, [results.cut_off(arguments.log)])
     judged_again = sum(one.is_judged_again for one in checked)
-    say(*faults, log_report.verified(len(rows), judged_again, len(faults)))
+    foreign = report.of_other_versions([one.judged_by for one in checked if one.judged_by])
+    say(*faults, *foreign, log_report.verified(len(rows), judged_again, len(faults)))
     return FOUND if faults else 0
 
 
 def rejudge(arguments: argparse.Namespace) -> int:
     """Every measured verdict under other thresholds, without measuring."""
     rows, root = read(arguments.log), archive_root(arguments)
-    changes = 0
+    changes, foreign = 0, []
     for row in (row for row in rows if row.interval is not None):
         record = history.record_of(root, row)
+        if record.rules is None:
+            foreign.append(record.judged_by)
+            continue
         rules = history.changed(
-            history.rules_of(record, row),
+            record.rules,
             min_effect=arguments.min_effect,
             case_limit=arguments.case_limit,
             confidence=arguments.confidence,
@@ -49,7 +54,7 @@ def rejudge(arguments: argparse.Namespace) -> int:
         judgement = history.judged_again(record, row, rules)
         changes += judgement.verdict.value != row.status
         say(log_report.rejudged(row.trial, row.target, row.status, judgement))
-    say(log_report.rejudged_total(changes))
+    say(*report.of_other_versions(foreign), log_report.rejudged_total(changes, is_of_all=not foreign))
     return FOUND if changes else 0
 
 

@@ -50,7 +50,7 @@ SUGGESTIONS: Mapping[Step, Suggestion] = {
         (f"{_RESTORE} --trial {{trial}}", f"{_GATE} --autoresearch-max-seconds={{max_seconds}}"),
     ),
     Step.COMBINE: Suggestion(
-        "combine near misses, such as trials {near}: single ideas gain too little now", (_SHOW,)
+        "combine near misses, such as trials {near}: none was kept alone for {plateau} trials", (_SHOW,)
     ),
     Step.ANOTHER_WAY: Suggestion(
         "go another way: nothing gained for {plateau} trials; read what takes the time{in_case}", (_EXPLAIN,)
@@ -71,7 +71,7 @@ SUGGESTIONS: Mapping[Step, Suggestion] = {
 
 
 def lines(log: str, where: Standing, faults: Sequence[str]) -> list[str]:
-    """At most twenty lines; `faults` are what is wrong with the log's end."""
+    """At most twenty lines; `faults` are what is wrong with the log, of which the first is said."""
     sentence, commands = suggestion(log, where)
     step = textwrap.wrap(sentence, WIDTH - _KEY, break_on_hyphens=False, max_lines=2, placeholder=" ...")
     known = [
@@ -127,7 +127,7 @@ def as_json(log: str, where: Standing, faults: Sequence[str]) -> dict[str, Any]:
         "keeps": night.kept,
         "best": {**_told(best), "kernel": best.row.kernel} if best else None,
         "baseline_trial": baseline.row.trial if best else None,
-        "claimed_speedup": asdict(night.claimed) if best else None,
+        "claimed_speedup": asdict(night.claimed) if best and night.claimed else None,
         "to_keep": {"min_effect": where.min_effect, "case_limit": where.case_limit},
         "noise": night.noise,
         "least_kept": asdict(where.least_kept) if where.least_kept else None,
@@ -177,8 +177,12 @@ def _best(where: Standing) -> list[str]:
     if night.best is None:
         return []
     row = night.best.row
+    simpler = f", {night.best.status_word}" if night.best.status_word != row.status else ""
+    kernel = f"trial {row.trial}{simpler}, kernel {row.kernel[:12]}"
+    if night.claimed is None:
+        return [kernel, f"claimed: {report.claim_not_known(night.damaged)}", row.description]
     claimed = f", {wording.times(night.claimed)} since trial {night.current[0].row.trial}" if night.keeps else ""
-    return [f"trial {row.trial}, kernel {row.kernel[:12]}{claimed}", row.description]
+    return [f"{kernel}{claimed}", row.description]
 
 
 def _needs(where: Standing) -> str:

@@ -17,7 +17,7 @@ from pytest_lance_autoresearch.command import log_report, reading, status_report
 from pytest_lance_autoresearch.command.terminal import columns, say, shown, wrapped
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.log import archive, night, results, standing
+from pytest_lance_autoresearch.log import archive, history, night, results, standing
 from pytest_lance_autoresearch.log.night import Night, Trial
 from pytest_lance_autoresearch.log.origins import Origins
 from pytest_lance_autoresearch.records import Status
@@ -33,7 +33,7 @@ class Log:
     """The folder that holds its archive; None where it has none."""
     nights: tuple[Night, ...]
     faults: tuple[str, ...]
-    """What a crash left of its end."""
+    """What does not hold together in its rows, and what a crash left of its end."""
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ def show_log(arguments: argparse.Namespace) -> int:
     for number, log in enumerate(logs):
         heading = [*([""] if number else []), f"{log.name}:"] if len(logs) > 1 else []
         table = log_report.log_table(log.trials, None if arguments.wide else columns())
-        below = wrapped([*map(log_report.summary_line, log.nights), *log.faults])
+        below = wrapped([*map(log_report.summary_line, log.nights), *log_report.first_fault(log.faults)])
         say(*heading, *table, *(["", *below] if below else []))
     return 0
 
@@ -120,8 +120,10 @@ def _log(path: Path, root: Path | None) -> Log:
     if root is None:
         with suppress(LogError):
             root = archive.root_of(path)
-    faults = tuple(filter(None, [results.cut_off(path)]))
-    return Log(path, rows, root, tuple(night.nights(rows, root)), faults)
+    nights = tuple(night.nights(rows, root))
+    changed = (trial.fault for one in nights for trial in one.changed)
+    faults = (*history.chain_faults(rows), *changed, *filter(None, [results.cut_off(path)]))
+    return Log(path, rows, root, nights, faults)
 
 
 def _faults(logs: list[Log]) -> list[str]:

@@ -39,7 +39,7 @@ def sentences(trial: Trial, baseline: Row | None) -> list[str]:
     row, digest = trial.row, trial.digest
     beside = f" beside trial {baseline.trial}" if baseline and row.interval else ""
     change = f", {wording.change_of_time(row.interval)}{beside}" if row.interval else ""
-    told = [f"trial {row.trial} of {row.target}: {row.status}{change}"]
+    told = [f"trial {row.trial} of {row.target}: {trial.status_word}{change}"]
     if digest and row.description != digest.reason:
         told.append(f"tried: {row.description}")
     told.append(f"reason: {digest.reason}" if digest else f"said: {row.description}")

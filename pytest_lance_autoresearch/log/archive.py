@@ -110,15 +110,15 @@ def store_trial(root: Path, record: TrialRecord) -> str:
 def store_digest(root: Path, target: str, sha256: str, digest: Digest) -> None:
     """Keep what the record with that sha256 comes to; where it cannot be written it will be made again."""
     with suppress(LogError):
-        _store(root, f"digests/{_record_name(target, sha256)}", codec.digest_to_json(digest))
+        _store(root, f"digests/{_record_name(target, sha256)}", codec.digest_to_json(sha256, digest))
 
 
 def find_digest(root: Path, target: str, sha256: str) -> Digest | None:
-    """What was kept of the record with that sha256; None where there is none that can be read."""
+    """What was kept of the record with that sha256; None where there is none that can be believed."""
     for folder in _holders(root):
         with suppress(OSError, ValueError):
             text = (folder / FOLDER / "digests" / _record_name(target, sha256)).read_bytes()
-            return codec.digest_from_json(text)
+            return codec.digest_from_json(sha256, text)
     return None
 
 

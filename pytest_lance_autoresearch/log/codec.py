@@ -5,6 +5,7 @@ Owns the schema number, and how what an earlier schema stored is read.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -18,7 +19,7 @@ T = TypeVar("T")
 SCHEMA = 3
 """Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds. What was
 recorded under 1 or 2 was judged by other rules."""
-DIGEST_SCHEMA = 2
+DIGEST_SCHEMA = 3
 """Of what a record comes to. Another one is made again."""
 
 
@@ -62,18 +63,27 @@ def trial_from_json(text: bytes) -> TrialRecord:
         return replace(msgspec.convert({**found, "rules": None}, TrialRecord), rules=rules)
 
 
-def digest_to_json(digest: Digest) -> bytes:
-    """What a record comes to, with the schema's number."""
-    return to_json({"schema": DIGEST_SCHEMA, **msgspec.to_builtins(digest)}, indent=-1)
+def digest_to_json(record: str, digest: Digest) -> bytes:
+    """What the record with that sha256 comes to, with the schema's number and a seal over both."""
+    head = {"schema": DIGEST_SCHEMA, "seal": _seal(record, digest)}
+    return to_json({**head, **msgspec.to_builtins(digest)}, indent=-1)
 
 
-def digest_from_json(text: bytes) -> Digest:
-    """What a record comes to; ValueError for another schema, and for anything else."""
+def digest_from_json(record: str, text: bytes) -> Digest:
+    """What the record with that sha256 comes to; ValueError for another schema or seal, and for anything else."""
     found = from_json(text, dict[str, Any])
     if found.pop("schema", None) != DIGEST_SCHEMA:
         raise ValueError(f"this version reads digests of schema {DIGEST_SCHEMA}")
+    seal = found.pop("seal", None)
     with _as_value_errors():
-        return msgspec.convert(found, Digest)
+        digest = msgspec.convert(found, Digest)
+    if seal != _seal(record, digest):
+        raise ValueError("it was changed, or is another record's")
+    return digest
+
+
+def _seal(record: str, digest: Digest) -> str:
+    return hashlib.sha256(record.encode() + to_json(digest, indent=-1)).hexdigest()
 
 
 def _rules_from(found: Any) -> Rules | None:

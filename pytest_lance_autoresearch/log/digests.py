@@ -29,6 +29,7 @@ from pytest_lance_autoresearch.records import (
     TrialRecord,
 )
 from pytest_lance_autoresearch.verdict import aggregate, judge, price
+from pytest_lance_autoresearch.words import wording
 
 MANY = 50
 """Missing digests, which are worth processes of their own."""
@@ -38,14 +39,29 @@ _NS = 1e9
 def of_row(root: Path, row: results.Row) -> Digest:
     """The digest of a row's record: the one that was kept, or made now and kept for the next reader.
 
-    LogError where the record is missing, unreadable, or not the one that the row names.
+    LogError where the record is missing, unreadable, or not the one that the row names, whatever was kept of it.
     """
+    history.record_text(root, row)
     kept = archive.find_digest(root, row.target, row.record)
     if kept is not None:
         return kept
     made = of(history.record_of(root, row))
     archive.store_digest(root, row.target, row.record, made)
     return made
+
+
+def disagreement(row: results.Row, digest: Digest) -> str:
+    """What the row says otherwise than its record, as a sentence; '' where both agree.
+
+    The speed-up of a record whose rules are not known is not compared.
+    """
+    if digest.status != row.status:
+        return f"trial {row.trial}: says '{row.status}', its record says '{digest.status}'; the row was changed"
+    known = None if digest.speedup is None else round(digest.speedup, results.SPEEDUP_DECIMALS)
+    if digest.min_effect is not None and known != row.speedup:
+        said, found = (wording.NONE if one is None else one for one in (row.speedup, known))
+        return f"trial {row.trial}: says speedup {said}, its record says {found}; the row was changed"
+    return ""
 
 
 def make_missing(root: Path, rows: Sequence[results.Row]) -> None:
@@ -78,7 +94,9 @@ def of(record: TrialRecord) -> Digest:
     rules = record.rules or Rules(max_looks=evidence.looks)
     is_judged = record.cause is not None and any(pair.blocks for pair in evidence.pairs)
     judgement = judge.look(evidence, rules) if is_judged else None
+    claims = judgement is not None and record.rules is not None and judgement.race is None
     return Digest(
+        record.status,
         record.reason,
         record.cause,
         record.baseline_trial,
@@ -92,6 +110,8 @@ def of(record: TrialRecord) -> Digest:
         evidence.waited_s,
         price.build_price(evidence.pairs, rules),
         *(price.peaks(evidence.pairs) if evidence.pairs else (0, 0)),
+        judgement.speedup.point if claims and judgement and judgement.speedup else None,
+        record.judged_by,
         _open(judgement.doubt) if judgement and judgement.doubt else None,
         *((rules.min_effect, rules.case_limit, rules.max_seconds) if record.rules else (None, None, None)),
     )

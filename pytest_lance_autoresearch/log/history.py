@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, codec, results
-from pytest_lance_autoresearch.records import Judgement, Rules, TrialRecord
+from pytest_lance_autoresearch.records import Judgement, Rules, Status, TrialRecord
 from pytest_lance_autoresearch.verdict import judge
 
 
@@ -24,21 +24,27 @@ class Checked:
     """Every way in which the row and its archive do not hold together, one sentence each."""
     is_judged_again: bool
     """Whether its verdict was computed again from raw windows."""
+    judged_by: str = ""
+    """The version whose thresholds are not known here, so that it was not; '' otherwise, which is no fault."""
 
 
 def check(rows: Sequence[results.Row], root: Path) -> Iterator[Checked]:
     """Whether each row follows from the one before it, and is what the archive says."""
     for before, row in zip((None, *rows), rows, strict=False):
         faults, is_judged_again = [*_chain_faults(before, row), *_kernel_faults(row, root)], False
+        judged_by = ""
         try:
             record = record_of(root, row)
             faults += _record_faults(row, record)
             if row.interval is not None or record.evidence.heat is not None:
-                faults += _verdict_faults(row, judged_again(record, row, rules_of(record, row)))
-                is_judged_again = True
+                if record.rules is None:
+                    judged_by = record.judged_by
+                else:
+                    faults += _verdict_faults(row, judged_again(record, row, record.rules))
+                    is_judged_again = True
         except LogError as fault:
             faults.append(str(fault))
-        yield Checked(tuple(faults), is_judged_again)
+        yield Checked(tuple(faults), is_judged_again, judged_by)
 
 
 def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[tuple[str, ...]]:
@@ -51,7 +57,7 @@ def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[
         if root is not None:
             faults += _kernel_faults(row, root)
             try:
-                _record_text(root, row)
+                record_text(root, row)
             except LogError as fault:
                 faults.append(str(fault))
         yield tuple(faults)
@@ -60,12 +66,12 @@ def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[
 def record_of(root: Path, row: results.Row) -> TrialRecord:
     """A trial's archived record; LogError when it is missing, unreadable, or not the one that the row names."""
     try:
-        return codec.trial_from_json(_record_text(root, row))
+        return codec.trial_from_json(record_text(root, row))
     except ValueError as error:
         raise LogError(f"{_place_of_record(root, row)} cannot be read: {error}") from error
 
 
-def _record_text(root: Path, row: results.Row) -> bytes:
+def record_text(root: Path, row: results.Row) -> bytes:
     """The bytes that the row's hash is of; LogError where they are not there."""
     try:
         text = archive.trial_path(root, row.target, row.record).read_bytes()
@@ -80,16 +86,6 @@ def _record_text(root: Path, row: results.Row) -> bytes:
 
 def _place_of_record(root: Path, row: results.Row) -> str:
     return f"trial {row.trial}: its record {archive.trial_path(root, row.target, row.record)}"
-
-
-def rules_of(record: TrialRecord, row: results.Row) -> Rules:
-    """The thresholds that the trial was judged by; LogError when another version had others."""
-    if record.rules is None:
-        raise LogError(
-            f"trial {row.trial} was judged by another version of this plugin, with other thresholds; "
-            f"use that version ({record.versions.get('pytest-lance-autoresearch', 'unknown')})"
-        )
-    return record.rules
 
 
 def judged_again(record: TrialRecord, row: results.Row, rules: Rules) -> Judgement:
@@ -117,6 +113,40 @@ def changed(
     )
 
 
+def chain_faults(rows: Sequence[results.Row]) -> Iterator[str]:
+    """What the rows alone tell: of their numbers, and of whether each follows from the one before it."""
+    for before, row in zip((None, *rows), rows, strict=False):
+        yield from _chain_faults(before, row)
+
+
+def first_damaged(rows: Sequence[results.Row], target: str) -> int | None:
+    """The first trial since the target's newest baseline that was changed, or is missing; None where all hold.
+
+    A row that is missing may have been any target's. One that was changed counts where it names this one: whatever
+    it says now, it may have been a keep.
+    """
+    starts = [i for i, row in enumerate(rows) if row.target == target and row.status is Status.BASELINE]
+    first = starts[-1] if starts else 0
+    for i, row in enumerate(rows[first:], first):
+        before, after = rows[i - 1] if i else None, rows[i + 1] if i + 1 < len(rows) else None
+        number = before.trial + 1 if before else 1
+        if row.trial != number and (i > first or not starts):
+            return min(number, row.trial)
+        if row.target == target and (_is_changed(row, after) or not _claims_what_can_be(row)):
+            return row.trial
+    return None
+
+
+def _is_changed(row: results.Row, after: results.Row | None) -> bool:
+    """Whether the row that came next followed from another one; a missing row is no change of this one."""
+    return after is not None and after.trial == row.trial + 1 and after.previous != row.digest
+
+
+def _claims_what_can_be(row: results.Row) -> bool:
+    """Whether a keep has a speed-up that lies in its interval; other rows claim nothing."""
+    return row.status is not Status.KEEP or (row.interval is not None and row.interval.is_possible)
+
+
 def _chain_faults(before: results.Row | None, row: results.Row) -> Iterator[str]:
     wanted = before.digest if before else ""
     number = before.trial + 1 if before else 1
@@ -124,6 +154,14 @@ def _chain_faults(before: results.Row | None, row: results.Row) -> Iterator[str]
         yield f"trial {row.trial}: stands where trial {number} should; a row is missing or out of order"
     elif row.previous != wanted:
         yield f"trial {row.trial}: does not follow from the row before it; one of the two was changed"
+    one = row.interval
+    if one is not None and not 0 <= one.low <= one.point <= one.high:
+        yield (
+            f"trial {row.trial}: its speed-up {one.point:g} does not lie in its interval, {one.low:g} to "
+            f"{one.high:g}; the row was changed"
+        )
+    elif not _claims_what_can_be(row):
+        yield f"trial {row.trial}: is a keep without a speed-up that can have been measured; the row was changed"
 
 
 def _kernel_faults(row: results.Row, root: Path) -> Iterator[str]:

@@ -7,14 +7,15 @@ newest baseline, overall and by case), and how wide the intervals are. Measures 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.log import digests, results
+from pytest_lance_autoresearch.log import digests, history, results
 from pytest_lance_autoresearch.records import Digest, Interval, Status
 from pytest_lance_autoresearch.verdict import stats
+from pytest_lance_autoresearch.words import report
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Trial:
     """The claimed speed-up over the newest baseline of the best kernel after this trial."""
     reached: Interval | None
     """That of this trial's own kernel, as wide as the trial alone makes it; None where it was not measured."""
+    is_changed: bool = False
+    """Whether the row says something else than its record, which then is not believed to be this row's."""
+
+    @property
+    def status_word(self) -> str:
+        """Its status, and of a keep whether it was kept for smaller code, where that is known."""
+        return report.status_word(self.row.status, self.digest.cause if self.digest else None)
 
     @property
     def is_kept(self) -> bool:
@@ -42,12 +50,20 @@ class Night:
 
     target: str
     trials: tuple[Trial, ...]
+    damaged: int | None = None
+    """The first trial since the newest baseline that was changed or is missing: then nothing is known of what is
+    claimed."""
 
     @property
     def current(self) -> tuple[Trial, ...]:
         """The newest baseline and what came after it; all trials where the log has no baseline."""
         starts = [i for i, trial in enumerate(self.trials) if trial.row.status is Status.BASELINE]
         return self.trials[starts[-1] if starts else 0 :]
+
+    @property
+    def changed(self) -> tuple[Trial, ...]:
+        """The trials whose rows say something else than their records."""
+        return tuple(trial for trial in self.trials if trial.is_changed)
 
     @property
     def kept(self) -> int:
@@ -71,8 +87,13 @@ class Night:
         return self.trials[kept[-1] + 1 if kept else 0 :]
 
     @property
-    def claimed(self) -> Interval:
-        """The speed-up of the best kernel over the newest baseline, by the product of its keeps."""
+    def claimed(self) -> Interval | None:
+        """The speed-up of the best kernel over the newest baseline, by the product of its keeps.
+
+        None where a row that bears on it is damaged.
+        """
+        if self.damaged is not None:
+            return None
         claims = (trial.row.interval for trial in self.keeps)
         return stats.product([claim for claim in claims if claim and claim.is_possible])
 
@@ -85,6 +106,8 @@ class Night:
 
     def claimed_cases(self) -> dict[str, Interval]:
         """The same of every case; of none where a keep's record is missing, or left a case without bounds."""
+        if self.damaged is not None:
+            return {}
         found: dict[str, list[Interval]] = {}
         for trial in self.keeps:
             for case, one in (trial.digest.cases if trial.digest else {}).items():
@@ -101,7 +124,7 @@ def nights(rows: Sequence[results.Row], root: Path | None) -> list[Night]:
     return [_night(target, rows, root) for target in sorted({row.target for row in rows})]
 
 
-def _night(target: str, rows: Iterable[results.Row], root: Path | None) -> Night:
+def _night(target: str, rows: Sequence[results.Row], root: Path | None) -> Night:
     trials, best = [], 1.0
     for row in (row for row in rows if row.target == target):
         own = row.interval if row.interval and row.interval.is_possible else None
@@ -110,14 +133,20 @@ def _night(target: str, rows: Iterable[results.Row], root: Path | None) -> Night
         reached = Interval(best * own.low, best * own.point, best * own.high) if own else None
         if row.status is Status.KEEP and reached:
             best = reached.point
-        trials.append(Trial(row, *_digest(root, row), best, reached))
-    return Night(target, tuple(trials))
+        digest, fault, is_changed = _digest(root, row)
+        trials.append(Trial(row, digest, fault, best, reached, is_changed))
+    found = Night(target, tuple(trials), history.first_damaged(rows, target))
+    changed = (trial.row.trial for trial in found.current if trial.is_changed)
+    return replace(found, damaged=min((one for one in (found.damaged, *changed) if one is not None), default=None))
 
 
-def _digest(root: Path | None, row: results.Row) -> tuple[Digest | None, str]:
+def _digest(root: Path | None, row: results.Row) -> tuple[Digest | None, str, bool]:
+    """What the row's record comes to, or why that cannot be had, and whether the row contradicts it."""
     if root is None:
-        return None, "the log has no archive"
+        return None, "the log has no archive", False
     try:
-        return digests.of_row(root, row), ""
+        found = digests.of_row(root, row)
     except LogError as fault:
-        return None, str(fault)
+        return None, str(fault), False
+    disagreement = digests.disagreement(row, found)
+    return None if disagreement else found, disagreement, bool(disagreement)

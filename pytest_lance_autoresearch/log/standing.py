@@ -20,6 +20,8 @@ PLATEAU = 8
 """Trials without a keep after which single ideas are no longer the next step."""
 SHORT = 0.5
 """The most that a short time is of the time budget, or of the documented one where that is larger."""
+FAR = 3.0
+"""A near miss that gained so many times the smallest gain that is kept is measured longer, and not combined."""
 SPARE = 2.0
 """How many times that time the next budget has in addition: it is an estimate."""
 _NO_FAILURE = (Status.BASELINE, Status.KEEP, Status.PASS)
@@ -116,7 +118,7 @@ class Standing:
     failures: tuple[Failure, ...]
     """Of the trials since the newest baseline, the most frequent cause first, then the newest."""
     near_misses: tuple[Trial, ...]
-    """Trials since the best kernel that measured a gain over it, the largest first."""
+    """Trials since the best kernel that measured a gain over it, the largest first; of each kernel one."""
     next: Next
 
 
@@ -126,9 +128,10 @@ def of(night: Night) -> Standing:
     near = _near_misses(night)
     rules = next((one for one in reversed(night.trials) if one.digest and one.digest.min_effect is not None), None)
     known, documented = rules.digest if rules else None, Rules()
+    min_effect = documented.min_effect if known is None or known.min_effect is None else known.min_effect
     return Standing(
         night,
-        documented.min_effect if known is None or known.min_effect is None else known.min_effect,
+        min_effect,
         documented.case_limit if known is None or known.case_limit is None else known.case_limit,
         min(_gains(night.keeps), key=lambda gain: gain.point, default=None),
         _seconds(night.current),
@@ -136,7 +139,7 @@ def of(night: Night) -> Standing:
         room_by,
         _failures(night.current),
         near,
-        _next(night, near, rooms[0].case if rooms else ""),
+        _next(night, near, min_effect, rooms[0].case if rooms else ""),
     )
 
 
@@ -220,10 +223,13 @@ def _failures(trials: Sequence[Trial]) -> tuple[Failure, ...]:
 
 def _near_misses(night: Night) -> tuple[Trial, ...]:
     found = [trial for trial in night.since_best if night.best and _gains([trial])]
-    return tuple(sorted(found, key=lambda trial: -(trial.row.speedup or 0)))
+    best: dict[str, Trial] = {}
+    for trial in sorted(found, key=lambda trial: -(trial.row.speedup or 0)):
+        best.setdefault(trial.row.kernel, trial)
+    return tuple(best.values())
 
 
-def _next(night: Night, near: Sequence[Trial], room: str) -> Next:
+def _next(night: Night, near: Sequence[Trial], min_effect: float, room: str) -> Next:
     """The first rule that holds."""
     last = night.trials[-1]
     status = last.row.status
@@ -235,6 +241,8 @@ def _next(night: Night, near: Sequence[Trial], room: str) -> Next:
         return Next(Step.BASELINE)
     if (budget := _longer(night)) is not None:
         return Next(Step.LONGER, last, case_of(last), budget)
+    if len(night.since_best) >= PLATEAU and near and (budget := _again(night, near[0], min_effect)) is not None:
+        return Next(Step.LONGER, near[0], case_of(near[0]), budget)
     if len(night.since_best) >= PLATEAU:
         return Next(Step.COMBINE if len(near) > 1 else Step.ANOTHER_WAY, case=room)
     step = _BY_CAUSE.get(why(last), Step.GO_ON if last.is_kept else Step.IDEA)
@@ -253,12 +261,34 @@ _BY_CAUSE: Mapping[str, Step] = {
 def _longer(night: Night) -> int | None:
     """The budget that would settle the last trial's doubt; None where that is not short, or was tried already."""
     *before, last = night.trials
-    digest = last.digest
+    doubt = last.digest.doubt if last.digest else None
+    if doubt is None or doubt.seconds is None or last.row.kernel in {one.row.kernel for one in before}:
+        return None
+    documented = Rules().max_seconds
+    return _budget(last) if doubt.seconds <= SHORT * max(_budget_of(last), documented) else None
+
+
+def _again(night: Night, near: Trial, min_effect: float) -> int | None:
+    """The budget that would settle a near miss which gained by far enough; None where no time would.
+
+    Nor where a second budget was tried already: trying until it is kept makes chance decide.
+    """
+    budgets = {_budget_of(one) for one in night.trials if one.row.kernel == near.row.kernel}
+    gained_far = near.row.speedup is not None and near.row.speedup >= 1 + FAR * min_effect
+    if near.row.status is not Status.INCONCLUSIVE or not gained_far or len(budgets) > 1:
+        return None
+    return _budget(near)
+
+
+def _budget_of(trial: Trial) -> float:
+    """That of a trial; the documented one where that is not known."""
+    return (trial.digest.max_seconds if trial.digest else None) or Rules().max_seconds
+
+
+def _budget(trial: Trial) -> int | None:
+    """What a trial is to be measured with that ended in doubt; None where no time would settle that."""
+    digest, taken = trial.digest, trial.row.seconds or 0.0
     if digest is None or digest.doubt is None or digest.doubt.seconds is None:
         return None
-    documented, taken = Rules().max_seconds, last.row.seconds or 0.0
-    budget, kernels = digest.max_seconds or documented, {one.row.kernel for one in before}
-    if digest.doubt.seconds > SHORT * max(budget, documented) or last.row.kernel in kernels:
-        return None
     look = taken / digest.looks
-    return math.ceil((max(budget, taken) + SPARE * max(digest.doubt.seconds, look)) / 10) * 10
+    return math.ceil((max(_budget_of(trial), taken) + SPARE * max(digest.doubt.seconds, look)) / 10) * 10

@@ -15,7 +15,7 @@ from pytest_lance_autoresearch.log.night import Night, Trial
 from pytest_lance_autoresearch.page.facts import Facts
 from pytest_lance_autoresearch.records import Cause, Replay, Status
 from pytest_lance_autoresearch.verdict import stats
-from pytest_lance_autoresearch.words import wording
+from pytest_lance_autoresearch.words import report, wording
 
 MUCH_WAITING = 0.05
 """Share of the windows' time; beyond it the machine was busy."""
@@ -61,6 +61,7 @@ def remarks(facts: Facts) -> tuple[Remark, ...]:
     found = [
         *_audited(facts),
         *_checked(facts),
+        *_of_other_versions(facts.night),
         *_known(facts.night),
         *_torn(facts),
         *_hosts(facts.night),
@@ -93,6 +94,13 @@ def _audited(facts: Facts) -> Iterator[Remark]:
             f"'{_COMMAND} audit {facts.log}' does.",
         )
         return
+    if night.claimed is None:
+        yield Remark(
+            Kind.LOOK,
+            f"What is claimed is {report.claim_not_known(night.damaged)}. Measured again on {audit.time[:10]}: "
+            f"{wording.times(audit.speedup)}.",
+        )
+        return
     is_gain = any(not (trial.digest and trial.digest.cause is Cause.SIMPLER) for trial in night.keeps)
     holds = stats.replicates(night.claimed, audit.speedup, is_gain=is_gain)
     word = "replicates" if holds else "does NOT replicate"
@@ -105,10 +113,10 @@ def _audited(facts: Facts) -> Iterator[Remark]:
 
 def _checked(facts: Facts) -> Iterator[Remark]:
     rows = wording.many(len(facts.night.trials), "row")
-    again = f"Their verdicts were not computed again from raw windows; '{_COMMAND} verify {facts.log}' does."
+    again = _again(facts)
     if facts.faults:
         found = wording.many(len(facts.faults), "fault")
-        yield Remark(Kind.LOOK, f"The check of {rows} found {found}. {again}", facts.faults)
+        yield Remark(Kind.LOOK, f"The check of {rows} found {found}.{again}", facts.faults)
     elif facts.root is None:
         yield Remark(
             Kind.LOOK,
@@ -118,9 +126,31 @@ def _checked(facts: Facts) -> Iterator[Remark]:
     else:
         yield Remark(
             Kind.GOOD,
-            f"The {rows} follow from each other, and the archive holds the kernels and records that they name. "
+            f"The {rows} follow from each other, and the archive holds the kernels and records that they name."
             f"{again}",
         )
+
+
+def _again(facts: Facts) -> str:
+    """What 'verify' does beyond this check, as a sentence; '' where it can do no more."""
+    judged = [_is_by_others(trial) for trial in facts.night.trials if trial.row.interval]
+    if judged and all(judged):
+        return ""
+    known = " where their thresholds are known" if any(judged) else ""
+    return (
+        f" Their verdicts were not computed again from raw windows; '{_COMMAND} verify {facts.log}' does{known}."
+    )
+
+
+def _is_by_others(trial: Trial) -> bool:
+    """Whether its verdict rests on thresholds of another version, which are not known here."""
+    return bool(trial.row.interval and trial.digest and trial.digest.min_effect is None)
+
+
+def _of_other_versions(night: Night) -> Iterator[Remark]:
+    versions = [trial.digest.version for trial in night.trials if trial.digest and _is_by_others(trial)]
+    for sentence in report.of_other_versions(versions):
+        yield Remark(Kind.KNOW, f"{sentence}.")
 
 
 def _known(night: Night) -> Iterator[Remark]:

@@ -200,10 +200,13 @@ def headline(facts: Facts) -> str:
     is_first = start is night.trials[0] or sum(t.row.status is Status.BASELINE for t in night.trials) == 1
     since = "" if is_first else f" since the baseline of {belief.of_trial(start)}"
     first = "the first kernel" if is_first else f"the kernel of {belief.of_trial(start)}"
+    measured = f"audited {_bounds(audit.speedup)} on {audit.time[:10]}" if audit else "not audited"
+    claimed = night.claimed
+    if claimed is None:
+        unknown = report.claim_not_known(night.damaged)
+        return f"{trials}, {keeps} kept{since}: what is claimed is {unknown} ({measured})."
     if not keeps:
         return f"{trials}, none kept{since}: {first} is still the best."
-    claimed = night.claimed
-    measured = f"audited {_bounds(audit.speedup)} on {audit.time[:10]}" if audit else "not audited"
     times = (audit.speedup if audit else claimed).point
     return (
         f"{trials}, {keeps} kept{since}: {times:.2f} times as fast as {first} "
@@ -214,7 +217,9 @@ def headline(facts: Facts) -> str:
 def title(night: Night) -> str:
     """What is claimed, in a few words."""
     others = sum(trial.row.status is not Status.BASELINE for trial in night.current)
-    claimed = f"{night.claimed.point:.2f} times as fast is claimed, " if night.keeps else ""
+    claimed = f"{night.claimed.point:.2f} times as fast is claimed, " if night.keeps and night.claimed else ""
+    if night.claimed is None:
+        claimed = "what is claimed is not known, "
     return f"A night on {night.target}: {claimed}{len(night.keeps)} of {others} kept"
 
 
@@ -226,9 +231,8 @@ def _cases(facts: Facts) -> Cases:
     night, audit = facts.night, belief.audit_of(facts)
     claimed, measured = night.claimed_cases(), audit.cases if audit else {}
     shown = night.keeps[-MOST_KEEPS:]
-    overall = CaseRow(
-        "all cases", night.claimed, audit.speedup if audit else None, tuple(trial.best for trial in shown)
-    )
+    after = tuple(trial.best if night.claimed else None for trial in shown)
+    overall = CaseRow("all cases", night.claimed, audit.speedup if audit else None, after)
     names = dict.fromkeys(name for trial in night.keeps if trial.digest for name in trial.digest.cases)
     rows = [CaseRow(name, claimed.get(name), measured.get(name), _after(night, name)) for name in names]
     return Cases(shown, len(night.keeps) - len(shown), (overall, *rows), audit is not None)

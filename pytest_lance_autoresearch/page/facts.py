@@ -65,7 +65,10 @@ def read(log: Path, rows: Sequence[results.Row], root: Path | None, globs: tuple
             root,
             one,
             torn,
-            tuple(fault for row, found in faults if row.target == one.target for fault in found),
+            (
+                *(fault for row, found in faults if row.target == one.target for fault in found),
+                *(trial.fault for trial in one.changed),
+            ),
             tuple(replay for replay in replays if replay.target == one.target),
             tuple(_calibrations(root, one)) if root else (),
             tuple(_versions(root, one)) if root else (),

@@ -97,7 +97,7 @@ def forest(section: Section, width_in: float) -> Figure:
             len(rows),
             upright=False,
         )
-    panel.set_yticks(range(0, -len(rows), -1), [f"{row.trial.row.trial} {row.trial.row.status}" for row in rows])
+    panel.set_yticks(range(0, -len(rows), -1), [f"{row.trial.row.trial} {row.trial.status_word}" for row in rows])
     panel.set_ylim(0.4 - len(rows), 0.6)
     panel.tick_params(axis="y", length=0)
     panel.set_xlabel("times as fast as the kernel before")
@@ -246,7 +246,7 @@ def _part(section: Section, picture: str, width_in: float) -> str:
 def _told(row: TrialRow) -> str:
     """What a point says when it is pointed at."""
     own, change = row.trial.row, f", {row.change}" if row.change else ""
-    return wording.printable(f"trial {own.trial}: {own.status}{change}: {own.description}")
+    return wording.printable(f"trial {own.trial}: {row.trial.status_word}{change}: {own.description}")
 
 
 def _adapted(svg: str, told: Mapping[str, str]) -> str:

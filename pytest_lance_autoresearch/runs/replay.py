@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -97,12 +97,29 @@ class Auditor:
             return self._again(claim, self._pace([claim]))
 
     def plan(self, *, total_only: bool = False, again: bool = False) -> list[Planned]:
-        """The claims of an audit, in its order; with `again`, nothing of before serves."""
+        """The claims of an audit, in its order; with `again`, nothing of before serves.
+
+        LogError where none of its targets that are to be measured can be found.
+        """
         kept = [] if again else archive.replays(self._origins.root)
-        return [
+        plan = [
             Planned(claim, self._known(claim, kept))
             for claim in claims.of_keeps(self._origins, total_only=total_only)
         ]
+        missing = self._missing({one.claim.row.target for one in plan if one.is_open})
+        if missing and set(missing) == {one.claim.row.target for one in plan}:
+            raise next(iter(missing.values()))
+        return [_unless_missing(one, missing) for one in plan]
+
+    def _missing(self, targets: Iterable[str]) -> dict[str, LogError]:
+        """Those that cannot be found, and why."""
+        found = {}
+        for target in sorted(targets):
+            try:
+                self._origins.layout(target)
+            except LogError as fault:
+                found[target] = fault
+        return found
 
     def expected_s(self, plan: Sequence[Planned]) -> float | None:
         """How long carrying it out will take, by what its trials took; None where none says."""
@@ -223,6 +240,14 @@ def _beside(
     claim: Claim, measured: Interval | None, *, fault: str = "", time: str = "", unkept: str = ""
 ) -> Replayed:
     return Replayed(claim.whole_name, claim.claimed, measured, fault, claim.is_gain, time, unkept)
+
+
+def _unless_missing(planned: Planned, missing: Mapping[str, LogError]) -> Planned:
+    """With the fault of its target, where it was to be measured."""
+    fault = missing.get(planned.claim.row.target)
+    if fault is None or not planned.is_open:
+        return planned
+    return planned._replace(claim=replace(planned.claim, fault=fault.headline))
 
 
 def _surroundings() -> tuple[str, dict[str, str], float]:

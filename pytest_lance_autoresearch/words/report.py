@@ -168,8 +168,27 @@ def verdict_word(outcome: Outcome) -> str:
     """The verdict as the block says it: the row's status, 'keep (simpler)' for that kind, or 'none'."""
     if outcome.status is None:
         return wording.NONE
-    simpler = outcome.judgement is not None and outcome.judgement.cause is Cause.SIMPLER
-    return "keep (simpler)" if outcome.status is Status.KEEP and simpler else outcome.status.value
+    return status_word(outcome.status, outcome.judgement.cause if outcome.judgement else None)
+
+
+def status_word(status: Status, cause: Cause | None) -> str:
+    """A status as a reader is told it: a keep for smaller code alone says so."""
+    return "keep (simpler)" if status is Status.KEEP and cause is Cause.SIMPLER else status.value
+
+
+def of_other_versions(versions: Sequence[str]) -> list[str]:
+    """That verdicts by unknown thresholds were not computed again; `versions` has one for each."""
+    if not versions:
+        return []
+    those = list(dict.fromkeys(versions))
+    were, they = ("verdict was", "it was") if len(versions) == 1 else ("verdicts were", "they were")
+    by = f"version{'s' if len(those) > 1 else ''} {wording.listed(those)}"
+    return [f"{len(versions)} {were} not computed again: {they} judged by {by}, whose thresholds were others"]
+
+
+def claim_not_known(trial: int | None) -> str:
+    """Why a log's claim is not told: the trial is the first that cannot be relied on."""
+    return f"not known: trial {trial} was changed or is missing; run verify"
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
