@@ -6,6 +6,7 @@ Owns how a digest is made of a record. Measures nothing.
 from __future__ import annotations
 
 import math
+import multiprocessing
 import signal
 import statistics
 from collections import Counter
@@ -72,7 +73,8 @@ def make_missing(root: Path, rows: Sequence[results.Row]) -> None:
     missing = [row for row in rows if archive.find_digest(root, row.target, row.record) is None]
     if len(missing) < MANY:
         return
-    with ProcessPoolExecutor(initializer=_leave_interrupts_to_the_parent) as pool:
+    fresh = multiprocessing.get_context("spawn")  # forking is not safe beside the threads of other libraries
+    with ProcessPoolExecutor(mp_context=fresh, initializer=_leave_interrupts_to_the_parent) as pool:
         list(pool.map(partial(_keep, root), missing, chunksize=8))
 
 

@@ -29,6 +29,7 @@ from pytest_lance_autoresearch.target_files import policy
 from pytest_lance_autoresearch.verdict import judge, view
 
 IMPORTS: Final = "imports '{}'; a kernel may import"
+ITEM: Final = "the kernel returned a tuple whose item 2 is a {}; expected a numpy.ndarray or a number"
 VALUES: Final = r"values: \d+ of \d+ values differ"
 TABLE: Final = "distance table: .* values differ by more than their limit"
 GAINED_NOTHING: Final = r"(discard|inconclusive): "
@@ -76,7 +77,7 @@ BEHIND_IT: Final = {
     "bitpack/shrunk_output": "the kernel raised ValueError",
     "bitpack/spot_chunks": VALUES,
     "bitpack/two_cores": GAINED_NOTHING,
-    "pq-l2/always_equal": "the kernel returned a Equal; expected a numpy.ndarray, a number, or a tuple of them",
+    "pq-l2/always_equal": ITEM.format("Equal"),
     "pq-l2/async_thread": NO_THREAD,
     "pq-l2/call_count": TABLE,
     "pq-l2/clock_c_patch": GAINED_NOTHING,
@@ -89,8 +90,8 @@ BEHIND_IT: Final = {
     "pq-l2/helper_process": NOT_PERMITTED,
     "pq-l2/input_zeroing": TABLE,
     "pq-l2/last_call_replay": TABLE,
-    "pq-l2/lazy_array_proxy": r"the kernel returned a Later; expected a numpy.ndarray, a number, or a tuple",
-    "pq-l2/lazy_subclass": "the kernel returned a Yes; expected a numpy.ndarray, a number, or a tuple of them",
+    "pq-l2/lazy_array_proxy": ITEM.format("Later"),
+    "pq-l2/lazy_subclass": ITEM.format("Yes"),
     "pq-l2/log_writer": NOT_PERMITTED,
     "pq-l2/lookahead": TABLE,
     "pq-l2/memo_content": GAINED_NOTHING,
@@ -99,7 +100,7 @@ BEHIND_IT: Final = {
     "pq-l2/nan_flood": "distance table: .*: kernel nan, reference",
     "pq-l2/oracle_patch": TABLE,
     "pq-l2/oracle_thief": TABLE,
-    "pq-l2/pickle_gadget": "the kernel returned a Gadget; expected a numpy.ndarray, a number, or a tuple of them",
+    "pq-l2/pickle_gadget": ITEM.format("Gadget"),
     "pq-l2/poller": NO_THREAD,
     "pq-l2/priority": NOT_PERMITTED,
     "pq-l2/pytest_exit": "the kernel raised Exit: done",
