@@ -152,3 +152,10 @@ def test_shinka_reads_nothing_where_the_kernel_is_not_to_blame(folder: Path) -> 
         evaluated(folder, toys.FASTER)
     assert str(ended.value) == FAULT
     assert not list(folder.parent.glob("gen_1/**/*.json"))
+
+
+@pytest.mark.usefixtures("lab")
+def test_shinka_is_told_which_file_is_missing(folder: Path) -> None:
+    arguments = ["--program_path", "main.py", "--results_dir", "gen_1"]
+    with pytest.raises(SystemExit, match=r"^\[Errno 2\] No such file or directory: 'initial\.py'$"):
+        shinka.evaluate(folder, baseline="initial.py", arguments=arguments)

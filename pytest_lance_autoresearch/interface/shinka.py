@@ -39,7 +39,7 @@ def evaluate(
     asked = parser.parse_args(arguments)
     try:
         score = Scale(target, baseline, rules, states).score(asked.program_path)
-    except AutoresearchError as fault:
+    except (AutoresearchError, OSError) as fault:
         raise SystemExit(str(fault)) from None
     _write(asked.results_dir, score)
 
