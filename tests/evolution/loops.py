@@ -131,7 +131,7 @@ def test_openevolve_finds_the_faster_kernel(tmp_path: Path, model: model_server.
     check_wrong(told[wrong]["verdict"], told[wrong]["reason"])
     assert "SyntaxError" in told[broken]["reason"]
     faster = told[marked(toys.FASTER).strip()]
-    assert faster["cases"].startswith("64x32-uniform: speed-up ")
+    assert "64x32-uniform: speed-up " in faster["cases"]
 
 
 def artifacts(program: Mapping[str, Any]) -> dict[str, str]:
