@@ -18,7 +18,7 @@ from pathlib import Path
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import codec, git
 from pytest_lance_autoresearch.machine import files
-from pytest_lance_autoresearch.records import Calibration, Digest, Interval, Replay, TrialRecord
+from pytest_lance_autoresearch.records import Calibration, Digest, Replay, TrialRecord
 
 FOLDER = ".autoresearch"
 SPARE_BYTES = 4 * 2**20
@@ -160,13 +160,9 @@ def replays(root: Path) -> list[Replay]:
         with suppress(OSError, ValueError):
             one = codec.from_json(path.read_bytes(), Replay)
             datetime.fromisoformat(one.time)
-            if all(map(_is_bounded, (one.speedup, *one.cases.values()))):
+            if all(each.is_possible and each.is_bounded for each in (one.speedup, *one.cases.values())):
                 found.append(one)
     return sorted(found, key=lambda one: one.time)
-
-
-def _is_bounded(speedup: Interval) -> bool:
-    return 0 < speedup.low <= speedup.point <= speedup.high < math.inf
 
 
 def _host_name(host: str) -> str:

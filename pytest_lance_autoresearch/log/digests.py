@@ -42,11 +42,11 @@ def of_row(root: Path, row: results.Row) -> Digest:
 
     LogError where the record is missing, unreadable, or not the one that the row names, whatever was kept of it.
     """
-    history.record_text(root, row)
+    text = history.record_text(root, row)
     kept = archive.find_digest(root, row.target, row.record)
     if kept is not None:
         return kept
-    made = of(history.record_of(root, row))
+    made = of(history.record_in(text, root, row))
     archive.store_digest(root, row.target, row.record, made)
     return made
 

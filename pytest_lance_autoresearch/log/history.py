@@ -65,8 +65,13 @@ def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[
 
 def record_of(root: Path, row: results.Row) -> TrialRecord:
     """A trial's archived record; LogError when it is missing, unreadable, or not the one that the row names."""
+    return record_in(record_text(root, row), root, row)
+
+
+def record_in(text: bytes, root: Path, row: results.Row) -> TrialRecord:
+    """The record that those bytes hold, which are the row's; LogError where they hold none."""
     try:
-        return codec.trial_from_json(record_text(root, row))
+        return codec.trial_from_json(text)
     except ValueError as error:
         raise LogError(f"{_place_of_record(root, row)} cannot be read: {error}") from error
 

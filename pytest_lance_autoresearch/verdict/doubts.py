@@ -40,8 +40,7 @@ def about(seen: View, more_overall: float, decided: tuple[Verdict, Cause]) -> Do
 
 def more_of_cpu(seen: View, floor: float, aim: float) -> float:
     """How many times what was measured would show CPU time above `floor`, as a keep needs it, or below `aim`."""
-    mean = seen.deciding_cpu
-    cpu = mean.interval(seen.alpha) if mean else None
+    cpu = seen.deciding_cpu_estimate
     if cpu is None or cpu.low > floor or cpu.high < aim:
         return 0.0
     return more(cpu, floor) if cpu.point > floor else more(-cpu, -aim)

@@ -72,8 +72,7 @@ def _is_smaller(evidence: Evidence) -> bool:
 
 def _if_cpu_agrees(seen: View, floor: float, aim: float, cause: Cause) -> tuple[Verdict, Cause]:
     """A keep, if the CPU time's interval lies above `floor` too; a discard, if not and it lies below `aim`."""
-    mean = seen.deciding_cpu
-    cpu = mean.interval(seen.alpha) if mean else None
+    cpu = seen.deciding_cpu_estimate
     if cpu is not None and cpu.low <= floor:
         return (Verdict.DISCARD if cpu.high < aim else Verdict.UNDECIDED), Cause.CPU_DISAGREES
     return (Verdict.KEEP if seen.evidence.looks >= LEAST_LOOKS else Verdict.UNDECIDED), cause

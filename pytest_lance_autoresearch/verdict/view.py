@@ -71,6 +71,11 @@ class View:
         return self.cpu_mean if self.evidence.threads == 1 else None
 
     @property
+    def deciding_cpu_estimate(self) -> stats.LogEstimate | None:
+        """The same, as sure as the look's other intervals are."""
+        return self.cpu if self.deciding_cpu else None
+
+    @property
     def case_floor(self) -> float:
         """The log-ratio of a case that is slower by just its limit."""
         return -math.log1p(self.rules.case_limit)
