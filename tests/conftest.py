@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import command_line
+import fake_replay
 import fake_workers
 import hypothesis  # noqa: F401
 import numpy.random  # noqa: F401
@@ -21,6 +22,7 @@ import threadpoolctl
 
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
+from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import policy
 
 OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
@@ -94,3 +96,11 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 def say(capsys: pytest.CaptureFixture[str]) -> command_line.Say:
     """Run a verb; its exit code, and its lines on stdout and stderr."""
     return partial(command_line.said, capsys)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> fake_replay.Measured:
+    """What comes of measuring a claim again, where nothing is measured."""
+    stand_in = fake_replay.Measured()
+    monkeypatch.setattr(replay, "_measure", stand_in)
+    return stand_in

@@ -36,13 +36,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / LOG
 
 
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
-    stand_in = Measured()
-    monkeypatch.setattr(replaying, "_measure", stand_in)
-    return stand_in
-
-
 # What was measured before
 
 

@@ -54,13 +54,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / LOG
 
 
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
-    stand_in = Measured()
-    monkeypatch.setattr(replaying, "_measure", stand_in)
-    return stand_in
-
-
 def stored(root: Path, row: results.Row) -> Path:
     """The row's kernel in the archive."""
     return root / archive.FOLDER / "kernels" / f"{row.kernel}.py"
