@@ -133,14 +133,14 @@ def test_a_measurement_that_cannot_be_kept_is_told_all_the_same(
     path: Path, measured: Measured, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise LogError("audits/x.json: cannot be written: No space left on device; nothing was logged")
+        raise LogError("audits/x.json: cannot be written: No space left on device")
 
     monkeypatch.setattr(archive, "store_replay", full)
     said = say("replay", path, 2)
     assert said.code == 0
     assert said.err[1] == (
-        "trial 2: was measured, and that is not kept for the next audit: audits/x.json: cannot be written: No "
-        "space left on device; nothing was logged"
+        "trial 2 was measured, but the next audit will not know of it: audits/x.json: cannot be written: No space "
+        "left on device"
     )
     assert measured.asked == [(SECOND, FIRST)]
 

@@ -51,7 +51,7 @@ def test_a_log_becomes_a_page(written: Written, say: Any) -> None:
     found = say("report", written.log, "-o", "night.html")
     assert found == Said(
         0,
-        [f"night.html: is the page now: 1 target, 2 trials, {size_kb('night.html')} kB; open it in a browser"],
+        [f"wrote night.html: 1 target, 2 trials, {size_kb('night.html')} kB; open it in a browser"],
         [],
     )
     assert sections(Path("night.html")) == ["toy"]
@@ -117,7 +117,7 @@ def test_digests_that_are_missing_are_made_at_once(say: Any, monkeypatch: pytest
             ["plot", "targets/toy/results.tsv", "-o", "night.pdf"],
             "night.pdf: expected a name that ends in .png or .svg",
         ),
-        (["plot", "empty.tsv", "-o", "x.png"], "empty.tsv: has no trial yet; there is nothing to draw"),
+        (["plot", "empty.tsv", "-o", "x.png"], "empty.tsv: no trial was logged yet; there is nothing to draw"),
         (
             ["plot", "targets/toy/results.tsv", "-o", "x.png", "--target", "pq"],
             "targets/toy/results.tsv: has no trial of 'pq'; name one with --target: toy",
@@ -171,7 +171,7 @@ def test_without_the_extra_that_is_said(
 
 def test_a_picture_is_a_file(written: Written, say: Any) -> None:
     found = say("plot", written.log, "-o", "night.png", "--picture", "forest")
-    assert found == Said(0, ["night.png: is the picture 'forest' of 'toy'"], [])
+    assert found == Said(0, ["wrote night.png: the picture 'forest' of target 'toy'"], [])
     assert Path("night.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -226,8 +226,8 @@ def test_a_watched_page_follows_the_night(written: Written, say: Any, monkeypatc
     assert (found.code, found.err) == (
         130,
         [
-            "report.html: is written anew after each trial; Ctrl-C ends that",
-            "interrupted: report.html is the page of what there is",
+            "report.html is written anew after each trial; Ctrl-C ends the watch",
+            "interrupted: report.html has all trials so far",
         ],
     )
     assert [line.partition(", ")[2].partition(",")[0] for line in found.out] == ["2 trials", *["3 trials"] * 2]
@@ -248,7 +248,7 @@ def test_a_watch_waits_for_a_log_and_outlives_a_broken_one(
         f"this plugin"
     ]
     assert [line.partition(" kB")[0].rpartition(",")[0] for line in found.out] == [
-        "night.html: is the page now: 0 targets, 0 trials"
+        "wrote night.html: no trial yet"
     ] * 2
     assert f"{log}: has no trial yet." in Path("night.html").read_text()
     assert results.read(log) == ()

@@ -22,6 +22,7 @@ from pytest_lance_autoresearch.records import Interval, RegressionRules, Status
 from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import discover, load
 from pytest_lance_autoresearch.verdict import judge
+from pytest_lance_autoresearch.words.wording import shown
 
 FASTER, SLOWER = everywhere(spread(0.05)), everywhere(spread(-0.03))
 
@@ -98,10 +99,10 @@ def test_a_changed_archive_is_found(path: Path) -> None:
     kernel.write_text(kernel.read_text() + "# changed\n")
     assert found(path) == [
         f"trial 2: its kernel (sha256 {row.kernel[:12]}) is not in the archive, or was changed",
-        f"trial 2: its record {record} was changed; its sha256 is not the row's",
+        f"trial 2: its record {shown(record)} was changed; its sha256 is not the row's",
     ]
     record.unlink()
-    assert f"trial 2: its record {record} cannot be read: No such file or directory" in found(path)
+    assert f"trial 2: its record {shown(record)} is missing" in found(path)
 
 
 def test_a_verdict_of_the_regression_gate_is_computed_again_by_its_own_thresholds(
@@ -148,7 +149,8 @@ VERBS = [
     *(["log"], ["log", "--json"], ["verify"], ["rejudge"], ["status"], ["status", "--json"]),
     *(["show", "2"], ["show", "2", "--json"], ["audit"], ["replay", "2"]),
 ]
-OF_ALL = [verb for verb in VERBS if verb[0] not in ("show", "replay")]
+OF_ONE = [verb for verb in VERBS if verb[0] in ("show", "replay")]
+OF_ALL = [verb for verb in VERBS if verb not in OF_ONE]
 """Those that are about every row."""
 QUICK = [verb for verb in VERBS if verb[0] not in ("audit", "replay")]
 
@@ -270,7 +272,7 @@ def test_a_verdict_whose_record_is_missing_was_not_computed_again(
     record.unlink()
     assert main(["verify", str(path)]) == 1
     assert capsys.readouterr().out.splitlines() == [
-        f"trial 2: its record {record} cannot be read: No such file or directory",
+        f"trial 2: its record {shown(record)} is missing",
         "1 fault: 3 rows, 1 verdict computed again from raw windows",
     ]
 
@@ -301,12 +303,16 @@ def test_a_speed_up_without_windows_is_a_fault(path: Path, capsys: pytest.Captur
 
 
 def test_an_empty_log_is_shown_and_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However much of its header there is; no archive is needed."""
     path = tmp_path / "results.tsv"
-    (tmp_path / archive.FOLDER).mkdir()
-    for text in ("", results._header()):
+    sentence = f"{shown(path)}: no trial was logged yet"
+    told = [verb for verb in OF_ALL if "--json" not in verb]
+    for text in ("", results._header(), results._header().partition("\n")[0] + "\n"):
         path.write_text(text)
         assert [run(path, verb) for verb in OF_ALL] == [0] * len(OF_ALL)
-        assert "no fault: 0 rows, 0 verdicts computed again from raw windows" in capsys.readouterr().out
+        assert capsys.readouterr().out.count(sentence) == len(told)
+        assert [run(path, verb) for verb in OF_ONE] == [2] * len(OF_ONE)
+        assert capsys.readouterr().err == f"ERROR: {sentence}\n" * len(OF_ONE)
 
 
 def test_a_reader_who_leaves_early_sees_no_traceback(path: Path) -> None:

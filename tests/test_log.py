@@ -244,17 +244,23 @@ def test_a_row_that_was_cut_off_is_told(path: Path, cut: str, number: int, left:
     assert results.cut_off(path) == ""
 
 
-@pytest.mark.parametrize(("text", "number"), [("# pytest", 1), (f"{TITLE}\n", 2), (f"{TITLE}\ntrial\tti", 2)])
+@pytest.mark.parametrize(("text", "number"), [("# pytest", 1), (f"{TITLE}\ntrial\tti", 2)])
 def test_a_header_that_was_cut_off_is_told(path: Path, text: str, number: int) -> None:
     path.write_text(text)
     assert results.read(path) == ()
     assert results.cut_off(path).startswith(f"{path}: line {number} was cut off after ")
 
 
-def test_a_log_that_is_not_there_or_empty_was_not_cut_off(path: Path) -> None:
+@pytest.mark.parametrize("text", ["", f"{TITLE}\n", HEADER], ids=["empty", "title", "header"])
+def test_a_log_that_is_not_there_or_empty_was_not_cut_off(path: Path, text: str) -> None:
+    """However much of its header there is; nothing of that is kept beside the log."""
     assert results.cut_off(path) == ""
-    path.touch()
+    path.write_text(text)
     assert (results.cut_off(path), results.read(path)) == ("", ())
+    row = results.append(path, KEEP)
+    assert results.read(path) == (row,)
+    assert path.read_text().startswith(HEADER)
+    assert not path.with_name("results.tsv.torn").exists()
 
 
 # Line ends that git or an editor converted

@@ -16,6 +16,7 @@ from pytest_lance_autoresearch.log import archive, codec, digests, history, nigh
 from pytest_lance_autoresearch.log.night import Night
 from pytest_lance_autoresearch.records import Cause, Evidence, Interval, Rules, Status, TrialRecord
 from pytest_lance_autoresearch.verdict import judge, stats
+from pytest_lance_autoresearch.words.wording import shown
 
 FASTER, FASTER_STILL, SLOWER = everywhere(spread(0.05)), everywhere(spread(0.08)), everywhere(spread(-0.03))
 
@@ -132,7 +133,7 @@ def test_a_record_that_is_gone_is_said(root: Path) -> None:
     trial = read(root).trials[1]
     assert trial.digest is None
     path = archive.trial_path(root, "toy", trial.row.record)
-    assert trial.fault == f"trial 2: its record {path} cannot be read: No such file or directory"
+    assert trial.fault == f"trial 2: its record {shown(path)} is missing"
 
 
 def test_a_row_that_cannot_have_been_measured_claims_nothing(root: Path) -> None:
@@ -232,8 +233,8 @@ def test_a_digest_whose_record_is_gone_or_was_changed_is_not_shown(root: Path) -
     changed.write_bytes(b"{}")
     _, first, second, *_ = read(root).trials
     assert (first.digest, second.digest) == (None, None)
-    assert first.fault.endswith("cannot be read: No such file or directory")
-    assert second.fault == f"trial 3: its record {changed} was changed; its sha256 is not the row's"
+    assert first.fault.endswith(" is missing")
+    assert second.fault == f"trial 3: its record {shown(changed)} was changed; its sha256 is not the row's"
 
 
 def test_a_row_that_says_otherwise_than_its_record_is_not_believed(root: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_full_disk_is_said_before_anything_is_measured(
     judged: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(root: Path, name: str, text: bytes) -> None:  # noqa: ARG001
-        raise LogError(f"{root / name}: cannot be written: No space left on device; nothing was logged")
+        raise LogError(f"{root / name}: cannot be written: No space left on device")
 
     monkeypatch.setattr(archive, "_store", full)
     result = judged.runpytest(*GATE)

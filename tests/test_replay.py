@@ -41,6 +41,7 @@ from pytest_lance_autoresearch.runs import replay as replaying
 from pytest_lance_autoresearch.runs.replay import Replayed
 from pytest_lance_autoresearch.verdict import judge
 from pytest_lance_autoresearch.words import report
+from pytest_lance_autoresearch.words.wording import shown
 
 MEASURING = "measuring trial 2 again, in 4 pairs of processes"
 CRASHES = toys.kernel("os._exit(3)", "import os")
@@ -224,7 +225,7 @@ def refused(said: Said, sentence: str, measured: Measured) -> bool:
 @pytest.mark.parametrize("number", [0, 3, 99])
 def test_a_trial_that_is_not_there(path: Path, measured: Measured, say: Say, number: int) -> None:
     said = say("replay", path, number)
-    assert refused(said, f"there is no trial {number}; the log has 2 rows", measured)
+    assert refused(said, f"{shown(path)}: there is no trial {number}; the log has trials 1 to 2", measured)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,8 @@ def test_a_kernel_that_the_archive_lost(
         file.unlink()
     said = say(verb, path, *([2] if verb == "replay" else []))
     kernel = f"the kernel with sha256 {row.kernel[:12]}"
-    sentence = f"trial 2: {kernel} is not in the archive of {path.parent}, or was changed, and is not in git"
+    lacks = f"is not in {archive.place(path.parent)}, or was changed there"
+    sentence = f"trial 2: {kernel} {lacks}, and is not in git"
     assert refused(said, sentence, measured)
 
 
@@ -276,10 +278,10 @@ def test_a_record_that_was_changed_or_lost(path: Path, measured: Measured, say: 
     """It says which kernel was the baseline."""
     record = archive.trial_path(path.parent, "toy", results.read(path)[1].record)
     record.write_bytes(record.read_bytes() + b"\n")
-    sentence = f"trial 2: its record {record} was changed; its sha256 is not the row's"
+    sentence = f"trial 2: its record {shown(record)} was changed; its sha256 is not the row's"
     assert refused(say("replay", path, 2), sentence, measured)
     record.unlink()
-    sentence = f"trial 2: its record {record} cannot be read: No such file or directory"
+    sentence = f"trial 2: its record {shown(record)} is missing"
     assert refused(say("replay", path, 2), sentence, measured)
 
 
@@ -290,11 +292,12 @@ def test_a_target_that_is_gone(
     shutil.rmtree(path.parent / "targets/toy")
     toys.write(path.parent, "other")
     said = say(verb, path, *([2] if verb == "replay" else []))
-    below = f"{path.parent} or {Path.cwd()}"
-    assert refused(said, f"there is no target 'toy' in targets/* below {below}; see --targets", measured)
+    places = f"{shown(path.parent / 'targets/*')} or targets/*"
+    hint = "say where it is with --targets"
+    assert refused(said, f"there is no target 'toy' in {places}; {hint}", measured)
     monkeypatch.chdir(path.parent)
     said = say(verb, path, *([2] if verb == "replay" else []))
-    assert refused(said, f"there is no target 'toy' in targets/* below {path.parent}; see --targets", measured)
+    assert refused(said, f"there is no target 'toy' in targets/*; {hint}", measured)
 
 
 def test_a_target_with_a_fault(path: Path, measured: Measured, say: Say) -> None:
@@ -504,8 +507,8 @@ def test_an_audit_without_its_target_says_so_once_and_measures_nothing(
     path: Path, measured: Measured, say: Say
 ) -> None:
     write_row(path.parent, THIRD, CLAIM)
-    below = f"{path.parent} or {Path.cwd()}"
-    sentence = f"ERROR: there is no target 'toy' in gone/* below {below}; see --targets"
+    places = f"{shown(path.parent / 'gone/*')} or gone/*"
+    sentence = f"ERROR: there is no target 'toy' in {places}; say where it is with --targets"
     assert say("audit", path, "--targets", "gone/*") == Said(2, [], [sentence])
     assert not measured.asked
 
@@ -518,7 +521,7 @@ def test_one_target_of_several_that_is_missing_ends_no_audit(tmp_path: Path, mea
     shutil.rmtree(tmp_path / "targets/other")
     said = say("audit", tmp_path / LOG)
     assert (said.code, said.err[0].split(",")[0]) == (1, "1 claim to measure")
-    assert "could not be measured again: there is no target 'other' in targets/* below " in said.out[0]
+    assert "could not be measured again: there is no target 'other' in " in said.out[0]
     assert said.out[2] == "all that were measured replicate: 1 claim measured again, 1 could not be"
     assert measured.asked == [(SECOND, FIRST)]
 

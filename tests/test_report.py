@@ -265,7 +265,7 @@ def test_a_sentence_loses_words_before_it_loses_numbers() -> None:
     )
     assert (
         report.shortened("memory grew, by 12.5 MB, beyond the limit of 3.5 MB", 30)
-        == "memory grew, by 12.5 MB, be..."
+        == "memory grew, by 12.5 MB ..."
     )
 
 

@@ -29,10 +29,10 @@ def archived(text: str) -> str:
     return f".autoresearch/kernels/{sha256(text)}.py"
 
 
-def holds(text: str, trial: str) -> str:
+def holds(text: str, trial: str, how: str = "now holds") -> str:
     """How a sentence about the kernel begins."""
     number, status = trial.split()
-    return f"{KERNEL}: holds the kernel of trial {number} ({status}, sha256 {sha256(text)[:12]})"
+    return f"{KERNEL}: {how} the kernel of trial {number} ({status}, sha256 {sha256(text)[:12]})"
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_kernel_that_was_kept_last_comes_back_and_the_one_before_is_in_the_archive(
     path: Path, say: Say
 ) -> None:
-    sentence = f"{holds(SECOND, '2 keep')} again; what it held before is {archived(THIRD)}"
+    sentence = f"{holds(SECOND, '2 keep')}; what it held before is kept as {archived(THIRD)}"
     assert say("restore", LOG) == Said(0, [sentence], [])
     assert path.read_text() == SECOND
     assert Path(archived(THIRD)).read_text() == THIRD
@@ -60,27 +60,27 @@ def test_the_kernel_that_was_kept_last_comes_back_and_the_one_before_is_in_the_a
 def test_an_edit_that_was_never_judged_is_archived_first(path: Path, say: Say) -> None:
     path.write_text(FOURTH)
     assert not Path(archived(FOURTH)).exists()
-    assert say("restore", LOG).out[0].endswith(f"what it held before is {archived(FOURTH)}")
+    assert say("restore", LOG).out[0].endswith(f"what it held before is kept as {archived(FOURTH)}")
     assert Path(archived(FOURTH)).read_text() == FOURTH
 
 
 @pytest.mark.parametrize(("trial", "text"), [("1 baseline", FIRST), ("2 keep", SECOND)])
 def test_any_trial_s_kernel_comes_back(path: Path, say: Say, trial: str, text: str) -> None:
     said = say("restore", LOG, "--trial", trial.split(maxsplit=1)[0])
-    assert said.out[0].startswith(f"{holds(text, trial)} again; ")
+    assert said.out[0].startswith(f"{holds(text, trial)}; ")
     assert path.read_text() == text
 
 
 def test_nothing_is_done_where_it_is_there_already(path: Path, say: Say) -> None:
     before = path.stat()
-    sentence = f"{holds(THIRD, '3 discard')} already; nothing was changed"
+    sentence = f"{holds(THIRD, '3 discard', 'already holds')}; nothing was changed"
     assert say("restore", LOG, "--trial", 3) == Said(0, [sentence], [])
     assert path.stat() == before
 
 
 def test_a_kernel_that_was_deleted_comes_back(path: Path, say: Say) -> None:
     path.unlink()
-    sentence = f"{holds(SECOND, '2 keep')} again; there was no such file before"
+    sentence = f"{holds(SECOND, '2 keep')}; there was no such file before"
     assert say("restore", LOG) == Said(0, [sentence], [])
     assert path.read_text() == SECOND
 
@@ -115,7 +115,7 @@ def test_a_clone_without_an_archive_gets_one(path: Path, say: Say) -> None:
     shutil.rmtree(archive.FOLDER)
     path.write_text(FOURTH)
     assert say("restore", LOG).out == [
-        f"{holds(SECOND, '2 keep')} again; what it held before is {archived(FOURTH)}"
+        f"{holds(SECOND, '2 keep')}; what it held before is kept as {archived(FOURTH)}"
     ]
     assert Path(archived(FOURTH)).read_text() == FOURTH
 
@@ -163,7 +163,7 @@ def test_a_log_beside_its_kernel_needs_no_globs(path: Path, say: Say, monkeypatc
 
 def test_targets_that_lie_elsewhere_are_named(path: Path, say: Say) -> None:
     kernels = (path.parents[2] / "targets").rename(path.parents[2] / "kernels")
-    sentence = f"ERROR: there is no target 'toy' in targets/* below {path.parents[2]}; see --targets"
+    sentence = "ERROR: there is no target 'toy' in targets/*; say where it is with --targets"
     assert say("restore", LOG) == Said(2, [], [sentence])
     assert say("restore", LOG, "--targets", "kernels/*").code == 0
     assert (kernels / "toy/kernels.py").read_text() == SECOND
@@ -187,10 +187,12 @@ def refused(path: Path, said: Said, sentence: str) -> bool:
 
 def test_a_log_or_a_trial_that_is_not_there(path: Path, say: Say) -> None:
     assert refused(path, say("restore", "none.tsv"), "none.tsv: there is no such log")
-    assert refused(path, say("restore", LOG, "--trial", 4), "there is no trial 4; the log has 3 rows")
+    assert refused(
+        path, say("restore", LOG, "--trial", 4), f"{LOG}: there is no trial 4; the log has trials 1 to 3"
+    )
     header = Path(LOG).read_text().splitlines(keepends=True)[: results.HEADER_LINES]
     Path("empty.tsv").write_text("".join(header))
-    sentence = "empty.tsv: has no trial yet; there is nothing to restore"
+    sentence = "empty.tsv: no trial was logged yet; there is nothing to restore"
     assert refused(path, say("restore", "empty.tsv"), sentence)
 
 
@@ -207,8 +209,8 @@ def test_a_kernel_that_is_nowhere(path: Path, say: Say, edited: bool) -> None:
     lost = Path(archived(SECOND))
     lost.write_text(f"{SECOND}# faster!\n") if edited else lost.unlink()
     sentence = (
-        f"trial 2: the kernel with sha256 {sha256(SECOND)[:12]} is not in the archive of {path.parents[2]}, "
-        f"or was changed, and is not in git"
+        f"trial 2: the kernel with sha256 {sha256(SECOND)[:12]} is not in .autoresearch, or was changed there, "
+        f"and is not in git"
     )
     assert refused(path, say("restore", LOG), sentence)
 
@@ -229,8 +231,8 @@ def test_what_cannot_be_archived_is_not_replaced(path: Path, say: Say, monkeypat
     Path(archived(THIRD)).unlink()
     failing(monkeypatch, lambda place: archive.FOLDER in place.parts)
     sentence = (
-        f"{path}: was left as it is, for what it holds cannot be archived: {path.parents[2] / archived(THIRD)}: "
-        f"cannot be written: No space left on device; nothing was logged"
+        f"{path}: was left as it is, for what it holds cannot be archived: {archived(THIRD)}: cannot be written: "
+        f"No space left on device"
     )
     assert refused(path, say("restore", LOG), sentence)
 

@@ -41,11 +41,11 @@ def test_a_new_target_is_told_with_what_to_type_next(say: Say) -> None:
     assert say("new", "mine") == Said(
         0,
         [
-            "targets/mine: is a target now, like the pattern 'template': float32 sums with an error limit, "
+            "wrote targets/mine, a target like the pattern 'template': float32 sums with an error limit, "
             "commented line by line",
             "run it: pytest --autoresearch=mine",
             "make it yours: kernels.py is the kernel, reference.py says what is right, inputs.py what it is "
-            "given, target.py what is timed, program.md what whoever edits it must know",
+            "given, target.py what is timed, and program.md what whoever edits the kernel must know",
         ],
         [],
     )
@@ -54,7 +54,7 @@ def test_a_new_target_is_told_with_what_to_type_next(say: Say) -> None:
 @pytest.mark.parametrize("like", shipped.PATTERNS)
 def test_it_is_the_pattern_under_its_own_name(say: Say, like: str) -> None:
     said = say("new", "my-own_2", "--like", like)
-    assert said.out[0] == f"targets/my-own_2: is a target now, like the pattern '{like}': {shipped.PATTERNS[like]}"
+    assert said.out[0] == f"wrote targets/my-own_2, a target like the pattern '{like}': {shipped.PATTERNS[like]}"
     pattern = {name: (shipped.pattern(like) / name).read_bytes() for name in discover.FILES}
     page = pattern["program.md"]
     assert page.count(b"NAME") == page.count(b"--autoresearch=NAME") == 2
@@ -228,10 +228,10 @@ def test_the_contract_is_printed(say: Say) -> None:
 
 
 def test_the_contract_is_written(say: Say) -> None:
-    sentence = "HARNESS.md: is the contract of the loop now; let whoever edits a kernel read it first"
+    sentence = "wrote HARNESS.md, the contract of the loop; whoever edits a kernel should read it first"
     assert say("harness", "HARNESS.md") == Said(0, [sentence], [])
     assert contents() == {"HARNESS.md": shipped.contract().read_bytes()}
-    sentence = "HARNESS.md: is this version's contract already; nothing was changed"
+    sentence = "HARNESS.md: already holds this version's contract; nothing was changed"
     assert say("harness", "HARNESS.md") == Said(0, [sentence], [])
 
 

@@ -22,6 +22,7 @@ from pytest_lance_autoresearch.plugin.options import REGRESSION_GATE, Options
 from pytest_lance_autoresearch.plugin.suite import GateClosed, Suite
 from pytest_lance_autoresearch.records import Status
 from pytest_lance_autoresearch.words import report
+from pytest_lance_autoresearch.words.wording import shown
 
 KEEP = outcome(Status.KEEP, "keep: faster")
 PASS = outcome(Status.PASS, "pass: not slower")
@@ -253,5 +254,5 @@ def test_a_disk_that_is_full(made: Suite, project: Path) -> None:
     """A file lies where the archive's folder belongs: its room cannot be had either."""
     (project / archive.FOLDER).touch()
     path = project / archive.FOLDER / f"spare-{os.getpid()}"
-    sentence = f"{path}: cannot be written: File exists; nothing was logged"
+    sentence = f"{shown(path)}: cannot be written: File exists"
     assert (made.unwritable(), made.hold_room()) == (sentence, sentence)

@@ -117,7 +117,9 @@ def test_a_log_without_its_archive_lacks_looks_and_waiting(project: Path, say: S
     shutil.rmtree(project / ".autoresearch")
     told = json.loads("".join(say("log", LOG, "--json").out))
     assert {(row["looks"], row["waited_s"]) for row in told["rows"]} == {(None, None)}
-    assert len(say("log", LOG).out) == 7
+    assert say("log", LOG).out[7:] == [
+        f"{LOG}: no folder above it holds .autoresearch; name the one that does with --root"
+    ]
 
 
 def test_a_summary_counts_what_was_kept_and_what_was_tried_since() -> None:
@@ -173,11 +175,10 @@ def test_what_is_no_log_is_one_sentence(project: Path, say: Say, verb: list[str]
 @pytest.mark.usefixtures("project")
 def test_an_empty_log_says_that_it_is(say: Say) -> None:
     Path("empty.tsv").touch()
-    assert say("log", "empty.tsv").out == ["no trial was logged yet"]
-    assert say("status", "empty.tsv").out == [
-        "empty.tsv: no trial was logged yet; pytest -x --keep-gate records the baselines"
-    ]
-    assert say("show", "empty.tsv", 1).err == ["ERROR: there is no trial 1; the log has 0 rows"]
+    sentence = "empty.tsv: no trial was logged yet"
+    assert say("log", "empty.tsv").out == [sentence]
+    assert say("status", "empty.tsv").out == [f"{sentence}; record the baselines with pytest -x --keep-gate"]
+    assert say("show", "empty.tsv", 1).err == [f"ERROR: {sentence}"]
 
 
 def test_a_row_that_was_cut_off_is_told(project: Path, say: Say) -> None:
@@ -189,7 +190,9 @@ def test_a_row_that_was_cut_off_is_told(project: Path, say: Say) -> None:
     )
     assert say("log", LOG).out[-1] == sentence
     assert json.loads("".join(say("log", LOG, "--json").out))["faults"] == [sentence]
-    assert say("status", LOG).out[-4].startswith(f"log        {LOG}: line 7 was cut off after 6 bytes")
+    found = say("status", LOG).out[-6:-3]
+    assert found[0].startswith(f"log        {LOG}: line 7 was cut off after 6 bytes")
+    assert " ".join(line[11:] for line in found) == sentence
     assert json.loads("".join(say("status", LOG, "--json").out))["faults"] == [sentence]
 
 
@@ -203,10 +206,13 @@ def test_a_changed_number_leaves_the_claim_unknown(project: Path, say: Say) -> N
     assert say("log", LOG).out[-2:] == [
         f"toy: 4 trials, 1 keep, best is trial 2, claimed {unknown}, 2 trials without a keep, intervals of +-0.25 "
         f"%",
-        f"{fault}; 2 more faults, of which 'verify' tells",
+        f"{fault}; verify tells of 2 more faults",
     ]
     told = say("status", LOG).out
-    assert f"           claimed: {unknown}" in told
+    assert [line[11:] for line in told[1:3]] == [
+        f"trial 2, kernel {rows[1].kernel[:12]}, claimed not known: trial 2 was changed",
+        "or is missing; run verify",
+    ]
     assert any(line.startswith("log        trial 2: its speed-up 9 does not lie in its interval") for line in told)
     for verb in ("log", "status"):
         (target,) = json.loads("".join(say(verb, LOG, "--json").out))["targets"]
@@ -234,7 +240,9 @@ def test_where_a_target_stands(project: Path, say: Say) -> None:
         "             2x3-sorted  1.05x  95.1 ms a call  (+0.0 %)",
         "             50x1-flat   1.05x  95.1 ms a call  (+0.0 %)",
         "failed     1 slower (4): an idea",
-        "           1 incorrect (3): wrong",
+        "             why: judged",
+        "           1 incorrect (3): a wrong idea",
+        "             why: wrong",
         "next       take another idea, one with a larger effect; read what takes the time",
         "           in 2x3-flat",
         "           python -m pytest_lance_autoresearch explain toy 2x3-flat",
@@ -291,9 +299,9 @@ def test_twenty_lines_hold_every_night(count: int, end: Trial) -> None:
     assert max(len(line) for line in found if line not in typed) <= status_report.WIDTH
     assert typed
     if count == 20:
-        (rest,) = (line.split() for line in found if line.endswith(" for other causes; --json tells of all"))
-        told = [line for line in found if re.search(r"^(failed| ) +\d+ \w.* \(", line)]
-        assert len(told) + int(rest[0]) == len(failed) + 1
+        told = [line for line in found if re.search(r"^(failed| {6}) {5}\d+ \w.* \(", line)]
+        (rest,) = re.findall(r"(\d+) (?:trials|for other causes); --json tells of all", "\n".join(found))
+        assert len(told) + int(rest) == len(failed) + 1
 
 
 def test_a_night_without_records_says_what_is_not_known() -> None:
@@ -312,7 +320,8 @@ def test_a_night_in_which_nothing_was_kept() -> None:
         "toy: 1 trial, 0 keeps, nothing kept yet",
         "to keep    a gain of 1 % or more overall, and no case slower than 5 %",
         "seconds    crash 30 (medians)",
-        "failed     1 crash (1): it ended",
+        "failed     1 crash (1): idea 1",
+        "             why: it ended; and more",
         "next       mend or drop it: trial 1 is wrong; a slip is worth mending, a wrong",
         "           idea is not",
         "           python -m pytest_lance_autoresearch show targets/toy/results.tsv 1",
@@ -324,7 +333,12 @@ def test_a_case_that_a_discard_had_faster_is_pointed_at() -> None:
     faster = trial(3, Status.DISCARD, 1.004, Cause.WITHIN_NOISE, speedups={"2x3-flat": 1.3})
     found = lines(BASELINE, KEEP, faster)
     assert "             2x3-flat    1.40x  800 ns a call  (+0.0 %)  trial 3: -23.1 %" in found
-    assert "near miss  since the best kernel: trial 3 (-0.4 %)" in found
+    assert "near miss  gained, not kept: trial 3 (-0.4 %)" in found
+
+
+def test_as_many_near_misses_are_told_as_a_line_has_room_for() -> None:
+    found = lines(BASELINE, *discards(7, 1.2))
+    assert "near miss  gained, not kept: trial 3 (-16.7 %), 4 (-16.7 %), 5 (-16.7 %), ..." in found
 
 
 STANDINGS = {
@@ -449,11 +463,13 @@ def test_a_trial_without_its_record_says_what_the_row_says(project: Path, say: S
     shutil.rmtree(project / ".autoresearch")
     told = say("show", LOG, 4).out
     assert told[0] == "trial 4 of toy: discard, +3.0 % [+2.8 %, +3.3 %] beside trial 2"
-    assert told[1] == "said: an idea"
-    assert told[4] == "cases: not known: the log has no archive"
+    assert told[1] == "tried: an idea"
+    assert told[4] == (
+        f"cases: not known: {LOG}: no folder above it holds .autoresearch; name the one that does with --root"
+    )
     assert re.fullmatch(
-        r"no difference to show: trial 2: the kernel with sha256 \w{12} is not in the archive of .*, or was "
-        r"changed, and is not in .*",
+        r"no difference to show: trial 2: the kernel with sha256 \w{12} is not in .autoresearch, or was changed "
+        r"there, and is not in git.*",
         told[-1],
     )
 

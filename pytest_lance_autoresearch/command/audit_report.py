@@ -36,7 +36,7 @@ def replayed(found: Replayed) -> str:
 
 def unkept(found: Replayed) -> str:
     """A measurement that the next audit has to make again."""
-    return f"{found.what}: was measured, and that is not kept for the next audit: {found.unkept}"
+    return f"{found.what} was measured, but the next audit will not know of it: {found.unkept}"
 
 
 def audited(found: Sequence[Replayed]) -> str:

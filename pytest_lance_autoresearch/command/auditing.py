@@ -6,29 +6,37 @@ Owns how they are told what to measure.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from pytest_lance_autoresearch.command import audit_report, reading, trial_number
-from pytest_lance_autoresearch.command.terminal import Live, say, tell
+from pytest_lance_autoresearch.command.terminal import Live, state, tell
 from pytest_lance_autoresearch.command.verb import Verb
+from pytest_lance_autoresearch.log import archive, results
 from pytest_lance_autoresearch.log.origins import Origins
 from pytest_lance_autoresearch.runs.replay import Auditor, Replayed
 
 
 def replay(arguments: argparse.Namespace) -> int:
-    """One trial's kernel against its baseline again, measured now."""
+    """Measure one trial's kernel against its baseline again."""
+    rows = reading.read(arguments.log)
+    root = reading.own_archive(arguments, rows)
     with closing(Live()) as live:
-        found = _auditor(arguments, live).replay(arguments.trial)
+        found = _auditor(arguments, rows, root, live).replay(arguments.trial)
     _say(found)
     return 0 if found.replicates else reading.FOUND
 
 
 def audit(arguments: argparse.Namespace) -> int:
-    """Every keep since the baseline, all of them together first, measured now beside what the log claims."""
-    found: list[Replayed] = []
+    """Measure every keep since the baseline again, all of them together first, beside what the log claims."""
+    rows, found = reading.read(arguments.log), list[Replayed]()
+    if not rows:
+        state(results.no_trial(arguments.log))
+        return 0
+    root = arguments.root or archive.root_of(arguments.log)  # git may have the kernels of another one
     with closing(Live()) as live:
-        auditor = _auditor(arguments, live)
+        auditor = _auditor(arguments, rows, root, live)
         plan = auditor.plan(total_only=arguments.total_only, again=arguments.again)
         for line in audit_report.beforehand(plan, auditor.pairs, auditor.expected_s(plan)):
             tell(line)
@@ -39,20 +47,18 @@ def audit(arguments: argparse.Namespace) -> int:
                 found.append(one)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(audit_report.broken_off(found, len(plan))) from None
-    say(audit_report.audited(found))
+    state(audit_report.audited(found))
     return 0 if all(one.replicates for one in found) else reading.FOUND
 
 
 def _say(found: Replayed) -> None:
-    say(audit_report.replayed(found))
+    state(audit_report.replayed(found))
     if found.unkept:
         tell(audit_report.unkept(found))
 
 
-def _auditor(arguments: argparse.Namespace, live: Live) -> Auditor:
-    rows = reading.read(arguments.log)
-    origins = Origins(arguments.log, rows, reading.archive_root(arguments), reading.globs(arguments))
-    return Auditor(origins, arguments.pairs, live)
+def _auditor(arguments: argparse.Namespace, rows: Sequence[results.Row], root: Path, live: Live) -> Auditor:
+    return Auditor(Origins(arguments.log, rows, root, reading.globs(arguments)), arguments.pairs, live)
 
 
 def _add_pairs(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
 from pytest_lance_autoresearch.command import reading
-from pytest_lance_autoresearch.command.terminal import say, shown, tell
+from pytest_lance_autoresearch.command.terminal import state, tell
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
 from pytest_lance_autoresearch.log import archive, results
@@ -35,7 +35,7 @@ _EXTRA = ("matplotlib", "jinja2", "markupsafe", "pygments")
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """One page about the night, to open in a browser: what happened, and whether to believe it."""
+    """Write one page about the night, to open in a browser: what happened, and whether to believe it."""
     _needs_extra()
     _refuse(arguments.output, arguments.logs, (".html", ".htm"))
     if arguments.watch:
@@ -44,12 +44,12 @@ def report(arguments: argparse.Namespace) -> int:
     if not logs:
         globs = " or ".join(f"{glob}/results.tsv" for glob in reading.globs(arguments))
         raise AutoresearchError(f"{Path.cwd()}: there is no log below it in {globs}; name one")
-    say(_write_page(arguments, {log: reading.read(log) for log in logs}))
+    state(_write_page(arguments, {log: reading.read(log) for log in logs}))
     return 0
 
 
 def plot(arguments: argparse.Namespace) -> int:
-    """One picture of a log as a file of its own, PNG or SVG."""
+    """Draw one picture of a log as a file of its own, PNG or SVG."""
     _needs_extra()
     _refuse(arguments.output, [arguments.log], (".png", ".svg"))
     section = _section(arguments)
@@ -59,24 +59,24 @@ def plot(arguments: argparse.Namespace) -> int:
         raise AutoresearchError(f"{arguments.log}: {why}, so there is no picture '{arguments.picture}'")
     drawn = pictures.as_file(section, arguments.picture, arguments.output.suffix[1:])
     _write(arguments.output, drawn)
-    say(f"{arguments.output}: is the picture '{arguments.picture}' of '{section.name}'")
+    state(f"wrote {arguments.output}: the picture '{arguments.picture}' of target '{section.name}'")
     return 0
 
 
 def _watch(arguments: argparse.Namespace) -> NoReturn:
     """Write the page anew after each row, until Ctrl-C; what cannot be read now may be whole a moment later."""
-    tell(f"{arguments.output}: is written anew after each trial; Ctrl-C ends that")
+    tell(f"{arguments.output} is written anew after each trial; Ctrl-C ends the watch")
     changes = _changes(lambda: _logs(arguments))
     try:
         while True:
             logs = next(changes)
             try:
-                say(_write_page(arguments, {log: results.read(log) for log in logs}, REFRESH_S))
+                state(_write_page(arguments, {log: results.read(log) for log in logs}, REFRESH_S))
             except AutoresearchError as fault:
                 tell(f"ERROR: {fault}")
     except KeyboardInterrupt:
         _write_page(arguments, {log: results.read(log) for log in _logs(arguments)})
-        raise KeyboardInterrupt(f"{arguments.output} is the page of what there is") from None
+        raise KeyboardInterrupt(f"{arguments.output} has all trials so far") from None
 
 
 def _changes(logs: Callable[[], Sequence[Path]]) -> Iterator[Sequence[Path]]:
@@ -101,7 +101,7 @@ def _stamp(log: Path) -> tuple[int, int]:
 def _logs(arguments: argparse.Namespace) -> list[Path]:
     """The logs that are named, each once, or those where the targets are."""
     if not arguments.logs:
-        return [Path(shown(log)) for log in discover.logs(Path.cwd(), reading.globs(arguments))]
+        return [Path(wording.shown(log)) for log in discover.logs(Path.cwd(), reading.globs(arguments))]
     return list({log.resolve(): log for log in arguments.logs}.values())
 
 
@@ -118,9 +118,9 @@ def _write_page(
     text = html.page(facts, empty, written, version, refresh_s)
     _write(arguments.output, text)
     rows = sum(map(len, found.values()))
-    told = f"{wording.many(len(facts), 'target')}, {wording.many(rows, 'trial')}"
+    told = f"{wording.many(len(facts), 'target')}, {wording.many(rows, 'trial')}" if rows else "no trial yet"
     size_kb = max(1, round(len(text) / 1000))
-    return f"{arguments.output}: is the page now: {told}, {size_kb} kB; open it in a browser"
+    return f"wrote {arguments.output}: {told}, {size_kb} kB; open it in a browser"
 
 
 def _facts(arguments: argparse.Namespace, log: Path, rows: Sequence[results.Row]) -> list[Facts]:
@@ -139,7 +139,7 @@ def _section(arguments: argparse.Namespace) -> Section:
     log, name = arguments.log, arguments.target
     found = {one.night.target: one for one in _facts(arguments, log, reading.read(log))}
     if not found:
-        raise AutoresearchError(f"{log}: has no trial yet; there is nothing to draw")
+        raise AutoresearchError(f"{results.no_trial(log)}; there is nothing to draw")
     if name is None and len(found) == 1:
         (name,) = found
     if name not in found:
@@ -186,7 +186,9 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "logs", nargs="*", type=Path, metavar="LOG", help="the logs (default: those of all targets)"
     )
-    parser.add_argument("-o", "--output", type=Path, default=PAGE, metavar="FILE", help=f"the page ({PAGE})")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=PAGE, metavar="FILE", help=f"the file to write ({PAGE})"
+    )
     parser.add_argument("--watch", action="store_true", help="write it anew after each trial, until Ctrl-C")
     reading.add_root(parser)
     reading.add_targets(parser)
@@ -194,9 +196,9 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
 
 def _add_picture(parser: argparse.ArgumentParser) -> None:
     reading.add_archive(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .png or .svg")
-    parser.add_argument("--picture", choices=PICTURES, default=PICTURES[0], help=f"which ({PICTURES[0]})")
-    parser.add_argument("--target", metavar="NAME", help="whose, where the log has several targets'")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="which .png or .svg")
+    parser.add_argument("--picture", choices=PICTURES, default=PICTURES[0], help=f"which one ({PICTURES[0]})")
+    parser.add_argument("--target", metavar="NAME", help="of which target, where the log has several")
     reading.add_targets(parser)
 
 

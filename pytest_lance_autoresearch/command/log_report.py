@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.records import Judgement
-from pytest_lance_autoresearch.words import report
+from pytest_lance_autoresearch.words import report, wording
 from pytest_lance_autoresearch.words.wording import change, change_of_time, many, printable
 
 if TYPE_CHECKING:
@@ -22,13 +22,15 @@ LEAST_DESCRIPTION = 24
 _LEFT_OUT = ("target", "time", "kernel", "waited", "looks")
 """Which columns go, and in which order, where there is no room for all."""
 _NUMBERS = ("trial", "change", "seconds", "looks", "waited")
-_NO_TRIAL = "no trial was logged yet"
 
 
 def log_table(trials: Sequence[Trial], columns: int | None) -> list[str]:
-    """The rows of a log, in so many columns of a terminal; None for a reader that has no need of an end."""
+    """The rows of a log, in so many columns of a terminal; None for a reader that has no need of an end.
+
+    Nothing where there is no row.
+    """
     if not trials:
-        return [_NO_TRIAL]
+        return []
     table = {name: list(map(printable, cells)) for name, cells in _table(trials).items()}
     widths = {name: max(map(len, (name, *cells))) for name, cells in table.items()}
     if columns is not None:
@@ -67,9 +69,8 @@ def _narrowed(widths: Mapping[str, int], columns: int) -> dict[str, int]:
 
 
 def _cell(name: str, text: str, width: int) -> str:
-    if len(text) > width:
-        return f"{text[: width - 3]}..."
-    return text.rjust(width) if name in _NUMBERS else text.ljust(width)
+    shown = wording.cut(text, width)
+    return shown.rjust(width) if name in _NUMBERS else shown.ljust(width)
 
 
 def row_json(trial: Trial) -> dict[str, Any]:
@@ -79,6 +80,7 @@ def row_json(trial: Trial) -> dict[str, Any]:
         **asdict(trial.row),
         "looks": digest.looks if digest else None,
         "waited_s": digest.waited_s if digest else None,
+        "record_fault": trial.fault or None,
     }
 
 
@@ -93,7 +95,7 @@ def summary_json(night: Night) -> dict[str, Any]:
         "claimed_speedup": night.claimed.point if best and night.claimed else None,
         "plateau": len(night.since_best),
         "noise": night.noise,
-        "tried": [trial.row.description for trial in night.since_best],
+        "tried": [trial.tried for trial in night.since_best if trial.tried],
     }
 
 
@@ -119,7 +121,7 @@ def _claimed(night: Night) -> str:
 
 def first_fault(faults: Sequence[str]) -> list[str]:
     """The first of what is wrong with a log, in one line; none where nothing is."""
-    more = f"; {many(len(faults) - 1, 'more fault')}, of which 'verify' tells" if len(faults) > 1 else ""
+    more = f"; verify tells of {many(len(faults) - 1, 'more fault')}" if len(faults) > 1 else ""
     return [f"{fault}{more}" for fault in faults[:1]]
 
 

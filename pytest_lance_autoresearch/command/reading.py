@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from pytest_lance_autoresearch.command import log_report
-from pytest_lance_autoresearch.command.terminal import say
+from pytest_lance_autoresearch.command.terminal import state
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.log import archive, history, results
+from pytest_lance_autoresearch.log import history, origins, results
 from pytest_lance_autoresearch.target_files import discover
 from pytest_lance_autoresearch.words import report
 
@@ -25,20 +25,25 @@ FOUND = 1
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Every row's hashes, its place in the chain, and its verdict computed again from the raw windows."""
+    """Check a log: every row's hashes, its place in the chain, its verdict computed again from raw windows."""
     rows = read(arguments.log)
-    checked = list(history.check(rows, archive_root(arguments)))
+    checked = list(history.check(rows, own_archive(arguments, rows))) if rows else []
     faults = [fault for one in checked for fault in one.faults]
     faults += filter(None, [results.cut_off(arguments.log)])
     judged_again = sum(one.is_judged_again for one in checked)
     foreign = report.of_other_versions([one.judged_by for one in checked if one.judged_by])
-    say(*faults, *foreign, log_report.verified(len(rows), judged_again, len(faults)))
+    checks = log_report.verified(len(rows), judged_again, len(faults)) if rows else results.no_trial(arguments.log)
+    state(*faults, *foreign, checks)
     return FOUND if faults else 0
 
 
 def rejudge(arguments: argparse.Namespace) -> int:
-    """Every measured verdict under other thresholds, without measuring."""
-    rows, root = read(arguments.log), archive_root(arguments)
+    """Judge every trial that was measured again, by other thresholds and without measuring."""
+    rows = read(arguments.log)
+    if not rows:
+        state(results.no_trial(arguments.log))
+        return 0
+    root = own_archive(arguments, rows)
     changes, foreign = 0, []
     for row in (row for row in rows if row.interval is not None):
         record = history.record_of(root, row)
@@ -53,8 +58,8 @@ def rejudge(arguments: argparse.Namespace) -> int:
         )
         judgement = history.judged_again(record, row, rules)
         changes += judgement.verdict.value != row.status
-        say(log_report.rejudged(row.trial, row.target, row.status, judgement))
-    say(*report.of_other_versions(foreign), log_report.rejudged_total(changes, is_of_all=not foreign))
+        state(log_report.rejudged(row.trial, row.target, row.status, judgement))
+    state(*report.of_other_versions(foreign), log_report.rejudged_total(changes, is_of_all=not foreign))
     return FOUND if changes else 0
 
 
@@ -67,10 +72,9 @@ def read(log: Path) -> tuple[results.Row, ...]:
     return results.read(log)
 
 
-def archive_root(arguments: argparse.Namespace) -> Path:
-    """The folder that holds the archive, which must be there."""
-    named: Path | None = arguments.root
-    return named or archive.root_of(arguments.log)
+def own_archive(arguments: argparse.Namespace, rows: Sequence[results.Row]) -> Path:
+    """The folder that holds the log's own archive, which must be there."""
+    return origins.own_archive(arguments.log, rows, arguments.root)
 
 
 def globs(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -87,7 +91,7 @@ def add_archive(parser: argparse.ArgumentParser) -> None:
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--root", type=Path, help="the folder that holds .autoresearch (default: found upwards)")
+    parser.add_argument("--root", type=Path, help="the folder that holds .autoresearch (the nearest above)")
 
 
 def add_targets(parser: argparse.ArgumentParser) -> None:

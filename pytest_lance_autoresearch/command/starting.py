@@ -13,11 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_lance_autoresearch.command.terminal import say, shown
+from pytest_lance_autoresearch.command.terminal import say, state
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import files
 from pytest_lance_autoresearch.target_files import discover, shipped
+from pytest_lance_autoresearch.words import wording
 
 TARGETS = Path(discover.DEFAULT_GLOBS[0]).parent
 _PLACEHOLDER = "--autoresearch=NAME"
@@ -33,7 +34,7 @@ _OTHERS_NAMES = {
 
 
 def new(arguments: argparse.Namespace) -> int:
-    """A target of one's own, which runs: a copy of one of the patterns, in targets/NAME."""
+    """Begin a target of your own, in targets/NAME: a copy of one of the patterns, which runs as it is."""
     name, like, folder = arguments.name, arguments.like, TARGETS / arguments.name
     fault = discover.name_fault(name) or _unwise(name) or _misplaced(Path.cwd()) or _taken(name, folder)
     if fault:
@@ -46,11 +47,11 @@ def new(arguments: argparse.Namespace) -> int:
             with suppress(OSError):  # it was not made, or others have put something there
                 TARGETS.rmdir()
         raise AutoresearchError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    say(
-        f"{folder}: is a target now, like the pattern '{like}': {shipped.PATTERNS[like]}",
+    state(
+        f"wrote {folder}, a target like the pattern '{like}': {shipped.PATTERNS[like]}",
         f"run it: pytest --autoresearch={name}",
         "make it yours: kernels.py is the kernel, reference.py says what is right, inputs.py what it is given, "
-        "target.py what is timed, program.md what whoever edits it must know",
+        "target.py what is timed, and program.md what whoever edits the kernel must know",
     )
     return 0
 
@@ -81,7 +82,7 @@ def _taken(name: str, folder: Path) -> str:
     if os.path.lexists(folder):
         return f"{folder}: is there already, and was left as it is; expected a new name"
     found = discover.discover(Path.cwd(), (*discover.DEFAULT_GLOBS, f"*/{name}", f"*/*/{name}"))
-    twin = next((shown(one.directory) for one in found if one.name == name), "")
+    twin = next((wording.shown(one.directory) for one in found if one.name == name), "")
     return f"target '{name}': is there already, in {twin}; expected a new name" if twin else ""
 
 
@@ -99,12 +100,12 @@ def _copy(pattern: Path, folder: Path) -> None:
 
 
 def harness(arguments: argparse.Namespace) -> int:
-    """The contract of the loop, HARNESS.md, for whoever edits a kernel: printed, or written to a file."""
+    """Print the contract of the loop, HARNESS.md, for whoever edits a kernel, or write it to a file."""
     text = shipped.contract().read_bytes()
     if arguments.file is None:
         say(*text.decode().splitlines())
     else:
-        say(_written(arguments.file, text))
+        state(_written(arguments.file, text))
     return 0
 
 
@@ -116,9 +117,9 @@ def _written(path: Path, text: bytes) -> str:
     try:
         if not os.path.lexists(path):
             files.write_whole(path, text)
-            return f"{path}: is the contract of the loop now; let whoever edits a kernel read it first"
+            return f"wrote {path}, the contract of the loop; whoever edits a kernel should read it first"
         if path.read_bytes() == text:
-            return f"{path}: is this version's contract already; nothing was changed"
+            return f"{path}: already holds this version's contract; nothing was changed"
     except OSError as error:
         raise AutoresearchError(f"{path}: cannot be written: {error.strerror or error}") from error
     raise AutoresearchError(

@@ -6,15 +6,19 @@ Owns the suggestions, one for each step. Decides nothing.
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_lance_autoresearch.command.log_report import first_fault
+from pytest_lance_autoresearch.command.trial_report import doubt_sentence
+from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.log.standing import RoomBy, Step
 from pytest_lance_autoresearch.words import report, wording
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_lance_autoresearch.log.night import Trial
     from pytest_lance_autoresearch.log.standing import Failure, Room, Standing
 
@@ -22,9 +26,13 @@ LINES = 20
 WIDTH = 80
 """Of all lines but those that are to be typed: these stay whole."""
 _KEY = 11
+_ROOM = WIDTH - _KEY
+"""Columns behind a key."""
 _CASES = 3
-_CAUSES = 6
 _NEAR = 6
+_FAULT_LINES = 3
+_WHY_LINES = 2
+"""Of the reason of one failure, where there is room for both."""
 _NUMBERS = 6
 _PROGRAM = "python -m pytest_lance_autoresearch"
 
@@ -73,7 +81,6 @@ SUGGESTIONS: Mapping[Step, Suggestion] = {
 def lines(log: str, where: Standing, faults: Sequence[str]) -> list[str]:
     """At most twenty lines; `faults` are what is wrong with the log, of which the first is said."""
     sentence, commands = suggestion(log, where)
-    step = textwrap.wrap(sentence, WIDTH - _KEY, break_on_hyphens=False, max_lines=2, placeholder=" ...")
     known = [
         _headline(where),
         *_rows("best", _best(where)),
@@ -83,14 +90,15 @@ def lines(log: str, where: Standing, faults: Sequence[str]) -> list[str]:
         *_rows("cases", _rooms(where)),
         *_rows("near miss", _near(where)),
     ]
-    broken, end = _rows("log", faults[:1]), _rows("next", [*step, *commands])
-    room = min(_CAUSES, LINES - len(known) - len(broken) - len(end))
-    told = [*known, *_rows("failed", _failures(where.failures, room)), *broken]
-    return [*map(_cut, told), *end]
+    broken = _rows("log", [line for fault in first_fault(faults) for line in _wrapped(fault, _FAULT_LINES)])
+    end = _rows("next", [*_wrapped(sentence, 2), *commands])
+    failed = _failures(where.failures, max(0, LINES - len(known) - len(broken) - len(end)))
+    told = [*known, *_rows("failed", failed), *broken]
+    return [*(wording.cut(wording.printable(line), WIDTH) for line in told), *end]
 
 
-def no_trial(log: str) -> str:
-    return f"{log}: no trial was logged yet; pytest -x --keep-gate records the baselines"
+def no_trial(log: Path) -> str:
+    return f"{results.no_trial(log)}; record the baselines with pytest -x --keep-gate"
 
 
 def suggestion(log: str, where: Standing) -> Suggestion:
@@ -159,8 +167,8 @@ def _told(trial: Trial) -> dict[str, Any]:
         "trial": row.trial,
         "status": row.status.value,
         "speedup": row.speedup,
-        "description": row.description,
-        "reason": trial.digest.reason if trial.digest else None,
+        "tried": trial.tried or None,
+        "reason": trial.reason or None,
     }
 
 
@@ -180,7 +188,7 @@ def _best(where: Standing) -> list[str]:
     simpler = f", {night.best.status_word}" if night.best.status_word != row.status else ""
     kernel = f"trial {row.trial}{simpler}, kernel {row.kernel[:12]}"
     if night.claimed is None:
-        return [kernel, f"claimed: {report.claim_not_known(night.damaged)}", row.description]
+        return _wrapped(f"{kernel}, claimed {report.claim_not_known(night.damaged)}", 2)
     claimed = f", {wording.times(night.claimed)} since trial {night.current[0].row.trial}" if night.keeps else ""
     return [f"{kernel}{claimed}", row.description]
 
@@ -199,14 +207,14 @@ def _noise(where: Standing) -> list[str]:
 
 def _seconds(where: Standing) -> list[str]:
     told = [f"{status} {median:.0f}" for status, (_, median) in where.seconds.items()]
-    return [f"{', '.join(told)} (medians)"] if told else []
+    return _wrapped(f"{', '.join(told)} (medians)", 2) if told else []
 
 
 def _rooms(where: Standing) -> list[str]:
     """The cases with the most room, and the one whose calls are the longest."""
     if not where.rooms:
         best = where.night.best
-        return [f"not known: {best.fault or 'none was timed'}"] if best else []
+        return _wrapped(f"not known: {best.fault or 'none was timed'}", _FAULT_LINES) if best else []
     first = where.rooms[:_CASES]
     longest = max(where.rooms, key=lambda room: room.ns_per_call)
     shown = first if longest in first else (*first, longest)
@@ -230,33 +238,69 @@ def _room(room: Room) -> str:
 def _near(where: Standing) -> list[str]:
     if not where.near_misses:
         return []
-    told = [f"{one.row.trial} ({wording.change(one.row.speedup or 1.0)})" for one in where.near_misses[:_NEAR]]
-    return [f"since the best kernel: trial {', '.join(told)}"]
+    told = [f"{one.row.trial} ({wording.change(one.row.speedup or 1.0)})" for one in where.near_misses]
+    about = "gained, not kept: trial "
+    return [f"{about}{_as_many(told, _ROOM - len(about))}"]
+
+
+def _as_many(items: Sequence[str], room: int) -> str:
+    """The items that have room, at least one."""
+    whole = ", ".join(items)
+    if len(whole) <= room:
+        return whole
+    counts = range(len(items) - 1, 0, -1)
+    return next((told for n in counts if len(told := ", ".join([*items[:n], "..."])) <= room), f"{items[0]}, ...")
 
 
 def _failures(failures: Sequence[Failure], room: int) -> list[str]:
-    """One line for each cause, and one for those that have no room."""
-    if len(failures) <= room:
-        return list(map(_failure, failures))
-    rest = [trial for failure in failures[max(0, room - 1) :] for trial in failure.trials]
-    return [*map(_failure, failures[: room - 1]), f"{len(rest)} for other causes; --json tells of all"][:room]
+    """What was tried and why it failed, by cause; in one line those for which there is no room."""
+    for most in range(_WHY_LINES, 0, -1):
+        told = [_failure(failure, most) for failure in failures]
+        if sum(map(len, told)) <= room:
+            return [line for one in told for line in one]
+    shown: list[str] = []
+    while len(shown) + len(told[0]) < room:
+        shown += told.pop(0)
+    return [*shown, _others(failures[len(failures) - len(told) :], is_rest=bool(shown))][:room]
 
 
-def _failure(failure: Failure) -> str:
+def _others(failures: Sequence[Failure], *, is_rest: bool) -> str:
+    """Their causes and trials, or where they have no room, how many these are."""
+    by_cause: dict[str, list[Trial]] = {}
+    for failure in failures:
+        by_cause.setdefault(_cause(failure), []).extend(failure.trials)
+    named = ", ".join(f"{cause} ({_numbers(trials)})" for cause, trials in by_cause.items())
+    told = f"{'also ' if is_rest else ''}{named}; --json tells of all"
+    if len(told) <= _ROOM:
+        return told
+    count = sum(map(len, by_cause.values()))
+    return f"{count} {'for other causes' if is_rest else 'trials'}; --json tells of all"
+
+
+def _failure(failure: Failure, most: int) -> list[str]:
+    """Its trials and what the newest of them tried; below that, why it failed, in so many lines at most."""
     of_case = f", {failure.case}" if failure.case else ""
-    numbers = [str(trial.row.trial) for trial in failure.trials]
-    more = ", ..." if len(numbers) > _NUMBERS else ""
-    return (
-        f"{len(numbers)} {failure.cause or 'discard, no record'}{of_case} "
-        f"({', '.join(numbers[:_NUMBERS])}{more}): {_said(failure.trials[0])}"
-    )
+    newest, count = failure.trials[0], len(failure.trials)
+    return [
+        f"{count} {_cause(failure)}{of_case} ({_numbers(failure.trials)}): {newest.tried or 'no description'}",
+        *_wrapped(_why(newest), most, indent="  "),
+    ]
 
 
-def _said(trial: Trial) -> str:
-    """What a wrong kernel did wrong, else what was tried."""
-    if trial.row.status in report.WRONG and trial.digest:
-        return trial.digest.reason.removeprefix(f"{trial.row.status}: ").split(";")[0]
-    return trial.row.description
+def _cause(failure: Failure) -> str:
+    return failure.cause or "discard, no record"
+
+
+def _numbers(trials: Sequence[Trial]) -> str:
+    more = ", ..." if len(trials) > _NUMBERS else ""
+    return f"{', '.join(str(trial.row.trial) for trial in trials[:_NUMBERS])}{more}"
+
+
+def _why(trial: Trial) -> str:
+    """Why it failed; of an inconclusive one what is open. '' where that is not known."""
+    if trial.digest and trial.digest.doubt:
+        return f"open: {doubt_sentence(trial.digest.doubt)}"
+    return f"why: {trial.reason.removeprefix(f'{trial.row.status}: ')}" if trial.reason else ""
 
 
 def _rows(key: str, values: Sequence[str]) -> list[str]:
@@ -267,6 +311,6 @@ def _row(key: str, value: str) -> str:
     return f"{key:{_KEY}}{value}"
 
 
-def _cut(line: str) -> str:
-    shown = wording.printable(line)
-    return shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 3].rstrip()}..."
+def _wrapped(sentence: str, most: int, indent: str = "") -> list[str]:
+    """A sentence in lines behind a key, in so many at most: what matters is told before its end."""
+    return [f"{indent}{line}" for line in wording.wrapped(sentence, _ROOM - len(indent), most=most)]

@@ -8,19 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_lance_autoresearch.command import log_report, reading, status_report, trial_number, trial_report
-from pytest_lance_autoresearch.command.terminal import columns, say, shown, wrapped
+from pytest_lance_autoresearch.command.terminal import columns, say, wrapped
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.log import archive, history, night, results, standing
+from pytest_lance_autoresearch.log import archive, history, night, origins, results, standing
 from pytest_lance_autoresearch.log.night import Night, Trial
-from pytest_lance_autoresearch.log.origins import Origins
 from pytest_lance_autoresearch.records import Status
+from pytest_lance_autoresearch.words import wording
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,16 @@ class Log:
     path: Path
     rows: tuple[results.Row, ...]
     root: Path | None
-    """The folder that holds its archive; None where it has none."""
+    """The folder that holds its archive; None where it has none, ..."""
+    lacking: str
+    """... and the sentence about that, where there would be something in it; '' otherwise."""
     nights: tuple[Night, ...]
     faults: tuple[str, ...]
     """What does not hold together in its rows, and what a crash left of its end."""
 
     @property
     def name(self) -> str:
-        return shown(self.path)
+        return wording.shown(self.path)
 
     @property
     def trials(self) -> list[Trial]:
@@ -47,7 +48,7 @@ class Log:
 
 
 def show_log(arguments: argparse.Namespace) -> int:
-    """The rows as a table, and each target's summary."""
+    """Show the rows of a log as a table, and a summary of each target."""
     logs = _logs(arguments)
     if arguments.json:
         _say_json(
@@ -63,13 +64,15 @@ def show_log(arguments: argparse.Namespace) -> int:
     for number, log in enumerate(logs):
         heading = [*([""] if number else []), f"{log.name}:"] if len(logs) > 1 else []
         table = log_report.log_table(log.trials, None if arguments.wide else columns())
-        below = wrapped([*map(log_report.summary_line, log.nights), *log_report.first_fault(log.faults)])
-        say(*heading, *table, *(["", *below] if below else []))
+        summaries = map(log_report.summary_line, log.nights)
+        below = wrapped([*summaries, *log_report.first_fault(log.faults), *filter(None, [log.lacking])])
+        said = [*(table or [results.no_trial(log.path)]), *(["", *below] if below else [])]
+        say(*heading, *said)
     return 0
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Where each target stands, in twenty lines: what a keep needs, where room is, what failed, what is next."""
+    """Say where each target stands, in twenty lines: what a keep needs, what failed and why, what is next."""
     logs = _logs(arguments)
     found = [(log, standing.of(one)) for log in logs for one in log.nights]
     if arguments.json:
@@ -78,27 +81,30 @@ def status(arguments: argparse.Namespace) -> int:
         return 0
     for log in logs:
         if not log.nights:
-            say(status_report.no_trial(log.name), *log.faults)
+            say(status_report.no_trial(log.path), *log.faults)
     for number, (log, where) in enumerate(found):
         say(*([""] if number else []), *status_report.lines(log.name, where, log.faults))
     return 0
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """One trial: every case's speed-up, what kept its verdict open, and the difference to its baseline."""
+    """Show one trial: every case, what kept its verdict open, and the difference of its kernel to its baseline."""
     log = _log(arguments.log, arguments.root)
     root = log.root or archive.home(log.path, Path.cwd())
-    origins = Origins(log.path, log.rows, root, reading.globs(arguments))
-    number = origins.row(arguments.trial).trial
+    found = origins.Origins(log.path, log.rows, root, reading.globs(arguments))
+    number = found.row(arguments.trial).trial
     trial = next(one for one in log.trials if one.row.trial == number)
     baseline = _baseline(log, trial)
-    difference = trial_report.difference(origins, trial.row, baseline)
+    difference = trial_report.difference(found, trial.row, baseline)
     if arguments.json:
         _say_json(trial_report.as_json(log.name, trial, baseline, difference))
         return 0
     table = trial_report.cases(trial.digest)
     say(*wrapped(trial_report.sentences(trial, baseline)), "", *table, *([""] if table else []))
-    say(*trial_report.shown(difference, whole=arguments.diff), paint=trial_report.colour)
+    if difference.lines:
+        say(*trial_report.shown(difference.lines, whole=arguments.diff), paint=trial_report.colour)
+    else:
+        say(*wrapped([difference.said]))
     return 0
 
 
@@ -116,14 +122,15 @@ def _logs(arguments: argparse.Namespace) -> list[Log]:
 
 
 def _log(path: Path, root: Path | None) -> Log:
-    rows = reading.read(path)
-    if root is None:
-        with suppress(LogError):
-            root = archive.root_of(path)
-    nights = tuple(night.nights(rows, root))
+    rows, own, lacking = reading.read(path), None, ""
+    try:
+        own = origins.own_archive(path, rows, root)
+    except LogError as fault:
+        lacking = str(fault) if rows else ""
+    nights = tuple(night.nights(rows, own, lacking))
     changed = (trial.fault for one in nights for trial in one.changed)
     faults = (*history.chain_faults(rows), *changed, *filter(None, [results.cut_off(path)]))
-    return Log(path, rows, root, nights, faults)
+    return Log(path, rows, own, lacking, nights, faults)
 
 
 def _faults(logs: list[Log]) -> list[str]:
@@ -139,7 +146,7 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
         "logs", type=Path, nargs="+", metavar="LOG", help="the log, such as targets/pq-l2/results.tsv; or several"
     )
     reading.add_root(parser)
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +159,7 @@ def _add_trial(parser: argparse.ArgumentParser) -> None:
     reading.add_targets(parser)
     trial_number.add_trial(parser, "the trial's number", is_required=True)
     parser.add_argument("--diff", action="store_true", help="all of the difference, however long")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
 
 
 VERBS: Mapping[str, Verb] = {

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from pytest_lance_autoresearch.machine import live
@@ -27,6 +25,11 @@ def say(*lines: str, paint: Callable[[str], Colour | None] = lambda _: None) -> 
     _write(sys.stdout, lines, paint)
 
 
+def state(*sentences: str) -> None:
+    """Print the sentences, on several lines each where the terminal is narrower."""
+    say(*wrapped(sentences))
+
+
 def columns() -> int | None:
     """How wide the terminal is; None where stdout is none, unless COLUMNS says how wide it is to be taken for."""
     if (told := os.environ.get("COLUMNS", "")).isdecimal() and int(told) > 0:
@@ -39,19 +42,12 @@ def wrapped(lines: Iterable[str]) -> list[str]:
     room = columns()
     if room is None:
         return list(lines)
-    wrap = textwrap.TextWrapper(room, break_on_hyphens=False, break_long_words=False).wrap
-    return [part for line in lines for part in wrap(line) or [""]]
+    return [part for line in lines for part in wording.wrapped(line, room, long_words=False) or [""]]
 
 
 def tell(*lines: str) -> None:
     """Say what is no part of the answer."""
     _write(sys.stderr, lines)
-
-
-def shown(path: Path) -> str:
-    """A path as one would type it here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 class Live:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch.command.terminal import shown
 from pytest_lance_autoresearch.words import report, wording
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def ended(found: Tournament, log: Path) -> str:
     took = f"{wording.many(len(found.outcomes), 'candidate')} in {found.seconds:.0f} s"
     if found.winner is None:
         return f"none was kept: {took}; the baseline stays"
-    restore = f"python -m pytest_lance_autoresearch restore {shown(log)}"
+    restore = f"python -m pytest_lance_autoresearch restore {wording.shown(log)}"
     return f"{found.winner} was kept: {took}; put it into the target: {restore}"
 
 

@@ -35,4 +35,4 @@ def add_trial(parser: argparse.ArgumentParser, told: str, *, is_required: bool) 
         "trial", type=int, action=_Named, metavar="N" if is_required else "[N]", help=f"{told}; or --trial N"
     )
     bare.required = is_required
-    parser.add_argument("--trial", type=int, action=_Named, instead_of=bare, metavar="N", help="the same")
+    parser.add_argument("--trial", type=int, action=_Named, instead_of=bare, metavar="N", help="the same as N")

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_lance_autoresearch.errors import LogError
-from pytest_lance_autoresearch.log import archive
 from pytest_lance_autoresearch.words import wording
 
 if TYPE_CHECKING:
@@ -40,9 +39,7 @@ def sentences(trial: Trial, baseline: Row | None) -> list[str]:
     beside = f" beside trial {baseline.trial}" if baseline and row.interval else ""
     change = f", {wording.change_of_time(row.interval)}{beside}" if row.interval else ""
     told = [f"trial {row.trial} of {row.target}: {trial.status_word}{change}"]
-    if digest and row.description != digest.reason:
-        told.append(f"tried: {row.description}")
-    told.append(f"reason: {digest.reason}" if digest else f"said: {row.description}")
+    told += [f"{key}: {text}" for key, text in (("tried", trial.tried), ("reason", trial.reason)) if text]
     told.append(f"when: {row.time}, {_length(trial)}")
     told.append(f"kernel: {row.kernel[:12]}{f', at commit {row.commit}' if row.commit else ''}")
     return [*told, *(_costs(digest) if digest else [f"cases: not known: {trial.fault}"])]
@@ -62,14 +59,14 @@ def difference(origins: Origins, row: Row, baseline: Row | None) -> Difference:
     return Difference(tuple(difflib.unified_diff(before, after, names[0], names[1], lineterm="")), "")
 
 
-def shown(found: Difference, *, whole: bool) -> list[str]:
-    """The difference, or as much of it as is read at a glance."""
-    if not found.lines:
-        return [found.said]
-    rest = 0 if whole else len(found.lines) - MOST_LINES
-    if rest <= 0:
-        return list(found.lines)
-    return [*found.lines[:MOST_LINES], f"... {wording.many(rest, 'more line')}; --diff shows all of them"]
+def shown(lines: Sequence[str], *, whole: bool) -> list[str]:
+    """The lines of a difference, or as many of them as are read at a glance."""
+    rest = 0 if whole else len(lines) - MOST_LINES
+    return (
+        [*lines[:MOST_LINES], f"... {wording.many(rest, 'more line')}; --diff shows all of them"]
+        if rest > 0
+        else [*lines]
+    )
 
 
 def colour(line: str) -> Colour | None:
@@ -106,7 +103,8 @@ def _length(trial: Trial) -> str:
 
 
 def _costs(digest: Digest) -> list[str]:
-    told = [_open(digest.doubt)] if digest.doubt else []
+    doubt = digest.doubt
+    told = [f"open: {doubt.case or 'the whole'}, {doubt_sentence(doubt)}"] if doubt else []
     if digest.cpu_speedup is not None:
         told.append(f"CPU time: {wording.change(digest.cpu_speedup)}")
     if digest.waited is not None:
@@ -121,16 +119,15 @@ def _costs(digest: Digest) -> list[str]:
     return told
 
 
-def _open(doubt: DoubtDigest) -> str:
-    """What kept a verdict open, and what would settle it."""
-    what = doubt.case or "the whole"
+def doubt_sentence(doubt: DoubtDigest) -> str:
+    """What is known of that which kept a verdict open, and what would settle it."""
     if doubt.seconds is None:
         settling = "no measuring would settle it"
     elif doubt.seconds == 0:
         settling = "only the time was too short"
     else:
         settling = f"{wording.about(doubt.seconds)} more would settle it"
-    return f"open: {what}, {wording.change(doubt.speedup)} ({_bounds(doubt.low, doubt.high)}); {settling}"
+    return f"{wording.change(doubt.speedup)} ({_bounds(doubt.low, doubt.high)}); {settling}"
 
 
 def cases(digest: Digest | None) -> list[str]:
@@ -160,7 +157,4 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _source(origins: Origins, row: Row) -> list[str]:
-    text = archive.kernel(origins.root, row.kernel)
-    if text is None:
-        text = origins.kernel(row.kernel, row, origins.layout(row.target))
-    return text.decode("utf-8", "replace").splitlines()
+    return origins.own_kernel(row).decode("utf-8", "replace").splitlines()

@@ -19,6 +19,7 @@ from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import codec, git
 from pytest_lance_autoresearch.machine import files
 from pytest_lance_autoresearch.records import Calibration, Digest, Replay, TrialRecord
+from pytest_lance_autoresearch.words import wording
 
 FOLDER = ".autoresearch"
 SPARE_BYTES = 4 * 2**20
@@ -52,6 +53,11 @@ def root_of(log_path: Path) -> Path:
     if found is None:
         raise LogError(f"{log_path}: no folder above it holds {FOLDER}; name the one that does with --root")
     return found
+
+
+def place(root: Path) -> str:
+    """The archive of a folder, for a sentence."""
+    return wording.shown(root / FOLDER)
 
 
 def _holders(folder: Path) -> Iterator[Path]:
@@ -207,7 +213,7 @@ def _store(root: Path, name: str, text: bytes) -> None:
             return
         files.write_whole(path, text)
     except OSError as error:
-        raise LogError(f"{path}: cannot be written: {error.strerror or error}; nothing was logged") from error
+        raise LogError(f"{wording.shown(path)}: cannot be written: {error.strerror or error}") from error
 
 
 def _ignore(folder: Path) -> None:

@@ -180,10 +180,7 @@ def write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, desc
 def _write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, description: str) -> Outcome:
     assert gate.log_path is not None, "against a revision nothing is logged"
     try:
-        kernel = archive.store_kernel(gate.root, target.kernel.text)
-        record = _record(gate, target, outcome, measured)
-        sha256 = archive.store_trial(gate.root, record)
-        archive.store_digest(gate.root, target.name, sha256, digests.of(record))
+        kernel, sha256 = _archived(gate, target, _record(gate, target, outcome, measured))
         row = _row(outcome, target, kernel, sha256, description)
         row = results.append(gate.log_path, row, partial(_refuse_overtaken, gate, row))
     except Overtaken:
@@ -191,6 +188,17 @@ def _write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, des
     except LogError as error:
         raise LogError(f"{error}; what it would have said: {outcome.reason}") from error
     return replace(outcome, trial=row.trial, log=gate.log_path)
+
+
+def _archived(gate: Gate, target: Target, record: TrialRecord) -> tuple[str, str]:
+    """The sha256 of the kernel and of the record, which the archive has from now on."""
+    try:
+        kernel = archive.store_kernel(gate.root, target.kernel.text)
+        sha256 = archive.store_trial(gate.root, record)
+    except LogError as error:
+        raise LogError(f"{error}; nothing was logged") from error
+    archive.store_digest(gate.root, target.name, sha256, digests.of(record))
+    return kernel, sha256
 
 
 def _record(gate: Gate, target: Target, outcome: Outcome, measured: Measured) -> TrialRecord:

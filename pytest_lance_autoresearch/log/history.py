@@ -14,6 +14,7 @@ from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, codec, results
 from pytest_lance_autoresearch.records import Judgement, Rules, Status, TrialRecord
 from pytest_lance_autoresearch.verdict import judge
+from pytest_lance_autoresearch.words import wording
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def record_text(root: Path, row: results.Row) -> bytes:
     """The bytes that the row's hash is of; LogError where they are not there."""
     try:
         text = archive.trial_path(root, row.target, row.record).read_bytes()
+    except FileNotFoundError:
+        raise LogError(f"{_place_of_record(root, row)} is missing") from None
     except OSError as error:
         raise LogError(f"{_place_of_record(root, row)} cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in a foreign row
@@ -90,7 +93,7 @@ def record_text(root: Path, row: results.Row) -> bytes:
 
 
 def _place_of_record(root: Path, row: results.Row) -> str:
-    return f"trial {row.trial}: its record {archive.trial_path(root, row.target, row.record)}"
+    return f"trial {row.trial}: its record {wording.shown(archive.trial_path(root, row.target, row.record))}"
 
 
 def judged_again(record: TrialRecord, row: results.Row, rules: Rules) -> Judgement:

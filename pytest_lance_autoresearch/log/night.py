@@ -40,6 +40,23 @@ class Trial:
         return report.status_word(self.row.status, self.digest.cause if self.digest else None)
 
     @property
+    def tried(self) -> str:
+        """What whoever edited the kernel said of it; '' where nobody did, and the row repeats its reason."""
+        return "" if self._repeats_its_reason else self.row.description
+
+    @property
+    def reason(self) -> str:
+        """Why it ended as it did, as a sentence; '' where that is not known."""
+        if self.digest:
+            return self.digest.reason
+        return self.row.description if self._repeats_its_reason else ""
+
+    @property
+    def _repeats_its_reason(self) -> bool:
+        """Whether the row's description is the sentence of its verdict, which begins with that."""
+        return self.row.description.startswith((f"{self.row.status}: ", f"{self.row.status} (simpler): "))
+
+    @property
     def is_kept(self) -> bool:
         return self.row.status in results.KEPT
 
@@ -119,12 +136,15 @@ class Night:
         return {case: stats.product(ones) for case, ones in found.items() if len(ones) == len(self.keeps)}
 
 
-def nights(rows: Sequence[results.Row], root: Path | None) -> list[Night]:
-    """The night of every target in the log, by name; without digests where the log has no archive, `root`."""
-    return [_night(target, rows, root) for target in sorted({row.target for row in rows})]
+def nights(rows: Sequence[results.Row], root: Path | None, lacking: str = "the log has no archive") -> list[Night]:
+    """The night of every target in the log, by name.
+
+    Without digests where the log has no archive, `root`; `lacking` is the sentence about that.
+    """
+    return [_night(target, rows, root, lacking) for target in sorted({row.target for row in rows})]
 
 
-def _night(target: str, rows: Sequence[results.Row], root: Path | None) -> Night:
+def _night(target: str, rows: Sequence[results.Row], root: Path | None, lacking: str) -> Night:
     trials, best = [], 1.0
     for row in (row for row in rows if row.target == target):
         own = row.interval if row.interval and row.interval.is_possible else None
@@ -133,17 +153,15 @@ def _night(target: str, rows: Sequence[results.Row], root: Path | None) -> Night
         reached = Interval(best * own.low, best * own.point, best * own.high) if own else None
         if row.status is Status.KEEP and reached:
             best = reached.point
-        digest, fault, is_changed = _digest(root, row)
+        digest, fault, is_changed = _digest(root, row) if root else (None, lacking, False)
         trials.append(Trial(row, digest, fault, best, reached, is_changed))
     found = Night(target, tuple(trials), history.first_damaged(rows, target))
     changed = (trial.row.trial for trial in found.current if trial.is_changed)
     return replace(found, damaged=min((one for one in (found.damaged, *changed) if one is not None), default=None))
 
 
-def _digest(root: Path | None, row: results.Row) -> tuple[Digest | None, str, bool]:
+def _digest(root: Path, row: results.Row) -> tuple[Digest | None, str, bool]:
     """What the row's record comes to, or why that cannot be had, and whether the row contradicts it."""
-    if root is None:
-        return None, "the log has no archive", False
     try:
         found = digests.of_row(root, row)
     except LogError as fault:

@@ -105,13 +105,19 @@ def read(path: Path) -> tuple[Row, ...]:
 def cut_off(path: Path) -> str:
     """What a crash left of a line at the log's end, as one sentence; '' where every line is whole."""
     data = _data(path)
-    whole, left = data.count(b"\n"), len(data) - data.rfind(b"\n") - 1
-    if left == 0 and (whole >= HEADER_LINES or not data):
+    left = _left(data)
+    if not left:
         return ""
+    number, size = data.count(b"\n") + 1, wording.many(len(left), "byte")
     return (
-        f"{path}: line {whole + 1} was cut off after {wording.many(left, 'byte')}, as by a crash; the trial that "
+        f"{path}: line {number} was cut off after {size}, as by a crash; the trial that "
         f"wrote it has no row, and the next one moves what is left to '{path.name}.torn'"
     )
+
+
+def no_trial(path: Path) -> str:
+    """Of a log without a row."""
+    return f"{wording.shown(path)}: no trial was logged yet"
 
 
 def unwritable(path: Path) -> str:
@@ -134,6 +140,11 @@ def _data(path: Path) -> bytes:
         return b""
     except OSError as error:
         raise LogError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _left(data: bytes) -> bytes:
+    """What stands behind the last line end."""
+    return data[data.rfind(b"\n") + 1 :]
 
 
 def baseline(rows: Sequence[Row], target: str) -> Row | None:
@@ -178,13 +189,13 @@ def _locked(path: Path) -> Iterator[int]:
 
 
 def _set_aside_what_was_cut_off(path: Path, fd: int, data: bytes) -> None:
-    """What a crash cut off is moved to a file beside the log."""
-    whole = data.rfind(b"\n") + 1
-    if data.count(b"\n") < HEADER_LINES:
-        whole = 0  # a header that was cut off holds nothing; it is written again
-    if whole < len(data):
+    """What a crash cut off is moved to a file beside the log; a header that is not whole is written again."""
+    left = _left(data)
+    whole = len(data) - len(left) if data.count(b"\n") >= HEADER_LINES else 0
+    if left:
         with path.with_name(path.name + ".torn").open("ab") as torn:
             torn.write(data[whole:] + b"\n")
+    if whole < len(data):
         os.ftruncate(fd, whole)
 
 

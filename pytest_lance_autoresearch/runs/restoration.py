@@ -47,7 +47,7 @@ def restore(origins: Origins, target: str | None, trial: int | None) -> Restored
 def _last_kept(origins: Origins, target: str | None) -> results.Row:
     names = sorted({row.target for row in origins.rows})
     if not names:
-        raise LogError(f"{origins.log}: has no trial yet; there is nothing to restore")
+        raise LogError(f"{results.no_trial(origins.log)}; there is nothing to restore")
     known = ", ".join(names)
     if target is None and len(names) > 1:
         raise LogError(f"{origins.log}: has trials of {known}; say with --target whose kernel is to be restored")

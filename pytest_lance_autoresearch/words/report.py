@@ -77,8 +77,7 @@ def shortened(sentence: str, most: int) -> str:
             break
         if not re.search("[0-9]", clauses[place]):
             del clauses[place]
-    left = " ".join(clauses).rstrip(",;")
-    return left if len(left) <= most else f"{left[: most - 3]}..."
+    return wording.cut(" ".join(clauses).rstrip(",;"), most)
 
 
 def _lines(outcome: Outcome) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How numbers are written: times, ratios, changes, counts; and how a foreign text is.
+"""How numbers are written: times, ratios, changes, counts; and how a path and a foreign text are.
 
 Owns the rounding and the units. Percentages are changes of time.
 """
@@ -6,7 +6,11 @@ Owns the rounding and the units. Percentages are changes of time.
 from __future__ import annotations
 
 import math
+import os
+import re
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,6 +85,42 @@ def _three(value: float) -> str:
 def printable(text: str) -> str:
     """The text with all that a terminal would obey or could not show spelt out: controls, marks of direction."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shown(path: Path) -> str:
+    """The path as one would type it here: seen from the current folder, where that is no longer."""
+    return min(os.path.relpath(path), str(path), key=len)
+
+
+def cut(text: str, most: int) -> str:
+    """The text in at most so many characters: one that is longer ends behind a word of it, with ' ...'."""
+    if len(text) <= most:
+        return text
+    room = most - len(" ...")
+    end = text.rfind(" ", 0, room + 1)
+    return f"{text[:end].rstrip(' ,;:')} ..." if end > room // 2 else f"{text[: most - 3]}..."
+
+
+def wrapped(
+    text: str, width: int, *, hanging: str = "", most: int | None = None, long_words: bool = True
+) -> list[str]:
+    """The text in lines of that width, `hanging` before all but the first, and of so many lines at most.
+
+    A number and its unit stay together; words that are too long are broken only if they may be.
+    """
+    lines = textwrap.wrap(
+        _NUMBER_WITH_UNIT.sub("\N{NO-BREAK SPACE}", text),
+        width,
+        subsequent_indent=hanging,
+        max_lines=most,
+        placeholder=" ...",
+        break_on_hyphens=False,
+        break_long_words=long_words,
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
+_NUMBER_WITH_UNIT = re.compile(r"(?<=\d) (?=(?:%|[mun]?s|min|h|[kMG]i?B(?:/s)?|KiB)(?![\w/]))")
 
 
 def listed(names: Sequence[str]) -> str:
