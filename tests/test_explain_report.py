@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import toys
@@ -15,6 +16,7 @@ from pytest_lance_autoresearch.command import explain_report
 from pytest_lance_autoresearch.records import Case
 from pytest_lance_autoresearch.runs.explanation import Explanation, Moved, PythonLine
 from pytest_lance_autoresearch.runs.limits import KIB, MIB, Limits
+from pytest_lance_autoresearch.target_files import discover, load
 
 HELD = Contents(27, 16, 2, 6, 8, 1, ("NRT_decref", "_ZN7kernels4helpB2v2"), {256: 4}, 256, 3, 2, 1, 24, 24)
 LOOP = HotLoop(
@@ -75,10 +77,10 @@ def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
         "",
         "where the time goes (1000 samples; the system's clock of CPU time, every 0.2 ms):",
         "  _search 70 %, NRT_decref 10 %, Python 20 %",
-        "  of all samples, 80 % are in compiled code, and 7 % are there but in no loop",
+        "  80 % of all samples are in compiled code, 7 % in such code but in no loop",
         "  the runner itself takes 150 ns per call: the samples include that, the 800 ns per product do not",
-        "  NRT_ counts references to arrays, 10 %: functions that are given arrays, or slice them, in every",
-        "    pass; have them inlined (inline='always'), or slice before the loop",
+        "  NRT_ functions count references to arrays, 10 % of the time, where a function is given an array,",
+        "    or slices one, in every pass: have it inlined (inline='always'), or slice before the loop",
         "",
         "loop 1: 62 % of the time, in _search with _plane inlined; innermost",
         "   50 %  line 12: result = np.multiply(self.weights, x)",
@@ -103,9 +105,9 @@ def test_all_that_was_seen_is_told_the_most_useful_first() -> None:
         "  in chains 1.5 ns in 1 KiB, 2 ns in 32 KiB",
         "a call takes 8.00 us for 32 KiB of arguments and results, which is 4.1 GB/s; merely reading them",
         "  would take 8 % of that time",
-        "its state has 40 KiB: reading all of it would take 10 % of that time",
-        "look-ups that a core makes in 800 ns, the time per product: 1600 in 32 KiB; where each waits for the",
-        "  one before, 400 in 32 KiB",
+        "its state has 40 KiB; reading all of it would take 10 % of that time",
+        "in 800 ns, the time per product, a core makes so many look-ups: 1600 in 32 KiB; where each waits for",
+        "  the one before, 400 in 32 KiB",
         "counted per product: 2400 cycles, 3600 instructions; 1.50 instructions per cycle",
         "8 % of the CPU time is the system's own, mostly for memory that is used for the first time: use less",
         "  of it, or the same again",
@@ -125,6 +127,18 @@ def test_of_a_loop_with_several_ways_through_it_the_way_with_the_fewest_loads_is
     without = replace(branched, contents=replace(HELD, reads=24, least_reads=0))
     told = explain_report.lines(replace(SEEN, hotspots=replace(SPOTS, loops=(without,))))
     assert not any("passes" in line for line in told)
+
+
+def test_a_float_sum_whose_every_bit_counts_is_not_to_be_reordered(tmp_path: Path) -> None:
+    """What is advised is what the target's comparison lets pass."""
+    exact = load.load(discover.inspect(toys.write(tmp_path, target=f"{toys.TARGET}\nBIT_EXACT = True\n")))
+    told = " ".join(line.strip() for line in explain_report.lines(replace(SEEN, target=exact)))
+    assert (
+        'reorder floating-point operations": a float sum keeps its order, and must: every bit of a result is '
+        "compared, so that neither fastmath nor several sums side by side can be right; let sums of different "
+        "results run beside each other"
+    ) in told
+    assert "fastmath=True" not in told
 
 
 UNSAMPLED = replace(LOOP, share=0.0, lines=((Place("kernels.py", 12), 0.0),), remarks=())
@@ -183,7 +197,7 @@ def test_a_kernel_that_numba_has_no_part_in_is_told_as_python_sees_it() -> None:
         "",
         "where the time goes (1000 samples; stops, 0.5 ms apart):",
         "  numpy 90 %, Python 10 %",
-        "  of all samples, 0 % are in compiled code",
+        "  0 % of all samples are in compiled code",
         "  the runner itself takes 150 ns per call: the samples include that, the 2.00 us per product do not",
         "the lines of Python, traced, which slows them down; what they call counts for them:",
         "   90 %  line 10: def product(self, x):",
@@ -197,8 +211,8 @@ def test_a_kernel_that_numba_has_no_part_in_is_told_as_python_sees_it() -> None:
 
 def test_a_busy_machine_is_no_place_to_measure() -> None:
     assert explain_report.lines(replace(SEEN, waited=0.6))[2:4] == [
-        "other work had the core for 60 % of the time: all figures here are too bad by an unknown part; run",
-        "  this again on a quieter machine",
+        "other work had the core for 60 % of the time: all figures here look worse than they are, by an",
+        "  unknown part; run this again on a quieter machine",
     ]
 
 
@@ -225,9 +239,9 @@ def test_of_two_tables_and_a_large_state_each_has_its_figure() -> None:
     )
     told = " ".join(line.strip() for line in explain_report.lines(large))
     assert (
-        "its state has 1 MiB: in that time it can read 38 % of it at most look-ups that a core makes in 0.800 ns, "
-        "the time per product: 2.5 in 32 KiB or 0.05 in 64 MiB; where each waits for the one before, 0.5 in "
-        "32 KiB or 0.005 in 64 MiB" in told
+        "its state has 1 MiB, of which it can read 38 % at most in that time in 0.800 ns, the time per product, a "
+        "core makes so many look-ups: 2.5 in 32 KiB or 0.05 in 64 MiB; where each waits for the one before, 0.5 "
+        "in 32 KiB or 0.005 in 64 MiB" in told
     )
 
 
@@ -247,7 +261,8 @@ def test_it_is_never_longer_than_a_page_nor_wider() -> None:
         others={f"{'c' * 90}{i}": 1.0 for i in range(30)} | {SEEN.case.id: 1.0},
         profile=(PythonLine(0.1, 8, "k" * 200, 10, "n" * 200),) * 40,
     )
-    lines = explain_report.lines(many)
-    assert len(lines) < 60
-    assert max(map(len, lines)) <= explain_report.WIDTH
-    assert any(line.startswith("limits of one core") for line in lines)
+    for columns, width in ((None, 100), (120, 100), (90, 90), (20, 80)):
+        lines = explain_report.lines(many, columns)
+        assert len(lines) < 60
+        assert max(map(len, lines)) <= width
+        assert any(line.startswith("limits of one core") for line in lines)

@@ -63,6 +63,14 @@ MEANINGS = (
     ),
 )
 """What stands in a remark, and what that means."""
+EXACT_MEANINGS = (
+    (
+        "reorder floating-point operations",
+        "a float sum keeps its order, and must: every bit of a result is compared, so that neither fastmath nor "
+        "several sums side by side can be right; let sums of different results run beside each other",
+    ),
+)
+"""The same where every bit of a result is the contract."""
 
 
 class Remark(NamedTuple):
@@ -83,7 +91,16 @@ class Remark(NamedTuple):
     @property
     def meaning(self) -> str:
         """In plain words; '' where it needs none or nobody knows."""
-        return next((meaning for said, meaning in MEANINGS if said in self.text), "")
+        return _meaning(self.text, MEANINGS)
+
+    @property
+    def exact_meaning(self) -> str:
+        """The same where every bit of a result is the contract."""
+        return _meaning(self.text, EXACT_MEANINGS) or self.meaning
+
+
+def _meaning(text: str, known: Iterable[tuple[str, str]]) -> str:
+    return next((meaning for said, meaning in known if said in text), "")
 
 
 def read(text: str) -> list[Remark]:

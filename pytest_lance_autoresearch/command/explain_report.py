@@ -5,13 +5,12 @@ Owns every sentence of `explain`. Decides nothing; what a kernel's process said 
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.assembly.listing import Place
 from pytest_lance_autoresearch.runs import limits
-from pytest_lance_autoresearch.words.wording import listed, many, time
+from pytest_lance_autoresearch.words.wording import listed, many, time, wrapped
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.assembly.hotspots import HotLoop, Hotspots
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.runs.explanation import Explanation
     from pytest_lance_autoresearch.runs.limits import BySize, Limits
 
-WIDTH = 100
-"""Of a line, at most."""
+WIDTH, LEAST_WIDTH = 100, 80
+"""Of a line at most: as wide as the terminal is, between these."""
 MOST_LINES = 59
 CASES, LOOPS, LINES, FUNCTIONS, REMARKS, PROFILE_LINES = 6, 3, 4, 8, 2, 6
 MOST_PLACES = 4
@@ -44,8 +43,9 @@ _COUNTED = "NRT_"
 _MANY_ON_STACK = 0.25
 
 
-def lines(found: Explanation) -> list[str]:
-    """The report, with as many loops as there is room for."""
+def lines(found: Explanation, columns: int | None = None) -> list[str]:
+    """The report for a terminal of so many columns, with as many loops as there is room for."""
+    width = max(LEAST_WIDTH, min(columns or WIDTH, WIDTH))
     for count in range(LOOPS, -1, -1):
         told = [
             *_head(found),
@@ -57,18 +57,18 @@ def lines(found: Explanation) -> list[str]:
             *_counters(found),
             *_unseen(found),
         ]
-        wrapped = [part for line in told for part in _wrapped(line)]
-        if len(wrapped) <= MOST_LINES:
+        fitted = [part for line in told for part in _wrapped(line, width)]
+        if len(fitted) <= MOST_LINES:
             break
-    return wrapped[:MOST_LINES]
+    return fitted[:MOST_LINES]
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrapped(line: str, width: int) -> list[str]:
     """A line in pieces of the width, those after the first indented by two more."""
-    if len(line) <= WIDTH:
+    if len(line) <= width:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    return wrapped(line, width, hanging=indent)
 
 
 def _head(found: Explanation) -> Iterator[str]:
@@ -78,8 +78,8 @@ def _head(found: Explanation) -> Iterator[str]:
     yield f"{_time(found)}{in_call}"
     if found.waited >= MOST_WAITED:
         yield (
-            f"other work had the core for {_percent(found.waited)} of the time: all figures here are too bad by "
-            f"an unknown part; run this again on a quieter machine"
+            f"other work had the core for {_percent(found.waited)} of the time: all figures here look worse than "
+            f"they are, by an unknown part; run this again on a quieter machine"
         )
     if found.others:
         slowest = sorted(found.others.items(), key=lambda item: -item[1])
@@ -120,16 +120,17 @@ def _functions(spots: Hotspots, found: Explanation) -> Iterator[str]:
     yield f"  {', '.join(f'{name} {_percent(share)}' for name, share in shown)}"
     counting = sum(share for name, share in spots.functions if name.startswith(_COUNTED))
     outside = spots.outside_loops - counting
-    told = f", and {_percent(outside)} are there but in no loop" if outside >= LEAST_LINE else ""
-    yield f"  of all samples, {_percent(spots.compiled)} are in compiled code{told}"
+    told = f", {_percent(outside)} in such code but in no loop" if outside >= LEAST_LINE else ""
+    yield f"  {_percent(spots.compiled)} of all samples are in compiled code{told}"
     yield (
         f"  the runner itself takes {time(found.overhead_ns)} per call: the samples include that, the "
         f"{_time(found)} do not"
     )
     if counting >= LEAST_TOLD:
         yield (
-            f"  NRT_ counts references to arrays, {_percent(counting)}: functions that are given arrays, or slice "
-            f"them, in every pass; have them inlined (inline='always'), or slice before the loop"
+            f"  NRT_ functions count references to arrays, {_percent(counting)} of the time, where a function is "
+            f"given an array, or slices one, in every pass: have it inlined (inline='always'), or slice before "
+            f"the loop"
         )
 
 
@@ -146,7 +147,7 @@ def _source_line(found: Explanation, place: Place, share: str) -> str:
     source = kernel.text.decode("utf-8", "replace").splitlines()
     is_own = place.file == kernel.path.name and 0 < place.line <= len(source)
     text = f": {source[place.line - 1].strip()}" if is_own else f" of {place.file}"
-    return _cut(f"  {share:>5}  line {place.line}{text}")
+    return f"  {share:>5}  line {place.line}{text}"
 
 
 # Loops
@@ -175,7 +176,7 @@ def _loop(number: int, loop: HotLoop, found: Explanation) -> Iterator[str]:
 
 
 def _said(loop: HotLoop, found: Explanation) -> Iterator[str]:
-    yield from _remarks(loop.remarks, found.target.kernel.path.name)
+    yield from _remarks(loop.remarks, found)
     yield from _sentences(loop, found)
 
 
@@ -207,11 +208,13 @@ def _contents(held: Contents) -> str:
     return f"{many(held.instructions, 'instruction')}: {memory}; {vectors}{scalar}"
 
 
-def _remarks(remarked: Sequence[Remark], own: str) -> Iterator[str]:
+def _remarks(remarked: Sequence[Remark], found: Explanation) -> Iterator[str]:
     """What LLVM said, once for each meaning, with its lines."""
+    own, is_exact = found.target.kernel.path.name, getattr(found.target.wiring, "BIT_EXACT", False)
     by_text: dict[str, list[Place]] = {}
     for remark in sorted(remarked, key=lambda one: (not one.is_vectorized, not one.is_refusal, not one.meaning)):
-        meaning = f": {remark.meaning}" if remark.meaning else ""
+        said = remark.exact_meaning if is_exact else remark.meaning
+        meaning = f": {said}" if said else ""
         by_text.setdefault(f'"{remark.text}"{meaning}', []).append(remark.place)
     for text, places in list(by_text.items())[:REMARKS]:
         told = [f"{line}{'' if file == own else f' of {file}'}" for file, line in sorted(places)[:MOST_PLACES]]
@@ -279,7 +282,7 @@ def _limits(found: Explanation) -> Iterator[str]:
             for figures in (best.look_up_ns, best.follow_ns)
         )
         yield (
-            f"look-ups that a core makes in {time(found.ns_per_op)}, the time per {found.target.wiring.UNIT}: "
+            f"in {time(found.ns_per_op)}, the time per {found.target.wiring.UNIT}, a core makes so many look-ups: "
             f"{single}; where each waits for the one before, {chained}"
         )
 
@@ -289,8 +292,8 @@ def _state(size: int, call_ns: float, read: float) -> str:
         return "it has no state to read"
     share = size / call_ns / read
     if share > 1:
-        return f"its state has {_bytes(size)}: in that time it can read {_percent(1 / share)} of it at most"
-    return f"its state has {_bytes(size)}: reading all of it would take {_percent(share)} of that time"
+        return f"its state has {_bytes(size)}, of which it can read {_percent(1 / share)} at most in that time"
+    return f"its state has {_bytes(size)}; reading all of it would take {_percent(share)} of that time"
 
 
 def _figures(figures: BySize, unit: str) -> str:
@@ -346,7 +349,3 @@ def assembly(found: Explanation) -> Iterator[str]:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.0f} %"
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
