@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -155,7 +156,7 @@ def test_how_long_it_has_lasted_is_told_again_and_again(tmp_path: Path, monkeypa
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a parent's death is told by Linux alone")
 @pytest.mark.parametrize("stopped", [False, True], ids=["looping", "stopped"])
-def test_an_explanation_that_is_terminated_leaves_no_process_behind(project: Path, stopped: bool) -> None:
+def test_an_explanation_that_is_terminated_leaves_nothing_behind(project: Path, stopped: bool) -> None:
     toys.write(project, text=toys.kernel("return x", f"print('it loops', flush=True)\n{HANGS}"))
     command = [sys.executable, "-m", "pytest_lance_autoresearch", "explain", "toy", "64x32-uniform"]
     surroundings = os.environ | {"TMPDIR": str(project)}
@@ -172,6 +173,8 @@ def test_an_explanation_that_is_terminated_leaves_no_process_behind(project: Pat
     assert has_begun
     assert len(kernels) == 2
     assert psutil.wait_procs(kernels, PATIENCE_S)[1] == []
+    assert run.returncode == 128 + signal.SIGTERM
+    assert list(project.glob("kernel-*")) == []
 
 
 def _loops(temporary: Path) -> bool:

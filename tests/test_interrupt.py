@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import signal
 import subprocess
@@ -45,6 +46,26 @@ def test_who_ignores_interrupts_goes_on_doing_so() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert not watch.came
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_closes_what_is_open(number: signal.Signals) -> None:
+    closed = io.StringIO()
+    with pytest.raises(SystemExit) as raised, interrupt.orderly_end(), closed:
+        os.kill(os.getpid(), number)
+    assert (raised.value.code, closed.closed) == (128 + number, True)
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_who_ignores_a_hang_up_goes_on_doing_so() -> None:
+    """As a command behind nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupt.orderly_end():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 LOSING = """

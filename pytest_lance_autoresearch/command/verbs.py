@@ -2,7 +2,7 @@
 
 Owns which verbs there are and how one ends. Exit codes: 0 all is well, 1 something was found (a fault, a verdict
 that would change, a gain that does not replicate), 2 it could not be done, its reader left, or the command is
-wrong, 10 no candidate of a tournament was kept, 130 it was interrupted, as shells count.
+wrong, 10 no candidate of a tournament was kept, 130 it was interrupted and 143 terminated, as shells count.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ DISTRIBUTION = "pytest-lance-autoresearch"
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=_typed(),
-        description="Begin a target, explain its kernel, read its log of judged trials, put a kernel of it back.",
+        description="Begin a target, explain its kernel, read its log of judged trials, put a kernel of it back. "
+        "VERB --help says more.",
     )
     version = f"{DISTRIBUTION} {environment.versions().get(DISTRIBUTION, '')}"
     made.add_argument("-V", "--version", action="version", version=version)
@@ -77,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, surplus = parser().parse_known_args(words)
         if surplus:  # which argparse would answer with the usage of the whole command
             arguments.refuse(f"unrecognized arguments: {' '.join(surplus)}")
-        code: int = arguments.run(arguments)
+        with interrupt.orderly_end():
+            code: int = arguments.run(arguments)
         interrupt.obey()
     except AutoresearchError as error:
         tell(*_fault_lines(error))

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a session, even where its exception gets lost.
+"""Ctrl-C ends a session, even where its exception gets lost; so does being told to end, where that is wanted.
 
 Owns the handler that remembers that SIGINT came. The KeyboardInterrupt that it raises inside a callback, of the
 garbage collector or of ctypes, is printed at most, and the session would go on and end as if nothing had happened.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _watching: list[Watch] = []
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Watch:
@@ -56,6 +57,27 @@ class Watch:
         self.came = True
         if self._before is not None:
             self._before(number, frame)
+
+
+@contextmanager
+def orderly_end() -> Iterator[None]:
+    """Inside, a signal that tells the process to end is a SystemExit: what is open is closed, and nothing is left.
+
+    The exit code is the shell's for that signal. One that is ignored or handled already is left alone.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = [number for number in _ENDING if is_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def obey() -> None:
