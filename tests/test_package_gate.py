@@ -24,6 +24,7 @@ from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.records import RegressionRules, Source
 from pytest_lance_autoresearch.target_files import discover, generate, load
 from pytest_lance_autoresearch.target_files.contract import cases_of
+from pytest_lance_autoresearch.words.wording import shown
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -321,10 +322,37 @@ def test_a_kernel_in_another_file_than_then_is_not_taken_for_a_new_one(tmp_path:
     house.write(target=toys.HOUSED.replace("_kernels", "_another"), _another=TELLS)
     with pytest.raises(RevisionUnknown) as raised:
         house.found()
-    assert re.fullmatch(
-        r"git:\S+: the kernel of target 'toy' was \S+/_kernels\.py there and is another file now; "
-        r"expected a revision since that change, or one change that moves the kernel and one that edits it",
-        str(raised.value),
+    package = "libraries/first/src/lib"
+    assert str(raised.value) == (
+        f"git:HEAD: the kernel of target 'toy' was {package}/_kernels.py there and is {package}/_another.py now; "
+        f"a move has no verdict: make it a change of its own, and compare what is edited later with a revision "
+        f"since then"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("HEAD", "in the repository {theirs}"),
+        ("ours", "in the repository {theirs}, where there is no such revision"),
+        ("ours", "in no git repository"),
+    ],
+)
+def test_a_kernel_that_is_not_in_the_targets_repository_has_no_revision(
+    tmp_path: Path, name: str, where: str
+) -> None:
+    house, theirs = House(tmp_path / "ours"), tmp_path / "theirs"
+    shutil.copytree(house.package, theirs / "lib")
+    house.write(target=toys.HOUSED.replace("../../src/", "../../../../../theirs/"))
+    repositories.git(house.top, "tag", "ours")
+    if "{theirs}" in where:
+        repositories.commit(theirs)
+    with pytest.raises(RevisionUnknown) as raised:
+        house.found(name)
+    assert str(raised.value) == (
+        f"git:{name}: the kernel of target 'toy', {shown(theirs / 'lib/_kernels.py')}, is "
+        f"{where.format(theirs=shown(theirs))}, and the target itself is in {shown(house.top)}; expected both in "
+        f"one repository; else compare with a log, --baseline=FILE"
     )
 
 

@@ -75,7 +75,7 @@ def kind(folder: Path, name: str) -> str:
 
 
 def top(folder: Path) -> Path:
-    """The folder that the repository's files are checked out into."""
+    """The folder that the repository's files are checked out into; '.' where there is none."""
     return Path(_line(folder, "rev-parse", "--show-toplevel"))
 
 

@@ -15,6 +15,7 @@ from pytest_lance_autoresearch.errors import RevisionUnknown
 from pytest_lance_autoresearch.log import git
 from pytest_lance_autoresearch.records import IN_NO_PACKAGE, REVISION, Home, Source
 from pytest_lance_autoresearch.target_files import discover, load, packages, sources
+from pytest_lance_autoresearch.words import wording
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
@@ -110,6 +111,8 @@ _NOTHING = _Around(IN_NO_PACKAGE, sources.NO_FILES, sources.NO_FILES)
 def find(target: Target, name: str) -> Revision:
     """The target's files at the revision of that name; RevisionUnknown where it cannot be asked."""
     path = target.layout.kernel_path
+    if target.layout.kernel is not None:
+        _refuse_two_repositories(target, name)
     commit = git.resolve(path.parent, name)
     if not commit:
         raise RevisionUnknown(_unknown(path.parent, name))
@@ -270,6 +273,21 @@ def _place(target: Target, held: Collection[PurePosixPath], then: PurePosixPath 
     return next((place for place in places if place / path.name in held), None)
 
 
+def _refuse_two_repositories(target: Target, name: str) -> None:
+    """RevisionUnknown where the kernel is not in the target's repository: a revision is of one of them."""
+    path = target.layout.kernel_path
+    its, the_targets = git.top(path.parent), git.top(target.layout.directory)
+    if its == the_targets:
+        return
+    known = "" if git.resolve(path.parent, name) else ", where there is no such revision"
+    where = f"in the repository {wording.shown(its)}{known}" if its.is_absolute() else "in no git repository"
+    home = f"in {wording.shown(the_targets)}" if the_targets.is_absolute() else "in none"
+    raise RevisionUnknown(
+        f"{REVISION}{name}: the kernel of target '{target.name}', {wording.shown(path)}, is {where}, and the "
+        f"target itself is {home}; expected both in one repository; else compare with a log, --baseline=FILE"
+    )
+
+
 def _refuse_another_kernel(
     target: Target, name: str, commit: str, then: PurePosixPath | None, place: PurePosixPath | None
 ) -> None:
@@ -281,8 +299,9 @@ def _refuse_another_kernel(
     was = PurePosixPath(os.path.normpath(then / (packages.declared_in(text).path or discover.KERNEL)))
     if place is None or was != place / path.name:
         raise RevisionUnknown(
-            f"{REVISION}{name}: the kernel of target '{target.name}' was {was} there and is another file now; "
-            f"expected a revision since that change, or one change that moves the kernel and one that edits it"
+            f"{REVISION}{name}: the kernel of target '{target.name}' was {was} there and is "
+            f"{git.place(path.parent) / path.name} now; a move has no verdict: make it a change of its own, and "
+            f"compare what is edited later with a revision since then"
         )
 
 
