@@ -13,15 +13,15 @@ from pytest_lance_autoresearch.plugin.suite import SUITE
 from pytest_lance_autoresearch.records import Status
 
 COLOURS = {
-    **dict.fromkeys(("keep", "keep (simpler)", "baseline", "pass"), ("green", True)),
-    **dict.fromkeys(("none", "inconclusive", "invalid"), ("yellow", False)),
-    **dict.fromkeys(("incorrect", "crash", "timeout", "refused", "regressed"), ("red", False)),
+    **dict.fromkeys(("keep", "keep (simpler)", "baseline", "pass"), "green"),
+    **dict.fromkeys(("none", "inconclusive", "invalid"), "purple"),
+    **dict.fromkeys(("incorrect", "crash", "timeout", "refused", "regressed"), "red"),
 }
 
 
 def test_every_verdict_has_the_colour_of_what_it_means() -> None:
-    for value, (colour, is_bold) in COLOURS.items():
-        assert ending._colour(f"verdict: {value}") == {colour: True, "bold": is_bold}
+    for value, colour in COLOURS.items():
+        assert ending._colour(f"verdict: {value}") == {colour: True}
     assert {*map(str, Status)} - set(COLOURS) == {"discard"}
     assert ending._colour("verdict: discard") == ending._colour("reason: keep: geomean") == {}
 

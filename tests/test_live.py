@@ -69,6 +69,21 @@ def test_it_never_wraps(room: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("room", "shown"),
+    [
+        (41, "  toy: flat  1/3  -9.4 % [-9.7 %, -9.1 %]"),
+        (40, "  toy: flat  1/3"),
+        (12, "  toy: flat"),
+        (7, "  toy: "),
+    ],
+)
+def test_what_has_no_room_is_left_out_and_no_figure_is_cut(room: int, shown: str) -> None:
+    reader = Reader(Place(room, is_behind=True))
+    reader.line.show("toy: flat  1/3  -9.4 % [-9.7 %, -9.1 %]  31 s")
+    assert reader.read() == f"\x1b[K{shown}\x1b[{len(shown)}D"
+
+
+@pytest.mark.parametrize(
     ("place", "written"),
     [
         (OWN, "\r\x1b[Ktoy: waiting\n"),

@@ -533,7 +533,7 @@ def test_the_difference_is_coloured_on_a_terminal_alone(
     assert [re.sub(r"\x1b\[\d+m", "", line) for line in lines] == plain
     coloured = [line for line in lines if "\x1b" in line]
     assert [line[:5] for line in coloured] == (
-        ["\x1b[1m-", "\x1b[1m+", "\x1b[36m", "\x1b[32m"] if is_coloured else []
+        ["\x1b[1m-", "\x1b[1m+", "\x1b[35m", "\x1b[32m"] if is_coloured else []
     )
     assert all(line.endswith("\x1b[0m") for line in coloured)
 

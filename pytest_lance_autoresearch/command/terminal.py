@@ -16,8 +16,9 @@ from pytest_lance_autoresearch.words import report, wording
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Progress
 
-Colour = Literal["bold", "red", "green", "cyan"]
-_CODES: dict[Colour, int] = {"bold": 1, "red": 31, "green": 32, "cyan": 36}
+Colour = Literal["bold", "red", "green", "magenta"]
+_CODES: dict[Colour, int] = {"bold": 1, "red": 31, "green": 32, "magenta": 35}
+"""Those that can be read on white and on black: yellow and cyan cannot be on white, and blue not on black."""
 
 
 def say(*lines: str, paint: Callable[[str], Colour | None] = lambda _: None) -> None:

@@ -76,7 +76,7 @@ def colour(line: str) -> Colour | None:
     return _COLOURS.get(line[:1])
 
 
-_COLOURS: dict[str, Colour] = {"+": "green", "-": "red", "@": "cyan"}
+_COLOURS: dict[str, Colour] = {"+": "green", "-": "red", "@": "magenta"}
 
 
 def as_json(log: str, trial: Trial, baseline: Row | None, found: Difference) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class LiveLine:
         if is_event:
             self._stay(text, place)
         elif place.room is not None:
-            shown = f"{'  ' if place.is_behind else ''}{text}"[: max(0, place.room)]
+            shown = _fitting(f"{'  ' if place.is_behind else ''}{text}", place.room)
             back = f"\x1b[{len(shown)}D" if shown else ""
             self._write(f"{_start(place)}{shown}{back}")
             self.is_shown = True
@@ -72,6 +72,13 @@ class LiveLine:
         lead = "\n" if place.is_behind else ""
         self._write(f"{lead}{text}\n")
         self._next_s = self._now_s() + SELDOM_S
+
+
+def _fitting(text: str, room: int) -> str:
+    """As many of its parts, which two blanks part, as have room; of the first of them what has."""
+    while len(text) > room and "  " in text.strip():
+        text = text.rpartition("  ")[0]
+    return text[: max(0, room)]
 
 
 def _start(place: Place) -> str:

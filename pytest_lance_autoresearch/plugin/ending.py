@@ -52,7 +52,7 @@ def print_end(config: pytest.Config, outcomes: list[Outcome], faults: list[str],
     for fault in [*faults, *map(str, lost)]:
         write(f"ERROR: {fault}", red=True)
     for note in [*notes, *(f"{one}; no verdict changes by that" for one in unseen)]:
-        write(f"NOTE: {note}", yellow=True)
+        write(f"NOTE: {note}")
     if suite.options.gate and github.is_here():
         for line in github.commands(outcomes, suite.layouts(), [*told, *map(str, lost)], notes):
             write(line)
@@ -98,10 +98,13 @@ def _write_reports(
 
 
 def _colour(line: str) -> dict[str, bool]:
-    """What is good, in doubt or wrong has a colour that can be read on dark and on light; a discard has none."""
+    """What is good, in doubt or wrong has a colour that can be read on dark and on light; a discard has none.
+
+    Yellow cannot be read on white, nor can what many terminals make of bold green.
+    """
     key, _, value = line.partition(": ")
     if key != "verdict" or value == Status.DISCARD:
         return {}
     good = value.startswith((Status.KEEP, Status.BASELINE, Status.PASS))
     in_doubt = value in ("none", Status.INCONCLUSIVE, Status.INVALID)
-    return {"green" if good else "yellow" if in_doubt else "red": True, "bold": good}
+    return {"green" if good else "purple" if in_doubt else "red": True}
