@@ -49,6 +49,37 @@ def test_samples_are_shared_out_among_functions_loops_and_lines() -> None:
     )
 
 
+NESTED = """function 1000 _ZN3dotE
+\t.file\t1 "" "kernels.py"
+.outer:
+\t.loc\t1 8 0
+0\tincq %rax
+\t.loc\t1 9 0
+3\tcmpq %rcx, %rbx
+.inner:
+6\taddq (%rdx), %rbx
+9\tcmpq %rcx, %rbx
+c\tjne .inner
+\t.loc\t1 8 0
+e\tcmpq %rax, %rsi
+11\tjne .outer
+13\tretq
+"""
+"""A loop of line 9 in one of line 8, to which a part of line 9 was moved."""
+
+
+def test_what_is_remarked_about_an_inner_loop_is_not_said_of_the_one_around_it() -> None:
+    remarked = remarks.read(
+        "remark: kernels.py:9:1: loop not vectorized: the inner\nremark: kernels.py:8:1: loop not vectorized: both"
+    )
+    name_of = hotspots.names_of_lines(SOURCE, "kernels.py")
+    sources = hotspots.Sources(listing.read(NESTED), instructions.READERS["x86_64"], remarked, name_of)
+    outer, inner = sources.hotspots({0x1000: 60, 0x1006: 40}, str).loops
+    assert (outer.is_innermost, inner.is_innermost) == (False, True)
+    assert [remark.place.line for remark in outer.remarks] == [8]
+    assert [remark.place.line for remark in inner.remarks] == [9]
+
+
 def test_without_samples_there_are_the_kernel_s_own_innermost_loops() -> None:
     found = seen({})
     assert (found.samples, found.functions, found.compiled, found.outside_loops) == (0, (), 0, 0)

@@ -363,7 +363,7 @@ SENTENCES = {
     Step.LONGER: "measure longer: more time would settle trial 2; once, for trying until it is kept makes chance "
     "decide",
     Step.COMBINE: "combine near misses, such as trials 2, 3, 4, 5, 6 and 7: none was kept alone for 8 trials",
-    Step.ANOTHER_WAY: "go another way: nothing gained for 8 trials; read what takes the time in 50x1-flat",
+    Step.ANOTHER_WAY: "go another way: nothing was kept for 8 trials; read what takes the time in 50x1-flat",
     Step.EDIT: "edit the kernel: trial 2 was the baseline's own code",
     Step.MEMORY: "take less memory: look at what the constructor keeps and what a call allocates",
     Step.BUILDING: "build less: look at what the constructor prepares",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -106,7 +106,7 @@ class Sources:
             return
         effects = loops.effects_of(function, self._reader)
         for loop in loops.loops_of(function, effects):
-            is_own = loop.is_innermost and any(self._name_of(place) for place in _places(loop))
+            is_own = loop.is_innermost and any(map(self._name_of, _places(function, loop.own)))
             if any(at[index] for index in loop.own) if samples else is_own:
                 yield self._hot_loop(loop, effects, at, samples or 1)
 
@@ -118,6 +118,7 @@ class Sources:
             by_name[self._name_of(place)] += at[index]
             by_file[place.file] += at[index]
         names = [name for name, _ in by_name.most_common() if name]
+        inner = loop.indices.difference(loop.own)  # what LLVM says of their lines is about the loops in this one
         held = loops.contents(loop, effects)
         return HotLoop(
             name=function.name,
@@ -127,13 +128,13 @@ class Sources:
             is_innermost=loop.is_innermost,
             contents=held,
             called=tuple(listing.demangled(symbol) for symbol in held.calls if symbol != "?"),
-            remarks=tuple(remarks.about(self._remarked, _places(loop))),
+            remarks=tuple(remarks.about(self._remarked, _places(function, loop.own) - _places(function, inner))),
             listing=tuple((str(function.instructions[index]), at[index] / samples) for index in loop.own),
         )
 
 
-def _places(loop: Loop) -> set[Place]:
-    return {loop.function.instructions[index].place for index in loop.own}
+def _places(function: Function, indices: Iterable[int]) -> set[Place]:
+    return {function.instructions[index].place for index in indices}
 
 
 def names_of_lines(source: bytes, file: str) -> Callable[[Place], str]:

@@ -61,7 +61,7 @@ SUGGESTIONS: Mapping[Step, Suggestion] = {
         "combine near misses, such as trials {near}: none was kept alone for {plateau} trials", (_SHOW,)
     ),
     Step.ANOTHER_WAY: Suggestion(
-        "go another way: nothing gained for {plateau} trials; read what takes the time{in_case}", (_EXPLAIN,)
+        "go another way: nothing was kept for {plateau} trials; read what takes the time{in_case}", (_EXPLAIN,)
     ),
     Step.EDIT: Suggestion("edit the kernel: trial {trial} was the baseline's own code", (_EXPLAIN,)),
     Step.MEMORY: Suggestion(
