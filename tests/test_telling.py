@@ -18,11 +18,12 @@ from command_line import Say
 from logged_trials import write_failure, write_row
 from nights import BASELINE, KEEP, discards, doubtful, night, trial
 
-from pytest_lance_autoresearch.command import log_report, status_report, telling, trial_report, verbs
+from pytest_lance_autoresearch.command import audit_report, log_report, status_report, telling, trial_report, verbs
 from pytest_lance_autoresearch.log import results, standing
 from pytest_lance_autoresearch.log.night import Trial
 from pytest_lance_autoresearch.log.standing import Step
-from pytest_lance_autoresearch.records import Cause, DoubtDigest, Status
+from pytest_lance_autoresearch.records import Cause, DoubtDigest, Interval, Judgement, Status, Verdict
+from pytest_lance_autoresearch.runs.replay import Replayed
 
 ROOT = Path(__file__).parent.parent
 OUTPUT = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
@@ -363,13 +364,13 @@ SENTENCES = {
     Step.LONGER: "measure longer: more time would settle trial 2; once, for trying until it is kept makes chance "
     "decide",
     Step.COMBINE: "combine near misses, such as trials 2, 3, 4, 5, 6 and 7: none was kept alone for 8 trials",
-    Step.ANOTHER_WAY: "go another way: nothing was kept for 8 trials; read what takes the time in 50x1-flat",
+    Step.ANOTHER_WAY: "go another way: nothing was kept for 8 trials; read what takes the time",
     Step.EDIT: "edit the kernel: trial 2 was the baseline's own code",
     Step.MEMORY: "take less memory: look at what the constructor keeps and what a call allocates",
     Step.BUILDING: "build less: look at what the constructor prepares",
     Step.CASE: "spare the case that regressed, 50x1-flat: treat it apart, or drop the idea",
     Step.CPU_TIME: "look at the CPU time: it does not show the gain that the clock shows",
-    Step.IDEA: "take another idea, one with a larger effect; read what takes the time in 50x1-flat",
+    Step.IDEA: "take another idea, one with a larger effect; read what takes the time",
     Step.GO_ON: "go on from the best kernel; read what takes the time in 50x1-flat",
 }
 
@@ -394,6 +395,33 @@ def test_what_is_to_be_typed_to_measure_longer() -> None:
         "python -m pytest_lance_autoresearch restore targets/toy/results.tsv --trial 2",
         "pytest -x --autoresearch=toy --keep-gate --autoresearch-max-seconds=780",
     )
+
+
+def test_the_page_about_the_output_has_what_the_verbs_answer() -> None:
+    claimed, now, other = (
+        Interval(1.093, 1.105, 1.117),
+        Interval(1.094, 1.104, 1.113),
+        Interval(0.994, 1.004, 1.013),
+    )
+    missing = "trial 7: its record .autoresearch/trials/....json is missing"
+    found = [
+        Replayed("trial 2", claimed, now),
+        Replayed("trial 5", claimed, other),
+        Replayed("trial 7", claimed, None, missing),
+    ]
+    judgement = Judgement(Verdict.DISCARD, Cause.TOO_SMALL, Interval(1.0101, 1.0121, 1.0142))
+    for line in (
+        log_report.verified(14, 13, 0),
+        log_report.verified(14, 13, 2),
+        log_report.rejudged(3, "pq-l2", "keep", judgement),
+        log_report.rejudged_total(1, is_of_all=True),
+        log_report.rejudged_total(0, is_of_all=True),
+        log_report.rejudged_total(0, is_of_all=False),
+        *map(audit_report.replayed, found),
+        audit_report.audited(found),
+        results.no_trial(Path("targets/pq-l2/results.tsv")),
+    ):
+        assert f"\n    {line}\n" in OUTPUT
 
 
 def test_the_page_about_the_output_has_every_step() -> None:

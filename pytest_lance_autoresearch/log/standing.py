@@ -95,6 +95,8 @@ class Next:
     step: Step
     trial: Trial | None = None
     case: str = ""
+    """One in doubt or that regressed, else the one with the most room; '' where nothing tells of any: a long call
+    is no room."""
     max_seconds: int | None = None
     """The time budget to measure with, where the step is to measure longer."""
 
@@ -139,7 +141,7 @@ def of(night: Night) -> Standing:
         room_by,
         _failures(night.current),
         near,
-        _next(night, near, min_effect, rooms[0].case if rooms else ""),
+        _next(night, near, min_effect, rooms[0].case if rooms and room_by is RoomBy.GAIN else ""),
     )
 
 
