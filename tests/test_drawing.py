@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from command_line import Said, said
 from written_nights import Written
 
 from pytest_lance_autoresearch.command import drawing
-from pytest_lance_autoresearch.log import digests, results
+from pytest_lance_autoresearch.log import archive, digests, results
 from pytest_lance_autoresearch.page import pictures
-from pytest_lance_autoresearch.records import Status
+from pytest_lance_autoresearch.records import Interval, Status
 
 
 @pytest.fixture
@@ -64,6 +65,20 @@ def test_without_a_log_those_of_all_targets_are_drawn(written: Written, say: Any
     assert say("report").code == 0
     assert sections(Path("report.html")) == ["other", "toy"]
     assert "targets/toy/results.tsv" in Path("report.html").read_text()
+
+
+def test_another_log_s_archive_is_none_of_a_log_s_but_for_audits(
+    written: Written, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = results.read(written.log)
+    assert drawing._archive(None, written.log, rows) == written.root
+    foreign = written_nights.begun(tmp_path_factory.mktemp("other"))
+    foreign.add(Status.BASELINE, kernel="OTHER = 1\n")
+    assert drawing._archive(foreign.root, written.log, rows) is None
+    foreign.audit(rows[1], rows[0], Interval(1.0, 1.1, 1.2))
+    assert drawing._archive(foreign.root, written.log, rows) == foreign.root
+    shutil.rmtree(archive.FOLDER)
+    assert drawing._archive(None, written.log, rows) is None
 
 
 def test_a_log_that_is_named_twice_is_drawn_once(written: Written, say: Any) -> None:

@@ -17,7 +17,7 @@ from pytest_lance_autoresearch.command import reading
 from pytest_lance_autoresearch.command.terminal import state, tell
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
-from pytest_lance_autoresearch.log import archive, results
+from pytest_lance_autoresearch.log import archive, origins, results
 from pytest_lance_autoresearch.machine import clocks, environment, files
 from pytest_lance_autoresearch.target_files import discover
 from pytest_lance_autoresearch.words import wording
@@ -126,10 +126,17 @@ def _write_page(
 def _facts(arguments: argparse.Namespace, log: Path, rows: Sequence[results.Row]) -> list[Facts]:
     from pytest_lance_autoresearch.page import facts
 
-    root: Path | None = arguments.root
+    return facts.read(log, rows, _archive(arguments.root, log, rows), reading.globs(arguments))
+
+
+def _archive(named: Path | None, log: Path, rows: Sequence[results.Row]) -> Path | None:
+    """The folder with the log's own archive, or with audits of it at least; None where nothing of it is kept."""
     with suppress(LogError):
-        root = root or archive.root_of(log)
-    return facts.read(log, rows, root, reading.globs(arguments))
+        return origins.own_archive(log, rows, named)
+    with suppress(LogError):
+        root, kernels = named or archive.root_of(log), {row.kernel for row in rows}
+        return root if any(one.candidate in kernels for one in archive.replays(root)) else None
+    return None
 
 
 def _section(arguments: argparse.Namespace) -> Section:
