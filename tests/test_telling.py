@@ -524,6 +524,19 @@ def test_what_kept_a_verdict_open_is_told(doubt: Trial, sentence: str) -> None:
     assert sentence in trial_report.sentences(doubt, BASELINE.row)
 
 
+def test_what_kept_it_open_by_rules_that_are_not_known_is_left_to_its_reason() -> None:
+    """Today's would ask for another time to settle it."""
+    digest = {"doubt": DoubtDigest(None, 0.97, 0.94, 1.0, 90.0), "min_effect": None}
+    foreign = trial(3, Status.INCONCLUSIVE, 1.1, Cause.BUDGET, digest=digest)
+    assert not [line for line in trial_report.sentences(foreign, BASELINE.row) if line.startswith("open:")]
+    assert "             why: judged" in lines(BASELINE, foreign)
+
+
+def test_a_case_is_named_with_why_it_is() -> None:
+    where = standing.of(night(BASELINE, KEEP, doubtful(3, None)))
+    assert status_report.suggestion(str(LOG), where).sentence.endswith(" in 50x1-flat, which was in doubt")
+
+
 def test_a_long_difference_is_cut_unless_all_of_it_is_asked_for(project: Path, say: Say) -> None:
     write_row(project, [pairs_of_a_look(SLOWER)], toys.KERNEL + "".join(f"N{n} = {n}\n" for n in range(99)))
     lines, whole = say("show", LOG, 5).out, say("show", LOG, 5, "--diff").out

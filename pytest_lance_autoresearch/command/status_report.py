@@ -11,16 +11,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_lance_autoresearch.command.log_report import first_fault
-from pytest_lance_autoresearch.command.trial_report import doubt_sentence
+from pytest_lance_autoresearch.command.trial_report import doubt_of, doubt_sentence
 from pytest_lance_autoresearch.log import results
-from pytest_lance_autoresearch.log.standing import RoomBy, Step
+from pytest_lance_autoresearch.log.standing import RoomBy, Step, case_of
 from pytest_lance_autoresearch.words import report, wording
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_lance_autoresearch.log.night import Trial
-    from pytest_lance_autoresearch.log.standing import Failure, Room, Standing
+    from pytest_lance_autoresearch.log.standing import Failure, Next, Room, Standing
 
 LINES = 20
 WIDTH = 80
@@ -116,11 +116,17 @@ def suggestion(log: str, where: Standing) -> Suggestion:
         **names,
         "near": wording.listed([str(one.row.trial) for one in where.near_misses[:_NEAR]] or [""]),
         "plateau": len(where.night.since_best),
-        "in_case": f" in {step.case}" if step.case else "",
+        "in_case": _in_case(step),
     }
     typed = {name: shlex.quote(text) if text else "" for name, text in names.items()}
     commands = tuple(command.format(**typed).rstrip() for command in chosen.commands)
     return Suggestion(chosen.sentence.format(**told), commands)
+
+
+def _in_case(step: Next) -> str:
+    """In which case time is to be looked for; one that has the most room needs no reason."""
+    was_in_doubt = step.trial is not None and case_of(step.trial) == step.case
+    return f" in {step.case}{', which was in doubt' if was_in_doubt else ''}" if step.case else ""
 
 
 def as_json(log: str, where: Standing, faults: Sequence[str]) -> dict[str, Any]:
@@ -298,8 +304,8 @@ def _numbers(trials: Sequence[Trial]) -> str:
 
 def _why(trial: Trial) -> str:
     """Why it failed; of an inconclusive one what is open. '' where that is not known."""
-    if trial.digest and trial.digest.doubt:
-        return f"open: {doubt_sentence(trial.digest.doubt)}"
+    if trial.digest and (doubt := doubt_of(trial.digest)):
+        return f"open: {doubt_sentence(doubt)}"
     return f"why: {trial.reason.removeprefix(f'{trial.row.status}: ')}" if trial.reason else ""
 
 

@@ -103,7 +103,7 @@ def _length(trial: Trial) -> str:
 
 
 def _costs(digest: Digest) -> list[str]:
-    doubt = digest.doubt
+    doubt = doubt_of(digest)
     told = [f"open: {doubt.case or 'the whole'}, {doubt_sentence(doubt)}"] if doubt else []
     if digest.cpu_speedup is not None:
         told.append(f"CPU time: {wording.change(digest.cpu_speedup)}")
@@ -117,6 +117,11 @@ def _costs(digest: Digest) -> list[str]:
         before, after = price.baseline_ns / _MS, price.candidate_ns / _MS
         told.append(f"building: {before:.1f} -> {after:.1f} ms of CPU, over all cases")
     return told
+
+
+def doubt_of(digest: Digest) -> DoubtDigest | None:
+    """What kept its verdict open, by the trial's own rules; None where these are not known: its reason has it."""
+    return digest.doubt if digest.min_effect is not None else None
 
 
 def doubt_sentence(doubt: DoubtDigest) -> str:
