@@ -337,6 +337,14 @@ def test_a_case_that_a_discard_had_faster_is_pointed_at() -> None:
     assert "near miss  gained, not kept: trial 3 (-0.4 %)" in found
 
 
+def test_that_others_had_the_core_is_told_with_the_noise() -> None:
+    busy = trial(3, Status.DISCARD, 1.0, Cause.WITHIN_NOISE, digest={"waited": 0.83})
+    told = "noise      intervals of +-1.00 % (median); others had the core 83 % of the time"
+    assert told in lines(BASELINE, busy, busy, busy)
+    assert told not in lines(BASELINE, BASELINE, KEEP, busy)
+    assert night(trial(1, Status.CRASH, recorded=False)).waited is None
+
+
 def test_as_many_near_misses_are_told_as_a_line_has_room_for() -> None:
     found = lines(BASELINE, *discards(7, 1.2))
     assert "near miss  gained, not kept: trial 3 (-16.7 %), 4 (-16.7 %), 5 (-16.7 %), ..." in found

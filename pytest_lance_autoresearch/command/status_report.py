@@ -31,6 +31,8 @@ _ROOM = WIDTH - _KEY
 _CASES = 3
 _NEAR = 6
 _FAULT_LINES = 3
+MOST_WAITED = 0.2
+"""Of the time: with more, a quieter machine is what a trial needs most."""
 _WHY_LINES = 2
 """Of the reason of one failure, where there is room for both."""
 _NUMBERS = 6
@@ -144,6 +146,7 @@ def as_json(log: str, where: Standing, faults: Sequence[str]) -> dict[str, Any]:
         "claimed_speedup": asdict(night.claimed) if best and night.claimed else None,
         "to_keep": {"min_effect": where.min_effect, "case_limit": where.case_limit},
         "noise": night.noise,
+        "waited": night.waited,
         "least_kept": asdict(where.least_kept) if where.least_kept else None,
         "seconds": {
             status.value: {"trials": count, "median": median} for status, (count, median) in where.seconds.items()
@@ -207,8 +210,10 @@ def _needs(where: Standing) -> str:
 def _noise(where: Standing) -> list[str]:
     if where.night.noise is None:
         return []
-    least = f"; smallest gain kept {wording.change(where.least_kept.point)}" if where.least_kept else ""
-    return [f"intervals of +-{where.night.noise * 100:.2f} % (median){least}"]
+    more = f"; smallest gain kept {wording.change(where.least_kept.point)}" if where.least_kept else ""
+    if (waited := where.night.waited or 0.0) >= MOST_WAITED:
+        more = f"; others had the core {waited * 100:.0f} % of the time"
+    return [f"intervals of +-{where.night.noise * 100:.2f} % (median){more}"]
 
 
 def _seconds(where: Standing) -> list[str]:

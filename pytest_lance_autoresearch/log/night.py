@@ -121,6 +121,13 @@ class Night:
         widths = [(one.high - one.low) / 2 / one.point for one in found if one and one.is_possible]
         return statistics.median(widths) if widths else None
 
+    @property
+    def waited(self) -> float | None:
+        """The median share of a trial's windows in which others had the core; None where no record tells."""
+        known = (trial.digest.waited for trial in self.trials if trial.digest)
+        shares = [share for share in known if share is not None]
+        return statistics.median(shares) if shares else None
+
     def claimed_cases(self) -> dict[str, Interval]:
         """The same of every case; of none where a keep's record is missing, or left a case without bounds."""
         if self.damaged is not None:
