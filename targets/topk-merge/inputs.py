@@ -92,11 +92,9 @@ def make_state(shape: Shape, distribution: str, rng: np.random.Generator) -> Sta
 
 
 def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
-    """Make a pool for a number of runs that is drawn, or of a single run's rows, within 10 % of the published."""
-    varied = "rows" if shape.runs == 1 else "runs"
-    published = getattr(shape, varied)
-    number = int(rng.integers(published * 9 // 10, published * 11 // 10 + 1))
-    return make_pool(distribution, shape._replace(**{varied: number}), shape == RAGGED, rng)
+    """Make a pool for numbers of runs and of rows that are drawn, within 10 % of the published ones."""
+    runs, rows = (int(rng.integers(-(-number * 9 // 10), number * 11 // 10 + 1)) for number in shape[:2])
+    return make_pool(distribution, shape._replace(runs=runs, rows=rows), shape == RAGGED, rng)
 
 
 def make_pool(distribution: str, shape: Shape, ragged: bool, rng: np.random.Generator) -> State:
