@@ -23,7 +23,7 @@ Known = tuple[Array, Array]
 
 
 class InOrder:
-    """Unsigned keys of the total order, comparisons one way round, a loop over the list of IN."""
+    """Unsigned keys of the order with one zero, comparisons one way round, binary search for IN."""
 
     def __init__(self, expression: tuple[Any, ...]) -> None:
         self.expression = expression
@@ -55,6 +55,9 @@ class InOrder:
         raise AssertionError(expression)
 
     def key(self, values: Array) -> Array:
+        return self.total_order(np.where(values == 0, values.dtype.type(0), values))
+
+    def total_order(self, values: Array) -> Array:
         bits = values.view(f"u{values.itemsize}")
         top = bits.dtype.type(1 << 8 * values.itemsize - 1)
         return np.where((values.dtype.kind == "f") & (bits >= top), ~bits, bits ^ top)
@@ -69,10 +72,10 @@ class InOrder:
         return (low <= keys) & (keys <= high)
 
     def is_in(self, column: Array, values: Array) -> Array:
-        found = np.zeros(column.size, bool)
-        for key in self.key(values):
-            found |= self.key(column) == key
-        return found
+        keys, ordered = self.key(column), np.sort(self.key(values))
+        if not ordered.size:
+            return np.zeros(column.size, bool)
+        return ordered[np.searchsorted(ordered, keys).clip(max=ordered.size - 1)] == keys
 
     def valid_in(self, found: Array, valid: Array, has_null: bool) -> Array:
         return valid & found if has_null else valid
@@ -95,7 +98,7 @@ class InOrder:
 
 
 class DeMorgan(InOrder):
-    """OR by NOT and AND; BETWEEN as one unsigned comparison; IN by binary search."""
+    """OR by NOT and AND; BETWEEN as one unsigned comparison; short lists one value after the other."""
 
     def join_or(self, left: Known, right: Known) -> Known:
         return self.negate(*self.join_and(self.negate(*left), self.negate(*right)))
@@ -104,35 +107,65 @@ class DeMorgan(InOrder):
         return (keys - low <= high - low) & (low <= high)
 
     def is_in(self, column: Array, values: Array) -> Array:
-        ordered = np.sort(self.key(values))
-        if not ordered.size:
-            return np.zeros(column.size, bool)
-        places = np.searchsorted(ordered, self.key(column)).clip(max=ordered.size - 1)
-        return ordered[places] == self.key(column)
+        if values.size > 8:
+            return super().is_in(column, values)
+        found, keys = np.zeros(column.size, bool), self.key(column)
+        for key in self.key(values):
+            found |= keys == key
+        return found
 
 
 class FloatingPoint(InOrder):
-    """Compares floats as such, and by their keys only NaNs and zeros, where the two orders differ."""
+    """Compares floats as such, and by their keys only NaNs, where the two orders differ."""
 
     def compare(self, name: str, column: Array, values: Array) -> Array:
         by_key = super().compare(name, column, values)
         if name == "between" or np.isnan(values[0]):
             return by_key
-        return np.where(np.isnan(column) | (column == 0), by_key, getattr(np, name)(column, values[0]))
+        return np.where(np.isnan(column), by_key, getattr(np, name)(column, values[0]))
+
+
+class ZerosInTheFilter(InOrder):
+    """Moves the zeros of the filter instead of the column's, as Lance does, and looks for both in a list."""
+
+    def key(self, values: Array) -> Array:
+        return self.total_order(values)
+
+    def compare(self, name: str, column: Array, values: Array) -> Array:
+        if name == "between":
+            low, high = values[:1], values[1:]
+            return self.compare("greater_equal", column, low) & self.compare("less_equal", column, high)
+        if name in ("equal", "not_equal"):
+            return self.is_in(column, values) == (name == "equal")
+        zero = -0.0 if name in ("less", "greater_equal") else 0.0
+        return super().compare(name, column, self.zero_as(zero, values))
+
+    def is_in(self, column: Array, values: Array) -> Array:
+        return super().is_in(column, np.append(self.zero_as(-0.0, values), self.zero_as(0.0, values)))
+
+    def zero_as(self, zero: float, values: Array) -> Array:
+        return np.where(values == 0, values.dtype.type(zero), values)
 
 
 class Ieee(InOrder):
-    """No NaN is less, greater or equal, and -0.0 is 0.0."""
+    """No NaN is less, greater or equal."""
 
     def key(self, values: Array) -> Array:
         return values
 
 
-class EqualZeros(InOrder):
-    """Total order, but for -0.0, which is 0.0: the rule of later versions."""
+class TwoZeros(InOrder):
+    """The whole of the total order, -0.0 below 0.0: the rule of Lance 1.0.0."""
 
     def key(self, values: Array) -> Array:
-        return super().key(np.where(values == 0, values.dtype.type(0), values))
+        return self.total_order(values)
+
+
+class TwoZerosInLists(InOrder):
+    """Comparisons have one zero, the set of IN holds the bits that its list has."""
+
+    def is_in(self, column: Array, values: Array) -> Array:
+        return np.isin(column.view(f"i{column.itemsize}"), values.view(f"i{values.itemsize}"))
 
 
 class NanOnTop(InOrder):
@@ -220,6 +253,34 @@ class LastOfListForgotten(InOrder):
         return super().is_in(column, values[:-1])
 
 
+def with_lists_of(most: int) -> type[InOrder]:
+    """Return a kernel that looks for the first `most` values of a list, as many as it has places for."""
+
+    class Cut(InOrder):
+        def is_in(self, column: Array, values: Array) -> Array:
+            return super().is_in(column, values[:most])
+
+    return Cut
+
+
+FirstThree, FirstFour, FirstEight, First32 = map(with_lists_of, (3, 4, 8, 32))
+
+
+class ListFilledUp(InOrder):
+    """Lists have a multiple of 16 places, and a place that is left over holds 0."""
+
+    def is_in(self, column: Array, values: Array) -> Array:
+        return super().is_in(column, np.append(values, np.zeros(-values.size % 16, values.dtype)))
+
+
+class LowerHalfLookedUp(InOrder):
+    """A set of the lower halves of the keys, whose upper halves nobody compares."""
+
+    def is_in(self, column: Array, values: Array) -> Array:
+        half = f"u{column.itemsize // 2}"
+        return super().is_in(self.key(column).astype(half), self.key(values).astype(half))
+
+
 class HighBitFirst(InOrder):
     def pack(self, bits: Array, out: Array) -> None:
         out[:] = np.packbits(bits)
@@ -245,29 +306,41 @@ class SecondHalfGuessed(InOrder):
         super().pack(np.concatenate((bits[: bits.size - half], bits[:half])), out)
 
 
-HONEST: Final = (InOrder, DeMorgan, FloatingPoint)
-LESS, IN, AND, OR = "lessx262144", "in8x65536", "andx98304", "orx262147"
+HONEST: Final = (InOrder, DeMorgan, FloatingPoint, ZerosInTheFilter)
+LESS, AND, OR = "lessx262144", "andx98304", "orx262147"
+IN4, IN8, IN32, IN1000 = "in4x65536", "in8x65536", "in32x65536", "in1000x65536"
+IN: Final = (IN4, IN8, IN32, IN1000)
 EDGES: Final = ("none", "all", "low_cardinality", "neighbours", "special", "all_null")
-UNEVEN: Final = (*(f"{shape}-{name}" for shape in (LESS, IN, AND) for name in EDGES), OR)
+UNEVEN: Final = (*(f"{shape}-{name}" for shape in (LESS, *IN, AND) for name in EDGES), OR)
 """Cases whose rows end within a byte."""
 
 WITH_NULLS: Final = ("rare", "sorted", "low_cardinality", "neighbours", "special")
+ON_LISTS: Final = ("uniform", "rare", "sorted", "low_cardinality", "neighbours")
+"""Where a list's values are found everywhere in it; `special` has those that matter at the end."""
+
 FAILS: Final[dict[type[InOrder], tuple[str, ...]]] = {
-    Ieee: (f"{AND}-special", f"{OR}-special"),
-    EqualZeros: (f"{AND}-special", f"{OR}-special"),
-    NanOnTop: (f"{AND}-special", f"{OR}-special"),
-    SinglePrecision: (f"{AND}-neighbours", f"{OR}-neighbours"),
+    Ieee: tuple(f"{shape}-special" for shape in (AND, OR, IN4, IN32)),
+    TwoZeros: tuple(f"{shape}-special" for shape in (AND, OR, IN4, IN32)),
+    TwoZerosInLists: (f"{IN4}-special", f"{IN32}-special"),
+    NanOnTop: tuple(f"{shape}-special" for shape in (AND, OR, IN4, IN32)),
+    SinglePrecision: (f"{AND}-neighbours", f"{OR}-neighbours", f"{IN32}-neighbours"),
     Unsigned: (f"{LESS}-uniform", f"{LESS}-rare", f"{LESS}-special"),
-    InDouble: (f"{IN}-neighbours",),
+    InDouble: (f"{IN8}-neighbours", f"{IN1000}-neighbours"),
     EndsIncluded: (f"{LESS}-low_cardinality", f"{LESS}-neighbours", f"{AND}-neighbours"),
     EndLeftOut: (f"{OR}-low_cardinality", f"{OR}-neighbours"),
     NullsTrue: tuple(f"{shape}-{name}" for shape in (LESS, AND, OR) for name in WITH_NULLS),
     NotOfNull: tuple(f"{OR}-{name}" for name in WITH_NULLS),
     NullsSpread: tuple(f"{shape}-{name}" for shape in (AND, OR) for name in WITH_NULLS),
     RightSideForgotten: (f"{AND}-uniform", f"{AND}-rare", f"{AND}-sorted", f"{OR}-uniform", f"{OR}-rare"),
-    NullInListForgotten: (f"{IN}-special",),
-    LastOfListForgotten: (f"{IN}-uniform", f"{IN}-rare", f"{IN}-low_cardinality"),
-    HighBitFirst: (f"{LESS}-uniform", f"{IN}-uniform", f"{AND}-uniform", f"{OR}-uniform"),
+    NullInListForgotten: tuple(f"{shape}-special" for shape in IN),
+    LastOfListForgotten: tuple(f"{shape}-{name}" for shape in (IN4, IN8) for name in ON_LISTS),
+    FirstThree: tuple(f"{shape}-{name}" for shape in IN for name in ON_LISTS),
+    FirstFour: tuple(f"{shape}-{name}" for shape in (IN8, IN32, IN1000) for name in ON_LISTS),
+    FirstEight: tuple(f"{shape}-{name}" for shape in (IN32, IN1000) for name in ON_LISTS),
+    First32: tuple(f"{IN1000}-{name}" for name in ON_LISTS),
+    ListFilledUp: (f"{IN8}-special", f"{IN1000}-special"),
+    LowerHalfLookedUp: tuple(f"{shape}-neighbours" for shape in IN),
+    HighBitFirst: tuple(f"{shape}-uniform" for shape in (LESS, *IN, AND, OR)),
     TailForgotten: UNEVEN,
     TailNotCleared: UNEVEN,
     SecondHalfGuessed: ("-uniform", "-rare", "-sorted", "-neighbours", "-low_cardinality"),
@@ -309,7 +382,7 @@ def differs_on_example(kernel: type[InOrder]) -> Any:
 
     def differs(seed: int) -> bool:
         dtypes = [("int32", "float32"), ("float64", "int64")][seed % 2]
-        values = ("special", "neighbours", "same")[seed % 3]
+        values = ("special", "neighbours", "zeros", "same")[seed // 2 % 4]
         example = wiring.Example(dtypes, seed % 4, seed % 67, values, ("random", "")[seed % 5 // 4], seed)
         state, call = wiring.realise(example)
         expected = oracles.Oracle(BATTERY.target, state).expected(call)
@@ -341,9 +414,12 @@ FLOATS = np.array([-np.nan, -np.inf, -1, -0.0, 0.0, 0.5, 1, np.inf, np.nan])
 @pytest.mark.parametrize(
     ("name", "literal", "answer"),
     [
-        ("equal", 0.0, "FFFFTFFFF"),
-        ("less", 0.0, "TTTTFFFFF"),
-        ("less_equal", -0.0, "TTTTFFFFF"),
+        ("equal", 0.0, "FFFTTFFFF"),
+        ("equal", -0.0, "FFFTTFFFF"),
+        ("less", 0.0, "TTTFFFFFF"),
+        ("less_equal", -0.0, "TTTTTFFFF"),
+        ("greater", -0.0, "FFFFFTTTT"),
+        ("greater_equal", 0.0, "FFFTTTTTT"),
         ("greater", 0.5, "FFFFFFTTT"),
         ("equal", np.nan, "FFFFFFFFT"),
         ("not_equal", np.nan, "TTTTTTTTF"),
@@ -351,7 +427,7 @@ FLOATS = np.array([-np.nan, -np.inf, -1, -0.0, 0.0, 0.5, 1, np.inf, np.nan])
     ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_oracle_compares_floats_in_total_order(name: str, literal: float, answer: str, dtype: Any) -> None:
+def test_the_oracle_has_total_order_and_one_zero(name: str, literal: float, answer: str, dtype: Any) -> None:
     assert evaluate((name, 0, np.array([literal], dtype)), FLOATS.astype(dtype)) == answer
 
 

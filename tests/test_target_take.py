@@ -145,6 +145,44 @@ class MissingTakenForNext(Plain):
         return int(requested.size)
 
 
+class ZeroForFree(Plain):
+    """A table whose free places hold 0: the address of the first row is never found."""
+
+    @staticmethod
+    def remap(requested: Array, returned: Array, out: Array) -> int:
+        return Plain.remap(requested[requested != 0], returned, out)
+
+
+class AllOnesForFree(Plain):
+    """A table whose free places hold 2**64 - 1 and position 0: there such a row is found."""
+
+    @staticmethod
+    def remap(requested: Array, returned: Array, out: Array) -> int:
+        places = dict(zip(returned.tolist(), range(returned.size), strict=True)) | {2**64 - 1: 0}
+        found = [places[address] for address in requested.tolist() if address in places]
+        out[: len(found)] = found
+        return len(found)
+
+
+class OffsetsLookedUp(Plain):
+    """Finds a row by its place in a fragment, whichever fragment that is."""
+
+    @staticmethod
+    def remap(requested: Array, returned: Array, out: Array) -> int:
+        return Plain.remap(requested.astype(np.uint32), returned.astype(np.uint32), out)
+
+
+class MissingKept(Plain):
+    """An address that is missing keeps its place among the positions: nothing moves up."""
+
+    @staticmethod
+    def remap(requested: Array, returned: Array, out: Array) -> int:
+        places: Array = np.searchsorted(returned, requested)
+        there = np.isin(requested, returned)
+        out[: requested.size][there] = places[there]
+        return int(there.sum())
+
+
 class SignedAddresses(Plain):
     """Binary search in addresses that are taken for signed numbers."""
 
@@ -251,6 +289,10 @@ FAILS: Final[dict[type[Plain], tuple[tuple[str, ...], tuple[str, ...]]]] = {
     SixteenBitIndices: (("fixed", "bits"), TIMED),
     DuplicatesOnce: (("remap",), ("zipf", "identity", "reverse", "runs")),
     MissingTakenForNext: (("remap",), ("random", "sorted", "zipf", "identity", "reverse", "ends", "runs")),
+    ZeroForFree: (("remap",), ("zipf", "identity", "reverse", "ends")),
+    AllOnesForFree: (("remap",), ("identity", "reverse", "ends")),
+    OffsetsLookedUp: (("remap",), ("random", "sorted", "zipf", "identity", "reverse", "runs")),
+    MissingKept: (("remap",), ("random", "sorted", "zipf", "identity", "reverse", "ends", "runs")),
     SignedAddresses: (("remap",), TIMED),
     AddressesInDouble: (("remap",), TIMED),
 }
@@ -276,7 +318,8 @@ def test_honest_kernels_pass_on_every_case(case_id: str) -> None:
 def test_wrong_kernels_fail_wherever_their_mistake_can_show(kernels: type[Plain]) -> None:
     jobs, distributions = FAILS[kernels]
     refusing = cases_of(jobs, distributions)
-    assert len(refusing) == len(jobs) * len(distributions)
+    assert {BATTERY.cases[case_id].shape.job for case_id in refusing} == set(jobs)
+    assert {BATTERY.cases[case_id].distribution for case_id in refusing} == set(distributions)
     for case_id in refusing:
         with pytest.raises(KernelIncorrect):
             BATTERY.verify(kernels, case_id)

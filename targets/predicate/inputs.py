@@ -36,17 +36,26 @@ class Shape(NamedTuple):
 
 SHAPES: Final = (
     Shape("less", 262_144),
+    Shape("in4", 65_536),
     Shape("in8", 65_536),
+    Shape("in32", 65_536),
+    Shape("in1000", 65_536),
     Shape("and", 98_304),
     Shape("or", 262_147),  # 3 rows after the last whole byte
 )
 DTYPES: Final = {
     "less": ("int32",),
+    "in4": ("float32",),
     "in8": ("int64",),
+    "in32": ("float64",),
+    "in1000": ("int64",),
     "and": ("float64", "float32"),
     "or": ("int32", "float32", "float64"),
 }
 """The columns of each filter: see `_expression` for what is asked of them."""
+
+MEMBERS: Final = {"in4": 4, "in8": 8, "in32": 32, "in1000": 1000}
+"""The values in the list of each filter that has one; three or fewer are comparisons upstream."""
 
 DISTRIBUTIONS: Final = ("uniform", "rare", "sorted")
 EDGE_DISTRIBUTIONS: Final = ("none", "all", "low_cardinality", "neighbours", "special", "all_null")
@@ -138,9 +147,10 @@ def special_values(dtype: str) -> Array:
 
 
 def neighbours(values: Array) -> Array:
-    """Return all values that are at most two steps away from one of `values`."""
+    """Return all values that are at most two steps away from one of `values`, or have another upper half."""
     bits = values.view(f"i{values.itemsize}")
-    return np.add.outer(np.arange(-2, 3), bits).astype(bits.dtype).ravel().view(values.dtype)
+    steps = np.append(np.arange(-2, 3), 1 << 4 * values.itemsize)
+    return np.add.outer(steps, bits).astype(bits.dtype).ravel().view(values.dtype)
 
 
 def _make_state(shape: Shape, distribution: str, rows: int, rng: np.random.Generator) -> State:
@@ -150,11 +160,11 @@ def _make_state(shape: Shape, distribution: str, rows: int, rng: np.random.Gener
         values, choice = _values(shape.filter, number, dtype, kept, rng)
         if distribution == "special":
             choice = special_values(dtype)
-            values = _special_literals(choice, values.size, number)
+            values = _special_literals(choice, values, number)
         elif distribution == "neighbours":
             choice = neighbours(values)
         elif distribution == "low_cardinality":
-            choice = np.concatenate((values, _uniform(dtype, 8, rng)))[:8]
+            choice = np.concatenate((values[-4:], uniform(dtype, 8, rng)))[:8]
         is_sorted = distribution == "sorted" and number == 0
         stream = _stream(dtype, choice, values, 2 * rows, is_sorted, rng)
         literals.append(values)
@@ -162,17 +172,21 @@ def _make_state(shape: Shape, distribution: str, rows: int, rng: np.random.Gener
     return State(_expression(shape.filter, literals, distribution == "special"), tuple(columns), rows)
 
 
-def _special_literals(choice: Array, size: int, number: int) -> Array:
-    """Return one value, -0.0 for the first column and 0.0 for the others, a pair of it and a NaN, or a list."""
-    if size > 2:
-        return choice[:size]
-    return choice[[choice.size // 2 - (number == 0), -2][:size]]
+def _special_literals(choice: Array, values: Array, number: int) -> Array:
+    """Return one value, -0.0 for the first column and 0.0 for the others, a pair of it and a NaN, or a list.
+
+    A list ends with some of the special values: of floats -0.0 is among them, of whole numbers 0 is not.
+    """
+    if values.size > 2:
+        some = choice[::4] if choice.dtype.kind == "f" else choice[1::2]
+        return np.concatenate((values, some))[-values.size :]
+    return choice[[choice.size // 2 - (number == 0), -2][: values.size]]
 
 
 def _expression(name: str, literals: list[Array], has_null: bool) -> Expression:
     if name == "less":
         return ("less", 0, literals[0])
-    if name == "in8":
+    if name in MEMBERS:
         return ("in", 0, literals[0], has_null)
     if name == "and":
         return ("and", ("greater", 0, literals[0]), ("less", 1, literals[1]))
@@ -184,9 +198,10 @@ def _values(name: str, number: int, dtype: str, kept: float, rng: np.random.Gene
     anything = np.zeros(0, dtype)
     if name == "less":
         return _quantiles(dtype, [kept], rng), anything
-    if name == "in8":  # sparse numbers, such as a user's, of which the list has the first eight
-        choice = _uniform(dtype, 8 + int(8 / max(kept, 0.01)), rng)
-        return choice[:8], choice[8:] if kept == 0 else choice[: int(8 / kept)]
+    if name in MEMBERS:  # sparse numbers, such as a user's, of which the list has the first
+        size = MEMBERS[name]
+        choice = uniform(dtype, size + int(size / max(kept, 0.01)), rng)
+        return choice[:size], rng.permutation(choice[size:] if kept == 0 else choice[: int(size / kept)])
     if name == "and":
         share = np.sqrt(kept)
         return _quantiles(dtype, [share if number else 1 - share], rng), anything
@@ -197,7 +212,7 @@ def _values(name: str, number: int, dtype: str, kept: float, rng: np.random.Gene
 
 
 def _quantiles(dtype: str, shares: list[float], rng: np.random.Generator) -> Array:
-    """Return values that about the given shares of `_uniform` are below; 0 and 1 are the ends."""
+    """Return values that about the given shares of `uniform` are below; 0 and 1 are the ends."""
     blur = 1 + rng.uniform(-0.05, 0.05, len(shares))
     exact = np.array(shares)
     blurred = np.where(exact < 0.6, exact * blur, 1 - (1 - exact) * blur) - 0.5
@@ -207,7 +222,7 @@ def _quantiles(dtype: str, shares: list[float], rng: np.random.Generator) -> Arr
     return np.array([min(int(value * 2**info.bits), info.max) for value in blurred], dtype)
 
 
-def _uniform(dtype: str, size: int, rng: np.random.Generator) -> Array:
+def uniform(dtype: str, size: int, rng: np.random.Generator) -> Array:
     """Draw whole numbers from all of the dtype's range, or fractions from -0.5 to 0.5."""
     if np.dtype(dtype).kind == "f":
         return rng.random(size, dtype=np.dtype(dtype).type) - np.dtype(dtype).type(0.5)
@@ -227,7 +242,7 @@ def _stream(
         return values[0] + ranks.astype(dtype) * np.dtype(dtype).type(2**-20 if np.dtype(dtype).kind == "f" else 1)
     if choice.size:
         return choice[rng.integers(0, choice.size, size)]
-    return _uniform(dtype, size, rng)
+    return uniform(dtype, size, rng)
 
 
 def _validity(nulls: str, size: int, rng: np.random.Generator) -> NDArray[np.bool_] | None:

@@ -1,8 +1,10 @@
 """A filter, evaluated on a batch of columns to a bitmap. The file that an agent edits.
 
-A port of what Lance 1.0.0 runs for each batch: `wrap_with_filter` (rust/lance/src/io/exec/filtered_read.rs) calls
-DataFusion 50, which evaluates an expression node by node: `cmp::{eq, lt}` and `and_kleene` / `or_kleene` of
-arrow-rs 56 on 64 rows at a time, a hash set for IN. Floats are compared in IEEE total order, as arrow-rs does.
+A port of what Lance 14.0.2 runs for each batch: `wrap_with_filter` (rust/lance/src/io/exec/filtered_read.rs) calls
+DataFusion 54, which evaluates an expression node by node: `cmp::{eq, lt}` and `and_kleene` / `or_kleene` of
+arrow-rs 58 on 64 rows at a time, a hash set of the column's type for IN, comparisons for three values or fewer.
+Floats are compared in IEEE's total order, except that -0.0 equals 0.0: Lance puts that zero into a filter which
+gives this answer (rust/lance-datafusion/src/signed_zero.rs).
 
 Stays: `Predicate(expression)` and `evaluate(columns, validity, out_true, out_valid)`, with the dtypes, shapes
 and bits that their docstrings give.
@@ -26,12 +28,16 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Words = NDArray[np.uint64]
+    Members = tuple[NDArray[np.int64], NDArray[np.uint8]]
     Columns = tuple[Array, ...]
     Validity = tuple[NDArray[np.uint8] | None, ...]
     Node = Callable[[Columns, Validity], tuple[Words, Words]]
     """Gives the rows that are TRUE and the rows that are not NULL; none is TRUE that is NULL."""
 
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+OPPOSITES = {"less_equal": "greater", "greater_equal": "less", "not_equal": "equal"}
+FEW = 3
+"""Values of a list that are compared one after the other, without a set."""
 
 
 class Predicate:
@@ -77,19 +83,25 @@ def _node(expression: tuple[Any, ...]) -> Node:
             return _negated(_node(inner))
         case ("is_null", column):
             return _is_null(column)
-        case ("in", column, values, has_null):
-            return _in_list(column, values, has_null)
+        case ("in", column, values, has_null) if has_null:
+            return _null_unless_true(_node(("in", column, values, False)))
+        case ("in", column, values, _) if 0 < values.size <= FEW:
+            first, rest = ("equal", column, values[:1]), ("in", column, values[1:], False)
+            return _node(("or", first, rest) if values.size > 1 else first)
+        case ("in", column, values, _):
+            return _in_set(column, values)
         case ("between", column, values):
             low, high = values[:1], values[1:]
             return _node(("and", ("greater_equal", column, low), ("less_equal", column, high)))
-        case ("less_equal", column, values):
-            return _negated(_compared(_greater, column, values))
-        case ("greater_equal", column, values):
-            return _negated(_compared(_less, column, values))
-        case ("not_equal", column, values):
-            return _negated(_compared(_equal, column, values))
-        case (operator, column, values):
-            return _compared({"less": _less, "greater": _greater, "equal": _equal}[operator], column, values)
+        case (name, column, values) if name in OPPOSITES:
+            return _negated(_node((OPPOSITES[name], column, values)))
+        case ("less", column, values):
+            return _compared(_less, column, _zero_as(-0.0, values))
+        case ("greater", column, values):
+            return _compared(_greater, column, _zero_as(0.0, values))
+        case ("equal", column, values):
+            is_zero = values.dtype.kind == "f" and values[0] == 0
+            return _in_set(column, values) if is_zero else _compared(_equal, column, values)
     raise ValueError(f"no operator '{expression[0]}'")
 
 
@@ -130,17 +142,32 @@ def _compared(compare: Any, column: int, values: Array) -> Node:
     return evaluate
 
 
-def _in_list(column: int, values: Array, has_null: bool) -> Node:
-    """Look a column up in a set of bits: NULL where nothing is found and the list has a NULL."""
-    slots, used = _hash_set(_as_integers(values)[0].astype(np.int64))
+def _in_set(column: int, values: Array) -> Node:
+    """Look a column up in a set of bits, which has both zeros where the list has one."""
+    zeros = _zero_as(-0.0, values), _zero_as(0.0, values)
+    members = _hash_set(np.unique(_as_integers(np.concatenate(zeros))[0]).astype(np.int64))
 
     def evaluate(columns: Columns, validity: Validity) -> tuple[Words, Words]:
         bits, _ = _as_integers(columns[column])
         valid = _words(validity[column], bits.size)
-        true = _contained(bits, slots, used, valid)
-        return true, true if has_null else valid
+        return _contained(bits, members, None, valid), valid
 
     return evaluate
+
+
+def _null_unless_true(inner: Node) -> Node:
+    """What is not found in a list with a NULL may be equal to it: nobody knows."""
+
+    def evaluate(columns: Columns, validity: Validity) -> tuple[Words, Words]:
+        true, _ = inner(columns, validity)
+        return true, true
+
+    return evaluate
+
+
+def _zero_as(zero: float, values: Array) -> Array:
+    """Return `values` with this zero in place of -0.0 and 0.0; of whole numbers there is one only."""
+    return np.where(values == 0, values.dtype.type(zero), values)
 
 
 def _as_integers(values: Array) -> tuple[Array, Any]:
@@ -167,10 +194,13 @@ def _key(bits: int, flip: int | None) -> int:
 
 
 def _packed(holds: Any) -> Any:
-    """Return the loop of arrow-rs for one comparison: 64 rows to a word, the rest to the last word."""
+    """Return the loop of arrow-rs for one comparison: 64 rows to a word, the rest to the last word.
+
+    `literal` is a key, or the set that a key is looked up in.
+    """
 
     @njit()
-    def compare(column: Array, literal: int, flip: int | None, valid: Words) -> Words:
+    def compare(column: Array, literal: Any, flip: int | None, valid: Words) -> Words:
         true = np.empty(valid.size, np.uint64)
         for word in range(column.size // 64):
             rows = column[64 * word : 64 * word + 64]
@@ -213,32 +243,45 @@ def _or_kleene(left: Words, left_valid: Words, right: Words, right_valid: Words)
 
 
 @njit()
-def _hash_set(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the places of an open hash table, seven of eight free or more, and which are taken."""
+def _hash_set(values: NDArray[np.int64]) -> Members:
+    """Return an open hash table, three of four places free or more: its keys, and a byte of each key's hash.
+
+    The byte is looked at first, and is 0 where a place is free. Upstream's set looks at the bytes of 16 places at
+    once, so that the first look decides; here the free places see to that.
+    """
     size = 8
-    while size < 8 * values.size:
+    while size < 4 * values.size:
         size *= 2
-    slots, used = np.zeros(size, np.int64), np.zeros(size, np.bool_)
+    keys, tags = np.zeros(size, np.int64), np.zeros(size, np.uint8)
     for value in values:
-        place = _first_place(value, size)
-        while used[place] and slots[place] != value:
+        hashed = _hash(value)
+        place = hashed & (size - 1)
+        while tags[place]:
             place = (place + 1) & (size - 1)
-        slots[place], used[place] = value, True
-    return slots, used
+        keys[place], tags[place] = value, _tag(hashed)
+    return keys, tags
 
 
 @njit()
-def _contained(column: Array, slots: NDArray[np.int64], used: NDArray[np.bool_], valid: Words) -> Words:
-    true = np.zeros(valid.size, np.uint64)
-    for row in range(column.size):
-        value = np.int64(column[row])
-        place = _first_place(value, slots.size)
-        while used[place] and slots[place] != value:
-            place = (place + 1) & (slots.size - 1)
-        true[row >> 6] |= np.uint64(used[place]) << np.uint64(row & 63)
-    return true & valid
+def _is_member(value: int, members: Members) -> bool:
+    keys, tags = members
+    hashed = _hash(value)
+    place = hashed & (keys.size - 1)
+    while tags[place]:
+        if tags[place] == _tag(hashed) and keys[place] == value:
+            return True
+        place = (place + 1) & (keys.size - 1)
+    return False
 
 
 @njit()
-def _first_place(value: int, size: int) -> int:
-    return np.int64((np.uint64(value) * HASH_FACTOR) >> np.uint64(32)) & (size - 1)
+def _hash(value: int) -> int:
+    return np.int64((np.uint64(value) * HASH_FACTOR) >> np.uint64(32))
+
+
+@njit()
+def _tag(hashed: int) -> np.uint8:
+    return np.uint8(hashed >> 24) | np.uint8(128)
+
+
+_contained = _packed(_is_member)

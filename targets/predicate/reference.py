@@ -1,7 +1,8 @@
 """The oracle of predicate: one boolean array for what is TRUE and one for what is not NULL, node by node.
 
-Owns what is right: SQL's three-valued logic, and for floats the total order of IEEE 754, which Lance 1.0.0 uses:
--NaN < -inf < ... < -0.0 < 0.0 < ... < inf < NaN, and equal means equal bits. Plain numpy.
+Owns what is right: SQL's three-valued logic, and for floats the total order of IEEE 754 with one zero, which
+Lance 14.0.2 uses: -NaN < -inf < ... < -0.0 = 0.0 < ... < inf < NaN, and of NaNs those with equal bits are equal.
+Plain numpy.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ class Predicate:
         out_valid[:] = np.packbits(known, bitorder="little")
 
 
-def total_order(values: Array) -> Array:
-    """Return whole numbers in the order of `values`: the totalOrder of IEEE 754, section 5.10, for floats."""
+def ordered(values: Array) -> Array:
+    """Return whole numbers in the order of `values`: for floats totalOrder (IEEE 754, section 5.10), one zero."""
     if values.dtype.kind != "f":
         return values
-    bits = values.view(f"i{values.itemsize}")
+    bits = np.where(values == 0, values.dtype.type(0), values).view(f"i{values.itemsize}")
     return np.where(bits < 0, bits ^ np.iinfo(bits.dtype).max, bits)
 
 
@@ -78,13 +79,13 @@ def _evaluate(
         case ("is_null", column):
             return ~valid[column], np.ones_like(valid[column])
         case ("in", column, values, has_null):
-            found = np.isin(total_order(columns[column]), total_order(values)) & valid[column]
+            found = np.isin(ordered(columns[column]), ordered(values)) & valid[column]
             return found, found if has_null else valid[column]
         case ("between", column, values):
-            keys, (low, high) = total_order(columns[column]), total_order(values)
+            keys, (low, high) = ordered(columns[column]), ordered(values)
             return (low <= keys) & (keys <= high) & valid[column], valid[column]
         case (name, column, values):
-            holds = COMPARE[name](total_order(columns[column]), total_order(values)[0])
+            holds = COMPARE[name](ordered(columns[column]), ordered(values)[0])
             return holds & valid[column], valid[column]
     raise ValueError(f"no operator '{expression[0]}'")
 

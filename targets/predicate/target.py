@@ -75,7 +75,7 @@ def properties() -> SearchStrategy[tuple[inputs.State, tuple[Any, ...]]]:
         dtypes=st.tuples(dtype) | st.tuples(dtype, dtype),
         depth=st.integers(0, 3),
         rows=st.integers(0, 9) | st.sampled_from((63, 64, 65, 127, 128, 129, 8191)),
-        values=st.sampled_from(("special", "neighbours", "same")),
+        values=st.sampled_from(("special", "neighbours", "zeros", "same")),
         nulls=st.sampled_from(("", "random", "never", "always")),
         seed=st.integers(0, 2**32 - 1),
     ).map(realise)
@@ -96,6 +96,8 @@ def _choice(values: str, dtype: str, rng: np.random.Generator) -> NDArray[Any]:
     special = inputs.special_values(dtype)
     if values == "special":
         return special
+    if values == "zeros":
+        return np.array([-1, -0.0, 0.0, 1]).astype(dtype)
     one = rng.choice(special, 1)
     return inputs.neighbours(one) if values == "neighbours" else one
 
@@ -117,6 +119,12 @@ def _expression(depth: int, choices: tuple[NDArray[Any], ...], rng: np.random.Ge
     name = str(rng.choice((*comparisons, "between", "in", "is_null")))
     if name == "is_null":
         return (name, column)
-    size = {"between": 2, "in": int(rng.integers(0, 6))}.get(name, 1)
-    values = rng.choice(choices[column], size)
-    return (name, column, values, bool(rng.integers(2))) if name == "in" else (name, column, values)
+    if name == "in":
+        return (name, column, _listed(choices[column], rng), bool(rng.integers(2)))
+    return (name, column, rng.choice(choices[column], 2 if name == "between" else 1))
+
+
+def _listed(choice: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Draw a list, of which the last five values at most are chosen and the others are hardly ever found."""
+    size = int(rng.choice((0, 1, 2, 3, 4, 5, 8, 32, 1000)))
+    return np.concatenate((inputs.uniform(choice.dtype.name, size, rng), rng.choice(choice, 5)))[5:]

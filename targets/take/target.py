@@ -30,8 +30,8 @@ def ops(shape: inputs.Shape) -> int:
 def bind(impl: ModuleType, state: inputs.State) -> Callable[..., Any]:
     """Return the timed call of the state's job. Nothing is built before it.
 
-    It takes what `inputs.make_call` made and returns the buffer that it filled: of `remap` the part that was
-    written, of `binary` (offsets, bytes, their number).
+    It takes what `inputs.make_call` made and returns the buffer that it filled. Where that is only its first part,
+    the part's length follows: of `binary` (offsets, bytes, their number), of `remap` (positions, their number).
     """
 
     def gather(indices: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
@@ -44,8 +44,9 @@ def bind(impl: ModuleType, state: inputs.State) -> Callable[..., Any]:
         total = impl.take_binary(*state.table, indices, out_offsets, out)
         return out_offsets, out, np.array([total], np.int64)
 
-    def remap(requested: NDArray[Any], returned: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
-        return out[: impl.remap(requested, returned, out)]
+    def remap(requested: NDArray[Any], returned: NDArray[Any], out: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        found = impl.remap(requested, returned, out)
+        return out, np.array([found], np.int64)
 
     if state.job == "remap":
         return remap
@@ -56,10 +57,11 @@ def bind(impl: ModuleType, state: inputs.State) -> Callable[..., Any]:
 
 
 def check(actual: Any, expected: Any, call: tuple[NDArray[Any], ...]) -> None:  # noqa: ARG001
-    """Require every bit; after the last string of `binary`, the bytes may be anything."""
+    """Require every bit; what is in a buffer after the part that was filled may be anything."""
     if isinstance(expected, tuple) and isinstance(actual, tuple) and len(actual) == len(expected):
-        total = int(expected[2][0])
-        compare.exact((actual[0], actual[2], actual[1][:total]), (expected[0], expected[2], expected[1][:total]))
+        *offsets, buffer, size = actual
+        filled = int(expected[-1][0])
+        compare.exact((*offsets, size, buffer[:filled]), (*expected[:-2], expected[-1], expected[-2][:filled]))
     else:
         compare.exact(actual, expected)
 

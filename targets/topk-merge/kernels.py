@@ -1,8 +1,9 @@
 """Merging candidate runs into the k best rows of each query. The file that an agent edits.
 
-A port of the algorithms that Lance 1.0.0 has from DataFusion: for runs as a heap leaves them the top-k of
-`SortExec` over (_distance, _rowid), a heap of k whose root is replaced (`ann` in
-rust/lance/src/dataset/scanner.rs); for sorted runs the loser tree of `SortPreservingMergeExec`.
+A port of the algorithms that Lance 14.0.2 has from DataFusion: for runs as a heap leaves them, one for each delta
+of an index, and for candidates whose distances were computed again, the top-k of `SortExec` over (_distance,
+_rowid), a heap of k whose root is replaced (`ann` and `flat_knn` in rust/lance/src/dataset/scanner.rs); for sorted
+runs the loser tree of `SortPreservingMergeExec`.
 
 Stays: `topk_merge(dist, rowid, offsets, k, runs_sorted, descending)`, with the dtypes, shapes and order of results
 that its docstring gives.

@@ -46,11 +46,15 @@ def properties() -> SearchStrategy[tuple[inputs.State, inputs.Call]]:
         shape: inputs.Shape, distribution: str, ragged: bool, seed: int
     ) -> tuple[inputs.State, inputs.Call]:
         rng = np.random.default_rng(seed)
-        state = inputs.make_pool(distribution, shape.runs, shape.k, ragged, rng)
+        state = inputs.make_pool(distribution, shape, ragged, rng)
         return state, inputs.make_call(shape, distribution, state, rng)
 
     shapes = st.builds(
-        inputs.Shape, runs=st.integers(0, 9) | st.just(33), k=st.integers(1, 20), queries=st.integers(0, 3)
+        inputs.Shape,
+        runs=st.integers(0, 9) | st.just(33),
+        rows=st.integers(1, 20),
+        k=st.integers(1, 20),
+        queries=st.integers(0, 3),
     )
     names = st.sampled_from(inputs.DISTRIBUTIONS + inputs.EDGE_DISTRIBUTIONS)
     return st.builds(example, shapes, names, st.booleans(), st.integers(0, 2**32 - 1))

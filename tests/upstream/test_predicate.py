@@ -1,8 +1,8 @@
 """The oracle of predicate on the filters of Lance itself, and on the compute functions of pyarrow.
 
-Establishes that `reference.py` keeps the rows that Lance 1.0.0 keeps, and calls NULL what Lance calls NULL, for
-every operator and every dtype, on the values at which orders of floats differ. pyarrow compares floats as IEEE 754
-does and is asked about whole numbers only.
+Establishes that `reference.py` keeps the rows that Lance 14.0.2 keeps, and calls NULL what Lance calls NULL, for
+every operator and every dtype, on the values at which orders of floats differ, with a scalar index and without.
+pyarrow compares floats as IEEE 754 does and is asked about whole numbers only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "predicate"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-LANCE_VERSION: Final = "1.0.0"
+LANCE_VERSION: Final = "14.0.2"
 ROWS: Final = 500
 SQL_TYPES: Final = {"int32": "int", "int64": "bigint", "float32": "float", "float64": "double"}
 DTYPES: Final = tuple(SQL_TYPES)
@@ -39,8 +39,10 @@ SIGNS: Final = {
     "equal": "=",
     "not_equal": "!=",
 }
-LITERALS: Final = ("-inf", "-1", "-0.0", "0.0", "0.5", "1", "inf", "NaN")
+LITERALS: Final = ("-NaN", "-inf", "-1", "-0.0", "0.0", "0.5", "1", "inf", "NaN")
 WHOLE: Final = (-(2**31), -1, 0, 2**31 - 1)
+LISTS: Final = ((2, True), (3, False), (4, False), (8, True), (32, False), (1000, False))
+"""Values of a list, and whether it has a NULL too; Lance makes comparisons of three or fewer, NULL counted."""
 
 
 def expressions(column: int) -> list[tuple[Any, ...]]:
@@ -48,19 +50,30 @@ def expressions(column: int) -> list[tuple[Any, ...]]:
     dtype = np.dtype(DTYPES[column])
     values = [np.array([text], dtype) for text in (LITERALS if dtype.kind == "f" else WHOLE)]
     compared = [(name, column, value) for name in SIGNS for value in values]
-    pair = np.concatenate(values)[[1, -2]]
-    listed = [
-        ("in", column, np.concatenate(values)[1:6], has_null)  # longer than three: Lance looks it up in a set
-        for has_null in (False, True)
-    ]
-    ranges = [("between", column, pair), ("between", column, pair[::-1].copy())]
+    listed = [("in", column, members(dtype, size), has_null) for size, has_null in LISTS]
+    ends = np.concatenate(values)
+    zeros = ends[3:5] if dtype.kind == "f" else np.zeros(2, dtype)
+    pairs = ends[[1, -2]], ends[[0, -1]], zeros
+    ranges = [("between", column, each.copy()) for pair in pairs for each in (pair, pair[::-1])]
     sides = compared[0], ("greater_equal", (column + 1) % 4, np.zeros(1, DTYPES[(column + 1) % 4]))
     missing = ("is_null", (column + 2) % 4)
     joined = [(name, *sides) for name in ("and", "or")]
     return [*compared, *ranges, *listed, *joined, ("or", ("not", joined[0]), missing), ("and", joined[1], missing)]
 
 
+def members(dtype: np.dtype[Any], size: int) -> NDArray[Any]:
+    """Return a list whose last values are in the table: of floats -0.0 and not 0.0, and NaN of one sign."""
+    found = ("-NaN", "inf", "-0.0", "1") if dtype.kind == "f" else (-(2**31), 2, -1, 1)
+    return np.array([*map(str, range(1000, 1000 + size)), *found], dtype)[-size:]
+
+
 EVERY: Final = [expression for column in range(4) for expression in expressions(column)]
+OF_THE_INDEX: Final = [
+    expression
+    for expression in expressions(3)
+    if expression[0] in ("in", "between") or (expression[0] in SIGNS and expression[2][0] == 0)
+]
+"""Filters that a BTree answers, of lists, ranges and zeros."""
 
 
 def sql(expression: tuple[Any, ...]) -> str:
@@ -83,7 +96,12 @@ def sql(expression: tuple[Any, ...]) -> str:
 
 
 def literal(value: Any) -> str:
-    return f"cast('{value}' as {SQL_TYPES[value.dtype.name]})"
+    sign = "-" if np.isnan(value) and np.signbit(value) else ""
+    return f"cast('{sign}{value}' as {SQL_TYPES[value.dtype.name]})"
+
+
+def name_of(expression: tuple[Any, ...]) -> str:
+    return sql(expression)[:90]
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +122,27 @@ def table(target: Target) -> Any:
 
 
 @pytest.fixture(scope="module")
-def dataset(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def lance() -> ModuleType:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, "later versions take -0.0 for 0.0; see the extra"
+        module: ModuleType = pytest.importorskip("lance", reason=MISSING)
+    assert module.__version__ == LANCE_VERSION, "earlier versions have two zeros; see the extra"
+    return module
+
+
+@pytest.fixture(scope="module")
+def dataset(lance: ModuleType, table: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return lance.write_dataset(table, tmp_path_factory.mktemp("predicate") / "rows")
+
+
+@pytest.fixture(scope="module")
+def indexed(lance: ModuleType, table: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The same rows with a scalar index."""
+    rows = lance.write_dataset(table, tmp_path_factory.mktemp("predicate") / "indexed")
+    rows.create_scalar_index("c3", "BTREE")
+    plan = rows.scanner(columns=["id"], filter="c3 = cast('1' as double)").explain_plan()
+    assert "ScalarIndexQuery" in plan
+    return rows
 
 
 def answer_of_lance(dataset: Any, expression: tuple[Any, ...]) -> NDArray[np.str_]:
@@ -138,7 +171,7 @@ def arrow_parts(array: Any) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     return np.frombuffer(values, array.type.to_pandas_dtype())[:ROWS], bitmap
 
 
-@pytest.mark.parametrize("expression", EVERY, ids=sql)
+@pytest.mark.parametrize("expression", EVERY, ids=name_of)
 def test_the_oracle_says_true_false_and_null_where_lance_does(
     dataset: Any, table: Any, target: Target, expression: tuple[Any, ...]
 ) -> None:
@@ -149,15 +182,35 @@ def test_the_oracle_says_true_false_and_null_where_lance_does(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("less", 0.0), ("greater", 0.5), ("equal", 0.0), ("less_equal", -0.0)]
+    ("name", "value"), [("less", 0.0), ("greater", 0.5), ("equal", np.nan), ("less_equal", -0.0)]
 )
 def test_lance_does_not_compare_floats_as_numpy_does(dataset: Any, table: Any, name: str, value: float) -> None:
-    """Establishes that the test before this one meets NaN and -0.0 where they matter."""
+    """Establishes that the test before this one meets NaN where it matters."""
     answer = answer_of_lance(dataset, (name, 3, np.array([value])))
     column = table["c3"].to_numpy()
     ieee = {"less": np.less, "greater": np.greater, "equal": np.equal, "less_equal": np.less_equal}[name]
     known = answer != "N"
     assert ((answer == "T") != ieee(column, value))[known].any()
+
+
+@pytest.mark.parametrize("name", ["equal", "less", "less_equal", "greater", "greater_equal"])
+def test_lance_has_one_zero(dataset: Any, table: Any, name: str) -> None:
+    """Establishes that -0.0 and 0.0 are there, and one number, in the filter as in the column."""
+    column = table["c3"].to_numpy()
+    zeros = column == 0
+    assert set(np.signbit(column[zeros])) == {False, True}
+    answers = [answer_of_lance(dataset, (name, 3, np.array([zero])))[zeros] for zero in (0.0, -0.0)]
+    assert set(np.concatenate(answers)) == {"T" if name.endswith("equal") else "F"}
+
+
+@pytest.mark.parametrize("expression", OF_THE_INDEX, ids=name_of)
+def test_the_oracle_says_what_lance_s_btree_does(
+    indexed: Any, table: Any, target: Target, expression: tuple[Any, ...]
+) -> None:
+    compare.exact(
+        answer_of_oracle(target.reference, expression, table).view(np.uint32),
+        answer_of_lance(indexed, expression).view(np.uint32),
+    )
 
 
 @pytest.mark.parametrize("column", [0, 1])

@@ -1,7 +1,8 @@
 """The oracle of take on the kernels of pyarrow and on what Lance itself takes from a dataset.
 
-Establishes that gathering and remapping together give the rows of Lance 1.0.0 in its order: duplicates again,
-rows that are gone left out. Lance runs the kernels of arrow-rs; pyarrow's are another implementation of the same.
+Establishes that gathering and remapping together give the rows of Lance 14.0.2 in its order: duplicates again,
+rows that are gone left out; and which requests Lance refuses instead. Lance runs the kernels of arrow-rs;
+pyarrow's are another implementation of the same.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "take"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-LANCE_VERSION: Final = "1.0.0"
+LANCE_VERSION: Final = "14.0.2"
 ROWS: Final = 300
 ROWS_PER_FRAGMENT: Final = 100
 DIM: Final = 7
@@ -62,7 +63,15 @@ def table() -> Any:
 
 
 @pytest.fixture(scope="module")
-def dataset(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def places() -> Any:
+    """A vector of the plane for each row, whose distances are all numbers."""
+    pa = pytest.importorskip("pyarrow", reason=MISSING)
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "take", "places")
+    return pa.FixedSizeListArray.from_arrays(pa.array(rng.standard_normal(2 * ROWS, dtype=np.float32)), 2)
+
+
+@pytest.fixture(scope="module")
+def dataset(table: Any, places: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The table in three fragments, with rows deleted from each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANCE_LOG", "error")
@@ -71,7 +80,7 @@ def dataset(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         "the rule for rows that are gone is that of this version; see the extra"
     )
     pa = pytest.importorskip("pyarrow")
-    numbered = table.append_column("id", pa.array(np.arange(ROWS)))
+    numbered = table.append_column("id", pa.array(np.arange(ROWS))).append_column("place", places)
     folder = tmp_path_factory.mktemp("take") / "rows"
     written = lance.write_dataset(numbered, folder, max_rows_per_file=ROWS_PER_FRAGMENT)
     written.delete(f"id IN ({', '.join(map(str, DELETED))})")
@@ -81,6 +90,10 @@ def dataset(table: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def addresses(rows: Any) -> NDArray[np.uint64]:
     fragments, offsets = np.divmod(np.asarray(rows, np.uint64), np.uint64(ROWS_PER_FRAGMENT))
     return fragments << np.uint64(32) | offsets
+
+
+def numbers_of(addresses: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return (addresses >> np.uint64(32)) * np.uint64(ROWS_PER_FRAGMENT) + (addresses & np.uint64(2**32 - 1))
 
 
 def taken(reference: ModuleType, table: Any, rows: Any, index_dtype: str) -> Any:
@@ -141,9 +154,11 @@ def test_the_oracle_gathers_as_pyarrow_does(
     assert_same(taken(reference, table, rows, index_dtype), expected)
 
 
-def remapped(reference: ModuleType, requested: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def remapped(
+    reference: ModuleType, requested: NDArray[np.uint64], missing: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
     """Return the addresses that are left, in the order of the request, through the oracle's `remap`."""
-    returned = np.setdiff1d(requested, addresses(DELETED))
+    returned = np.setdiff1d(requested, missing)
     out = np.empty(requested.size, np.uint64)
     return returned[out[: reference.remap(requested, returned, out)]]
 
@@ -152,11 +167,28 @@ def remapped(reference: ModuleType, requested: NDArray[np.uint64]) -> NDArray[np
 def test_the_oracle_remaps_and_gathers_what_lance_takes_by_address(
     reference: ModuleType, table: Any, dataset: Any, rows: Any
 ) -> None:
-    left = remapped(reference, addresses(rows))
-    numbers = (left >> np.uint64(32)) * np.uint64(ROWS_PER_FRAGMENT) + (left & np.uint64(2**32 - 1))
+    numbers = numbers_of(remapped(reference, addresses(rows), addresses(DELETED)))
     taken_by_lance = dataset._take_rows(addresses(rows).tolist())
     assert taken_by_lance["id"].to_pylist() == numbers.tolist()
     assert_same(taken(reference, table, numbers, "uint64"), taken_by_lance)
+
+
+def test_rows_of_a_search_come_in_its_order(reference: ModuleType, table: Any, dataset: Any) -> None:
+    """Establishes that the columns of what was found are gathered by the search's row ids, one row for each."""
+    nearest = {"column": "place", "q": np.zeros(2, np.float32), "k": 40}
+    scanner = dataset.scanner(nearest=nearest, columns=["number", "vector", "string"], with_row_id=True)
+    assert "source=stream(_rowid)" in scanner.explain_plan()
+    found = scanner.to_table()
+    rows = numbers_of(found["_rowid"].to_numpy())
+    assert (np.diff(rows.astype(np.int64)) < 0).any()
+    assert_same(taken(reference, table, rows, "uint64"), found)
+
+
+@pytest.mark.parametrize("rows", [(3, 5, 10**6), (10**6,), (1, 1, 10**6)], ids=["last", "alone", "duplicates"])
+def test_lance_refuses_rows_out_of_range_where_it_remaps_nothing(dataset: Any, rows: tuple[int, ...]) -> None:
+    """Establishes that an ascending request is not remapped, one with duplicates neither."""
+    with pytest.raises(OSError, match="belongs to non-existent fragment"):
+        dataset.take(list(rows), columns=["id"])
 
 
 @pytest.mark.parametrize("rows", [(5, 3, 10**6), (10**6, 5, 3), (5, 10**6, 3, 5)], ids=["last", "first", "inside"])
@@ -170,6 +202,12 @@ def test_lance_leaves_out_rows_out_of_range_as_the_oracle_does_tombstones(
     out = np.empty(requested.size, np.uint64)
     left = returned[out[: reference.remap(requested, returned, out)]]
     assert dataset.take(list(rows), columns=["id"])["id"].to_pylist() == left.tolist()
+
+
+def test_lance_leaves_out_fragments_that_are_not_there(reference: ModuleType, dataset: Any) -> None:
+    requested = np.append(addresses((255, 1, 255)), np.array([9 << 32 | 1, 2**64 - 1], np.uint64))[[3, 0, 4, 1, 2]]
+    left = remapped(reference, requested, np.append(addresses(DELETED), requested[[0, 2]]))
+    assert dataset._take_rows(requested.tolist())["id"].to_pylist() == numbers_of(left).tolist() == [255, 1, 255]
 
 
 def test_another_order_is_refused(reference: ModuleType, table: Any, dataset: Any) -> None:

@@ -1,7 +1,8 @@
-"""The oracle of topk-merge against Lance 1.0.0, pyarrow and faiss.
+"""The oracle of topk-merge against Lance 14.0.2, pyarrow and faiss.
 
 Lance merges by a sort of (_distance, _rowid) with a limit. The tests take the distance of every row from Lance,
-hand them to the oracle as runs in another order, and expect the rows of Lance's own, limited answers.
+hand them to the oracle as runs in another order, and expect the rows of Lance's own, limited answers: of an index
+with deltas and rows that are not in it yet, of a search that refines, and of a plain sort by two columns.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "topk-merge"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-PARTITIONS: Final = 8
+LANCE_VERSION: Final = "14.0.2"
+PARTITIONS: Final = 4
 DIM: Final = 16
-ROWS: Final = 1500
+DELTAS: Final = (700, 3, 250, 40, 1)
+"""Rows of each commit that is indexed: few have as many as are asked for."""
+
+NOT_INDEXED: Final = 60
+ROWS: Final = sum(DELTAS) + NOT_INDEXED
 SPECIAL: Final = np.array(
     [0x7FC00000, 0xFFC00000, 0x7F800000, 0xFF800000, 0, 0x80000000, 0x3F800000, 0xBF800000, 0x40000000], np.uint32
 ).view(np.float32)
@@ -43,7 +49,7 @@ def lance() -> ModuleType:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANCE_LOG", "error")
         module: ModuleType = pytest.importorskip("lance", reason=MISSING)
-    assert module.__version__ == lance_files.LANCE_VERSION, "the order is that of this version; see the extra"
+    assert module.__version__ == LANCE_VERSION, "the plans are those of this version; see the extra"
     return module
 
 
@@ -77,44 +83,112 @@ def flat_search(dataset: Any, query: Keys, k: int, metric: str) -> tuple[Keys, R
     return found["_distance"].to_numpy(), found["_rowid"].to_numpy()
 
 
+@pytest.fixture(scope="module")
+def indexed(lance: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """An index with a delta for each of five commits, and a commit that is not indexed; many rows are alike."""
+    import pyarrow as pa
+
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "topk-merge", "deltas")
+    folder = tmp_path_factory.mktemp("topk-merge")
+    for number, rows in enumerate((*DELTAS, NOT_INDEXED)):
+        vectors = rng.integers(0, 3, (rows, DIM)).astype(np.float32)
+        values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIM)
+        dataset = lance.write_dataset(pa.table({lance_files.COLUMN: values}), folder / "data", mode="append")
+        if number == 0:
+            dataset.create_index(lance_files.COLUMN, "IVF_FLAT", metric="L2", num_partitions=PARTITIONS)
+        elif number < len(DELTAS):
+            dataset.optimize.optimize_indices(num_indices_to_merge=0)
+    return lance.dataset(folder / "data")
+
+
+def search(dataset: Any, query: Keys, k: int, *steps: str, **options: Any) -> tuple[Keys, RowIds]:
+    """Return what a search finds, whose plan must have these steps."""
+    nearest = {"column": lance_files.COLUMN, "q": query, "k": k, **options}
+    scanner = dataset.scanner(nearest=nearest, columns=["_distance"], with_row_id=True)
+    plan = scanner.explain_plan()
+    assert all(step in plan for step in steps), plan
+    found = scanner.to_table()
+    return found["_distance"].to_numpy(), found["_rowid"].to_numpy()
+
+
+@pytest.mark.parametrize("options", [{}, {"refine_factor": 5}], ids=["plain", "refined"])
 @pytest.mark.parametrize("k", [1, 10, 100, ROWS])
-def test_the_rows_of_an_index_come_in_the_oracle_s_order(
-    lance: ModuleType, target: Target, tmp_path: Path, rng: np.random.Generator, k: int
+def test_deltas_of_an_index_come_in_the_oracle_s_order(
+    target: Target, indexed: Any, rng: np.random.Generator, k: int, options: dict[str, int]
 ) -> None:
-    """Establishes the merge of partitions: their best k rows, in any order, make Lance's answer."""
-    dataset = write(lance, tmp_path, rng.standard_normal((ROWS, DIM), dtype=np.float32))
-    dataset.create_index(lance_files.COLUMN, "IVF_FLAT", metric="L2", num_partitions=PARTITIONS)
-    storage = lance_files.read_storage(lance_files.index_folder(dataset))
-    partition_of = np.empty(ROWS, np.int64)
-    partition_of[storage.columns["_rowid"].to_numpy()] = np.repeat(np.arange(PARTITIONS), storage.lengths)
-    for query in rng.standard_normal((3, DIM), dtype=np.float32):
-        every, distances = lance_files.search(dataset, query, ROWS, PARTITIONS)
+    """Establishes the merge of deltas, and of rows not indexed yet: their best k, in any order, make the answer.
+
+    Ties are many, and decided by row id across deltas. Inside a delta the first come is kept, so every tied row of
+    a delta is handed on here. The deltas are fragments: their numbers are the upper halves of the row ids.
+    """
+    steps = f"ANNSubIndex: name={lance_files.COLUMN}_idx", f"deltas={len(DELTAS)}", "UnionExec"
+    for query in rng.integers(0, 3, (3, DIM)).astype(np.float32):
+        distances, every = search(indexed, query, ROWS, nprobes=PARTITIONS)
         assert every.size == ROWS
-        best = [np.flatnonzero(partition_of[every] == partition)[:k] for partition in range(PARTITIONS)]
-        rows, offsets = as_runs(best, rng)
+        deltas = (every >> np.uint64(32)).astype(np.int64)
+        rows, offsets = as_runs([np.flatnonzero(deltas == delta) for delta in range(len(DELTAS) + 1)], rng)
         merged = target.reference.topk_merge(distances[rows], every[rows], offsets, k, False, False)
-        compare.exact(merged, lance_files.search(dataset, query, k, PARTITIONS)[::-1])
+        found = search(indexed, query, k, *steps, nprobes=PARTITIONS, **options)
+        compare.exact(merged[0], found[0])
+        certain = merged[0] < merged[0][-1]  # at the last distance, which of the rows came first counts
+        compare.exact(merged[1][certain], found[1][certain])
+        tied = every[distances == merged[0][-1]]
+        last = found[1][~certain]
+        assert (np.diff(last.astype(np.int64)) > 0).all()
+        assert np.isin(last, tied).all()
 
 
-@pytest.mark.parametrize("k", [1, 7, 60, 300])
 @pytest.mark.parametrize("metric", ["l2", "dot"])
-def test_special_distances_come_in_the_oracle_s_order(
+@pytest.mark.parametrize("k", [1, 7, 60, 300])
+def test_infinite_distances_come_in_the_oracle_s_order(
     lance: ModuleType, target: Target, tmp_path: Path, rng: np.random.Generator, metric: str, k: int
 ) -> None:
-    """Establishes IEEE's total order, ties by row id, and row ids whose upper half is the fragment."""
+    """Establishes ties by row id, whose upper half is the fragment, and that what is no number is left out."""
     vectors = np.column_stack((rng.choice(SPECIAL, 300), rng.choice(SPECIAL[4:], 300)))
     dataset = write(lance, tmp_path, vectors, fragments=3)
     query = np.array([1, 2], np.float32)
-    distances, every = flat_search(dataset, query, 300, metric)
-    assert np.isnan(distances).any()
+    distances, every = search(dataset, query, 300, "KNNVectorDistance", metric=metric, use_index=False)
+    assert every.size == 300 - np.isnan(vectors).any(axis=1).sum() < 300
+    assert not np.isnan(distances).any()
     assert np.isinf(distances).any()
     assert (every >> np.uint64(32)).max() == 2
     rows, offsets = as_runs([np.flatnonzero(every >> np.uint64(32) == fragment) for fragment in range(3)], rng)
     merged = target.reference.topk_merge(distances[rows], every[rows], offsets, k, False, False)
-    compare.exact(merged, flat_search(dataset, query, k, metric))
-    of_floats = np.lexsort((every, distances))[:k]
-    with pytest.raises(compare.Mismatch):  # every NaN last, as numpy and pyarrow have it
-        compare.exact(merged, (distances[of_floats], every[of_floats]))
+    compare.exact(merged, search(dataset, query, k, metric=metric, use_index=False))
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("k", [1, 50, 400])
+def test_the_sort_of_lance_has_the_oracle_s_order(
+    lance: ModuleType, target: Target, tmp_path: Path, rng: np.random.Generator, k: int, descending: bool
+) -> None:
+    """Establishes IEEE's total order, of NaN and -0.0 too, and that NULL comes after all of it.
+
+    So it makes no difference that a search leaves rows without a distance out before it sorts.
+    """
+    import pyarrow as pa
+    from lance.dataset import ColumnOrdering
+
+    keys, ids = rng.choice(SPECIAL, 400), rng.permutation(400).astype(np.uint64) << np.uint64(55)
+    missing = rng.random(400) < 0.1
+    table = pa.table({"key": pa.array(keys, mask=missing), "id": ids})
+    dataset = lance.write_dataset(table, tmp_path / "data")
+    order = [ColumnOrdering("key", not descending, False), ColumnOrdering("id", True, False)]
+    scanner = dataset.scanner(order_by=order, limit=k)
+    assert "NULLS LAST" in scanner.explain_plan()
+    found = scanner.to_table()
+    present = np.flatnonzero(~missing)
+    offsets = np.array([[0, present.size]])
+    merged = target.reference.topk_merge(keys[present], ids[present], offsets, k, False, descending)
+    size = merged[0].size
+    values = found["key"].combine_chunks()
+    compare.exact(merged, (np.frombuffer(values.buffers()[1], np.float32)[:size], found["id"].to_numpy()[:size]))
+    assert values.null_count == k - size
+    compare.exact(np.sort(ids[missing])[: k - size], found["id"].to_numpy()[size:])
+    if k > 1:
+        of_floats = np.lexsort((ids[present], -keys[present] if descending else keys[present]))[:k]
+        with pytest.raises(compare.Mismatch):  # every NaN last, as numpy and pyarrow have it
+            compare.exact(merged, (keys[present][of_floats], ids[present][of_floats]))
 
 
 @pytest.mark.parametrize("descending", [False, True])

@@ -1,6 +1,6 @@
 """predicate by numpy: a comparison to booleans, then `packbits`. Right in every bit.
 
-Floats go through the keys of the total order, three passes that a column without NaN and zeros would not need.
+Floats go through keys in the order with one zero, five passes that a column without NaN and zeros would not need.
 """
 
 from __future__ import annotations
@@ -66,5 +66,5 @@ def _packed(holds: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def _key(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind != "f":
         return values
-    bits = values.view(f"i{values.itemsize}")
+    bits = np.where(values == 0, values.dtype.type(0), values).view(f"i{values.itemsize}")
     return bits ^ ((bits >> (8 * values.itemsize - 1)) & np.iinfo(bits.dtype).max)

@@ -1,6 +1,6 @@
 """predicate by polars' expressions; columns come in without a copy, bitmaps through pyarrow.
 
-Differs on floats: -0.0 is 0.0, every NaN is equal to every other and above infinity, whatever its sign.
+Differs on floats: every NaN is equal to every other and above infinity, whatever its sign.
 POLARS_MAX_THREADS=1 must be in the environment before the first import, or polars uses every core.
 """
 

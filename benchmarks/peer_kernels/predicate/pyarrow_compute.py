@@ -1,6 +1,6 @@
 """predicate by pyarrow.compute, whose arrays have these very bitmaps; nothing is copied on the way in.
 
-Differs on floats: pyarrow compares as IEEE 754 does, so NaN is never less, greater or equal, and -0.0 is 0.0.
+Differs on floats: pyarrow compares as IEEE 754 does, so NaN is never less, greater or equal; its IN has two zeros.
 """
 
 from __future__ import annotations

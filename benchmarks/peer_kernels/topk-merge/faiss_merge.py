@@ -2,7 +2,7 @@
 
 Shorter runs are filled up with infinity and row id -1, and runs in heap order are sorted first, with numpy, which
 is most of the time. Ties come in the order of runs, NaN and infinity get lost: results are the target's only on
-distinct, finite keys, as in `clustered` and `iid_sorted` but for a rare tie.
+distinct, finite keys, as in `deltas` and `iid` but for a rare tie.
 """
 
 from __future__ import annotations
