@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -132,11 +133,13 @@ def test_a_kernel_that_hangs_is_told_after_the_time_that_was_set(project: Path, 
     toys.write(project, text=toys.kernel("return x", HANGS))
     answer = say("explain", "toy", "64x32-uniform", "--timeout", "0.5")
     assert answer.code == 2
-    assert answer.err[:3] == [
-        "toy: 64x32-uniform: compiling, listing and measuring the kernel",
-        "ERROR: kernels.py, while it was loaded: the kernel did not answer within 0.5 s and was ended",
-        "  it was here:",
-    ]
+    assert answer.err[0] == "toy: 64x32-uniform: compiling, listing and measuring the kernel"
+    assert re.fullmatch(  # where the machine is busy, what comes before may take as long
+        "ERROR: (kernels.py, while it|before its kernel) was loaded: the kernel did not answer within 0.5 s and "
+        "was ended",
+        answer.err[1],
+    )
+    assert answer.err[2] == "  it was here:"
 
 
 def test_how_long_it_has_lasted_is_told_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,7 +196,9 @@ def steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("steady")
-def test_the_walk_gives_what_the_pages_show(pytester: pytest.Pytester) -> None:
+def test_the_walk_gives_what_the_pages_show(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
     status = 0
     for block in [*blocks(TUTORIAL), *blocks(REFERENCE)]:
         if block.kind == "python" and not block.path:
