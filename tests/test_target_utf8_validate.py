@@ -38,13 +38,16 @@ class RowByRow:
         return self.split(data, offsets) if fault[0] == VALID else fault
 
     def offset_fault(self, offsets: list[int], size: int) -> tuple[int, int]:
-        for position, (one, other) in enumerate(itertools.pairwise(offsets), 1):
-            if one > other:
-                return DESCENDING, position
+        descending = [
+            position for position, (one, other) in enumerate(itertools.pairwise(offsets), 1) if one > other
+        ]
+        if descending:
+            return DESCENDING, descending[0]
         if offsets[0] < 0:
             return NEGATIVE, 0
-        beyond = [position for position, offset in enumerate(offsets) if offset > size]
-        return (BEYOND, beyond[0]) if beyond else (VALID, -1)
+        if offsets[-1] <= size:
+            return VALID, -1
+        return BEYOND, next(position for position, offset in enumerate(offsets) if offset > size)
 
     def byte_fault(self, values: Array) -> tuple[int, int]:
         try:
@@ -55,12 +58,13 @@ class RowByRow:
 
     def split(self, data: Array, offsets: list[int]) -> tuple[int, int]:
         """The whole is valid, so the first row that is not ends inside a character."""
-        values = data.tobytes()
-        for row, (start, end) in enumerate(itertools.pairwise(offsets)):
-            try:
-                values[start:end].decode()
-            except UnicodeDecodeError:
-                return SPLIT, row + 1
+        values = data[: offsets[-1]].tobytes()
+        if not values[offsets[0] :].isascii():
+            for row, (start, end) in enumerate(itertools.pairwise(offsets)):
+                try:
+                    values[start:end].decode()
+                except UnicodeDecodeError:
+                    return SPLIT, row + 1
         return VALID, -1
 
 
@@ -240,7 +244,7 @@ WRONG = {
     FirstTenthOnly: BYTES + cases("flipped_bits"),
     WrongByteForItsCharacter: BYTES,
     PlaceInAllBytes: BYTES + cases("flipped_bits"),
-    BatchesFromZero: tuple(BATTERY.cases),
+    BatchesFromZero: BYTES + OFFSETS + cases("mixed", "extremes", "flipped_bits"),
     NoSplit: OFFSETS,
     NoDescent: OFFSETS,
     NoBounds: OFFSETS,
