@@ -178,9 +178,9 @@ def _filled(text: Bytes, size: int) -> Bytes:
 def _at_character(text: Bytes, at: NDArray[np.int64]) -> NDArray[np.int64]:
     """Move places inside a character of valid text to its first byte; one at the end stays."""
     at = at.copy()
-    for _ in range(3):
-        inside = at < len(text)
-        at[inside] -= (text[at[inside]] & 0xC0) == 0x80
+    inside = np.flatnonzero(at < len(text))
+    while (inside := inside[(text[at[inside]] & 0xC0) == 0x80]).size:
+        at[inside] -= 1
     return at
 
 
