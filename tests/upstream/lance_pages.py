@@ -1,7 +1,7 @@
 """Lance's data files: a column written at a given file version, and its pages read back as bytes.
 
-Owns the layout of a page of the file versions 2.1 and 2.2 as Lance 1.0.0 writes it: where its buffers lie, the
-mini-block chunks, their definition levels, and inline bit-packing. Only flat columns: no lists, no structs.
+Owns the layout of a page of the file versions 2.1 and 2.2 as Lance 1.0.0 and 14.0.2 write it: where its buffers
+lie, the mini-block chunks, their definition levels, and inline bit-packing. Flat columns only, no lists.
 
     write(path, values, "2.1")                       a pyarrow array as a column
     page = only_page(path)                           .buffers (bytes) and .encoding (Lance's debug text)
@@ -10,6 +10,7 @@ mini-block chunks, their definition levels, and inline bit-packing. Only flat co
     for chunk in chunks(page):                       mini-block pages only
         chunk.size, chunk.definition, chunk.buffers  values, stored levels, stored values
     definition_levels(page)                          uint16 (n,): 0 valid, 1 null
+    exchange(path, old, new)                         other bytes in place of some that the file has once
     unpack_inline(chunk.buffers[0], np.uint32, chunk.size)
 
 Bit-packing is read here bit by bit, by other means than any target does it, so that targets can be tested with it.
@@ -98,6 +99,13 @@ def only_page(path: Path) -> Page:
     return page
 
 
+def exchange(path: Path, old: bytes, new: bytes) -> None:
+    """Put as many other bytes where the file has `old`, which it must have once; a file has no check sums."""
+    data = path.read_bytes()
+    assert (data.count(old), len(new)) == (1, len(old)), "not one place, or not as many bytes"
+    path.write_bytes(data.replace(old, new))
+
+
 def number(page: Page, field: str) -> int:
     """Return the first number of that name in the page's description."""
     return _number(page.encoding, field)
@@ -155,15 +163,16 @@ def _chunks(page: Page) -> Iterator[Chunk]:
     assert "MiniBlockLayout" in page.encoding, "no mini-block page"
     assert "rep_compression: None" in page.encoding, "a list; its chunks are not known here"
     has_definition = _has_definition(page)
-    numbers_of_header = 1 + has_definition + number(page, "num_buffers")
-    words = np.frombuffer(page.buffers[0], "<u2").astype(int)
+    word = "<u4" if "has_large_chunk: true" in page.encoding else "<u2"
+    header = np.dtype(",".join(["<u2"] * (1 + has_definition) + [word] * number(page, "num_buffers")))
+    words = np.frombuffer(page.buffers[0], word).tolist()
     left = number(page, "num_items")
     at = 0
-    for position, word in enumerate(words):
-        size = left if position == len(words) - 1 else 1 << (word & 15)
-        end = at + ((word >> 4) + 1) * 8
-        _, *lengths = np.frombuffer(page.buffers[1], "<u2", numbers_of_header, at).astype(int)
-        parts = list(_parts(page.buffers[1][at:end], 2 * numbers_of_header, lengths))
+    for position, described in enumerate(words):
+        size = left if position == len(words) - 1 else 1 << (described & 15)
+        end = at + ((described >> 4) + 1) * 8
+        _, *lengths = np.frombuffer(page.buffers[1], header, 1, at).item()
+        parts = list(_parts(page.buffers[1][at:end], header.itemsize, lengths))
         definition = parts.pop(0) if has_definition else b""
         yield Chunk(size, definition, tuple(parts))
         left, at = left - size, end
