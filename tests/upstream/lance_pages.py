@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-LANCE_VERSION: Final = "1.0.0"
+LANCE_VERSION: Final = "14.0.2"
 """The release whose pages are known."""
 
 COLUMN: Final = "column"

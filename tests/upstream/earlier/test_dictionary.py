@@ -25,7 +25,8 @@ pytestmark = pytest.mark.upstream
 
 Array = np.ndarray[Any, Any]
 
-FOLDER: Final = Path(__file__).parents[2] / "targets" / "dictionary"
+FOLDER: Final = Path(__file__).parents[3] / "targets" / "dictionary"
+LANCE_VERSION: Final = "1.0.0"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 ROWS: Final = 5000
 PACKED: Final = {"lance-encoding:rle-threshold": "0.0000001"}
@@ -54,7 +55,7 @@ def pa() -> ModuleType:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANCE_LOG", "error")
         lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == lance_pages.LANCE_VERSION, "the layout is known of this version; see the extra"
+    assert lance.__version__ == LANCE_VERSION, "the layout is known of this version; see the extra"
     module: ModuleType = pytest.importorskip("pyarrow", reason=MISSING)
     return module
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.upstream
 
-FOLDER: Final = Path(__file__).parents[2] / "targets" / "posting-intersect"
+FOLDER: Final = Path(__file__).parents[3] / "targets" / "posting-intersect"
+LANCE_VERSION: Final = "1.0.0"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 DOCS: Final = 7000
 WORDS: Final = {"in-all": 1.0, "common": 0.6, "usual": 0.3, "seldom": 0.05, "rare": 0.005, "block": 128 / DOCS}
@@ -59,7 +60,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANCE_LOG", "error")
         lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == lance_files.LANCE_VERSION, "the layout is that of this version; see the extra"
+    assert lance.__version__ == LANCE_VERSION, "the layout is that of this version; see the extra"
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "posting-intersect")
     chosen = {word: np.sort(rng.permutation(DOCS)[: round(share * DOCS)]) for word, share in WORDS.items()}
     parts: list[list[str]] = [[] for _ in range(DOCS)]

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.upstream
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 FOLDER: Final = ROOT / "targets" / "pq-l2"
 PORT: Final = ROOT / "benchmarks" / "ports" / "pq-l2" / "kernels.py"
+LANCE_VERSION: Final = "1.0.0"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 QUERIES: Final = 4
 TIMEOUT_S: Final = 120.0
@@ -100,7 +101,7 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
         patch.setenv("LANCE_LOG", "error")
         lance = pytest.importorskip("lance", reason=MISSING)
     pytest.importorskip("pyarrow", reason=MISSING)
-    assert lance.__version__ == lance_files.LANCE_VERSION, "the bits are those of this version; see the extra"
+    assert lance.__version__ == LANCE_VERSION, "the bits are those of this version; see the extra"
     folder = tmp_path_factory.mktemp("indexes")
     generated = {name: index_corpus(folder / name, corpus) for name, corpus in CORPORA.items()}
     return {**generated, DIGITS: index_digits(folder / DIGITS)}

@@ -20,7 +20,8 @@ from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 pytestmark = pytest.mark.upstream
 
-FOLDER: Final = Path(__file__).parents[2] / "targets" / "pq-dot"
+FOLDER: Final = Path(__file__).parents[3] / "targets" / "pq-dot"
+LANCE_VERSION: Final = "1.0.0"
 MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 TARGET: Final = load.load(discover.inspect(FOLDER))
 QUERIES: Final = 4
@@ -66,7 +67,7 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANCE_LOG", "error")
         lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == lance_files.LANCE_VERSION, "the bits are those of this version; see the extra"
+    assert lance.__version__ == LANCE_VERSION, "the bits are those of this version; see the extra"
     folder = tmp_path_factory.mktemp("indexes")
     return {name: make_index(folder / name, corpus) for name, corpus in CORPORA.items()}
 
