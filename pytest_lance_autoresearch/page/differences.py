@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import functools
 import html
+import keyword
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
-from pygments import token
-from pygments.lexers.python import PythonLexer
 
 from pytest_lance_autoresearch.words import wording
 
@@ -22,16 +22,20 @@ MOST_LINES = 200
 """Of one difference on the page."""
 MOST_BYTES = 2**18
 """Of a kernel that is compared at all."""
-_CLASSES = (
-    (token.Comment, "comment"),
-    (token.String, "string"),
-    (token.Number, "number-literal"),
-    (token.Keyword, "keyword"),
-    (token.Operator.Word, "keyword"),
-    (token.Name.Function, "name"),
-    (token.Name.Class, "name"),
-    (token.Name.Decorator, "name"),
+_KEYWORDS = "|".join(keyword.kwlist)
+_WORDS = re.compile(
+    rf"""
+    (?P<comment> \#.* )
+    | (?P<string> (?:\b[bBfFrRuU]{{1,2}})?
+        (?: \"{{3}} (?s:.*?) (?:\"{{3}}|\Z) | "(?:\\.|[^"\\\n])*"?
+          | '{{3}} (?s:.*?) (?:'{{3}}|\Z) | '(?:\\.|[^'\\\n])*'? ) )
+    | (?P<numeral> \b\d(?:[\w.]|(?<=[eE])[-+])* )
+    | (?P<name> (?<=\bdef\ )\w+ | (?<=\bclass\ )\w+ | ^\ *@[\w.]+ )
+    | (?P<keyword> \b(?:{_KEYWORDS})\b )
+    """,
+    re.VERBOSE | re.MULTILINE,
 )
+"""Of Python, each kind by the name that the page's style sheet gives it. To colour a word wrongly does no harm."""
 
 
 @dataclass(frozen=True)
@@ -88,19 +92,15 @@ def _unified(
 @functools.lru_cache(maxsize=4)
 def _coloured(text: str) -> list[Markup]:
     """Each line as HTML. A kernel is the newer one of a difference, and then the older one of the next."""
-    shown: list[list[str]] = [[]]
-    for kind, piece in PythonLexer(stripnl=False).get_tokens(text):
-        first, *others = html.escape(piece).split("\n")
-        shown[-1].append(_span(kind, first))
-        shown += [[_span(kind, part)] for part in others]
-    return [Markup("".join(parts)) for parts in shown]
+    shown, end = [], 0
+    for word in _WORDS.finditer(text):
+        shown += [html.escape(text[end : word.start()]), _span(word.lastgroup or "", html.escape(word[0]))]
+        end = word.end()
+    shown.append(html.escape(text[end:]))
+    return [Markup(line) for line in "".join(shown).split("\n")]
 
 
-def _span(kind: token._TokenType, escaped: str) -> str:
-    name = _class(kind) if escaped.strip() else ""
-    return f'<span class="{name}">{escaped}</span>' if name else escaped
-
-
-@functools.cache
-def _class(kind: token._TokenType) -> str:
-    return next((name for of, name in _CLASSES if kind in of), "")
+def _span(name: str, escaped: str) -> str:
+    """What is so named, line by line."""
+    lines = (f'<span class="{name}">{line}</span>' if line.strip() else line for line in escaped.split("\n"))
+    return "\n".join(lines)
