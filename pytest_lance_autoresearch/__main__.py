@@ -2,7 +2,7 @@
 
 import sys
 
-from pytest_lance_autoresearch.command.verbs import main
+if __name__ == "__main__":  # a process that a verb begins imports this module too, and needs no verb
+    from pytest_lance_autoresearch.command.verbs import main
 
-if __name__ == "__main__":
     sys.exit(main())

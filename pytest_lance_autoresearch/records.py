@@ -134,8 +134,17 @@ class Block:
     windows: tuple[Window, Window, Window, Window]
 
     def side(self, letter: str) -> tuple[Window, Window]:
-        first, second = (w for w, s in zip(self.windows, self.order, strict=True) if s == letter)
-        return first, second
+        """The two windows of that side, in the order in which they ran."""
+        places = _PLACES.get((self.order, letter))
+        if places is None:
+            raise ValueError(
+                f"order '{self.order}', side '{letter}': expected 'ABAB' or 'BABA', and side 'A' or 'B'"
+            )
+        return self.windows[places[0]], self.windows[places[1]]
+
+
+_PLACES = {("ABAB", "A"): (0, 2), ("ABAB", "B"): (1, 3), ("BABA", "A"): (1, 3), ("BABA", "B"): (0, 2)}
+"""Of a side's windows in a block, by order and side. The page of a night asks a million times."""
 
 
 class Building(NamedTuple):

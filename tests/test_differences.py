@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pytest_lance_autoresearch.page import differences
 from pytest_lance_autoresearch.page.differences import between
 
@@ -33,6 +35,24 @@ def test_words_have_their_colours_whatever_line_they_begin_in() -> None:
     assert [str(line.text) for line in found.lines if line.sign == "+"] == [
         '<span class="string">&quot;&quot;&quot;of</span>',
         '<span class="string">two lines&quot;&quot;&quot;</span>',
+    ]
+
+
+def test_each_kind_of_word_has_its_colour() -> None:
+    found = between(b"", b"@njit(cache=True)\ndef run(x1):  # if\n    return x1 * 1e-5 if x1 else 0\n")
+    assert found is not None
+    coloured = re.findall(r'<span class="(\w+)">(.*?)</span>', "".join(str(line.text) for line in found.lines))
+    assert coloured == [
+        ("name", "@njit"),
+        ("keyword", "True"),
+        ("keyword", "def"),
+        ("name", "run"),
+        ("comment", "# if"),
+        ("keyword", "return"),
+        ("numeral", "1e-5"),
+        ("keyword", "if"),
+        ("keyword", "else"),
+        ("numeral", "0"),
     ]
 
 

@@ -166,7 +166,7 @@ def test_a_full_disk_leaves_the_page_of_before(say: Any, monkeypatch: pytest.Mon
     assert Path("report.html").read_text() == "before"
 
 
-@pytest.mark.parametrize("lacking", ["matplotlib", "jinja2", "pygments"])
+@pytest.mark.parametrize("lacking", ["matplotlib", "jinja2"])
 def test_without_the_extra_that_is_said(
     written: Written, say: Any, lacking: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

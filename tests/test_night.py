@@ -139,7 +139,7 @@ def test_a_record_that_is_gone_is_said(root: Path) -> None:
 def test_a_row_that_cannot_have_been_measured_claims_nothing(root: Path) -> None:
     rows = results.read(log_of(root))
     (found,) = night.nights([replace(row, ci_low=0.0) for row in rows], root)
-    assert [trial.best for trial in found.trials] == [1.0] * 5
+    assert [trial.best for trial in found.trials] == [1.0, *[None] * 4]
     assert (found.damaged, found.claimed, found.claimed_cases()) == (2, None, {})
 
 
@@ -162,6 +162,26 @@ def test_a_row_that_was_changed_or_is_missing_leaves_the_claim_unknown(
     log_of(root).write_text("".join(lines))
     found = read(root)
     assert (found.damaged, found.claimed) == (damaged, None)
+
+
+def test_from_the_first_damaged_row_to_the_next_baseline_no_best_is_known(root: Path) -> None:
+    write_row(root, [], toys.KERNEL + "FIVE = 5\n", rebaseline=True)
+    write_row(root, [pairs_of_a_look(FASTER)] * 2, toys.KERNEL + "SIX = 6\n")
+    lines = log_of(root).read_text().splitlines(keepends=True)
+    log_of(root).write_text("".join([*lines[:4], *lines[5:]]))
+    found = read(root)
+    assert [trial.row.trial for trial in found.trials] == [1, 2, 4, 5, 6, 7]
+    assert [trial.best is None for trial in found.trials] == [False, False, True, True, False, False]
+    assert [trial.reached is None for trial in found.trials] == [False, False, True, True, False, False]
+    assert found.damaged is None
+
+
+def test_without_a_baseline_there_is_no_best_and_each_trial_has_its_own_speed_up(root: Path) -> None:
+    rows = results.read(log_of(root))
+    compared = [replace(row, trial=i, status=Status.PASS) for i, row in enumerate(rows[1:3], 1)]
+    first, second = compared
+    (found,) = night.nights([first, replace(second, previous=first.digest)], None)
+    assert [(trial.best, trial.reached) for trial in found.trials] == [(None, row.interval) for row in compared]
 
 
 def test_what_was_changed_before_the_newest_baseline_bears_on_no_claim(root: Path) -> None:

@@ -31,7 +31,7 @@ PICTURES = ("staircase", "cases", "forest", "time")
 POLL_S = 1.0
 REFRESH_S = 5
 """How often an open page that is watched reads itself again."""
-_EXTRA = ("matplotlib", "jinja2", "markupsafe", "pygments")
+_EXTRA = ("matplotlib", "jinja2", "markupsafe")
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -161,10 +161,11 @@ def _needs_extra() -> None:
     try:
         import pytest_lance_autoresearch.page.html  # noqa: F401
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        lacking = (error.name or "").partition(".")[0]
+        if lacking not in _EXTRA:
             raise
         raise AutoresearchError(
-            f"drawing needs '{error.name}', which is not installed; "
+            f"drawing needs '{lacking}', which is not installed; "
             f"type: pip install 'pytest-lance-autoresearch[report]'"
         ) from None
 

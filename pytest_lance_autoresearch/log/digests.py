@@ -5,6 +5,7 @@ Owns how a digest is made of a record. Measures nothing.
 
 from __future__ import annotations
 
+import gc
 import math
 import multiprocessing
 import signal
@@ -74,12 +75,14 @@ def make_missing(root: Path, rows: Sequence[results.Row]) -> None:
     if len(missing) < MANY:
         return
     fresh = multiprocessing.get_context("spawn")  # forking is not safe beside the threads of other libraries
-    with ProcessPoolExecutor(mp_context=fresh, initializer=_leave_interrupts_to_the_parent) as pool:
+    with ProcessPoolExecutor(mp_context=fresh, initializer=_begin) as pool:
         list(pool.map(partial(_keep, root), missing, chunksize=8))
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _begin() -> None:
+    """Interrupts are the parent's. Records hold no cycles, and looking for some takes a tenth of the time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
 
 
 def _keep(root: Path, row: results.Row) -> None:
@@ -106,7 +109,7 @@ def of(record: TrialRecord) -> Digest:
         len(evidence.pairs),
         _compared(evidence, judgement) if judgement else _alone(evidence),
         judgement.cpu_speedup.point if judgement and judgement.cpu_speedup else None,
-        aggregate.disturbance(evidence.pairs).waited,
+        aggregate.waited(evidence.pairs),
         aggregate.windows_ns(evidence) / _NS,
         math.fsum(pair.seconds or 0.0 for pair in evidence.pairs),
         evidence.waited_s,

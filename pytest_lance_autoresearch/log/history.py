@@ -48,8 +48,8 @@ def check(rows: Sequence[results.Row], root: Path) -> Iterator[Checked]:
         yield Checked(tuple(faults), is_judged_again, judged_by)
 
 
-def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[tuple[str, ...]]:
-    """What `check` finds of each row without judging again: quick, by the chain and by the hashes in the archive.
+def unrecorded_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[tuple[str, ...]]:
+    """What `check` finds of each row without its record: by the chain and by the kernel's hash in the archive.
 
     Where there is no archive, by the chain alone.
     """
@@ -57,10 +57,6 @@ def unjudged_faults(rows: Sequence[results.Row], root: Path | None) -> Iterator[
         faults = list(_chain_faults(before, row))
         if root is not None:
             faults += _kernel_faults(row, root)
-            try:
-                record_text(root, row)
-            except LogError as fault:
-                faults.append(str(fault))
         yield tuple(faults)
 
 
@@ -127,15 +123,16 @@ def chain_faults(rows: Sequence[results.Row]) -> Iterator[str]:
         yield from _chain_faults(before, row)
 
 
-def first_damaged(rows: Sequence[results.Row], target: str) -> int | None:
+def first_damaged(rows: Sequence[results.Row], target: str, end: int | None = None) -> int | None:
     """The first trial since the target's newest baseline that was changed, or is missing; None where all hold.
 
-    A row that is missing may have been any target's. One that was changed counts where it names this one: whatever
-    it says now, it may have been a keep.
+    With `end`, of the rows before that one alone. A row that is missing may have been any target's. One that was
+    changed counts where it names this one: whatever it says now, it may have been a keep.
     """
-    starts = [i for i, row in enumerate(rows) if row.target == target and row.status is Status.BASELINE]
+    looked_at = rows[:end]
+    starts = [i for i, row in enumerate(looked_at) if row.target == target and row.status is Status.BASELINE]
     first = starts[-1] if starts else 0
-    for i, row in enumerate(rows[first:], first):
+    for i, row in enumerate(looked_at[first:], first):
         before, after = rows[i - 1] if i else None, rows[i + 1] if i + 1 < len(rows) else None
         number = before.trial + 1 if before else 1
         if row.trial != number and (i > first or not starts):

@@ -7,8 +7,9 @@ newest baseline, overall and by case), and how wide the intervals are. Measures 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
@@ -27,10 +28,12 @@ class Trial:
     """None where the record cannot be had, ..."""
     fault: str
     """... for this reason; '' where it can."""
-    best: float
-    """The claimed speed-up over the newest baseline of the best kernel after this trial."""
+    best: float | None
+    """The claimed speed-up, over the baseline of its time, of the best kernel after this trial; None where there
+    is no baseline, and where a row that bears on it was changed or is missing."""
     reached: Interval | None
-    """That of this trial's own kernel, as wide as the trial alone makes it; None where it was not measured."""
+    """That of this trial's own kernel, as wide as the trial alone makes it, over what it was compared with where
+    there is no baseline; None where it was not measured, or stands on a best kernel that is not known."""
     is_changed: bool = False
     """Whether the row says something else than its record, which then is not believed to be this row's."""
 
@@ -152,19 +155,41 @@ def nights(rows: Sequence[results.Row], root: Path | None, lacking: str = "the l
 
 
 def _night(target: str, rows: Sequence[results.Row], root: Path | None, lacking: str) -> Night:
-    trials, best = [], 1.0
-    for row in (row for row in rows if row.target == target):
+    """Baseline by baseline, since each begins the claims anew; what comes before the first is a part, too."""
+    starts = [i for i, row in enumerate(rows) if row.target == target and row.status is Status.BASELINE]
+    trials: list[Trial] = []
+    damaged = None
+
+    def digested(row: results.Row) -> tuple[Digest | None, str, bool]:
+        return _digest(root, row) if root else (None, lacking, False)
+
+    for first, end in pairwise([0, *starts, len(rows)]):
+        read = [(row, *digested(row)) for row in rows[first:end] if row.target == target]
+        changed = [row.trial for row, *_, is_changed in read if is_changed]
+        broken = history.first_damaged(rows, target, end)
+        damaged = min([*changed, *([] if broken is None else [broken])], default=None)
+        trials += _since_baseline(read, damaged)
+    return Night(target, tuple(trials), damaged)
+
+
+def _since_baseline(
+    read: Sequence[tuple[results.Row, Digest | None, str, bool]], damaged: int | None
+) -> Iterator[Trial]:
+    """The trials from one baseline to the next: from the first damaged one on, nothing is known of the best."""
+    best: float | None = None
+    is_known = True
+    for row, digest, fault, is_changed in read:
+        is_known = is_known and (damaged is None or row.trial < damaged)
         own = row.interval if row.interval and row.interval.is_possible else None
         if row.status is Status.BASELINE:
             best, own = 1.0, Interval(1.0, 1.0, 1.0)
-        reached = Interval(best * own.low, best * own.point, best * own.high) if own else None
-        if row.status is Status.KEEP and reached:
+        if not is_known:
+            best, own = None, None
+        over = 1.0 if best is None else best
+        reached = Interval(over * own.low, over * own.point, over * own.high) if own else None
+        if row.status is Status.KEEP and reached and best is not None:
             best = reached.point
-        digest, fault, is_changed = _digest(root, row) if root else (None, lacking, False)
-        trials.append(Trial(row, digest, fault, best, reached, is_changed))
-    found = Night(target, tuple(trials), history.first_damaged(rows, target))
-    changed = (trial.row.trial for trial in found.current if trial.is_changed)
-    return replace(found, damaged=min((one for one in (found.damaged, *changed) if one is not None), default=None))
+        yield Trial(row, digest, fault, best, reached, is_changed)
 
 
 def _digest(root: Path, row: results.Row) -> tuple[Digest | None, str, bool]:

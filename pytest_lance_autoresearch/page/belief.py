@@ -6,9 +6,11 @@ Owns the rules and their sentences. Reads nothing; docs/report.md lists them.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.log.night import Night, Trial
@@ -21,7 +23,8 @@ MUCH_WAITING = 0.05
 """Share of the windows' time; beyond it the machine was busy."""
 MANY_OPEN = 1 / 3
 """Share of the measured trials; beyond it the machine or the time budget decided, and not the kernels."""
-_COMMAND = "python -m pytest_lance_autoresearch"
+MANY_TRIALS = 10
+"""A sentence names no more of them one by one."""
 
 
 class Kind(StrEnum):
@@ -39,6 +42,11 @@ class Remark:
     kind: Kind
     text: str
     details: tuple[str, ...] = ()
+
+
+def typed(verb: str, log: Path, *more: str) -> str:
+    """A command about the log, as a sentence tells what to type."""
+    return f"'python -m pytest_lance_autoresearch {shlex.join([verb, str(log), *more])}'"
 
 
 def audit_of(facts: Facts) -> Replay | None:
@@ -90,15 +98,15 @@ def _audited(facts: Facts) -> Iterator[Remark]:
         newest = night.keeps[-1].row.trial
         yield Remark(
             Kind.LOOK,
-            f"Nobody has measured again what was claimed: the kernel of trial {newest} against the baseline. "
-            f"'{_COMMAND} audit {facts.log}' does.",
+            f"Nobody has measured the kernel of trial {newest} against the baseline again; "
+            f"{typed('audit', facts.log)} does.",
         )
         return
     if night.claimed is None:
         yield Remark(
             Kind.LOOK,
-            f"What is claimed is {report.claim_not_known(night.damaged)}. Measured again on {audit.time[:10]}: "
-            f"{wording.times(audit.speedup)}.",
+            f"What is claimed is {report.claim_not_known(night.damaged)}. The kernel that was kept last was "
+            f"measured again on {audit.time[:10]}: {wording.times(audit.speedup)}.",
         )
         return
     is_gain = any(not (trial.digest and trial.digest.cause is Cause.SIMPLER) for trial in night.keeps)
@@ -106,13 +114,14 @@ def _audited(facts: Facts) -> Iterator[Remark]:
     word = "replicates" if holds else "does NOT replicate"
     yield Remark(
         Kind.GOOD if holds else Kind.LOOK,
-        f"What was claimed {word}: measured again on {audit.time[:10]}, {wording.times(audit.speedup)}, "
+        f"What is claimed {word}: measured again on {audit.time[:10]}, it was {wording.times(audit.speedup)}, "
         f"with {audit.confidence * 100:g} % confidence over {wording.many(audit.pairs, 'pair')} of processes.",
     )
 
 
 def _checked(facts: Facts) -> Iterator[Remark]:
     rows = wording.many(len(facts.night.trials), "row")
+    chain = f"The chain of {rows} is unbroken"
     again = _again(facts)
     if facts.faults:
         found = wording.many(len(facts.faults), "fault")
@@ -120,14 +129,12 @@ def _checked(facts: Facts) -> Iterator[Remark]:
     elif facts.root is None:
         yield Remark(
             Kind.LOOK,
-            f"The {rows} follow from each other, but there is no archive beside the log: neither kernels nor "
-            f"records could be checked.",
+            f"{chain}, but there is no archive beside the log: neither kernels nor records could be checked.",
         )
     else:
         yield Remark(
             Kind.GOOD,
-            f"The {rows} follow from each other, and the archive holds the kernels and records that they name."
-            f"{again}",
+            f"{chain}, and the archive holds the kernels and records that they name.{again}",
         )
 
 
@@ -138,7 +145,7 @@ def _again(facts: Facts) -> str:
         return ""
     known = " where their thresholds are known" if any(judged) else ""
     return (
-        f" Their verdicts were not computed again from raw windows; '{_COMMAND} verify {facts.log}' does{known}."
+        f" Their verdicts were not computed again from raw windows; {typed('verify', facts.log)} does that{known}."
     )
 
 
@@ -158,8 +165,8 @@ def _known(night: Night) -> Iterator[Remark]:
     if missing and len(missing) < len(night.trials):
         yield Remark(
             Kind.LOOK,
-            f"{len(missing)} of {wording.many(len(night.trials), 'trial')} have no record that can be read; of "
-            f"these this page knows the rows alone.",
+            f"{len(missing)} of the {len(night.trials)} trials {'has' if len(missing) == 1 else 'have'} no record "
+            f"that can be read; nothing but the row is known there.",
         )
 
 
@@ -176,8 +183,8 @@ def _hosts(night: Night) -> Iterator[Remark]:
         found = tuple(f"{host or 'unknown'}: {_numbers(trials)}" for host, trials in by_host.items())
         yield Remark(
             Kind.LOOK,
-            f"The trials since the newest baseline ran on {len(by_host)} hosts; what is claimed multiplies gains "
-            f"of different machines.",
+            f"The trials since the newest baseline ran on {len(by_host)} hosts; what is claimed is a product of "
+            f"gains that were measured on different machines.",
             found,
         )
 
@@ -195,7 +202,7 @@ def _versions(facts: Facts) -> Iterator[Remark]:
 
 
 def _numbers(trials: list[int]) -> str:
-    return f"trial{'s' if len(trials) > 1 else ''} {wording.listed(list(map(str, trials)))}"
+    return f"trial{'s' if len(trials) > 1 else ''} {wording.some(list(map(str, trials)), MANY_TRIALS)}"
 
 
 def _load(night: Night) -> Iterator[Remark]:
@@ -209,8 +216,9 @@ def _load(night: Night) -> Iterator[Remark]:
     aside = sum(case.set_aside for _, digest in seen for case in digest.cases.values())
     yield Remark(
         Kind.LOOK if share > MUCH_WAITING else Kind.GOOD,
-        f"{share * 100:.1f} % of the windows' time was spent waiting for a core, {most * 100:.1f} % in trial "
-        f"{worst.row.trial}, which is the most; it was taken off. {aside} of {blocks} blocks were set aside.",
+        f"{share * 100:.1f} % of the windows' time was spent waiting for a core, and was taken off; the most was "
+        f"{most * 100:.1f} %, in trial {worst.row.trial}. {aside} of {blocks} blocks were disturbed too much, and "
+        f"were set aside.",
     )
 
 
@@ -240,7 +248,7 @@ def _baselines(night: Night) -> Iterator[Remark]:
     if len(starts) > 1:
         yield Remark(
             Kind.KNOW,
-            f"The log has {len(starts)} baselines; what is claimed counts from the newest, "
+            f"The target has {len(starts)} baselines in this log; what is claimed counts from the newest, "
             f"{of_trial(starts[-1])}.",
         )
 

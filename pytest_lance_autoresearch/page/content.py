@@ -39,6 +39,23 @@ class Cases:
     """The overall one first."""
     has_audit: bool
 
+    @property
+    def scale(self) -> palette.Scale:
+        """Of the grounds of all speed-ups in it."""
+        return palette.scale(one for one in self._speedups() if one is not None)
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether one of them is not known."""
+        return None in self._speedups()
+
+    def _speedups(self) -> Iterator[float | None]:
+        for row in self.rows:
+            yield row.claimed.point if row.claimed else None
+            if self.has_audit:
+                yield row.audited.point if row.audited else None
+            yield from row.after
+
 
 @dataclass(frozen=True)
 class CaseRow:
@@ -73,7 +90,8 @@ class TrialRow:
     trial: Trial
     anchor: str
     mark: palette.Mark
-    time: str
+    date: str
+    clock: str
     change: str
     seconds: str
     looks: str
@@ -144,8 +162,8 @@ class Section:
 
     @property
     def first(self) -> str:
-        """What the best kernel is compared with: 'first kernel', or 'newest baseline' where there were several."""
-        return "first kernel" if len(self.night.current) == len(self.night.trials) else "newest baseline"
+        """What the newest claim counts from."""
+        return first(self.night)
 
 
 def sections(found: Iterable[Facts]) -> tuple[Section, ...]:
@@ -191,27 +209,46 @@ def trial_anchor(anchor: str, trial: int) -> str:
 
 
 def headline(facts: Facts) -> str:
-    """What the night came to, in one sentence."""
+    """What the night came to: how many trials, how many of which were kept, and what the best one gained."""
     night, audit = facts.night, belief.audit_of(facts)
-    trials, keeps = wording.many(len(night.trials), "trial"), len(night.keeps)
-    start = night.current[0] if night.current else None
-    if start is None or start.row.status is not Status.BASELINE:
+    trials = wording.many(len(night.trials), "trial")
+    if not baselines(night):
         return f"{trials}, no baseline among them: nothing is claimed."
-    is_first = start is night.trials[0] or sum(t.row.status is Status.BASELINE for t in night.trials) == 1
-    since = "" if is_first else f" since the baseline of {belief.of_trial(start)}"
-    first = "the first kernel" if is_first else f"the kernel of {belief.of_trial(start)}"
-    measured = f"audited {_bounds(audit.speedup)} on {audit.time[:10]}" if audit else "not audited"
-    claimed = night.claimed
+    counted, claimed = _counted(night), night.claimed
     if claimed is None:
-        unknown = report.claim_not_known(night.damaged)
-        return f"{trials}, {keeps} kept{since}: what is claimed is {unknown} ({measured})."
-    if not keeps:
-        return f"{trials}, none kept{since}: {first} is still the best."
+        audited = f" Audited: {_audited(audit)}." if audit else " It was not audited."
+        return f"{counted} What is claimed is {report.claim_not_known(night.damaged)}.{audited}"
+    if not night.keeps:
+        return f"{counted} The {first(night)} is still the best."
     times = (audit.speedup if audit else claimed).point
+    audited = f"audited {_audited(audit)}" if audit else "not audited"
     return (
-        f"{trials}, {keeps} kept{since}: {times:.2f} times as fast as {first} "
-        f"(claimed {_bounds(claimed)}; {measured})."
+        f"{counted} The best kernel is {times:.2f} times as fast as the {first(night)} "
+        f"(claimed {_bounds(claimed)}; {audited})."
     )
+
+
+def _counted(night: Night) -> str:
+    """How many trials there are, how many of them count for what is claimed, and how many of those were kept."""
+    trials, after = wording.many(len(night.trials), "trial"), len(night.current) - 1
+    kept = f"{len(night.keeps) or 'none'} {'were' if len(night.keeps) > 1 else 'was'} kept"
+    if len(night.current) == len(night.trials):
+        return f"{trials}: the baseline{f' and {after} after it, of which {kept}' if after else ''}."
+    newest = f"the {'newest ' if baselines(night) > 1 else ''}baseline, {belief.of_trial(night.current[0])}"
+    if not after:
+        return f"{trials}; the last is {newest}."
+    return f"{trials}, of which {after} came after {newest}; of these, {kept}."
+
+
+def first(night: Night) -> str:
+    """What the newest claim counts from."""
+    start = night.current[0] if baselines(night) > 1 else None
+    return f"kernel of {belief.of_trial(start)}" if start else "first kernel"
+
+
+def baselines(night: Night) -> int:
+    """How many there are."""
+    return sum(trial.row.status is Status.BASELINE for trial in night.trials)
 
 
 def title(night: Night) -> str:
@@ -223,6 +260,10 @@ def title(night: Night) -> str:
     return f"A night on {night.target}: {claimed}{len(night.keeps)} of {others} kept"
 
 
+def _audited(audit: Replay) -> str:
+    return f"{_bounds(audit.speedup)} on {audit.time[:10]}"
+
+
 def _bounds(speedup: Interval) -> str:
     return f"{speedup.point:.3f} [{speedup.low:.3f}, {speedup.high:.3f}]"
 
@@ -231,7 +272,7 @@ def _cases(facts: Facts) -> Cases:
     night, audit = facts.night, belief.audit_of(facts)
     claimed, measured = night.claimed_cases(), audit.cases if audit else {}
     shown = night.keeps[-MOST_KEEPS:]
-    after = tuple(trial.best if night.claimed else None for trial in shown)
+    after = tuple(trial.best for trial in shown)
     overall = CaseRow("all cases", night.claimed, audit.speedup if audit else None, after)
     names = dict.fromkeys(name for trial in night.keeps if trial.digest for name in trial.digest.cases)
     rows = [CaseRow(name, claimed.get(name), measured.get(name), _after(night, name)) for name in names]
@@ -244,7 +285,7 @@ def _after(night: Night, case: str) -> tuple[float | None, ...]:
     so_far: float | None = 1.0
     for trial in night.keeps:
         one = trial.digest.cases.get(case) if trial.digest else None
-        so_far = so_far * one.speedup if so_far and one and one.speedup else None
+        so_far = so_far * one.speedup if so_far and trial.best and one and one.speedup else None
         found.append(so_far)
     return tuple(found[-MOST_KEEPS:])
 
@@ -281,7 +322,8 @@ def _trial_rows(facts: Facts, anchor: str) -> Iterator[TrialRow]:
             trial,
             trial_anchor(anchor, row.trial) + again,
             palette.mark_of(row.status),
-            row.time[:16].replace("T", " "),
+            row.time[:10],
+            row.time[11:16],
             wording.change_of_time(row.interval) if row.interval else "",
             "" if row.seconds is None else f"{row.seconds:.0f}",
             str(digest.looks) if digest and digest.looks else "",
@@ -297,11 +339,12 @@ def _trial_rows(facts: Facts, anchor: str) -> Iterator[TrialRow]:
 
 def _causes(tried: Sequence[Trial]) -> str:
     """How the trials ended, the most frequent first."""
-    ends = Counter(_end(trial) for trial in tried)
-    return ", ".join(f"{count} {end}" for end, count in ends.most_common())
+    ends = Counter(end(trial) for trial in tried)
+    return ", ".join(f"{count} {one}" for one, count in ends.most_common())
 
 
-def _end(trial: Trial) -> str:
+def end(trial: Trial) -> str:
+    """How a trial ended, and why, where that is known and says more."""
     cause = trial.digest.cause if trial.digest else None
     return f"{trial.row.status}{f' ({cause})' if cause else ''}"
 
@@ -311,22 +354,20 @@ def _changes(facts: Facts) -> Iterator[Change]:
     chain = [trial for trial in facts.night.current if trial.is_kept]
     steps = list(zip(chain[:0:-1], chain[-2::-1], strict=True))
     for after, before in steps[:MOST_DIFFERENCES]:
-        yield _change(facts, before, after, after.row.description)
+        typed = belief.typed("show", facts.log, str(after.row.trial), "--diff")
+        yield _change(facts, before, after, after.row.description, f"; {typed} looks for it in git too")
     if len(steps) > 1:
-        yield _change(facts, chain[0], chain[-1], "All that was kept, in one.")
+        yield _change(facts, chain[0], chain[-1], "All that was kept, in one.", "")
 
 
-def _change(facts: Facts, before: Trial, after: Trial, about: str) -> Change:
+def _change(facts: Facts, before: Trial, after: Trial, about: str, elsewhere: str) -> Change:
+    """`elsewhere`: where else a kernel may be that is not in the archive."""
     kernels = facts.kernels or {}
     title = f"trial {before.row.trial} to trial {after.row.trial}"
     sources = [kernels.get(trial.row.kernel) for trial in (before, after)]
     for trial, source in zip((before, after), sources, strict=True):
         if source is None:
-            fault = (
-                f"The kernel of {belief.of_trial(trial)} is not in the archive; "
-                f"'python -m pytest_lance_autoresearch restore {facts.log} --trial {trial.row.trial}' looks in "
-                f"git too."
-            )
+            fault = f"The kernel of {belief.of_trial(trial)} is not in the archive{elsewhere}."
             return Change(title, about, None, fault, "")
     assert facts.root is not None
     old, new = sources

@@ -25,7 +25,7 @@ MOST_BYTES = 2**18
 _CLASSES = (
     (token.Comment, "comment"),
     (token.String, "string"),
-    (token.Number, "number-literal"),
+    (token.Number, "numeral"),
     (token.Keyword, "keyword"),
     (token.Operator.Word, "keyword"),
     (token.Name.Function, "name"),

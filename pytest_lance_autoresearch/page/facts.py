@@ -55,7 +55,7 @@ def read(log: Path, rows: Sequence[results.Row], root: Path | None, globs: tuple
     """The facts about every target in the log, by name."""
     if root:
         digests.make_missing(root, rows)
-    faults = list(zip(rows, history.unjudged_faults(rows, root), strict=True))
+    faults = list(zip(rows, history.unrecorded_faults(rows, root), strict=True))
     replays = archive.replays(root) if root else []
     torn = results.cut_off(log)
     origins = Origins(log, rows, root or log.resolve().parent, globs)
@@ -67,7 +67,7 @@ def read(log: Path, rows: Sequence[results.Row], root: Path | None, globs: tuple
             torn,
             (
                 *(fault for row, found in faults if row.target == one.target for fault in found),
-                *(trial.fault for trial in one.changed),
+                *(trial.fault for trial in one.trials if trial.fault and root),
             ),
             tuple(replay for replay in replays if replay.target == one.target),
             tuple(_calibrations(root, one)) if root else (),

@@ -6,18 +6,22 @@ are spelt out. The page has no script and asks no network.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pytest_lance_autoresearch.page import belief, content, palette, pictures
 from pytest_lance_autoresearch.page.facts import Facts
 from pytest_lance_autoresearch.words import wording
 
 _HERE = Path(__file__).parent
+_NEVER_APART = re.compile(
+    r"\d{4}-\d\d-\d\d|\[[^][,]{1,12}, [^][,]{1,12}\]|[-+.\d]+ (?:%|(?:h|min|s|ms|us|ns|MB)\b)"
+)
 _TEMPLATE, _STYLE_SHEET = "report.html.jinja", "report.css"
 
 
@@ -36,10 +40,10 @@ def page(found: Sequence[Facts], empty: Sequence[Path], written: str, version: s
             refresh_s=refresh_s,
             style=Markup(_style()),
             picture=pictures.in_page,
-            measured=lambda section: len(pictures.measured_rows(section)),
-            most_in_forest=pictures.FOREST_TRIALS,
+            under_staircase=pictures.under_staircase,
+            under_forest=pictures.under_forest,
+            lacking=pictures.lacking,
             heat=_heat,
-            times=wording.times,
             Kind=belief.Kind,
         )
         .encode("utf-8", "backslashreplace")
@@ -47,7 +51,7 @@ def page(found: Sequence[Facts], empty: Sequence[Path], written: str, version: s
 
 
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -55,6 +59,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_plain,
     )
+    made.filters["whole"] = _whole
+    return made
 
 
 def _plain(value: Any) -> Any:
@@ -62,24 +68,30 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, Markup) else wording.printable(str(value))
 
 
+def _whole(sentence: str) -> Markup:
+    """The sentence, in which no line ends within a date, an interval, or a number and its unit."""
+    plain = str(escape(wording.printable(sentence)))
+    return Markup(_NEVER_APART.sub(r'<span class="whole">\g<0></span>', plain))
+
+
 def _title(sections: Sequence[content.Section]) -> str:
     if len(sections) == 1:
-        return f"{sections[0].name}: {sections[0].headline}"
+        return content.title(sections[0].night)
     return f"{wording.many(len(sections), 'target')}: {', '.join(section.name for section in sections)}"
 
 
 def _style() -> str:
     """The style sheet, after the colours of light and of dark ground."""
+    colours = {**palette.COLOURS, **palette.GROUNDS}
     light, dark = (
-        " ".join(f"--{name}: {getattr(colour, ground)};" for name, colour in palette.COLOURS.items())
+        " ".join(f"--{name}: {getattr(colour, ground)};" for name, colour in colours.items())
         for ground in ("light", "dark")
     )
-    colours = f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
-    return colours + (_HERE / _STYLE_SHEET).read_text(encoding="utf-8")
+    named = f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    return named + (_HERE / _STYLE_SHEET).read_text(encoding="utf-8")
 
 
-def _heat(speedup: float) -> Markup:
+def _heat(speedup: float, scale: palette.Scale) -> Markup:
     """The ground of a cell."""
-    name, strength = palette.heat(speedup)
-    percent = round(100 * palette.MOST_GROUND * strength)
-    return Markup(f"background: color-mix(in srgb, var(--{name}) {percent}%, transparent)")
+    name, strength = scale.heat(speedup)
+    return Markup(f"background: color-mix(in srgb, var(--{name}) {100 * strength:.0f}%, transparent)")

@@ -7,7 +7,7 @@ tell apart; nothing is told by a colour alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from pytest_lance_autoresearch.records import Status
@@ -32,6 +32,11 @@ COLOURS: Mapping[str, Colour] = {
     "grey": Colour("#767676", "#a0a0a0"),
 }
 """By the name that the page's style sheet gives to each."""
+GROUNDS: Mapping[str, Colour] = {
+    "faster": Colour("#0072b2", "#0072b2"),
+    "slower": Colour("#e69f00", "#b37400"),
+}
+"""The same of what lies behind a number."""
 
 
 class Mark(NamedTuple):
@@ -57,7 +62,7 @@ MARKS = (
     Mark("discarded", (Status.DISCARD,), "▼", "v", "vermillion"),
     Mark("regressed", (Status.REGRESSED,), "◀", "<", "vermillion"),
     Mark("inconclusive", (Status.INCONCLUSIVE,), "◆", "D", "blue"),
-    Mark("wrong", (Status.INCORRECT, Status.CRASH, Status.TIMEOUT, Status.REFUSED), "✕", "X", "purple"),
+    Mark("failed", (Status.INCORRECT, Status.CRASH, Status.TIMEOUT, Status.REFUSED), "✕", "X", "purple"),
     Mark("no verdict", (Status.INVALID,), "✚", "P", "grey"),
 )
 _BY_STATUS = {status: mark for mark in MARKS for status in mark.ends}
@@ -67,8 +72,12 @@ def mark_of(status: Status) -> Mark:
     return _BY_STATUS[status]
 
 
-MOST_GROUND = 0.55
+MOST_GROUND = 0.75
 """Of a colour behind a number, so that the number can be read on it."""
+LEAST_SPAN = 1.25
+"""Where all speed-ups are nearer to 1 than this, no ground is at its strongest."""
+_IMPOSSIBLE = 1e6
+"""A speed-up that nothing has; a log may hold anything."""
 
 
 class Heat(NamedTuple):
@@ -76,10 +85,26 @@ class Heat(NamedTuple):
 
     colour: str
     strength: float
-    """0 to 1: none at a speed-up of 1, all of it from 4 times as fast or as slow."""
+    """Of the colour, 0 to `MOST_GROUND`."""
 
 
-def heat(speedup: float) -> Heat:
-    """Blue where it is faster, orange where it is slower."""
-    size = min(1.0, abs(math.log2(speedup)) / 2) if speedup > 0 else 1.0
-    return Heat("blue" if speedup >= 1 else "orange", round(size**0.5, 2))
+class Scale(NamedTuple):
+    """How strong the grounds of the speed-ups in one table are: in proportion to their logarithms."""
+
+    farthest: float
+    """The speed-up that is farthest from 1, the strongest."""
+
+    def heat(self, speedup: float) -> Heat:
+        """Blue where it is faster, orange where it is slower, nothing at 1."""
+        size = _distance(speedup) / max(_distance(self.farthest), math.log(LEAST_SPAN))
+        return Heat("faster" if speedup >= 1 else "slower", round(MOST_GROUND * min(1.0, size), 2))
+
+
+def scale(speedups: Iterable[float]) -> Scale:
+    """The scale of a table with these."""
+    return Scale(max(speedups, key=_distance, default=1.0))
+
+
+def _distance(speedup: float) -> float:
+    """How far it is from 1, to both sides alike."""
+    return abs(math.log(min(max(speedup, 1 / _IMPOSSIBLE), _IMPOSSIBLE)))

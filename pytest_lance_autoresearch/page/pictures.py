@@ -1,167 +1,157 @@
 """The pictures of a night: figures, as parts of the page or as files of their own.
 
-Owns what each shows and how it is drawn. In the page a figure's colours and letters are the page's, and its points
-lead to the rows of their trials.
+Owns what each shows, and the sentences below it. In the page its points lead to the rows of their trials.
 """
 
 from __future__ import annotations
 
-import io
-import math
-import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import matplotlib as mpl
-from markupsafe import Markup, escape
+from markupsafe import Markup
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from pytest_lance_autoresearch.log.night import Trial
-from pytest_lance_autoresearch.page import palette
-from pytest_lance_autoresearch.page.content import SPENT, Section, TrialRow, title
-from pytest_lance_autoresearch.records import Interval, Status
+from pytest_lance_autoresearch.page import axes, content, embedded, palette
+from pytest_lance_autoresearch.page.content import SPENT, Section, TrialRow
+from pytest_lance_autoresearch.records import Status
 from pytest_lance_autoresearch.words import wording
 
 FOREST_TRIALS = 60
 """The newest that are measured; more cannot be read in one picture, and the table has them all."""
-NEAR = 1.25
-"""Points farther above what was kept than this factor stand at the edge. So do those farther below 1, or farther
-than the root of what was kept, whichever is more."""
 BROAD_IN, SLIM_IN = 7.6, 4.3
 """How wide a picture is where there is room for it, and on a telephone."""
-_INK, _LINE = palette.COLOURS["ink"].light, palette.COLOURS["line"].light
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "night",
-    "text.parse_math": False,
-    "font.size": 9,
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
-    "hatch.linewidth": 0.6,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
-}
+NO_PLACE = "place not known"
+"""Of a trial that was measured beside a best kernel of which nothing is known."""
+_SPEEDS_IN, _WORD_IN = 3.0, 0.19
+"""How high an axis of speed-ups is, and the row of a word."""
+_INK = palette.COLOURS["ink"].light
 _LAYERS = (("blue", ""), ("sky", ""), ("orange", ""), ("grey", "///"), ("line", "..."))
 """The colour and the hatching of each part of `Spent`."""
-_OWN_COLOURS = {colour.light: f"var(--{name})" for name, colour in palette.COLOURS.items()}
 
 
 def staircase(section: Section, width_in: float) -> Figure:
-    """The best kernel so far, trial by trial, and where each of the others would have led from it."""
-    figure, panel = _figure(width_in, 3.6)
-    trials = section.night.trials
-    for place, stairs in _stairs(trials):
-        best, places = [trial.best for trial in stairs], range(place, place + len(stairs))
-        panel.step([*places, places[-1] + 0.5], [*best, best[-1]], color=_INK, where="post", linewidth=1.6)
-        if place > 1:
-            panel.axvline(place, color=_INK, linestyle=":", linewidth=1)
-    edges = _edges([trial.reached for trial in trials if trial.reached], [trial.best for trial in trials])
-    _along(panel, "y", edges)
-    for mark in palette.MARKS:
-        own = [(place, row) for place, row in enumerate(section.trials, 1) if row.mark is mark]
-        _measured(
-            panel, mark, [(place, row, row.trial.reached) for place, row in own], edges, len(trials), upright=True
-        )
-    panel.set_ylabel(f"times as fast as the {section.first}")
-    _trial_axis(panel, trials)
-    _legend(figure, panel)
+    """The best kernel so far, and how fast each trial's own was; below it the trials that have no speed-up."""
+    trials, ends = section.night.trials, _ends(section)
+    figure, panels = _figure(width_in, _SPEEDS_IN, *([_WORD_IN * len(ends)] if ends else []))
+    speeds = panels[0]
+    for at, stairs in _stairs(trials):
+        places = [*range(at, at + len(stairs)), at + len(stairs) - 0.5]
+        speeds.step(places, [*stairs, stairs[-1]], color=_INK, where="post", linewidth=1.6)
+    for at, trial in enumerate(trials, 1):
+        if at > 1 and trial.row.status is Status.BASELINE:
+            speeds.axvline(at, color=_INK, linestyle=":", linewidth=1)
+    placed, drawn = _climbed(section)
+    axes.speedups(speeds, "y", drawn)
+    _measured(speeds, placed, drawn, len(trials), upright=True)
+    speeds.set_ylabel(f"times as fast as the {_start(section)}")
+    for strip in panels[1:]:
+        _unmeasured(strip, section, ends)
+    axes.trials(panels[-1], trials)
+    _legend(figure, speeds)
     return figure
 
 
-def _stairs(trials: Sequence[Trial]) -> Iterator[tuple[int, Sequence[Trial]]]:
-    """The place of each baseline with the trials until the next; what comes before the first is one, too."""
-    starts = [i for i, trial in enumerate(trials) if i == 0 or trial.row.status is Status.BASELINE]
-    for first, end in zip(starts, [*starts[1:], len(trials)], strict=True):
-        yield first + 1, trials[first:end]
+def _start(section: Section) -> str:
+    """What the speed-ups of all trials count from, each from its own."""
+    return "first kernel" if content.baselines(section.night) == 1 else "baseline"
+
+
+def _stairs(trials: Sequence[Trial]) -> Iterator[tuple[int, list[float]]]:
+    """Where a line of the best kernels begins, and its steps: from each baseline on, as far as they are known."""
+    stairs: list[float] = []
+    for at, trial in enumerate(trials, 1):
+        if stairs and (trial.best is None or trial.row.status is Status.BASELINE):
+            yield at - len(stairs), stairs
+            stairs = []
+        if trial.best is not None:
+            stairs.append(trial.best)
+    if stairs:
+        yield len(trials) + 1 - len(stairs), stairs
+
+
+def _climbed(section: Section) -> tuple[list[axes.Placed], axes.Edges]:
+    """The trials that have a place beside the line of the best kernels, and what of it is drawn."""
+    found = ((at, row, row.trial.reached) for at, row in enumerate(section.trials, 1))
+    placed = [axes.Placed(at, row, reached) for at, row, reached in found if reached]
+    best = [trial.best for trial in section.night.trials if trial.best is not None]
+    return placed, axes.edges([one.speedup for one in placed], best)
+
+
+def _ends(section: Section) -> list[str]:
+    """The words below which the trials without such a place stand, the first to come on top."""
+    return list(dict.fromkeys(_end(row) for row in section.trials if not row.trial.reached))
+
+
+def _end(row: TrialRow) -> str:
+    return NO_PLACE if _is_measured(row) else content.end(row.trial)
+
+
+def _unmeasured(panel: Any, section: Section, ends: Sequence[str]) -> None:
+    axes.words(panel, ends)
+    panel.spines["left"].set_visible(False)
+    panel.grid(axis="y", color=palette.COLOURS["line"].light, linewidth=0.7)
+    panel.set_axisbelow(True)
+    for mark in palette.MARKS:
+        own = [(at, row) for at, row in enumerate(section.trials, 1) if row.mark is mark and not row.trial.reached]
+        if own:
+            where = [(at, -ends.index(_end(row))) for at, row in own]
+            axes.points(panel, mark, [row for _, row in own], where, len(section.trials))
 
 
 def forest(section: Section, width_in: float) -> Figure:
     """The interval of each trial's own speed-up over the kernel that it was judged against."""
-    rows = forest_rows(section)
-    figure, panel = _figure(width_in, 0.9 + 0.19 * max(3, len(rows)))
-    found = [(row.trial, row.trial.row.interval) for row in rows if row.trial.row.interval]
-    edges = _edges([one for _, one in found], [one.point for trial, one in found if trial.is_kept])
-    _along(panel, "x", edges)
+    placed, drawn = _compared(section)
+    figure, (panel,) = _figure(width_in, 0.3 + _WORD_IN * max(3, len(placed)))
+    axes.words(panel, [f"{one.row.trial.row.trial} {one.row.trial.status_word}" for one in placed])
+    panel.tick_params(axis="y", pad=8)  # room for arrowheads
+    axes.speedups(panel, "x", drawn)
     panel.axvline(1.0, color=_INK, linewidth=1)
-    for mark in palette.MARKS:
-        own = [(-i, row) for i, row in enumerate(rows) if row.mark is mark]
-        _measured(
-            panel,
-            mark,
-            [(place, row, row.trial.row.interval) for place, row in own],
-            edges,
-            len(rows),
-            upright=False,
-        )
-    panel.set_yticks(range(0, -len(rows), -1), [f"{row.trial.row.trial} {row.trial.status_word}" for row in rows])
-    panel.set_ylim(0.4 - len(rows), 0.6)
-    panel.tick_params(axis="y", length=0)
-    panel.set_xlabel("times as fast as the kernel before")
+    _measured(panel, placed, drawn, len(placed), upright=False)
+    panel.set_xlabel("times as fast as the best kernel of its time")
     _legend(figure, panel)
     return figure
 
 
+def _compared(section: Section) -> tuple[list[axes.Placed], axes.Edges]:
+    """The trials in the forest, from the top, and what of their intervals is drawn."""
+    found = ((-i, row, row.trial.row.interval) for i, row in enumerate(forest_rows(section)))
+    placed = [axes.Placed(at, row, interval) for at, row, interval in found if interval]
+    kept = [one.speedup.point for one in placed if one.row.trial.is_kept]
+    return placed, axes.edges([one.speedup for one in placed], kept)
+
+
 def forest_rows(section: Section) -> list[TrialRow]:
     """The trials in the forest."""
-    return measured_rows(section)[-FOREST_TRIALS:]
+    return [row for row in section.trials if _is_measured(row)][-FOREST_TRIALS:]
 
 
-def measured_rows(section: Section) -> list[TrialRow]:
-    """The trials with an interval that can be drawn."""
-    return [row for row in section.trials if (one := row.trial.row.interval) and one.is_possible]
+def _is_measured(row: TrialRow) -> bool:
+    """Whether it has an interval that can be drawn."""
+    one = row.trial.row.interval
+    return one is not None and one.is_possible
 
 
-def _measured(
-    panel: Any,
-    mark: palette.Mark,
-    found: Sequence[tuple[int, TrialRow, Interval | None]],
-    edges: tuple[float, float],
-    count: int,
-    *,
-    upright: bool,
-) -> None:
-    """Trials that ended alike, of `count` in all, each with its interval and a link to its row.
-
-    Those without a speed-up stand at the lower edge, where their place says nothing.
-    """
-    if not found:
-        return
-    low, high = edges
-    colour = palette.COLOURS[mark.colour].light
-    bars = [
-        (at, max(low, one.low), min(high, one.high)) for at, _, one in found if one and low < one.high > one.low
-    ]
-    lines = panel.vlines if upright else panel.hlines
-    lines(*([bar[i] for bar in bars] for i in range(3)), color=colour, linewidth=1, zorder=1.8)
-    places = [at for at, _, _ in found]
-    values = [min(high, max(low, one.point)) if one else low for _, _, one in found]
-    across, up = (places, values) if upright else (values, places)
-    size = 28 * min(1.0, max(0.3, FOREST_TRIALS / count))
-    above = 3 if mark.is_kept else 1.9  # the line of the best kernels lies in between
-    look = {"marker": mark.marker, "s": size, "c": colour, "linewidths": 0, "zorder": above, "clip_on": False}
-    points = panel.scatter(across, up, label=mark.word, **look)
-    # One more than there are points: a lone one would be drawn without its link by matplotlib 3.8.
-    points.set_urls([*(f"#{row.anchor}" for _, row, _ in found), None])
+def _measured(panel: Any, placed: Sequence[axes.Placed], drawn: axes.Edges, count: int, *, upright: bool) -> None:
+    for mark in palette.MARKS:
+        axes.intervals(panel, mark, [one for one in placed if one.row.mark is mark], drawn, count, upright=upright)
 
 
 def time(section: Section, width_in: float) -> Figure:
     """Where the wall time of each trial went."""
-    figure, panel = _figure(width_in, 2.6)
+    figure, (panel,) = _figure(width_in, 2.0)
     sides = [place + 0.5 for place in range(len(section.spent) + 1)]
     floor = [0.0] * len(section.spent)
     for part, name, (colour, hatch) in zip(zip(*section.spent, strict=True), SPENT, _LAYERS, strict=True):
         if any(part):
             top = [below + seconds for below, seconds in zip(floor, part, strict=True)]
             look = {"facecolor": palette.COLOURS[colour].light, "edgecolor": _INK, "hatch": hatch, "linewidth": 0}
-            panel.stairs(top, sides, baseline=floor, fill=True, label=name, **look)
+            panel.fill_between(sides, [*floor, 0], [*top, 0], step="post", label=name, **look)
             floor = top
     panel.set_ylabel("seconds")
     panel.set_ylim(bottom=0)
-    _trial_axis(panel, section.night.trials)
+    axes.trials(panel, section.night.trials)
     _legend(figure, panel)
     return figure
 
@@ -173,8 +163,8 @@ def cases(section: Section, width_in: float) -> Figure:
     columns = [f"trial {trial.row.trial}" for trial in table.keeps] + ["audited"] * table.has_audit
     audited = [(row.audited.point if row.audited else None,) * table.has_audit for row in table.rows]
     shown = [(*row.after, *of_row) for row, of_row in zip(table.rows, audited, strict=True)]
-    figure, panel = _figure(width_in, 0.8 + 0.24 * len(shown))
-    panel.imshow([[_ground(value) for value in row] for row in shown], aspect="auto")
+    figure, (panel,) = _figure(width_in, 0.3 + 0.24 * len(shown))
+    panel.imshow([[_ground(value, table.scale) for value in row] for row in shown], aspect="auto")
     for y, row in enumerate(shown):
         for x, value in enumerate(row):
             panel.text(x, y, f"{value:.2f}" if value else "-", ha="center", va="center")
@@ -185,13 +175,12 @@ def cases(section: Section, width_in: float) -> Figure:
     return figure
 
 
-def _ground(speedup: float | None) -> tuple[float, float, float]:
+def _ground(speedup: float | None, scale: palette.Scale) -> tuple[float, float, float]:
     """The colour behind a number, on white."""
     if speedup is None:
         return (1.0, 1.0, 1.0)
-    name, strength = palette.heat(speedup)
-    red, green, blue = (int(palette.COLOURS[name].light[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    part = palette.MOST_GROUND * strength
+    name, part = scale.heat(speedup)
+    red, green, blue = (int(palette.GROUNDS[name].light[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return 1 - part * (1 - red), 1 - part * (1 - green), 1 - part * (1 - blue)
 
 
@@ -215,32 +204,23 @@ def lacking(section: Section, picture: str) -> str:
 
 def as_file(section: Section, picture: str, kind: str) -> bytes:
     """A picture of its own, 'svg' or 'png', on white and with what the night came to above it."""
-    with _styled():
+    with embedded.styled():
         figure = PICTURES[picture](section, BROAD_IN)
-        figure.axes[0].set_title(wording.printable(title(section.night)), loc="left")
-        for points in figure.axes[0].collections:
+        figure.axes[0].set_title(wording.printable(content.title(section.night)), loc="left")
+        for points in (points for panel in figure.axes for points in panel.collections):
             points.set_urls([])  # there are no rows that they could lead to
-        return _saved(figure, kind)
+        return embedded.saved(figure, kind)
 
 
 def in_page(section: Section, picture: str) -> Markup:
     """A picture as a part of the page, which shows one of two: for broad windows and for slim ones."""
     told = {row.anchor: _told(row) for row in section.trials}
-    parts = {"broad": BROAD_IN, "slim": SLIM_IN}
-    return Markup("").join(
-        Markup('<div class="{}">{}</div>').format(
-            name, _named(_adapted(_part(section, picture, width_in), told), f"{section.anchor}-{picture}-{name}")
-        )
-        for name, width_in in parts.items()
-    )
-
-
-def _part(section: Section, picture: str, width_in: float) -> str:
-    with _styled():
-        figure = PICTURES[picture](section, width_in)
-        for ground in (figure.patch, *(panel.patch for panel in figure.axes)):
-            ground.set_visible(False)
-        return _saved(figure, "svg").decode()
+    parts = []
+    for name, width_in in (("broad", BROAD_IN), ("slim", SLIM_IN)):
+        with embedded.styled():
+            part = embedded.part(PICTURES[picture](section, width_in), told, f"{section.anchor}-{picture}-{name}")
+        parts.append(Markup('<div class="{}">{}</div>').format(name, part))
+    return Markup("").join(parts)
 
 
 def _told(row: TrialRow) -> str:
@@ -249,80 +229,47 @@ def _told(row: TrialRow) -> str:
     return wording.printable(f"trial {own.trial}: {row.trial.status_word}{change}: {own.description}")
 
 
-def _adapted(svg: str, told: Mapping[str, str]) -> str:
-    """The figure in the page's colours and letters, with links that say where they lead.
+def under_staircase(section: Section) -> Iterator[str]:
+    """What has to be said of it, as sentences."""
+    trials, has_line = section.night.trials, bool(list(_stairs(section.night.trials)))
+    if has_line:
+        yield "The line is the best kernel so far."
+    yield "Each mark is a trial: its height is how fast its own kernel was, the bar its interval."
+    if _ends(section):
+        yield "A trial without a speed-up stands below, in the row of how it ended."
+    yield from _beyond(*_climbed(section))
+    if any(trial.row.status is Status.BASELINE for trial in trials[1:]):
+        yield "At a dotted line a new baseline begins, and speed-ups count from it."
+    if has_line and any(trial.best is None for trial in section.night.current):
+        yield (
+            "Where the line ends, a row was changed or is missing: from there on neither the best kernel's height "
+            "is known nor that of a trial beside it."
+        )
+    yield "Every mark leads to its trial's row in the table."
 
-    It is left to the page how large it is, and whoever reads it aloud finds its links in the table.
-    """
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"| height="[\d.]+pt"| width="[\d.]+pt"', "", svg)
-    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
-    for colour, own in _OWN_COLOURS.items():
-        svg = svg.replace(colour, own)
-    return re.sub(
-        r'<a xlink:href="#([^"]+)"[^>]*>',
-        lambda to: f'<a href="#{to[1]}" tabindex="-1"><title>{escape(told[to[1]])}</title>',
-        svg,
+
+def under_forest(section: Section) -> Iterator[str]:
+    """What has to be said of it, as sentences."""
+    placed, drawn = _compared(section)
+    yield (
+        "Each mark is a trial's speed-up over the kernel that was the best at the time, the bar its interval; "
+        "right of the line it was faster."
     )
+    yield from _beyond(placed, drawn)
+    if sum(map(_is_measured, section.trials)) > FOREST_TRIALS:
+        yield f"These are the newest {FOREST_TRIALS}; the table of trials has all."
 
 
-def _named(svg: str, name: str) -> Markup:
-    """The figure with names of its parts that no other figure has."""
-    return Markup(re.sub(r'(\bid="|url\(#|<use xlink:href="#)', rf"\g<1>{name}-", svg))
+def _beyond(placed: Sequence[axes.Placed], drawn: axes.Edges) -> Iterator[str]:
+    if any(drawn.cut(one.speedup) for one in placed):
+        yield "An arrowhead at the edge: the bar goes on beyond it, or the mark lies there itself."
 
 
-def _saved(figure: Figure, kind: str) -> bytes:
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a name may have letters that the font lacks
-        figure.savefig(file, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
-    return file.getvalue()
-
-
-@contextmanager
-def _styled() -> Iterator[None]:
-    with mpl.rc_context(_STYLE):
-        yield
-
-
-def _figure(width_in: float, height_in: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width_in, height_in))
-    return figure, figure.add_subplot()
-
-
-def _edges(found: Sequence[Interval], kept: Sequence[float]) -> tuple[float, float]:
-    """The range that is drawn: all points but those far off, and of intervals what is near them."""
-    most = max([1.0, *kept])
-    least, most = 1 / max(NEAR, math.sqrt(most)), most * NEAR
-    points = [1.0, *(point for point in (*kept, *(one.point for one in found)) if least <= point <= most)]
-    bottom, top = min(points), max(points)
-    bounds = [bound for one in found for bound in (one.low, one.high) if bottom / 1.15 <= bound <= top * 1.15]
-    low, high = min([bottom, *bounds]), max([top, *bounds])
-    size = max(NEAR, high / low)
-    return low / size**0.07, high * size**0.04
-
-
-def _along(panel: Any, axis: str, edges: tuple[float, float]) -> None:
-    """Speed-ups along an axis, as ratios: 2 is as far from 1 as 4 from 2."""
-    own = {"x": panel.xaxis, "y": panel.yaxis}[axis]
-    panel.set(**{f"{axis}scale": "log", f"{axis}lim": edges})
-    own.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    own.set_minor_locator(NullLocator())
-    own.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.grid(axis=axis, color=_LINE, linewidth=0.7)
-    panel.set_axisbelow(True)
-
-
-def _trial_axis(panel: Any, trials: Sequence[Trial]) -> None:
-    """Trials one beside the other, by their numbers in the log."""
-
-    def number(place: float, _: int) -> str:
-        return str(trials[int(place) - 1].row.trial) if place in range(1, len(trials) + 1) else ""
-
-    panel.set_xlim(0.4, len(trials) + 0.6)
-    panel.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1))
-    panel.xaxis.set_major_formatter(FuncFormatter(number))
-    panel.set_xlabel("trial")
+def _figure(width_in: float, *heights_in: float) -> tuple[Figure, Sequence[Any]]:
+    """With panels of about these heights, one below the other."""
+    figure = Figure(figsize=(width_in, sum(heights_in) + 0.6), layout="constrained")
+    panels = figure.subplots(len(heights_in), sharex=True, height_ratios=heights_in, squeeze=False)
+    return figure, list(panels.flat)
 
 
 def _legend(figure: Figure, panel: Any) -> None:
@@ -331,4 +278,7 @@ def _legend(figure: Figure, panel: Any) -> None:
         letters = sum(len(label) + 7 for label in labels)  # with the mark before each
         in_one = letters < 13 * figure.get_figwidth()
         columns = len(labels) if in_one else 3 if figure.get_figwidth() == BROAD_IN else 2
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
+        made = figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
+        for mark in made.legend_handles:
+            if isinstance(mark, PathCollection):
+                mark.set_sizes([axes.FULL_SIZE])

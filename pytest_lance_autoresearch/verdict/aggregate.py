@@ -35,10 +35,11 @@ def kernel_ns(window: Window, call_overhead_ns: float) -> float:
 
 def is_disturbed(block: Block) -> bool:
     """Whether others' work hides too much of the block: fixed beforehand, and blind to its result."""
-    return any(
-        (window.stolen_ns or 0) > 0 or (window.waited_ns or 0) > MAX_WAITED_SHARE * window.wall_ns
-        for window in block.windows
-    )
+    for window in block.windows:  # a night has a million of them
+        stolen_ns, waited_ns = window.stolen_ns, window.waited_ns
+        if (stolen_ns and stolen_ns > 0) or (waited_ns and waited_ns > MAX_WAITED_SHARE * window.wall_ns):
+            return True
+    return False
 
 
 def undisturbed(pair: Pair) -> list[Block]:
@@ -52,14 +53,19 @@ def undisturbed(pair: Pair) -> list[Block]:
 
 def disturbance(pairs: Sequence[Pair]) -> Disturbance:
     """How many blocks do not count, and how much of the windows was waiting."""
-    windows = [window for pair in pairs for block in pair.blocks for window in block.windows]
-    waits = [window.waited_ns for window in windows if window.waited_ns is not None]
-    wall_ns = sum(window.wall_ns for window in windows)
     return Disturbance(
         blocks=sum(len(pair.blocks) for pair in pairs),
         set_aside=sum(len(pair.blocks) - len(undisturbed(pair)) for pair in pairs),
-        waited=sum(waits) / wall_ns if wall_ns and len(waits) == len(windows) else None,
+        waited=waited(pairs),
     )
+
+
+def waited(pairs: Sequence[Pair]) -> float | None:
+    """The share of the windows' time that was waiting; None where it is not known of every window."""
+    windows = [window for pair in pairs for block in pair.blocks for window in block.windows]
+    waits = [window.waited_ns for window in windows if window.waited_ns is not None]
+    wall_ns = sum(window.wall_ns for window in windows)
+    return sum(waits) / wall_ns if wall_ns and len(waits) == len(windows) else None
 
 
 def count_windows(evidence: Evidence) -> int:
@@ -82,18 +88,18 @@ def _windows(evidence: Evidence) -> Iterator[Window]:
 
 def log_ratio(block: Block, call_overhead_ns: float) -> float:
     """ln(baseline time / candidate time) of one block, the mean of its halves (a linear drift cancels)."""
-    baseline = (math.log(kernel_ns(w, call_overhead_ns)) for w in block.side("A"))
-    candidate = (math.log(kernel_ns(w, call_overhead_ns)) for w in block.side("B"))
-    return (math.fsum(baseline) - math.fsum(candidate)) / 2
+    (first, second), (third, fourth) = block.side("A"), block.side("B")
+    baseline = math.log(kernel_ns(first, call_overhead_ns)) + math.log(kernel_ns(second, call_overhead_ns))
+    candidate = math.log(kernel_ns(third, call_overhead_ns)) + math.log(kernel_ns(fourth, call_overhead_ns))
+    return (baseline - candidate) / 2
 
 
 def cpu_log_ratio(block: Block) -> float | None:
     """The same of the CPU time that the system counted; None where it counts none."""
-    sides = [[window.cpu_ns for window in block.side(letter)] for letter in "AB"]
-    values = [value for side in sides for value in side if value]
-    if len(values) < 4:
+    first, second, third, fourth = (window.cpu_ns for window in (*block.side("A"), *block.side("B")))
+    if not (first and second and third and fourth):
         return None
-    return (math.log(values[0]) + math.log(values[1]) - math.log(values[2]) - math.log(values[3])) / 2
+    return (math.log(first) + math.log(second) - math.log(third) - math.log(fourth)) / 2
 
 
 def log_ratios(pair: Pair) -> dict[str, list[float]]:

@@ -46,6 +46,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: a verdict, or undecided, which asks for another look."""
     question = _question(rules)
     seen = question.view(evidence, rules)
+    cpu = seen.cpu
     decided = _unless_outrun(evidence, *question.decide(seen))
     verdict, cause = _unless_over(seen, *decided)
     is_open = verdict is Verdict.INCONCLUSIVE
@@ -54,7 +55,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         cause,
         seen.overall.ratio(),
         {case: estimate.ratio() for case, estimate in seen.cases.items()},
-        seen.cpu.ratio() if seen.cpu else None,
+        cpu.ratio() if cpu else None,
         _worst_case(seen, cause),
         *price.peaks(evidence.pairs),
         evidence.baseline_code_size,

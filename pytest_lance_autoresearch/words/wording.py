@@ -84,6 +84,8 @@ def _three(value: float) -> str:
 
 def printable(text: str) -> str:
     """The text with all that a terminal would obey or could not show spelt out: controls, marks of direction."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
