@@ -2,6 +2,7 @@
 numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
 import importlib
+import importlib.metadata
 import os
 import signal
 import tempfile
@@ -26,6 +27,8 @@ from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import policy
 
 OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
+EARLIER_LANCE = "1.0.0"
+"""The release that tests/upstream/earlier is about; `run` there installs it, and these tests are collected then."""
 SHORTER = 6
 """How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""
 
@@ -35,6 +38,16 @@ SHORTER = 6
 threadpoolctl.threadpool_limits(1)
 for library in ("OMP", "OPENBLAS"):  # what is loaded later, and in other processes
     os.environ[f"{library}_NUM_THREADS"] = "1"
+
+
+def _lance_release() -> str:
+    try:
+        return importlib.metadata.version("pylance")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+collect_ignore_glob = [] if _lance_release() == EARLIER_LANCE else ["upstream/earlier/*"]
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
