@@ -184,7 +184,7 @@ def _write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, des
         record = _record(gate, target, outcome, measured)
         sha256 = archive.store_trial(gate.root, record)
         archive.store_digest(gate.root, target.name, sha256, digests.of(record))
-        row = _row(outcome, target, kernel, sha256, description)
+        row = _row(outcome, target, kernel, record, sha256, description)
         row = results.append(gate.log_path, row, partial(_refuse_overtaken, gate, row))
     except Overtaken:
         raise
@@ -204,7 +204,7 @@ def _record(gate: Gate, target: Target, outcome: Outcome, measured: Measured) ->
         baseline=gate.baseline.sha256 if gate.baseline else None,
         baseline_trial=outcome.baseline_trial,
         harness=target.fingerprint,
-        host=environment.host(),
+        host=report.hosts([one.host for one in measured.evidence.hosts]) or environment.host(),
         versions=environment.versions(),
         seed=str(measured.seed),
         rules=measured.rules,
@@ -219,7 +219,9 @@ def _refuse_overtaken(gate: Gate, row: results.Row, rows: Sequence[results.Row])
         raise Overtaken(f"trial {newest.trial} became the baseline meanwhile")
 
 
-def _row(outcome: Outcome, target: Target, kernel: str, record: str, description: str) -> results.Row:
+def _row(
+    outcome: Outcome, target: Target, kernel: str, record: TrialRecord, sha256: str, description: str
+) -> results.Row:
     assert outcome.status is not None, "only a judged trial is logged"
     judgement, figures = outcome.judgement, outcome.figures
     claims = judgement is not None and judgement.race is None
@@ -243,9 +245,9 @@ def _row(outcome: Outcome, target: Target, kernel: str, record: str, description
         kernel=kernel,
         commit=git.commit(target.layout.kernel_path, target.kernel.sha256),
         harness=target.fingerprint,
-        host=environment.host(),
+        host=record.host,
         description=description or outcome.reason,
-        record=record,
+        record=sha256,
     )
 
 
