@@ -80,6 +80,7 @@ def test_one_host_is_the_ordinary_gate() -> None:
     alone = judge.look(evidence(*pairs, looks=2), Rules())
     assert judge.look(over(pairs), Rules()) == alone
     assert alone.hosts == ()
+    assert judge.next_looks(alone, Rules()) == [judge.next_look(alone, Rules())]
 
 
 def test_two_hosts_alone_are_hardly_ever_enough() -> None:

@@ -10,7 +10,6 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from pytest_lance_autoresearch.records import IN_NO_PACKAGE, Home, Source
 
@@ -18,7 +17,7 @@ _LONG_BITS = 10_000
 """Integers that are longer are hashed by their hexadecimal digits."""
 
 
-NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+NO_FILES: Mapping[str, bytes] = {}
 
 
 def read(path: Path, home: Home = IN_NO_PACKAGE) -> Source:

@@ -118,7 +118,9 @@ def next_look(judgement: Judgement, rules: Rules) -> Extent:
 
 
 def next_looks(judgement: Judgement, rules: Rules) -> list[Extent]:
-    """The same for each of several hosts: the overall speed-up is open on all of them, a case on some."""
+    """The same for each host: the overall speed-up is open on all of them, a case on some."""
+    if not judgement.hosts:
+        return [next_look(judgement, rules)]
     return [next_look(replace(judgement, cases=host.cases), rules) for host in judgement.hosts]
 
 
