@@ -6,8 +6,9 @@
 The hosts do nothing: an order takes the seconds that it would, on a clock that only the simulation moves, and
 comes back with windows that were recorded in a real trial of pq-l2 (docs/verdict-example.json). All else is the
 package's own: who gets which order, who leaves, the rows, the records and their digests. Prints how long the
-tournament would take, how long this process worked, with those that it started (CPU time, which others' work does
-not prolong), and which part of that was the log; both as shares of the whole.
+tournament would take, and how long this process worked, with those that it started (CPU time, which others' work
+does not prolong): to read the candidates' sources, for all that a tournament decides, and for the log, each as a
+share of the whole.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from pytest_lance_autoresearch.errors import KernelIncorrect
 from pytest_lance_autoresearch.hosts import cluster
 from pytest_lance_autoresearch.hosts.cluster import Node
 from pytest_lance_autoresearch.hosts.machines import Machine
-from pytest_lance_autoresearch.interface import Rules, Target, load, tournament
+from pytest_lance_autoresearch.interface import Rules, Target, load, tournament, trials
 from pytest_lance_autoresearch.log import archive, gate, history, results
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import Block, Evidence, Extent, Outcome, Pair, Source, Status, Window
@@ -226,11 +227,11 @@ def candidates_of(target: Target, count: int) -> list[bytes]:
 
 @contextmanager
 def simulated(
-    found: SimulatedCluster, counted: Counted, of_hosts: Counted, items: frozenset[Any]
+    found: SimulatedCluster, logged: Counted, read: Counted, of_hosts: Counted, items: frozenset[Any]
 ) -> Iterator[None]:
     """The package, with this cluster; finalists are not checked again where it is started.
 
-    `counted` is what the log takes, `of_hosts` what the hosts' windows take to be made.
+    `logged` is what the log takes, `read` what the candidates' sources do, `of_hosts` making the hosts' windows.
     """
 
     @contextmanager
@@ -246,8 +247,9 @@ def simulated(
             (Trial, "check_cases", check_cases),
             (Trial, "check_beyond", lambda *_: None),
             (SimulatedStation, "order", of_hosts.around(SimulatedStation.order)),
-            (gate, "write", counted.around(gate.write)),
-            (gate, "open_gate", counted.around(gate.open_gate)),
+            (trials, "_source", read.around(trials._source)),
+            (gate, "write", logged.around(gate.write)),
+            (gate, "open_gate", logged.around(gate.open_gate)),
         ):
             patches.enter_context(mock.patch.object(owner, name, stand_in))
         yield
@@ -267,18 +269,20 @@ def played(target: Target, kernels: Sequence[bytes], log: Path, hosts: int) -> s
     gains = {one.sha256: None if chance.random() < WRONG else chance.uniform(*GAINS) for one in named}
     expected = Trial(target, contract.cases_of(target), Settings(log.parent)).expected()
     items = frozenset(item for item in expected if item.kind is not ItemKind.SPEED)
-    found, counted, of_hosts = SimulatedCluster(hosts, gains, items), Counted(), Counted()
-    with simulated(found, counted, of_hosts, items):
+    found, logged, read, of_hosts = SimulatedCluster(hosts, gains, items), Counted(), Counted(), Counted()
+    with simulated(found, logged, read, of_hosts, items):
         start_s = worked_s()
         ended = tournament(target, kernels, log=log, max_seconds=1e6, ray="simulated:1")
-        own_s = worked_s() - start_s - of_hosts.seconds
+        own_s = worked_s() - start_s - logged.seconds - read.seconds - of_hosts.seconds
     rows = results.read(log)
     faults = sum(len(one.faults) for one in history.check(rows, archive.root_of(log)))
+    shares = (
+        f"{what} {seconds:.1f} s ({100 * seconds / found.now_s:.1f} %)"
+        for what, seconds in (("reading", read.seconds), ("scheduling", own_s), ("the log", logged.seconds))
+    )
     return (
-        f"{len(kernels)} candidates on {hosts} hosts: {found.now_s:.0f} s of the hosts; here {own_s:.1f} s "
-        f"({100 * own_s / found.now_s:.1f} %), of which {counted.seconds:.1f} s for the log "
-        f"({100 * counted.seconds / found.now_s:.1f} %); {len(rows) - 1} rows, {faults} faults; "
-        f"{'one' if ended.winner else 'none'} was kept"
+        f"{len(kernels)} candidates on {hosts} hosts: {found.now_s:.0f} s; {', '.join(shares)}; "
+        f"{len(rows) - 1} rows, {faults} faults; {'one' if ended.winner else 'none'} was kept"
     )
 
 

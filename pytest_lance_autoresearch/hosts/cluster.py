@@ -77,14 +77,17 @@ class Job:
 
 
 class RayStation:
-    """A station on a node; it has the node's slot for as long as it stands."""
+    """A station on a node; it has the node's slot for as long as it stands.
+
+    It takes so many orders at a time, and one more, so that its end need not wait for them.
+    """
 
     def __init__(self, node: Node, threads: int = 1) -> None:
         import ray
 
         self.node = node
         self.name = node.name
-        limits = {"max_concurrency": threads, "max_restarts": 0, "max_task_retries": 0}
+        limits = {"max_concurrency": threads + 1, "max_restarts": 0, "max_task_retries": 0}
         self._actor = ray.remote(Station).options(**_on(node), **limits, resources={SLOT: 1}).remote()
 
     def ready(self) -> Job:

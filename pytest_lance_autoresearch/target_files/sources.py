@@ -36,9 +36,10 @@ def make(
     tree = _parsed_if_possible(text)
     if tree is None:
         return Source(text, path, digest, digest, len(text), home, package)
-    parts = [_described(node) for node in ast.walk(_without_docstrings(tree))]
+    nodes = list(ast.walk(_without_docstrings(tree)))
+    parts = [_described(node) for node in nodes]
     code = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
-    size = len(parts) + sum(_string_size(node) for node in ast.walk(tree))
+    size = len(parts) + sum(_string_size(node) for node in nodes)
     return Source(text, path, digest, code, size, home, package)
 
 
