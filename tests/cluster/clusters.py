@@ -1,6 +1,6 @@
 """A trial and a tournament on three nodes of a real Ray cluster, all of them on the loopback.
 
-Run by `tests/cluster/run`, which installs Ray. Nodes of one machine take turns to measure; all else is as on several
+Run by `tests/cluster/run`, which installs Ray. Nodes of one machine take turns to measure; all else is as on many
 machines.
 """
 
