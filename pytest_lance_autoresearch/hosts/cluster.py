@@ -140,8 +140,8 @@ class Cluster:
         found = [Node(node["NodeID"], node["NodeManagerAddress"]) for node in living if SLOT in node["Resources"]]
         if not found:
             raise HostsError(
-                f"{self._address}: none of its {len(living)} nodes has a measuring slot; start each that may "
-                f"""measure with ray start --address={self._address} --resources='{{"{SLOT}": 1}}'"""
+                f"{self._address}: none of its nodes has a measuring slot; start each that may measure with "
+                f"""ray start --address={self._address} --resources='{{"{SLOT}": 1}}'"""
             )
         return sorted(found)
 

@@ -1,4 +1,4 @@
-"""A trial and a tournament on three nodes of a real Ray cluster, all of them on the loopback.
+"""A trial and a tournament on two nodes of a real Ray cluster, both of them on the loopback.
 
 Run by `tests/cluster/run`, which installs Ray. Nodes of one machine take turns to measure; all else is as on many
 machines.
@@ -28,7 +28,7 @@ from pytest_lance_autoresearch.interface import HostsError, Progress, Rules, Sta
 from pytest_lance_autoresearch.log import archive, history, results  # noqa: E402
 from pytest_lance_autoresearch.machine import environment  # noqa: E402
 
-NODES = 3
+NODES = 2
 NODE = {"num_cpus": 1, "resources": {cluster.SLOT: 1}, "object_store_memory": 80 * 2**20}
 SOON = {f"health_check_{name}": 1000 for name in ("initial_delay_ms", "period_ms", "timeout_ms")}
 BRIEF = Rules(pairs=2, blocks=1, max_looks=2)
@@ -157,8 +157,8 @@ def test_a_cluster_without_a_slot_says_how_to_start_one(nodes: Nodes, monkeypatc
             found.nodes()
         monkeypatch.undo()
     assert str(raised.value) == (
-        f"{nodes.address}: none of its {NODES - 1} nodes has a measuring slot; start "
-        f"""each that may measure with ray start --address={nodes.address} --resources='{{"another": 1}}'"""
+        f"{nodes.address}: none of its nodes has a measuring slot; start each that may measure with "
+        f"""ray start --address={nodes.address} --resources='{{"another": 1}}'"""
     )
 
 
