@@ -49,6 +49,14 @@ class MemoryLacking(AutoresearchError):
     """The system gives no memory to share with a worker."""
 
 
+class HostsError(AutoresearchError):
+    """A cluster cannot be reached, or a host of it cannot serve."""
+
+
+class HostLost(HostsError):
+    """A host is gone, and what it was working on with it."""
+
+
 class KernelFailure(AutoresearchError):
     """The kernel did something that no correct kernel does.
 

@@ -234,6 +234,14 @@ class Heat:
     """Whether there is no further round: whoever came out slower leaves, shown to be so or not."""
 
 
+class OnHost(NamedTuple):
+    """What of a trial was measured on one of several hosts."""
+
+    host: str
+    pairs: int
+    """As many of the evidence's, which are in the order of their hosts."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that was measured in a trial, as a look sees it and the archive keeps it."""
@@ -254,6 +262,8 @@ class Evidence:
     """Of each kernel."""
     heat: Heat | None = None
     """Where it was measured in the rounds of a tournament, one look each: such looks keep nothing."""
+    hosts: tuple[OnHost, ...] = ()
+    """Where it was measured elsewhere than on the host of its record: which pairs on which host."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +319,8 @@ class Cause(StrEnum):
     WITHIN_NOISE = "within noise"
     TOO_SMALL = "gain too small"
     CASE_REGRESSED = "case regressed"
+    HOST_REGRESSED = "host regressed"
+    HOSTS_DIFFER = "hosts differ"
     MEMORY = "memory"
     BUILDING = "building"
     CPU_DISAGREES = "cpu time disagrees"
@@ -370,6 +382,8 @@ class Doubt:
     """Whether all is shown, and only the second look is missing that must confirm it."""
     cpu_speedup: Interval | None = None
     """Of CPU time, where it is open whether that agrees."""
+    host: str = ""
+    """Where the case is open; '' where there was one host."""
 
 
 class Race(NamedTuple):
@@ -383,6 +397,17 @@ class Race(NamedTuple):
     """Than the one ahead of it, as a fraction of time."""
     is_last: bool
     """Whether there was no further round."""
+
+
+@dataclass(frozen=True)
+class HostSpeedup:
+    """What a kernel came to on one of several hosts, each interval as sure as a verdict over all of them needs."""
+
+    host: str
+    speedup: Interval
+    cases: dict[str, Interval]
+    pairs: int
+    """Of processes."""
 
 
 @dataclass(frozen=True)
@@ -405,6 +430,9 @@ class Judgement:
     """Where it is inconclusive, what kept it open."""
     race: Race | None = None
     """Where only a tournament's rounds were looked at, so that no speed-up is claimed."""
+    hosts: tuple[HostSpeedup, ...] = ()
+    """Where it is about several hosts. Then `speedup` is about hosts like these, and the interval of a case
+    reaches from the lowest bound on any of them to the highest."""
 
 
 @dataclass(frozen=True)

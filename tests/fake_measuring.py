@@ -179,6 +179,9 @@ class FakedProcess(InProcessRunner):
         self.lab.fail_if_told(key, sum(case == key for case, _ in self.lab.windows))
         return super().run(key, calls, result_bytes)
 
+    def end(self) -> None:
+        """Nothing waits for it."""
+
     def close(self) -> None:
         self.is_open = False
 

@@ -17,7 +17,7 @@ from builders import CASES, everywhere, pair, pairs_of_a_look
 from pytest_lance_autoresearch.machine import clocks
 from pytest_lance_autoresearch.records import Rules
 from pytest_lance_autoresearch.runs import calibration
-from pytest_lance_autoresearch.target_files import contract, generate, sources
+from pytest_lance_autoresearch.target_files import contract, discover, generate, load, sources
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 BRIEF = functools.partial(Rules, pairs=2, blocks=1)
@@ -229,3 +229,21 @@ def test_copies_of_a_kernel_are_no_twins_and_all_but_one_are_prolonged(
             process = SimpleNamespace(source=SimpleNamespace(text=text))
             real_tournaments.KernelProcess.bind(process, "a case", b"")
     assert handicaps == [0.0, 0.03, 0.03]
+
+
+def test_a_verdict_over_hosts_is_simulated_for_every_number_of_them(benchmark_module: Import) -> None:
+    hosts = benchmark_module("hosts")
+    lines = list(hosts.table(1))
+    assert len(lines) == 2 + 1 + len(hosts.BETWEEN) * (len(hosts.COUNTS) - 1)
+    assert all(line.count("|") == lines[0].count("|") for line in lines)
+
+
+def test_a_tournament_on_simulated_hosts_leaves_a_row_of_everybody(
+    benchmark_module: Import, tmp_path: Path
+) -> None:
+    many_hosts = benchmark_module("many_hosts")
+    target, log = load.load(discover.inspect(many_hosts.ROOT / "targets" / "pq-l2")), tmp_path / "results.tsv"
+    many_hosts.record_baseline(target, log)
+    said = many_hosts.played(target, many_hosts.candidates_of(target, 12), log, 4)
+    assert said.startswith("12 candidates on 4 hosts: ")
+    assert said.endswith("; 12 rows, 0 faults; one was kept")

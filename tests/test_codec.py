@@ -82,8 +82,8 @@ def test_a_pair_and_a_calibration_are_stored_in_the_same_way() -> None:
         (b"[]", "Expected `object`, got `array`"),
         (b'{"schema": 3}', "Object missing required field `target`"),
         (b"{}", "it is not a trial's record: KeyError: 'overhead_ns'"),
-        (b'{"schema": 4}', "schema 4, this version reads schemas 1 to 3"),
-        (b'{"schema": 0}', "schema 0, this version reads schemas 1 to 3"),
+        (b'{"schema": 5}', "schema 5, this version reads schemas 1 to 4"),
+        (b'{"schema": 0}', "schema 0, this version reads schemas 1 to 4"),
         (b'{"a": ' + b"[" * 10_000, "it is nested too deeply"),
     ],
 )

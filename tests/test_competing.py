@@ -77,15 +77,15 @@ def test_a_winner_is_named_with_what_to_type_and_everybody_has_a_line(held: Held
     ]
     ((target, candidates, options),) = held.asked
     assert (target, candidates) == ("toy", ["c/a.py", "c/b.py", "d.py"])
-    assert options == {"log": Path.cwd() / "targets/toy/results.tsv", "max_seconds": 3600.0}
+    assert options == {"log": Path.cwd() / "targets/toy/results.tsv", "max_seconds": 3600.0, "ray": ""}
 
 
 def test_without_a_winner_it_ends_as_a_discard(held: Held, say: Say) -> None:
     held.outcomes, held.winner = {"d.py": WRONG}, None
-    said = say("tournament", "toy", "d.py", "--log", "mine.tsv", "--max-seconds", "90")
+    said = say("tournament", "toy", "d.py", "--log", "mine.tsv", "--max-seconds", "90", "--ray", "auto")
     assert said.code == 10
     assert said.out[-1] == "none was kept: 1 candidate in 61 s; the baseline stays"
-    assert held.asked[0][2] == {"log": Path("mine.tsv"), "max_seconds": 90.0}
+    assert held.asked[0][2] == {"log": Path("mine.tsv"), "max_seconds": 90.0, "ray": "auto"}
 
 
 def test_the_json_has_every_outcome(held: Held, say: Say) -> None:

@@ -22,13 +22,14 @@ SOURCES = {
 }
 MODULES = sorted(name for name in SOURCES if name.split(".")[-1] != "__init__")
 MAY_IMPORT = {
-    "plugin": {"runs", "log", "verdict", "target_files", "words", "machine", "top"},
+    "plugin": {"runs", "hosts", "log", "verdict", "target_files", "words", "machine", "top"},
     "command": {"interface", "runs", "page", "log", "assembly", "target_files", "words", "machine", "top"},
     "interface": {"runs", "log", "target_files", "words", "top"},
-    "runs": {"log", "bench", "assembly", "target_files", "verdict", "words", "machine", "top"},
+    "runs": {"log", "bench", "hosts", "assembly", "target_files", "verdict", "words", "machine", "top"},
     "page": {"log", "verdict", "words", "top"},
     "log": {"target_files", "verdict", "words", "machine", "top"},
     "bench": {"target_files", "kernel_side", "verdict", "machine", "top"},
+    "hosts": {"machine", "top"},
     "target_files": {"kernel_side", "top"},
     "kernel_side": {"top"},
     "verdict": {"top"},
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "top": {"command"},
 }
 """For each folder those that its modules may import, typed imports included; 'top' is the package itself."""
-SLOW = {"numpy", "numba", "psutil", "hypothesis", "llvmlite", "pytest_benchmark", "msgspec"}
+SLOW = {"ray", "numpy", "numba", "psutil", "hypothesis", "llvmlite", "pytest_benchmark", "msgspec"}
 """What takes long to import, or is not needed before there is a target."""
 
 

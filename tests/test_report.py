@@ -328,6 +328,7 @@ def test_the_json_of_a_keep() -> None:
         "verdict": "keep",
         "cause": "faster",
         "reason": KEEP.reason,
+        "hosts": None,
         "doubt": None,
         "windows": 1152,
         "disturbance": {"blocks": 288, "set_aside": 2, "waited": 0.034},
@@ -353,6 +354,7 @@ def test_the_json_of_a_failed_trial_has_null_for_every_number_that_it_lacks() ->
         "speedup",
         "cpu_speedup",
         "case_speedups",
+        "hosts",
         "cause",
         "doubt",
         "disturbance",
@@ -376,6 +378,7 @@ def test_the_json_of_a_doubt(case: str | None, seconds: float | None) -> None:
     undecided = replace(KEEP, judgement=Judgement(Verdict.INCONCLUSIVE, Cause.UNDECIDED, doubt=doubt))
     assert report.as_json(undecided)["doubt"] == {
         "case": case,
+        "host": None,
         "speedup": {"low": 0.94, "point": 0.97, "high": 1.0},
         "cpu_speedup": None,
         "is_unconfirmed": False,
@@ -635,10 +638,11 @@ def test_who_was_outrun_is_told_by_how_much_and_whether_that_is_shown() -> None:
 
 def test_every_cause_has_a_sentence_of_its_own() -> None:
     unmeasured = {Cause.IDENTICAL, Cause.NEW}
+    of_hosts = {Cause.HOST_REGRESSED, Cause.HOSTS_DIFFER}
     rules = {
         cause: RegressionRules() if cause is Cause.NOT_SLOWER else Rules()
         for cause in Cause
-        if cause not in unmeasured
+        if cause not in unmeasured | of_hosts
     }
     sentences = {
         report.judged_reason(judgement(Verdict.DISCARD, cause), figures(), asked) for cause, asked in rules.items()

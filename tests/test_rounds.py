@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from fake_workers import BASELINE, CALL_NS
 from pytest_lance_autoresearch.bench import rounds as holding
 from pytest_lance_autoresearch.bench.measurement import at_once
 from pytest_lance_autoresearch.bench.processes import Processes
-from pytest_lance_autoresearch.bench.rounds import Rounds
+from pytest_lance_autoresearch.bench.rounds import Ground, Measured, OneGround, Rounds
 from pytest_lance_autoresearch.errors import KernelCrashed, TrialInvalid
 from pytest_lance_autoresearch.records import Case, Source
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, sources
@@ -41,15 +41,16 @@ class Course:
         self.sources = [self._source(text(number)) for number in range(count)]
         self.names = [source.sha256 for source in self.sources]
         candidates = dict(zip(self.names, self.sources, strict=True))
-        show = lambda *_: None  # noqa: E731
-        return Rounds(self.target, self._source(BASELINE), candidates, self.cases, self.processes, show, self.turn)
+        baseline, run = self._source(BASELINE), (self.processes, lambda *_: None, self.turn)
+        ground = Ground(self.target, baseline, self.cases, self.state_of, *run)
+        return Rounds(self.target, baseline, candidates, self.cases, OneGround(ground))
 
     def turn(self, seconds: float) -> Any:
         self.asked_s.append(seconds)
         return at_once(seconds)
 
     def hold(self, rounds: Rounds, left: Sequence[str] | None = None) -> dict[str, Any]:
-        return rounds.hold(self.names if left is None else left, self.state_of, 1)
+        return rounds.hold(self.names if left is None else left, 1)
 
     def state_of(self, case: Case) -> Any:
         return generate.make_state(self.target, case, 1)
@@ -110,7 +111,12 @@ def test_who_stands_together_is_left_to_chance(course: Course, monkeypatch: pyte
     monkeypatch.setattr(holding, "MOST_BESIDE", 2)
     rounds, seen = course.rounds(4), set()
     together: list[Sequence[str]] = []
-    monkeypatch.setattr(rounds, "_measure", lambda names, *_: together.append(names))
+
+    def noted(_: Ground, field: Mapping[str, Source], *__: int) -> Measured:
+        together.append([*field])
+        return Measured({}, {})
+
+    monkeypatch.setattr(Ground, "measured", noted)
     for _ in range(30):
         together.clear()
         course.hold(rounds)

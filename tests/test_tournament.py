@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,17 @@ from builders import everywhere, pair
 from fake_measuring import DISCARD, Lab
 
 from pytest_lance_autoresearch import interface
+from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
 from pytest_lance_autoresearch.bench.rounds import Rounds
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelFailure, LogError
 from pytest_lance_autoresearch.interface import RegressionRules, Status, Tournament
+from pytest_lance_autoresearch.kernel_side.wire import PackedWindow
 from pytest_lance_autoresearch.log import archive, history, night, results
-from pytest_lance_autoresearch.records import Case, Rules
+from pytest_lance_autoresearch.records import Rules
 from pytest_lance_autoresearch.runs import tournament as contests
+from pytest_lance_autoresearch.runs.tournament import Contest
+from pytest_lance_autoresearch.runs.trial import Settings
+from pytest_lance_autoresearch.target_files import sources
 from pytest_lance_autoresearch.verdict import selection
 
 EVEN = [0.0, 0.001, 0.0, 0.001, 0.0, 0.001]
@@ -56,7 +62,6 @@ class Scripted(Rounds):
     def hold(
         self,
         left: Sequence[str],
-        state_of: Callable[[Case], Any],  # noqa: ARG002
         seed: int,  # noqa: ARG002
     ) -> dict[str, KernelFailure]:
         self.script.before_a_round()
@@ -69,7 +74,7 @@ class Scripted(Rounds):
                 failures[one] = self.script.failures[text]
             else:
                 ratio = self.script.log_ratios[text][self.number - 1]
-                self._looks.add({one: pair(everywhere([ratio], toys.TIMED))})
+                self.add({one: pair(everywhere([ratio], toys.TIMED))})
         return failures
 
 
@@ -292,6 +297,26 @@ def test_an_interrupt_while_candidates_are_checked_ends_all_checks(lab: Lab) -> 
         hold(lab, *map(kernel, range(5)))
     assert len(lab.rows()) == 1
     assert not lab.open_processes()
+
+
+def test_an_interrupt_does_not_wait_for_a_kernel_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_window = KernelProcess.run_window
+
+    def interrupted(process: KernelProcess, window: PackedWindow) -> WindowAnswers:
+        _thread.interrupt_main()
+        return run_window(process, window)
+
+    with pytest.MonkeyPatch.context() as patch:
+        log = fake_measuring.installed(tmp_path, patch).with_baseline().log_path
+    target = interface.load(tmp_path / "targets" / "toy")
+    monkeypatch.setattr(KernelProcess, "run_window", interrupted)
+    hanging = sources.make(toys.kernel("while True: pass").encode(), target.layout.kernel_path)
+    contest = Contest(target, {"hanging": hanging}, Settings(tmp_path, gate=True, log=log, timeout_s=20.0))
+    with pytest.raises(KeyboardInterrupt, match=r"^0 of 1 candidate have a row"):
+        contest.run()
+    assert [type(failure) for failure in contest._trials["hanging"].failures] == [KernelCrashed]
 
 
 def test_whoever_is_wrong_beyond_the_cases_is_not_measured(lab: Lab, script: Script) -> None:

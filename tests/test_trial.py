@@ -178,7 +178,7 @@ def test_properties_see_published_examples_or_secret_ones(
 ) -> None:
     asked = []
 
-    def spied(_target: object, runner: object, seed: int | None, examples: int) -> None:
+    def spied(_target: object, runner: object, seed: int | None, examples: int, _shared: object) -> None:
         asked.append((seed, examples))
         assert isinstance(runner, FakedProcess)
         if len(asked) > 1:

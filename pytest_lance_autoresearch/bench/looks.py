@@ -43,7 +43,7 @@ class Looks:
     ) -> None:
         refuse_lacking_cores(target)
         self._target = target
-        self._sources = sources
+        self._sources = dict(sources)
         self._cases = cases
         self._processes = processes
         self._show = show
@@ -53,6 +53,12 @@ class Looks:
         self._compiled: dict[str, Compiled] = {}
         """By side, once it is known."""
         self._pairs: dict[str, list[Pair]] = {letter: [] for letter in measure.candidates_of(sources)}
+
+    def admit(self, sources: Mapping[str, Source]) -> None:
+        """Further candidates, where they are not known yet."""
+        for letter, source in sources.items():
+            if letter not in self._pairs:
+                self._sources[letter], self._pairs[letter] = source, []
 
     def pairs(self, letter: str) -> tuple[Pair, ...]:
         """Everything measured so far of a candidate beside the baseline."""

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.bench.recall import ask_each_time
 from pytest_lance_autoresearch.errors import KernelIncorrect, KernelReturnedMore, TargetError
 from pytest_lance_autoresearch.kernel_side import modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pytest_lance_autoresearch.bench.recall import Known
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.records import Call
     from pytest_lance_autoresearch.target_files.load import Target
@@ -29,15 +31,19 @@ A = TypeVar("A", bound="Answers")
 
 
 class Oracle:
-    """The reference, bound to one state."""
+    """The reference, bound to one state; `known` has what it answered over that state before."""
 
-    def __init__(self, target: Target, state: Any) -> None:
+    def __init__(self, target: Target, state: Any, known: Known = ask_each_time) -> None:
         self._target = target
+        self._known = known
         with modules.blaming(target.layout, "reference.py"):
             self._function = target.wiring.bind(target.reference, state)
 
     def expected(self, call: Call) -> Any:
         """The reference's result on a private copy of the arguments."""
+        return self._known(call, lambda: self._computed(call))
+
+    def _computed(self, call: Call) -> Any:
         copies = tuple(value.copy() if isinstance(value, np.ndarray) else value for value in call)
         with modules.blaming(self._target.layout, "reference.py"):
             return self._function(*copies)

@@ -5,6 +5,7 @@ Owns starting them, remembering why a kernel does not start, and ending them all
 
 from __future__ import annotations
 
+import functools
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -52,10 +53,12 @@ class Processes:
         self._measured: KernelProcess | None = None
         self._null: KernelProcess | None = None
         self._ends: list[KernelFailure] = []
+        self._started: list[KernelProcess] = []
+        """Those that are not given back."""
+        self._is_broken_off = False
         self.is_confined = True
         """Whether every process so far had put its locks on; asked of the system, not of the processes."""
-        violation = "" if in_process else policy.violation_of(target)
-        self._load_failure: AutoresearchError | None = KernelRefused(violation) if violation else None
+        self._load_failure: AutoresearchError | None = None
 
     def checker(self) -> Runner[Answers]:
         """Where correctness runs, every index checked if `checks_bounds` is; a new one when the last ended."""
@@ -112,6 +115,9 @@ class Processes:
             shared=shared,
         )
         self._resources.callback(process.close)
+        self._started.append(process)
+        if self._is_broken_off:
+            raise KeyboardInterrupt
         if turns.others_measure():
             environment.put_aside(process.pid)  # until it is placed
         return process
@@ -137,9 +143,26 @@ class Processes:
     def clear(self) -> None:
         """End every process; what is asked for next starts a new one. Safe more than once."""
         self._resources.close()
+        self._started.clear()
         self._checker = self._measured = self._null = None
 
+    def break_off(self) -> None:
+        """End every process now, for good, from another thread than the one that uses them and gives them back.
+
+        Whoever waits for one of them hears that it has ended; whoever wants another is interrupted.
+        """
+        self._is_broken_off = True
+        for process in list(self._started):
+            process.end()
+
+    @functools.cached_property
+    def _violation(self) -> str:
+        """Which rule the kernel's source breaks; read before it is run for the first time."""
+        return "" if self._in_process else policy.violation_of(self._target)
+
     def _refuse_to_start(self) -> None:
+        if self._violation:
+            raise KernelRefused(self._violation)
         if self._load_failure is not None:
             raise type(self._load_failure)(str(self._load_failure))
         late = next((end for end in self._ends if isinstance(end, KernelTimeout)), None)

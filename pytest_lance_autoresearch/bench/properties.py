@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_lance_autoresearch.bench import recall
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelFailure, KernelIncorrect, KernelRaised, TargetError
 from pytest_lance_autoresearch.kernel_side import modules
@@ -28,16 +29,19 @@ _KEY = "properties"
 """Stands for a case where there is none."""
 
 
-def check_properties(target: Target, runner: Runner[Answers], seed: int | None, examples: int) -> None:
+def check_properties(
+    target: Target, runner: Runner[Answers], seed: int | None, examples: int, shared: recall.Recall | None = None
+) -> None:
     """Let Hypothesis look for a state and a call outside the battery on which the kernel is wrong.
 
-    `seed` None means the published examples. Raises the failure of the smallest example found, which names it.
+    `seed` None means the published examples; `shared` has what the reference answered before. Raises the failure
+    of the smallest example found, which names it.
     """
     import hypothesis
 
     with modules.blaming(target.layout, "target.py"), modules.importable({"inputs": target.inputs}):
         strategy = target.wiring.properties()
-    probe = _Probe(target, runner, seed)
+    probe = _Probe(target, runner, seed, shared)
 
     def holds(drawn: _Drawn) -> None:
         probe.holds(drawn.example)
@@ -75,6 +79,7 @@ class _Probe:
     target: Target
     runner: Runner[Answers]
     seed: int | None
+    shared: recall.Recall | None
     failure: Exception | None = None
 
     def holds(self, example: tuple[Any, Call]) -> None:
@@ -94,8 +99,9 @@ class _Probe:
         shown = f"on {_describe(state)} and the call {_describe(call)}"
         where = f"{_KEY}, {shown}"
         try:
-            oracle = Oracle(self.target, state)
-            self.runner.bind(_KEY, generate.pickled(self.target, state))
+            sent = generate.pickled(self.target, state)
+            oracle = Oracle(self.target, state, recall.known(self.shared, sent))
+            self.runner.bind(_KEY, sent)
             answers = oracle.run(self.runner, _KEY, [call])
             oracle.verify(answers[0], call, where, self.seed)
         except KernelIncorrect:

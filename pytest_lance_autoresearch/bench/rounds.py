@@ -6,8 +6,8 @@ Owns how many candidates stand in a field, which of them stand together, and who
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psutil
 
@@ -50,6 +50,85 @@ MEMORY_SHARE = 0.5
 _CHOICE = random.SystemRandom()
 
 
+class Measured(NamedTuple):
+    """What came of the candidates that stood together in a round."""
+
+    pairs: dict[str, Pair]
+    failures: dict[str, KernelFailure]
+    """Of those that failed."""
+
+
+class Ground:
+    """Where rounds are measured on one host: candidates together beside the baseline."""
+
+    def __init__(
+        self,
+        target: Target,
+        baseline: Source,
+        cases: Sequence[Case],
+        state_of: Callable[[Case], Any],
+        processes: Processes,
+        show: Callable[[str, Step], None],
+        turn: Turn,
+    ) -> None:
+        self._target = target
+        self._cases = cases
+        self._state_of = state_of
+        self._looks = Looks(target, {measure.BASELINE: baseline}, cases, processes, show, turn)
+
+    def measured(self, together: Mapping[str, Source], number: int, seed: int) -> Measured:
+        """Measure a field; where a candidate fails, that counts for nothing, and there is another without it."""
+        self._looks.admit(together)
+        failures: dict[str, KernelFailure] = {}
+        while left := [one for one in together if one not in failures]:
+            try:
+                self._measure(left, number, seed)
+                break
+            except KernelFailure as failure:
+                if failure.side not in left:
+                    raise
+                failures[failure.side] = failure
+        return Measured({one: self._looks.pairs(one)[-1] for one in left}, failures)
+
+    def _measure(self, together: Sequence[str], number: int, seed: int) -> None:
+        """As in a trial, the first round is over published states, every other over hidden ones."""
+        looks, extent = self._looks, Extent(1, {case.id: BLOCKS for case in self._cases})
+        plans = looks.published(self._state_of, seed) if number == 1 else looks.hidden(number, seed)
+        with looks.first_field(plans, together) as field:
+            looks.measure(plans, field, together, extent)
+
+    def most_beside(self) -> int:
+        """Candidates that may stand beside one baseline: as many as the memory that is free bears."""
+        states_bytes = sum(len(generate.pickled(self._target, self._state_of(case))) for case in self._cases)
+        free_bytes = MEMORY_SHARE * psutil.virtual_memory().available
+        processes = int(free_bytes / (PROCESS_BYTES + STATES_PER_PROCESS * states_bytes))
+        return max(1, min(MOST_BESIDE, processes - 1))
+
+
+class Grounds(Protocol):
+    """One ground or several, on as many hosts."""
+
+    def most_beside(self, left: int) -> int:
+        """How many of those that are left may stand beside one baseline."""
+
+    def measured(self, fields: Sequence[Mapping[str, Source]], number: int, seed: int) -> Iterator[Measured]:
+        """What came of each field, in any order."""
+
+
+class OneGround:
+    """This host's."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def most_beside(self, _left: int) -> int:
+        return self._ground.most_beside()
+
+    def measured(self, fields: Sequence[Mapping[str, Source]], number: int, seed: int) -> Iterator[Measured]:
+        for together in fields:
+            yield self._ground.measured(together, number, seed)
+
+
 class Rounds:
     """The rounds of one tournament, and all that was measured in them; `candidates` are by sha256."""
 
@@ -59,34 +138,41 @@ class Rounds:
         baseline: Source,
         candidates: Mapping[str, Source],
         cases: Sequence[Case],
-        processes: Processes,
-        show: Callable[[str, Step], None],
-        turn: Turn,
+        grounds: Grounds,
     ) -> None:
         self._target = target
         self._baseline = baseline
         self._candidates = candidates
         self._cases = cases
-        self._looks = Looks(target, {measure.BASELINE: baseline, **candidates}, cases, processes, show, turn)
+        self._grounds = grounds
+        self._pairs: dict[str, list[Pair]] = {one: [] for one in candidates}
         self.number = 0
         """Of the latest round."""
 
-    def hold(self, left: Sequence[str], state_of: Callable[[Case], Any], seed: int) -> dict[str, KernelFailure]:
+    def hold(self, left: Sequence[str], seed: int) -> dict[str, KernelFailure]:
         """Another round of the candidates that are left; the failures of those that failed in it.
 
         Who stands together is left to chance each time, so that nobody has a lucky baseline for long.
         """
         self.number += 1
         order = _CHOICE.sample(left, len(left))
-        most = self._most_beside(state_of)
+        most = self._grounds.most_beside(len(left))
+        fields = [order[start : start + most] for start in range(0, len(order), most)]
         failures: dict[str, KernelFailure] = {}
-        for start in range(0, len(order), most):
-            failures |= self._measured(order[start : start + most], state_of, seed)
+        sources = [{one: self._candidates[one] for one in together} for together in fields]
+        for found in self._grounds.measured(sources, self.number, seed):
+            self.add(found.pairs)
+            failures |= found.failures
         return failures
+
+    def add(self, pairs: Mapping[str, Pair]) -> None:
+        """Of one field, by candidate."""
+        for one, pair in pairs.items():
+            self._pairs[one].append(pair)
 
     def pairs(self, candidate: str) -> tuple[Pair, ...]:
         """One of each round."""
-        return self._looks.pairs(candidate)
+        return tuple(self._pairs[candidate])
 
     def evidence(self, candidate: str, heat: Heat | None = None) -> Evidence:
         """What a look sees of a candidate."""
@@ -97,35 +183,6 @@ class Rounds:
     def entrant(self, candidate: str, rules: Rules, heat: Heat | None) -> Entrant:
         """What the rounds say of a candidate, for its trial."""
         return Entrant(self._target, self._cases, self.evidence(candidate, heat), rules)
-
-    def _most_beside(self, state_of: Callable[[Case], Any]) -> int:
-        """Candidates that may stand beside one baseline: as many as the memory that is free bears."""
-        states_bytes = sum(len(generate.pickled(self._target, state_of(case))) for case in self._cases)
-        free_bytes = MEMORY_SHARE * psutil.virtual_memory().available
-        processes = int(free_bytes / (PROCESS_BYTES + STATES_PER_PROCESS * states_bytes))
-        return max(1, min(MOST_BESIDE, processes - 1))
-
-    def _measured(
-        self, together: Sequence[str], state_of: Callable[[Case], Any], seed: int
-    ) -> dict[str, KernelFailure]:
-        """Measure a field; where a candidate fails, that counts for nothing, and there is another without it."""
-        failures: dict[str, KernelFailure] = {}
-        while left := [one for one in together if one not in failures]:
-            try:
-                self._measure(left, state_of, seed)
-                break
-            except KernelFailure as failure:
-                if failure.side not in left:
-                    raise
-                failures[failure.side] = failure
-        return failures
-
-    def _measure(self, together: Sequence[str], state_of: Callable[[Case], Any], seed: int) -> None:
-        """As in a trial, the first round is over published states, every other over hidden ones."""
-        looks, extent = self._looks, Extent(1, {case.id: BLOCKS for case in self._cases})
-        plans = looks.published(state_of, seed) if self.number == 1 else looks.hidden(self.number, seed)
-        with looks.first_field(plans, together) as field:
-            looks.measure(plans, field, together, extent)
 
 
 class Entrant(Measurement):

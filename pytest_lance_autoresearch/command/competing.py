@@ -33,6 +33,7 @@ def tournament(arguments: argparse.Namespace) -> int:
                 log=log,
                 max_seconds=arguments.max_seconds,
                 watch=live,
+                ray=arguments.ray,
             )
         except OSError as error:
             raise AutoresearchError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
@@ -70,6 +71,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help="instead of the target's own results.tsv")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the outcome of every candidate")
+    parser.add_argument(
+        "--ray", default="", metavar="ADDRESS", help="spread the candidates over the hosts of that Ray cluster"
+    )
     parser.add_argument(
         "--max-seconds",
         type=reading.seconds,

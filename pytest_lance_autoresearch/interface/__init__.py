@@ -9,7 +9,7 @@
 Names that are not exported here may change with any version.
 """
 
-from pytest_lance_autoresearch.errors import AutoresearchError, LogError, TargetError
+from pytest_lance_autoresearch.errors import AutoresearchError, HostsError, LogError, TargetError
 from pytest_lance_autoresearch.interface.trials import judge, load, tournament
 from pytest_lance_autoresearch.records import (
     Cause,
@@ -31,6 +31,7 @@ __all__ = [
     "AutoresearchError",
     "Cause",
     "Figures",
+    "HostsError",
     "Interval",
     "Judgement",
     "LogError",

@@ -22,6 +22,7 @@ from pytest_lance_autoresearch.records import (
     Source,
     Tournament,
 )
+from pytest_lance_autoresearch.runs.over_hosts import Asked
 from pytest_lance_autoresearch.runs.tournament import MAX_SECONDS, Contest
 from pytest_lance_autoresearch.runs.trial import Settings, Trial
 from pytest_lance_autoresearch.target_files import contract, discover, sources
@@ -57,6 +58,7 @@ def judge(
     timeout_s: float = ANSWER_TIMEOUT_S,
     states: Path | None = None,
     watch: Callable[[Progress], None] = lambda _: None,
+    ray: str = "",
 ) -> Outcome:
     """Check a kernel, measure it beside its baseline, and judge it as `pytest --keep-gate` does.
 
@@ -67,7 +69,8 @@ def judge(
 
     `seed` fixes the secret inputs, so that a failure can be shown again; a loop leaves it None. `timeout_s` is the
     longest time for one answer of a kernel, in seconds. `states` is a folder where states with published seeds are
-    kept between calls. `watch` is told where the measuring stands.
+    kept between calls. `watch` is told where the measuring stands. `ray` is the address of a cluster, such as
+    '10.0.0.1:6379': the kernel is measured on every host of it, and judged over all of them.
 
     Takes its turn where another trial measures on this machine. A wrong kernel and a target that fails while it
     runs are outcomes, not errors: `status` says what it was, `reason` why. Raises LogError where the row cannot be
@@ -79,6 +82,10 @@ def judge(
     arguments.refuse_other_seconds("timeout_s", timeout_s)
     if log is None and baseline is None:
         raise ValueError("judge() needs either log= or baseline=, to know what the kernel is judged against")
+    if ray and isinstance(rules, RegressionRules):
+        raise ValueError(
+            "judge() on several hosts asks what is worth keeping; RegressionRules ask another question"
+        )
     if log is not None and baseline is not None:
         raise ValueError(
             "judge() was given both log= and baseline=; expected one, which the kernel is judged against"
@@ -94,6 +101,7 @@ def judge(
         timeout_s=timeout_s,
         states=states,
         description=description,
+        gather=Asked(ray).gather if ray else None,
         rules=rules,
     )
     if log_path is not None:
@@ -111,15 +119,18 @@ def tournament(
     timeout_s: float = ANSWER_TIMEOUT_S,
     states: Path | None = None,
     watch: Callable[[Progress], None] = lambda _: None,
+    ray: str = "",
 ) -> Tournament:
     """Check many kernels, choose the fastest in rounds beside the same baseline, and judge these as `judge` does.
 
     The baseline is the best kept kernel of `log`, which is the target's own where none is given; it must be
     there. Every candidate has a row. At most one is kept. `rules` are those of the final, whose confidence all
     finalists share; `max_seconds` bounds the whole, of which the rounds take half at most. A candidate is called
-    by its path, or 'candidate 3' where it was given as bytes.
+    by its path, or 'candidate 3' where it was given as bytes. `ray` is the address of a cluster whose hosts do the
+    work, such as '10.0.0.1:6379'; this process writes the log.
 
-    Raises LogError where there is no baseline or a row could not be written, OSError for a kernel file that cannot
+    Raises LogError where there is no baseline or a row could not be written, HostsError for a cluster that cannot
+    serve, OSError for a kernel file that cannot
     be read, TypeError and ValueError for an argument that is none, such as `RegressionRules`, which ask another
     question. Where it is interrupted, what was
     judged is logged, and the other candidates have no row.
@@ -141,7 +152,7 @@ def tournament(
         states=states,
         rules=rules,
     )
-    return Contest(target, named, settings, max_seconds, watch).run()
+    return Contest(target, named, settings, max_seconds, watch, ray).run()
 
 
 def _prepare(log_path: Path, root: Path) -> None:

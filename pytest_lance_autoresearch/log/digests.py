@@ -30,7 +30,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     TrialRecord,
 )
-from pytest_lance_autoresearch.verdict import aggregate, judge, price
+from pytest_lance_autoresearch.verdict import aggregate, hosts, judge, price
 from pytest_lance_autoresearch.words import wording
 
 MANY = 50
@@ -142,6 +142,8 @@ def _compared(evidence: Evidence, judgement: Judgement) -> dict[str, CaseDigest]
     for pair in evidence.pairs:
         for block in aggregate.undisturbed(pair):
             counted[block.case] += 1
+    for pair in hosts.first(evidence):
+        for block in aggregate.undisturbed(pair):
             ns_per_call[block.case] += aggregate.ns_per_call(block.side("B"), pair.call_overhead_ns[block.case])
     return {
         case: CaseDigest(

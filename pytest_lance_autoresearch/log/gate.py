@@ -180,8 +180,9 @@ def write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, desc
 def _write(gate: Gate, target: Target, outcome: Outcome, measured: Measured, description: str) -> Outcome:
     assert gate.log_path is not None, "against a revision nothing is logged"
     try:
-        kernel, sha256 = _archived(gate, target, _record(gate, target, outcome, measured))
-        row = _row(outcome, target, kernel, sha256, description)
+        record = _record(gate, target, outcome, measured)
+        kernel, sha256 = _archived(gate, target, record)
+        row = _row(outcome, target, kernel, record, sha256, description)
         row = results.append(gate.log_path, row, partial(_refuse_overtaken, gate, row))
     except Overtaken:
         raise
@@ -212,7 +213,7 @@ def _record(gate: Gate, target: Target, outcome: Outcome, measured: Measured) ->
         baseline=gate.baseline.sha256 if gate.baseline else None,
         baseline_trial=outcome.baseline_trial,
         harness=target.fingerprint,
-        host=environment.host(),
+        host=report.hosts([one.host for one in measured.evidence.hosts]) or environment.host(),
         versions=environment.versions(),
         seed=str(measured.seed),
         rules=measured.rules,
@@ -227,7 +228,9 @@ def _refuse_overtaken(gate: Gate, row: results.Row, rows: Sequence[results.Row])
         raise Overtaken(f"trial {newest.trial} became the baseline meanwhile")
 
 
-def _row(outcome: Outcome, target: Target, kernel: str, record: str, description: str) -> results.Row:
+def _row(
+    outcome: Outcome, target: Target, kernel: str, record: TrialRecord, sha256: str, description: str
+) -> results.Row:
     assert outcome.status is not None, "only a judged trial is logged"
     judgement, figures = outcome.judgement, outcome.figures
     claims = judgement is not None and judgement.race is None
@@ -251,9 +254,9 @@ def _row(outcome: Outcome, target: Target, kernel: str, record: str, description
         kernel=kernel,
         commit=git.commit(target.layout.kernel_path, target.kernel.sha256),
         harness=target.fingerprint,
-        host=environment.host(),
+        host=record.host,
         description=description or outcome.reason,
-        record=record,
+        record=sha256,
     )
 
 

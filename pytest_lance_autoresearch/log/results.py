@@ -7,6 +7,7 @@ as it was. Each row carries the hash of the row before it.
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -30,6 +31,8 @@ SPEEDUP_DECIMALS = 5
 _LARGEST_RATIO = 1e9
 _INTERVAL = ("speedup", "ci_low", "ci_high")
 _SHOWN_WIDTH = 80
+_REMEMBERED = 10_000
+"""Lines that were read."""
 _TAKE_BACK = "another program changed the file, take it back from git or from a copy"
 _MERGE_MARKERS = (b"<<<<<<< ", b"||||||| ", b">>>>>>> ")
 
@@ -267,7 +270,9 @@ def _header_fault(line: bytes, number: int) -> str:
     return f"line 1 is '{_shown(line)}'; expected '{title}' and nothing else; {_TAKE_BACK}"
 
 
+@functools.lru_cache(_REMEMBERED)
 def _row(path: Path, number: int, line: bytes) -> Row:
+    """What the line holds; remembered, since every row that is appended asks for all before it."""
     try:
         values = line.decode("utf-8").split("\t")
     except UnicodeDecodeError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def host() -> str:
     """The machine's name and processor, for the log."""
-    return f"{platform.node() or 'unknown'} ({_processor()})"
+    return f"{platform.node() or 'unknown'} ({processor()})"
 
 
 def versions() -> dict[str, str]:
@@ -136,7 +136,8 @@ def _move(pid: int | str, cores: Collection[int]) -> None:
                 os.sched_setaffinity(int(thread.name), cores)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its model, as the system calls it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

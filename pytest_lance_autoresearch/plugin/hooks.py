@@ -132,6 +132,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         )
     if suite.options.is_logged and (fault := suite.unwritable()):
         raise pytest.UsageError(f"{suite.options.gate}: {fault}")
+    if fault := suite.unreachable():
+        raise pytest.UsageError(f"--autoresearch-ray: {fault}")
     if unwritable := [fault for one in suite.options.reports.items() if (fault := reports.unwritable(*one))]:
         raise pytest.UsageError(*unwritable)
     if not suite.distributed:

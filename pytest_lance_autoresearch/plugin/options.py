@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _DEFAULTS = RegressionRules()
+HOSTS = ("every", "kinds")
+"""The hosts of a cluster that a kernel is judged on."""
 _GATES = KEEP_GATE, REGRESSION_GATE = "--keep-gate", "--regression-gate"
 
 
@@ -43,6 +45,12 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _hosts(text: str) -> str:
+    if text not in HOSTS:
+        raise ValueError
+    return text
+
+
 class _Value(NamedTuple):
     """What an option's value is made of its text by, and what is expected where that fails."""
 
@@ -55,6 +63,7 @@ _FILE = _Value(_file, "the name of a file")
 _POSITIVE = _Value(_positive, "a number above 0")
 _FRACTION = _Value(_fraction, "a fraction such as 0.01")
 _WHOLE = _Value(int, "a whole number")
+_HOSTS = _Value(_hosts, f"one of {', '.join(HOSTS)}")
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,19 @@ _VALUED = (
         _POSITIVE,
         _DEFAULTS.memory_bytes / 2**20,
     ),
+    _Option(
+        "ray",
+        f"let {KEEP_GATE} measure on the hosts of the Ray cluster at ADDRESS (or 'auto'), and judge over all",
+        "ADDRESS",
+        default="",
+    ),
+    _Option(
+        "ray-nodes",
+        f"on which of them: {' or '.join(HOSTS)}, one with each kind of processor (default {HOSTS[0]})",
+        "WHICH",
+        _HOSTS,
+        HOSTS[0],
+    ),
     _Option("seed", "replay the secret inputs of an earlier trial", "N", _WHOLE),
     _Option(
         "timeout",
@@ -145,7 +167,7 @@ _SWITCHES = (
 TARGETS_INI = "autoresearch_targets"
 _OF_A_VERDICT = {
     **dict.fromkeys(("description", "memory-fraction", "memory-mb"), _GATES),
-    **dict.fromkeys(("min-effect", "require-baseline"), (KEEP_GATE,)),
+    **dict.fromkeys(("min-effect", "require-baseline", "ray", "ray-nodes"), (KEEP_GATE,)),
     "max-slowdown": (REGRESSION_GATE,),
 }
 """The options that change nothing but a verdict, with the gates that give it."""
@@ -175,6 +197,9 @@ class Options:
     calibrate: bool
     selftest: bool
     rules: Rules
+    ray: str = ""
+    """The address of the cluster on whose hosts is measured; '' is this host alone."""
+    ray_nodes: str = HOSTS[0]
 
     @property
     def selects(self) -> bool:
@@ -233,6 +258,8 @@ class Options:
             calibrate=switches["calibrate"],
             selftest=switches["selftest"],
             rules=_rules(gate, values),
+            ray=values["ray"] if gate == KEEP_GATE else "",
+            ray_nodes=values["ray-nodes"],
         )
 
 

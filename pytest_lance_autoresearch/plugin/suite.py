@@ -150,6 +150,14 @@ class Suite:
             return fault
         return "" if self.options.require_baseline else self.hold_room()
 
+    def unreachable(self) -> str:
+        """Why nothing can be measured on the hosts that were asked for; '' where it may be, and for this host."""
+        if not self.options.ray:
+            return ""
+        from pytest_lance_autoresearch.hosts import cluster
+
+        return cluster.unusable(self.options.ray)
+
     def hold_room(self) -> str:
         """Take room on the disk for the end of a trial; why there is none, '' when there is."""
         from pytest_lance_autoresearch.log import archive
@@ -177,6 +185,7 @@ class Suite:
     def trial(self, name: str) -> Trial:
         """The target's trial, begun at its first item."""
         if name not in self._trials:
+            from pytest_lance_autoresearch.runs.over_hosts import Asked
             from pytest_lance_autoresearch.runs.trial import Settings, Trial
 
             options = self.options
@@ -195,6 +204,7 @@ class Suite:
                 seed=options.seed,
                 timeout_s=options.timeout_s,
                 description=options.description,
+                gather=Asked(options.ray, options.ray_nodes).gather if options.ray else None,
                 rules=options.rules,
             )
             self._trials[name] = Trial(*self._targets[name], settings, self.watch)

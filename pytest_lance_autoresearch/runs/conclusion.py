@@ -57,6 +57,8 @@ class Facts:
     times: KernelTimes | None
     """The candidate's; None where nothing was measured."""
     is_confined: bool
+    of_hosts: tuple[str, ...] = ()
+    """What a reader should know of the hosts that it was measured on."""
 
     @property
     def _kernels_run(self) -> int:
@@ -74,7 +76,9 @@ class Facts:
         of_baseline = self.gate.notes_on(self._kernels_run) if self.gate and status is not None else ()
         is_exposed = self.gate is not None and self.target.is_imported_here
         exposed = report.imported_here(self.target.kernel.home.module) if is_exposed else ""
-        notes = filter(None, [environment.missing(), waited, self.turn_fault, exposed, *of_baseline])
+        notes = filter(
+            None, [environment.missing(), waited, self.turn_fault, exposed, *of_baseline, *self.of_hosts]
+        )
         makes_baseline = status in KEPT
         return Outcome(
             target=self.target.name,

@@ -9,24 +9,26 @@ from __future__ import annotations
 import functools
 import math
 import secrets
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch.bench.processes import Processes
+from pytest_lance_autoresearch.bench.recall import Recall
 from pytest_lance_autoresearch.bench.rounds import Rounds
-from pytest_lance_autoresearch.errors import AutoresearchError, LogError
+from pytest_lance_autoresearch.errors import HostLost, LogError
+from pytest_lance_autoresearch.hosts import cluster
 from pytest_lance_autoresearch.log import archive, gate
-from pytest_lance_autoresearch.machine import baton, environment, interrupt, turns
+from pytest_lance_autoresearch.machine import turns
 from pytest_lance_autoresearch.records import Heat, Outcome, Progress, Status, Step, Tournament, Verdict
 from pytest_lance_autoresearch.runs import pace
+from pytest_lance_autoresearch.runs.elsewhere import Elsewhere
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 from pytest_lance_autoresearch.runs.trial import Settings, Trial
+from pytest_lance_autoresearch.runs.venues import Here, Venue
 from pytest_lance_autoresearch.target_files import contract, seeds
+from pytest_lance_autoresearch.target_files.parcels import Parcel
 from pytest_lance_autoresearch.target_files.states import States
 from pytest_lance_autoresearch.verdict import judge, selection
 from pytest_lance_autoresearch.words import report
@@ -35,14 +37,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_lance_autoresearch.records import Rules, Source
+    from pytest_lance_autoresearch.runs.over_hosts import Gather
     from pytest_lance_autoresearch.target_files.load import Target
 
 MAX_SECONDS = 3600.0
 """Of a whole tournament, unless the user says otherwise."""
 ROUNDS_SHARE = 0.5
 """Of that, after which no further round begins: the rest is the final's."""
-_INTERRUPT_S = 0.2
-"""After how long an interrupt is looked for."""
 
 
 class Contest:
@@ -55,7 +56,10 @@ class Contest:
         settings: Settings,
         max_seconds: float = MAX_SECONDS,
         watch: Callable[[Progress], None] = lambda _: None,
+        address: str = "",
     ) -> None:
+        """`address` is that of the cluster where it takes place; '' is this host."""
+        self._address = address
         self._target = target
         self._candidates = candidates
         self._settings = settings
@@ -64,6 +68,7 @@ class Contest:
         self._stopwatch = Stopwatch()
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._states = States(target, folder=settings.states)
+        self._recall = Recall()
         self._cases = contract.cases_of(target)
         self._trials: dict[str, Trial] = {}
         """Of all candidates, by name."""
@@ -82,10 +87,10 @@ class Contest:
         home = archive.home(self._log, self._settings.root)
         archive.hold_room(home)
         try:
-            with self._stopwatch.running():
-                self._check()
+            with self._stopwatch.running(), self._at(baseline) as venue:
+                self._check(venue)
                 if self._left:
-                    self._race(baseline)
+                    self._race(baseline, venue)
         except KeyboardInterrupt:
             told = report.tournament_broken_off(len(self.outcomes), len(self._candidates))
             raise KeyboardInterrupt(told) from None
@@ -93,12 +98,29 @@ class Contest:
             archive.give_room_back(home)
         return self._ended()
 
+    @contextmanager
+    def _at(self, baseline: Source) -> Iterator[Venue]:
+        """Where it takes place."""
+        timeout_s = self._settings.timeout_s
+        if not self._address:
+            yield Here(self._target, baseline, self._cases, self._states.of, timeout_s, self._show, self._turn)
+            return
+        parcel = Parcel.of(self._target)
+        with cluster.connected(self._address) as found:
+            told = self._show, self._stopwatch.was_waiting
+            yield Elsewhere(found, parcel, timeout_s, baseline, self._seed, *told)
+
     @property
     def _log(self) -> Path:
         return self._settings.log or self._target.layout.log_path
 
+    @functools.cached_property
+    def _opened(self) -> gate.Gate:
+        """The gate of all that are not finalists: they are compared with the baseline that is there at first."""
+        return gate.open_gate(self._target, self._settings.root, self._log)
+
     def _baseline(self) -> Source:
-        opened = gate.open_gate(self._target, self._settings.root, self._log)
+        opened = self._opened
         if opened.baseline is None:
             missing = report.no_baseline(self._log, self._target.name)
             raise LogError(opened.unlogged or opened.invalid or missing)
@@ -106,71 +128,54 @@ class Contest:
 
     # What is right, and what is new.
 
-    def _check(self) -> None:
-        """Every candidate's correctness, as many at once as there are cores; who fails has a row, as a twin has.
+    def _check(self, venue: Venue) -> None:
+        """Every candidate's correctness; who fails has a row, as a twin has.
 
-        The target's own code is in one thread at a time; what is waited for are the kernels' processes.
+        The rows come in the order in which the candidates were named.
         """
         originals: dict[str, str] = {}
-        stop, lock, checks = Event(), Lock(), dict[str, Future[None]]()
-        with self._undisturbed(), ThreadPoolExecutor(environment.count_cores()) as pool:
-            try:
-                for name, source in self._candidates.items():
-                    trial = self._trials[name] = self._new_trial(name, source)
-                    original = originals.setdefault(source.code_sha256, name)
-                    if original != name:
-                        trial.stand(report.twin_reason(original, source.sha256))
-                    elif not trial.nothing_to_measure():
-                        checks[name] = pool.submit(self._checked, name, trial, stop, lock)
-                for name, trial in self._trials.items():
-                    if name in checks:
-                        _result(checks[name])
-                    if name in checks and not trial.failures:
-                        self._left[trial.target.kernel.sha256] = name
-                    else:
-                        self._tell(name)
-            except BaseException:
-                stop.set()
-                raise
+        open_ends: dict[str, Trial] = {}
+        for name, source in self._candidates.items():
+            trial = self._trials[name] = self._new_trial(name, source)
+            original = originals.setdefault(source.code_sha256, name)
+            if original != name:
+                trial.stand(report.twin_reason(original, source.sha256))
+            elif not trial.nothing_to_measure():
+                open_ends[name] = trial
+        waiting = deque(self._trials)
+        for name in venue.checked(open_ends, lambda name: self._show(report.checking_line(name))):
+            del open_ends[name]
+            self._tell_checked(waiting, open_ends)
+        self._tell_checked(waiting, open_ends)
 
-    @staticmethod
-    @contextmanager
-    def _undisturbed() -> Iterator[None]:
-        """What trials change of this process for a while, and change back, is put right once all have ended."""
-        with environment.moved_back(), environment.one_thread(), warnings.catch_warnings():
-            yield
+    def _tell_checked(self, waiting: deque[str], open_ends: Collection[str]) -> None:
+        """Who is next in line and known to be right is left, and anybody else has a row."""
+        while waiting and waiting[0] not in open_ends:
+            name = waiting.popleft()
+            trial = self._trials[name]
+            if trial.outcome is None and not trial.failures and not trial.nothing_to_measure():
+                self._left[trial.target.kernel.sha256] = name
+            else:
+                self._tell(name)
 
     def _new_trial(self, name: str, source: Source) -> Trial:
         settings = replace(
             self._settings, seed=self._seed, description=report.entered(name, len(self._candidates))
         )
-        return Trial(replace(self._target, kernel=source), self._cases, settings, states=self._states)
-
-    def _checked(self, name: str, trial: Trial, stop: Event, lock: Lock) -> None:
-        try:
-            with suppress(AutoresearchError):  # which the trial notes, and its row will tell
-                with baton.held(lock):
-                    self._show(report.checking_line(name))
-                    trial.check_cases(stop.is_set)
-                with lock:  # Hypothesis works in one thread at a time, from one end to the other
-                    trial.check_beyond(stop.is_set)
-        finally:
-            trial.close()
+        target = replace(self._target, kernel=source)
+        return Trial(target, self._cases, settings, states=self._states, shared=self._recall, opened=self._opened)
 
     # Who goes on.
 
-    def _race(self, baseline: Source) -> None:
+    def _race(self, baseline: Source, venue: Venue) -> None:
         """Rounds until few are left, and their final."""
-        processes = Processes(self._target, self._settings.timeout_s, in_process=False)
         left = {sha256: self._candidates[name] for sha256, name in self._left.items()}
         timed = [case for case in self._cases if case.timed]
-        try:
-            rounds = Rounds(self._target, baseline, left, timed, processes, self._show, self._turn)
+        with venue.grounds() as grounds:
+            rounds = Rounds(self._target, baseline, left, timed, grounds)
             while not (selection.is_over(rounds.number, len(self._left)) or self._is_late(rounds)):
                 self._hold(rounds)
-        finally:
-            processes.clear()
-        self._judge(rounds)
+        self._judge(rounds, venue.gather())
 
     def _is_late(self, rounds: Rounds) -> bool:
         return rounds.number > 0 and self.seconds() >= ROUNDS_SHARE * self._max_seconds
@@ -178,8 +183,7 @@ class Contest:
     def _hold(self, rounds: Rounds) -> None:
         """A round; who fails in it leaves, and who is discarded or outrun, the slowest first."""
         self._show(report.round_line(rounds.number + 1, selection.MOST_ROUNDS, len(self._left)))
-        with environment.one_thread():
-            failures = rounds.hold(list(self._left), self._states.of, self._seed)
+        failures = rounds.hold(list(self._left), self._seed)
         for sha256, failure in failures.items():
             failure.seed = self._seed
             self._trials[self._left[sha256]].failures.append(failure)
@@ -209,20 +213,20 @@ class Contest:
 
     # Who is judged.
 
-    def _judge(self, rounds: Rounds) -> None:
+    def _judge(self, rounds: Rounds, gather: Gather | None) -> None:
         """The finalists before the gate, the fastest first, until one is kept; a row for everybody else."""
         ranked = self._ranked(rounds) if len(self._left) > 1 else list(self._left)
         finalists, others = ranked[: selection.FINALISTS], ranked[selection.FINALISTS :]
         for sha256 in reversed(others):
             self._leave(rounds, sha256, self._heat(rounds, finalists[-1], is_last=True))
         for place, sha256 in enumerate(finalists):
-            if self._is_kept(sha256, len(finalists)):
+            if self._is_kept(sha256, len(finalists), gather):
                 for other in reversed(finalists[place + 1 :]):
                     self._leave(rounds, other, self._heat(rounds, sha256, is_last=True))
                 return
 
-    def _is_kept(self, sha256: str, finalists: int) -> bool:
-        """An ordinary trial, but for the confidence that all finalists share."""
+    def _is_kept(self, sha256: str, finalists: int, gather: Gather | None) -> bool:
+        """An ordinary trial, but for the confidence that all finalists share; once more where its host is lost."""
         name = self._left.pop(sha256)
         self._show(report.final_line(name))
         rules = selection.final_rules(self._settings.rules, finalists)
@@ -231,9 +235,16 @@ class Contest:
             self._settings,
             rules=replace(rules, max_seconds=min(rules.max_seconds, left_s)),
             description=report.entered(name, len(self._candidates)),
+            gather=gather,
         )
-        target = self._trials[name].target
-        outcome = Trial(target, self._cases, settings, self._watch, self._states).run()
+        for _ in range(2):
+            trial = Trial(self._trials[name].target, self._cases, settings, self._watch, self._states)
+            trial.work()
+            losses = [failure for failure in trial.failures if isinstance(failure, HostLost)]
+            if not losses:
+                break
+            self._show(report.lost(str(losses[0])))
+        outcome = trial.log()
         self._stopwatch.was_waiting(outcome.waited_s)
         self.outcomes[name] = outcome
         return outcome.status is Status.KEEP
@@ -268,10 +279,3 @@ class Contest:
     def _show(self, what: str, step: Step | None = None) -> None:
         """Tell where it stands; without a step, that something begins."""
         self._watch(Progress(self._target.name, what, step, None, self.seconds(), is_event=step is None))
-
-
-def _result(check: Future[None]) -> None:
-    """Wait for a check; an interrupt that comes as this thread begins to wait would not end a wait without end."""
-    while wait([check], _INTERRUPT_S).not_done:
-        interrupt.obey()
-    check.result()

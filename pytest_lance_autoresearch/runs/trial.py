@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_lance_autoresearch.bench import check, properties
+from pytest_lance_autoresearch.bench import check, properties, recall
 from pytest_lance_autoresearch.bench.alone import Alone
 from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.oracles import Oracle
@@ -41,6 +41,7 @@ from pytest_lance_autoresearch.records import (
 )
 from pytest_lance_autoresearch.runs import calibration, pace
 from pytest_lance_autoresearch.runs.conclusion import Facts
+from pytest_lance_autoresearch.runs.over_hosts import Gather, OverHosts
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
 from pytest_lance_autoresearch.target_files import contract, generate, seeds
 from pytest_lance_autoresearch.target_files.states import States
@@ -76,6 +77,15 @@ class Item(NamedTuple):
     case: str = ""
 
 
+class Checked(NamedTuple):
+    """What is known of a kernel's correctness."""
+
+    done: frozenset[Item]
+    failures: tuple[AutoresearchError, ...]
+    seconds: float
+    is_confined: bool
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a trial is run; made from the command line by `plugin.suite`."""
@@ -101,6 +111,8 @@ class Settings:
     seed: int | None = None
     timeout_s: float = ANSWER_TIMEOUT_S
     description: str = ""
+    gather: Gather | None = None
+    """The hosts that a kernel is measured on beside its baseline; None is this one."""
     rules: Rules = field(default_factory=Rules)
 
 
@@ -114,8 +126,14 @@ class Trial:
         settings: Settings,
         watch: Callable[[Progress], None] = lambda _: None,
         states: States | None = None,
+        shared: recall.Recall | None = None,
+        opened: gate.Gate | None = None,
     ) -> None:
-        """`states` are those that several trials of a target have in common; None makes the trial's own."""
+        """`states` are those that several trials of a target have in common; None makes the trial's own.
+
+        `shared` is what they have in common of the reference's answers; None keeps none. `opened` is the gate of
+        all of them; None opens the trial's own.
+        """
         self.target = target
         self.cases = cases
         self.settings = settings
@@ -137,7 +155,10 @@ class Trial:
             in_process=settings.in_process,
             checks_bounds=not settings.brief,
         )
+        self._recall = shared
+        self._opened = opened
         self._measurement: Measurement | None = None
+        self._over_hosts: OverHosts | None = None
 
     # What the items run.
 
@@ -177,10 +198,10 @@ class Trial:
         with self._recorded(Item(ItemKind.PROPERTIES)):
             runner = self._processes.checker()
             if not self._checks_secretly:
-                properties.check_properties(self.target, runner, None, PROPERTY_EXAMPLES)
+                properties.check_properties(self.target, runner, None, PROPERTY_EXAMPLES, self._recall)
                 return
             with self._on_secret_inputs():
-                properties.check_properties(self.target, runner, self._seed, PROPERTY_EXAMPLES)
+                properties.check_properties(self.target, runner, self._seed, PROPERTY_EXAMPLES, self._recall)
 
     def measure_case(self, case: Case) -> CaseTimes | None:
         """The speed of one case: alone, or under a gate in blocks beside the baseline.
@@ -269,11 +290,16 @@ class Trial:
 
     def run(self) -> Outcome:
         """Every item in order, up to the first that fails; then the verdict, and its row."""
+        self.work()
+        return self.log()
+
+    def work(self) -> Outcome:
+        """The same without the row, which `log` writes."""
         try:
             if not self.nothing_to_measure():
                 with suppress(AutoresearchError):  # which is noted, and is the verdict's reason
                     self._run_items()
-            return self.log()
+            return self.conclude()
         finally:
             self.close()
 
@@ -282,6 +308,17 @@ class Trial:
         self._measurement = measurement
         self._stopwatch.add(seconds)
         self._done |= {Item(ItemKind.SPEED, case.id) for case in self._timed}
+
+    def checked(self) -> Checked:
+        """What was found out of the kernel's correctness, for its trial on another host."""
+        return Checked(frozenset(self._done), tuple(self.failures), self.seconds(), self._processes.is_confined)
+
+    def take_over(self, checked: Checked) -> None:
+        """Take over what was found out on another host."""
+        self._done |= checked.done
+        self.failures += checked.failures
+        self._stopwatch.add(checked.seconds)
+        self._processes.is_confined = self._processes.is_confined and checked.is_confined
 
     def stand(self, why: str) -> None:
         """End as a kernel of which nothing need be measured."""
@@ -307,8 +344,14 @@ class Trial:
             self.forget(case.id)
 
     def close(self) -> None:
-        """End every process of the trial; safe at any moment and more than once."""
+        """End every process of the trial, here and elsewhere; safe at any moment and more than once."""
         self._processes.clear()
+        if self._over_hosts is not None:
+            self._over_hosts.close()
+
+    def break_off(self) -> None:
+        """End what another thread does with its processes; that one gives them back."""
+        self._processes.break_off()
 
     def forget(self, case_id: str) -> None:
         """Give the state of a case back; it is made again if it is needed after all."""
@@ -343,8 +386,8 @@ class Trial:
     @functools.cached_property
     def _gate(self) -> gate.Gate | None:
         """Opened when it is first needed, which reads the log; None without a gate."""
-        if not self.settings.gate:
-            return None
+        if not self.settings.gate or self._opened is not None:
+            return self._opened
         if self.settings.baseline is not None:
             return gate.against_source(self.settings.root, self.settings.baseline)
         if self.settings.revision:
@@ -407,8 +450,10 @@ class Trial:
     def _bound(self, case: Case) -> Iterator[tuple[Runner[Answers], Oracle]]:
         """The kernel where correctness runs, and the oracle, both bound to the case's published state."""
         state = self._states.of(case)
-        runner, oracle = self._processes.checker(), Oracle(self.target, state)
-        runner.bind(case.id, generate.pickled(self.target, state))
+        sent = generate.pickled(self.target, state)
+        oracle = Oracle(self.target, state, recall.known(self._recall, sent))
+        runner = self._processes.checker()
+        runner.bind(case.id, sent)
         yield runner, oracle
         runner.release(case.id)
 
@@ -461,7 +506,20 @@ class Trial:
         cases = [case for case in self._timed if case.id in asked]
         if self._gate is None or self._gate.baseline is None:
             return Alone(self.target, cases, *run, brief=self.settings.brief)
-        return Comparison(self.target, self._gate.baseline, cases, self._rules, *run)
+        if self.settings.gather is None:
+            return Comparison(self.target, self._gate.baseline, cases, self._rules, *run)
+        self._over_hosts = OverHosts(
+            self.target,
+            self._gate.baseline,
+            cases,
+            self._rules,
+            self.settings.gather,
+            self.settings.timeout_s,
+            self._show,
+            self._stopwatch.waiting,
+            self._stopwatch.was_waiting,
+        )
+        return self._over_hosts
 
     def _show(self, what: str, step: Step | None, speedup: Interval | None) -> None:
         self._watch(Progress(self.target.name, what, step, speedup, self.seconds(), is_event=step is None))
@@ -515,7 +573,7 @@ class Trial:
         return replace(self._measurement.evidence(), waited_s=self._stopwatch.waited_s)
 
     def _facts(self) -> Facts:
-        measurement, expected = self._measurement, self.expected()
+        measurement, over, expected = self._measurement, self._over_hosts, self.expected()
         return Facts(
             target=self.target,
             gate=self._gate,
@@ -527,5 +585,6 @@ class Trial:
             turn_fault=self._turn_fault,
             evidence=self._evidence(),
             times=measurement.candidate() if measurement else None,
-            is_confined=self._processes.is_confined,
+            is_confined=self._processes.is_confined and (over is None or over.is_confined),
+            of_hosts=() if over is None else over.notes,
         )

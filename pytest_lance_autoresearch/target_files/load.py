@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import pickle
 import sys
 from dataclasses import dataclass, field
@@ -62,8 +63,12 @@ class Target:
 
         By whatever name, and through whatever link.
         """
+        try:
+            own = self.layout.kernel_path.stat()
+        except OSError:
+            return False
         files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-        return any(_is_same_file(file, self.layout.kernel_path) for file in files if isinstance(file, str))
+        return any(_is_that_file(file, own) for file in files if isinstance(file, str))
 
     @property
     def name(self) -> str:
@@ -115,10 +120,10 @@ def _imports(layout: Layout, wiring: ModuleType) -> tuple[str, ...]:
     return named
 
 
-def _is_same_file(file: str, path: Path) -> bool:
+def _is_that_file(file: str, known: os.stat_result) -> bool:
     try:
-        return path.samefile(file)
-    except OSError:
+        return os.path.samestat(Path(file).stat(), known)
+    except (OSError, ValueError):
         return False
 
 

@@ -10,7 +10,6 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from pytest_lance_autoresearch.records import IN_NO_PACKAGE, Home, Source
 
@@ -18,7 +17,7 @@ _LONG_BITS = 10_000
 """Integers that are longer are hashed by their hexadecimal digits."""
 
 
-NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+NO_FILES: Mapping[str, bytes] = {}
 
 
 def read(path: Path, home: Home = IN_NO_PACKAGE) -> Source:
@@ -37,9 +36,10 @@ def make(
     tree = _parsed_if_possible(text)
     if tree is None:
         return Source(text, path, digest, digest, len(text), home, package)
-    parts = [_described(node) for node in ast.walk(_without_docstrings(tree))]
+    nodes = list(ast.walk(_without_docstrings(tree)))
+    parts = [_described(node) for node in nodes]
     code = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
-    size = len(parts) + sum(_string_size(node) for node in ast.walk(tree))
+    size = len(parts) + sum(_string_size(node) for node in nodes)
     return Source(text, path, digest, code, size, home, package)
 
 

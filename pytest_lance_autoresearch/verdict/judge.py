@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pytest_lance_autoresearch.records import (
     Cause,
+    Doubt,
     Evidence,
     Extent,
     Judgement,
@@ -20,7 +21,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.verdict import doubts, keeping, price, regression, selection
+from pytest_lance_autoresearch.verdict import hosts, keeping, price, regression, selection
 from pytest_lance_autoresearch.verdict.view import View
 
 TIMES_PAIRS = 2
@@ -33,18 +34,23 @@ MOST_BLOCKS = 16
 """Of a single case in a pair."""
 
 
-class _Question(Protocol):
-    """What is asked about a candidate, and what answers it."""
+class _Answer(Protocol):
+    """What answers a question about a candidate."""
 
     def view(self, evidence: Evidence, rules: Rules, /) -> View: ...
     def decide(self, seen: View, /) -> tuple[Verdict, Cause]: ...
-    def more_overall(self, seen: View, /) -> float: ...
+    def doubt(self, seen: View, decided: tuple[Verdict, Cause], /) -> Doubt: ...
+
+
+class _Question(_Answer, Protocol):
+    """What is asked about it."""
+
     def is_settled(self, speedup_low: float, rules: Rules, /) -> bool: ...
 
 
 def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: a verdict, or undecided, which asks for another look."""
-    question = _question(rules)
+    question = _answer(evidence, rules)
     seen = question.view(evidence, rules)
     cpu = seen.cpu
     decided = _unless_outrun(evidence, *question.decide(seen))
@@ -56,13 +62,14 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         seen.overall.ratio(),
         {case: estimate.ratio() for case, estimate in seen.cases.items()},
         cpu.ratio() if cpu else None,
-        _worst_case(seen, cause),
-        *price.peaks(evidence.pairs),
+        seen.clearest_regression() if cause is Cause.CASE_REGRESSED else seen.worst_case(),
+        *price.peaks(seen.priced),
         evidence.baseline_code_size,
         evidence.candidate_code_size,
-        price.build_price(evidence.pairs, rules),
-        doubts.about(seen, question.more_overall(seen), decided) if is_open else None,
+        price.build_price(seen.priced, rules),
+        question.doubt(seen, decided) if is_open else None,
         selection.race(evidence) if evidence.heat else None,
+        seen.by_host(),
     )
 
 
@@ -111,6 +118,13 @@ def next_look(judgement: Judgement, rules: Rules) -> Extent:
     return Extent(pairs, {case: each if case in is_open else others for case in judgement.cases})
 
 
+def next_looks(judgement: Judgement, rules: Rules) -> list[Extent]:
+    """The same for each host: the overall speed-up is open on all of them, a case on some."""
+    if not judgement.hosts:
+        return [next_look(judgement, rules)]
+    return [next_look(replace(judgement, cases=host.cases), rules) for host in judgement.hosts]
+
+
 def at_any_price(rules: Rules) -> Rules:
     """The same rules without a limit to memory or building, for whoever wants to know a speed-up all the same."""
     return replace(rules, memory_fraction=math.inf, memory_bytes=2**63, build_ms_per_mb=math.inf)
@@ -126,6 +140,10 @@ def _is_open_overall(judgement: Judgement, rules: Rules) -> bool:
 
 def _question(rules: Rules) -> _Question:
     return regression if isinstance(rules, RegressionRules) else keeping
+
+
+def _answer(evidence: Evidence, rules: Rules) -> _Answer:
+    return hosts if len(evidence.hosts) > 1 else _question(rules)
 
 
 def _unless_outrun(evidence: Evidence, verdict: Verdict, cause: Cause) -> tuple[Verdict, Cause]:
@@ -145,10 +163,3 @@ def _unless_over(seen: View, verdict: Verdict, cause: Cause) -> tuple[Verdict, C
     if verdict is Verdict.UNDECIDED and seen.evidence.looks >= seen.rules.max_looks:
         return Verdict.INCONCLUSIVE, cause
     return verdict, cause
-
-
-def _worst_case(seen: View, cause: Cause) -> str:
-    """The case with the lowest speed-up; for a regression, the one that is shown most clearly."""
-    if cause is Cause.CASE_REGRESSED:
-        return min(seen.cases, key=lambda case: seen.cases[case].high)
-    return seen.worst_case()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from pytest_lance_autoresearch.records import Cause, Evidence, Rules, Verdict
+from pytest_lance_autoresearch.records import Cause, Doubt, Evidence, Rules, Verdict
 from pytest_lance_autoresearch.verdict import doubts, price, stats
 from pytest_lance_autoresearch.verdict.view import LEAST_LOOKS, View, share
 
@@ -26,7 +26,7 @@ def decide(seen: View) -> tuple[Verdict, Cause]:
     overall, smaller = seen.overall, _is_smaller(seen.evidence)
     if any(estimate.high < seen.case_floor for estimate in seen.cases.values()):
         return Verdict.DISCARD, Cause.CASE_REGRESSED
-    if overall.high < 0 and not (smaller and overall.high > -band):
+    if overall.high < allowed(seen):
         return Verdict.DISCARD, Cause.SLOWER
     if (cause := price.unaffordable(seen.evidence.pairs, seen.rules)) is not None:
         return Verdict.DISCARD, cause
@@ -41,7 +41,12 @@ def decide(seen: View) -> tuple[Verdict, Cause]:
     return Verdict.UNDECIDED, Cause.UNDECIDED
 
 
-def more_overall(seen: View) -> float:
+def doubt(seen: View, decided: tuple[Verdict, Cause]) -> Doubt:
+    """What keeps an inconclusive verdict open, which without regard to the time is `decided`."""
+    return doubts.about(seen, _more_overall(seen), decided)
+
+
+def _more_overall(seen: View) -> float:
     """How many times what was measured would settle a verdict about the overall speed-up.
 
     Of whichever kind its point lies nearest to.
@@ -59,6 +64,11 @@ def more_overall(seen: View) -> float:
 def is_settled(speedup_low: float, _rules: Rules) -> bool:
     """Whether nothing but single cases is open, as far as the lower bound of the overall speed-up tells."""
     return speedup_low > 1
+
+
+def allowed(seen: View) -> float:
+    """The overall log-ratio below which a candidate is slower: a smaller one may be so by a little."""
+    return -math.log1p(seen.rules.noise_band) if _is_smaller(seen.evidence) else 0.0
 
 
 def _one_sided(seen: View) -> stats.LogEstimate:

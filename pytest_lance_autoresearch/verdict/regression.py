@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from pytest_lance_autoresearch.records import Cause, Evidence, RegressionRules, Rules, Verdict
+from pytest_lance_autoresearch.records import Cause, Doubt, Evidence, RegressionRules, Rules, Verdict
 from pytest_lance_autoresearch.verdict import doubts, price, stats
 from pytest_lance_autoresearch.verdict.view import LEAST_LOOKS, View, share
 
@@ -47,7 +47,12 @@ def decide(seen: View) -> tuple[Verdict, Cause]:
     return (Verdict.PASS if seen.evidence.looks >= LEAST_LOOKS else Verdict.UNDECIDED), Cause.NOT_SLOWER
 
 
-def more_overall(seen: View) -> float:
+def doubt(seen: View, decided: tuple[Verdict, Cause]) -> Doubt:
+    """What keeps an inconclusive verdict open, which without regard to the time is `decided`."""
+    return doubts.about(seen, _more_overall(seen), decided)
+
+
+def _more_overall(seen: View) -> float:
     """How many times what was measured would settle, by both clocks, whether the candidate is slower overall."""
     clocks = (seen.mean, seen.deciding_cpu or seen.mean)
     return max(doubts.unconfirmed(seen), *(_more(seen, clock) for clock in clocks))

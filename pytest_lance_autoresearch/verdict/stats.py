@@ -69,7 +69,11 @@ def overall(pairs: Sequence[Mapping[str, Sequence[float]]]) -> Mean:
     """
     if not pairs:
         raise ValueError("an overall speed-up needs at least one pair")
-    points = list(map(pair_point, pairs))
+    return mean(list(map(pair_point, pairs)))
+
+
+def mean(points: Sequence[float]) -> Mean:
+    """Of points that differ by chance; a single one tells nothing about by how much."""
     if len(points) == 1:
         return Mean(points[0], math.inf, 0)
     return Mean(statistics.fmean(points), statistics.stdev(points) / math.sqrt(len(points)), len(points) - 1)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_lance_autoresearch.records import Evidence, Pair, Rules
+from pytest_lance_autoresearch.records import Evidence, HostSpeedup, Pair, Rules
 from pytest_lance_autoresearch.verdict import aggregate, stats
 
 LEAST_LOOKS = 2
@@ -83,6 +83,19 @@ class View:
     def worst_case(self) -> str:
         """The case with the lowest speed-up."""
         return min(self.cases, key=lambda case: self.cases[case].point)
+
+    def clearest_regression(self) -> str:
+        """The case that is shown most clearly to be slower."""
+        return min(self.cases, key=lambda case: self.cases[case].high)
+
+    @property
+    def priced(self) -> Sequence[Pair]:
+        """The pairs by which memory and building are told."""
+        return self.evidence.pairs
+
+    def by_host(self) -> tuple[HostSpeedup, ...]:
+        """What each of several hosts came to; none where there was one."""
+        return ()
 
 
 def _cpu_mean(pairs: Sequence[Pair]) -> stats.Mean | None:

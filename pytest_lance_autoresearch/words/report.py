@@ -19,6 +19,7 @@ from pytest_lance_autoresearch.records import (
     Disturbance,
     Doubt,
     Figures,
+    HostSpeedup,
     Interval,
     Judgement,
     Outcome,
@@ -39,7 +40,10 @@ NOTE_CHARACTERS = 160
 """Of a note in the block; the JSON has it whole."""
 LEAST_REASON = 80
 EXTREMES = 3
-"""Cases at each end."""
+"""Cases at each end, ..."""
+EXTREMES_OF_HOSTS = 1
+"""... or where several hosts have lines of their own."""
+HOSTS_AT_EACH_END = 2
 WRONG = (Status.INCORRECT, Status.CRASH, Status.TIMEOUT, Status.REFUSED)
 
 
@@ -99,6 +103,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
         ("waited_seconds", f"{outcome.waited_s:.1f}"),
         ("speedup", wording.interval(speedup) if speedup else wording.NONE),
         *_extremes(outcome),
+        *_hosts(outcome),
         ("verdict", verdict),
         ("reason", outcome.reason),
     ]
@@ -118,10 +123,25 @@ def _extremes(outcome: Outcome) -> list[tuple[str, str]]:
     else:
         told = [(-ns, f"{case} {wording.ns(ns)}") for case, ns in (figures.ns_per_op if figures else {}).items()]
         names = ("fastest", "slowest")
-    ordered = [text for _, text in sorted(told, reverse=True)]
-    best = ordered[: min(EXTREMES, (len(ordered) + 1) // 2)]
-    worst = ordered[len(best) :][-EXTREMES:]
+    has_hosts = outcome.judgement is not None and bool(outcome.judgement.hosts)
+    best, worst = _ends(told, EXTREMES_OF_HOSTS if has_hosts else EXTREMES)
     return [*((names[0], text) for text in best), *((names[1], text) for text in reversed(worst))]
+
+
+def _ends(told: Sequence[tuple[float, str]], most: int) -> tuple[list[str], list[str]]:
+    """The texts with the largest numbers, and those with the least, so many of each at most."""
+    ordered = [text for _, text in sorted(told, reverse=True)]
+    best = ordered[: min(most, (len(ordered) + 1) // 2)]
+    return best, ordered[len(best) :][-most:]
+
+
+def _hosts(outcome: Outcome) -> list[tuple[str, str]]:
+    """The hosts where the kernel gained most and least; no nanoseconds, which cannot be compared."""
+    hosts = outcome.judgement.hosts if outcome.judgement else ()
+    best, worst = _ends(
+        [(one.speedup.point, f"{one.host} {wording.interval(one.speedup)}") for one in hosts], HOSTS_AT_EACH_END
+    )
+    return [("host", text) for text in (*best, *worst)]
 
 
 def _build_ms(price: BuildPrice | None) -> str:
@@ -212,7 +232,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "waited_s": outcome.waited_s,
         "speedup": _interval_json(judgement.speedup if judgement else None),
         "cpu_speedup": _interval_json(judgement.cpu_speedup if judgement else None),
-        "case_speedups": {c: _interval_json(i) for c, i in judgement.cases.items()} if judgement else None,
+        "case_speedups": _cases_json(judgement.cases) if judgement else None,
+        "hosts": [_host_json(host) for host in judgement.hosts] if judgement and judgement.hosts else None,
         "verdict": outcome.status.value if outcome.status else None,
         "cause": judgement.cause.value if judgement else None,
         "reason": outcome.reason,
@@ -249,11 +270,25 @@ def _build_json(price: BuildPrice | None) -> dict[str, Any] | None:
     }
 
 
+def _cases_json(cases: Mapping[str, Interval]) -> dict[str, Any]:
+    return {case: _interval_json(one) for case, one in cases.items()}
+
+
+def _host_json(one: HostSpeedup) -> dict[str, Any]:
+    return {
+        "host": one.host,
+        "speedup": _interval_json(one.speedup),
+        "case_speedups": _cases_json(one.cases),
+        "pairs": one.pairs,
+    }
+
+
 def _doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
     if doubt is None:
         return None
     return {
         "case": doubt.case,
+        "host": doubt.host or None,
         "speedup": _interval_json(doubt.speedup),
         "cpu_speedup": _interval_json(doubt.cpu_speedup),
         "is_unconfirmed": doubt.is_unconfirmed,
@@ -264,20 +299,23 @@ def _doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
 def judged_reason(judgement: Judgement, figures: Figures | None, rules: Rules) -> str:
     """One sentence for a verdict, with the numbers of both sides; no figures where nothing was timed."""
     if figures is None:
-        return f"{judgement.verdict.value}: {_untimed_price(judgement, rules)}; nothing was timed"
+        return f"{judgement.verdict.value}: {_price(judgement, rules)}; nothing was timed"
     word = (
         "keep (simpler)"
         if judgement.verdict is Verdict.KEEP and judgement.cause is Cause.SIMPLER
         else judgement.verdict.value
     )
-    return f"{word}: {_geomean_change(judgement, figures)}{_explained(judgement, figures, rules)}"
+    change = _change_over_hosts(judgement) if judgement.hosts else _geomean_change(judgement, figures)
+    return f"{word}: {change}{_explained(judgement, figures, rules)}"
 
 
 def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
     effect, sure = wording.percent(rules.min_effect), wording.percent(1 - rules.miss)
     match judgement.cause:
         case Cause.FASTER:
-            return f", no case slower than {wording.percent(rules.case_limit)}, confirmed in fresh processes"
+            anywhere = " on any" if judgement.hosts else ""
+            limit = wording.percent(rules.case_limit)
+            return f", no case slower than {limit}{anywhere}, confirmed in fresh processes"
         case Cause.SIMPLER:
             sizes = f"{judgement.baseline_code_size} -> {judgement.candidate_code_size} AST nodes"
             return f", {_similar(judgement, rules)}, and the code is smaller ({sizes})"
@@ -288,11 +326,12 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
         case Cause.TOO_SMALL:
             return f", faster, but by less than the {effect} that is worth a change (with {sure} confidence)"
         case Cause.CASE_REGRESSED:
-            return f"{_joint(judgement)} {_case_change(judgement, figures, rules)}"
-        case Cause.MEMORY:
-            return f"{_joint(judgement)} {_memory_change(judgement, rules)}"
-        case Cause.BUILDING:
-            return f"{_joint(judgement)} {_build_change(judgement)}"
+            change = _case_on_a_host if judgement.hosts else _case_change
+            return f"{_joint(judgement)} {change(judgement, figures, rules)}"
+        case Cause.HOST_REGRESSED | Cause.HOSTS_DIFFER:
+            return _difference_of_hosts(judgement)
+        case Cause.MEMORY | Cause.BUILDING:
+            return f"{_joint(judgement)} {_price(judgement, rules)}"
         case Cause.CPU_DISAGREES:
             says = wording.change_of_time(judgement.cpu_speedup)
             return f"{_joint(judgement, says)} its CPU time says {says}; wall and CPU time must agree"
@@ -303,6 +342,16 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
             return f"{ended}: {_open_question(judgement, rules)}"
         case _:
             return f", undecided after the last look: {_open_question(judgement, rules)}"
+
+
+def _difference_of_hosts(judgement: Judgement) -> str:
+    """That one host shows it to be slower, or that they differ by so much that more measuring would not tell."""
+    slowest, *_, fastest = sorted(judgement.hosts, key=lambda one: one.speedup.point)
+    if judgement.cause is Cause.HOST_REGRESSED:
+        worst = min(judgement.hosts, key=lambda one: one.speedup.high)
+        return f"{_joint(judgement)} {wording.change_of_time(worst.speedup)} on {worst.host}"
+    ends = " and ".join(f"{wording.change(one.speedup.point)} on {one.host}" for one in (slowest, fastest))
+    return f", undecided: the hosts differ, {ends}; more measuring would not tell, more hosts would"
 
 
 def _outrun(judgement: Judgement) -> str:
@@ -327,7 +376,7 @@ def _slowness(judgement: Judgement, rules: Rules) -> str:
     return f"not slower than {limit} overall and {case} in any case (with {sure} confidence)"
 
 
-def _untimed_price(judgement: Judgement, rules: Rules) -> str:
+def _price(judgement: Judgement, rules: Rules) -> str:
     return _build_change(judgement) if judgement.cause is Cause.BUILDING else _memory_change(judgement, rules)
 
 
@@ -344,7 +393,7 @@ def _build_change(judgement: Judgement) -> str:
 
 def refused_untimed(judgement: Judgement, rules: Rules) -> str:
     """Why the speed items of a candidate that is discarded already have no times."""
-    return f"not timed: {_untimed_price(judgement, rules)}"
+    return f"not timed: {_price(judgement, rules)}"
 
 
 def not_timed(headline: str) -> str:
@@ -409,6 +458,42 @@ def tournament_broken_off(told: int, of: int) -> str:
 
 def final_line(name: str) -> str:
     return f"final: {name} before the gate"
+
+
+def hosts(names: Sequence[str]) -> str:
+    """Where a trial was measured, as its row says it; '' for this host alone."""
+    if len(names) <= 1:
+        return "".join(names)
+    return f"{names[0]} and {wording.many(len(names) - 1, 'other host')}"
+
+
+def lost(loss: str) -> str:
+    """What is told of a host that is gone: `loss` says which, and what it worked on."""
+    return f"{loss}; that is done again on another host"
+
+
+def lost_again(loss: str, what: str) -> str:
+    return f"{loss}; so was another host before it, over {what}: it is not tried a third time"
+
+
+NO_HOST_LEFT = "no host is left of the cluster: all were lost; what has a row in the log is whole"
+
+
+def waiting_for_host(name: str) -> str:
+    return f"waiting for {name}, where another trial measures"
+
+
+def measuring_on(names: Sequence[str]) -> str:
+    return f"measuring on {wording.some(names)}"
+
+
+MEASURING_AGAIN = "measuring again in fresh processes"
+TWO_HOSTS = "two hosts tell little of how much hosts differ: a gain must be nearly the same on both; add a third"
+
+
+def one_machine(same: int, of: int) -> str:
+    """That what counts as several hosts is one."""
+    return f"{same} of {of} hosts are nodes of one machine; each counts as a host all the same"
 
 
 def given(path: Path) -> str:
@@ -620,6 +705,21 @@ def _case_change(judgement: Judgement, figures: Figures, rules: Rules) -> str:
     return f"{case} {times} ({wording.change(ratio, digits)}, limit +{limit})"
 
 
+def _change_over_hosts(judgement: Judgement) -> str:
+    """The nanoseconds of several hosts are never put together."""
+    return f"{wording.change_of_time(judgement.speedup)} over {wording.many(len(judgement.hosts), 'host')}"
+
+
+def _case_on_a_host(judgement: Judgement, _: Figures, rules: Rules) -> str:
+    """Where a case is shown most clearly to be slower."""
+    case = judgement.worst_case
+    assert case is not None
+    worst = min(judgement.hosts, key=lambda one: one.cases[case].high)
+    percents = (1 / worst.cases[case].point - 1) * 100, rules.case_limit * 100
+    change = wording.change(worst.cases[case].point, wording.digits_apart(*percents))
+    return f"{case} {change} on {worst.host} (limit +{wording.percent(rules.case_limit)})"
+
+
 def _memory_change(judgement: Judgement, rules: Rules) -> str:
     before, after = (
         peak / wording.MB for peak in (judgement.baseline_peak_rss_bytes, judgement.candidate_peak_rss_bytes)
@@ -634,20 +734,24 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
     doubt = judgement.doubt
     assert doubt is not None, "an inconclusive verdict has one"
     if doubt.is_unconfirmed:
-        return f"the second look was missing, which must confirm it over fresh inputs; {_settling(doubt, rules)}"
+        settling = "more time would do" if judgement.hosts else _settling(doubt, rules)
+        return f"the second look was missing, which must confirm it over fresh inputs; {settling}"
     if doubt.cpu_speedup is not None:
         says = wording.change_of_time(doubt.cpu_speedup)
         return f"its CPU time says {says}; wall and CPU time must agree; {_settling(doubt, rules)}"
     if doubt.case is None:
-        return f"the interval of the overall change is {_range(doubt.speedup)}; {_settling(doubt, rules)}"
+        settling = "more hosts would tell" if judgement.hosts else _settling(doubt, rules)
+        return f"the interval of the overall change is {_range(doubt.speedup)}; {settling}"
+    on_host = f" on {doubt.host}" if doubt.host else ""
     measured = f"measured {wording.change(doubt.speedup.point)}, limit +{wording.percent(rules.case_limit)}"
     if doubt.speedup.low <= 0:
-        seldom = f"{doubt.case} was measured too seldom to say how much slower it may be ({measured})"
+        seldom = f"{doubt.case} was measured too seldom{on_host} to say how much slower it may be ({measured})"
         more = "more time" if doubt.seconds is None else f"{wording.about(doubt.seconds)} more at this rate"
         return f"{seldom}; {more} or a quieter machine would tell"
     worst = (1 / doubt.speedup.low - 1) * 100
     slower = f"{worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} %"
-    return f"{doubt.case} may be up to {slower} slower ({measured}); {_settling(doubt, rules)}"
+    settling = "more time or a quieter host would tell" if on_host else _settling(doubt, rules)
+    return f"{doubt.case} may be up to {slower} slower{on_host} ({measured}); {settling}"
 
 
 def _settling(doubt: Doubt, rules: Rules) -> str:

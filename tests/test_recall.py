@@ -1,0 +1,66 @@
+"""What a reference answered is kept, copied, and bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pytest_lance_autoresearch.bench.recall import Recall, known
+
+
+class Reference:
+    """Counts what it is asked, and uses one buffer for all of its answers."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.buffer = np.zeros(4)
+
+    def __call__(self) -> Any:
+        self.asked += 1
+        self.buffer += 1
+        return self.buffer
+
+
+CALL = (np.arange(3.0), 7)
+
+
+def test_the_same_call_over_the_same_state_is_asked_once() -> None:
+    recall, ask = Recall(), Reference()
+    answers = [known(recall, b"state")((np.arange(3.0), 7), ask).tolist() for _ in range(3)]
+    assert (ask.asked, answers) == (1, [[1.0] * 4] * 3)
+    known(recall, b"another state")(CALL, ask)
+    known(recall, b"state")((np.arange(3.0), 8), ask)
+    assert ask.asked == 3
+
+
+def test_an_answer_is_a_copy_of_its_own() -> None:
+    recall, ask = Recall(), Reference()
+    answered = known(recall, b"state")
+    answered(CALL, ask)
+    ask.buffer[:] = -1
+    answered(CALL, ask)[:] = -2
+    assert answered(CALL, ask).tolist() == [1.0] * 4
+
+
+def test_beyond_its_room_nothing_is_kept() -> None:
+    recall, ask = Recall(200), Reference()
+    for _ in range(2):
+        for number in range(3):
+            known(recall, b"state")((number,), ask)
+    assert ask.asked == 3 + 2
+
+
+def test_what_cannot_be_pickled_is_asked_each_time() -> None:
+    recall, ask = Recall(), Reference()
+    for call in ((lambda: 0,), CALL):
+        for _ in range(2):
+            known(recall, b"state")(call, lambda: (ask(), lambda: 0))
+    assert ask.asked == 4
+
+
+def test_without_a_recall_it_is_asked_each_time() -> None:
+    ask = Reference()
+    for _ in range(2):
+        known(None, b"state")(CALL, ask)
+    assert ask.asked == 2
