@@ -59,11 +59,11 @@ class Partition(NamedTuple):
     postings: tuple[PostingList, ...]
 
 
-def create_inverted(folder: Path, texts: Sequence[str]) -> Any:
+def create_inverted(folder: Path, texts: Sequence[str], **options: int) -> Any:
     """Write `texts` to a Lance dataset in `folder`, index them without positions and return the dataset.
 
     The row id of a text is its place in `texts`. Lance reads up to 8,192 rows at a time; more texts than that may
-    stand in another order in the index, and which, depends on its threads.
+    stand in another order in the index, and which, depends on its threads. `options` are Lance's own.
     """
     import lance
     import pyarrow as pa
@@ -78,6 +78,7 @@ def create_inverted(folder: Path, texts: Sequence[str]) -> Any:
         lower_case=False,
         ascii_folding=False,
         with_position=False,
+        **options,
     )
     return dataset
 
@@ -88,13 +89,13 @@ def search(dataset: Any, query: str, k: int, operator: str = "OR") -> tuple[NDAr
     return found["_rowid"].to_numpy(), found["_score"].to_numpy()
 
 
-def comparisons(dataset: Any, query: str, k: int, operator: str = "OR") -> int:
-    """Return the number of documents that Lance scored to answer a query, its metric `index_comparisons`."""
-    plan = _scanner(dataset, query, k, operator).analyze_plan()
+def comparisons(dataset: Any, query: str, k: int) -> str:
+    """Return how many documents Lance looked at to answer a query, as its plan has it: 999 or 1.23 K."""
+    plan = _scanner(dataset, query, k, "OR").analyze_plan()
     (line,) = (line for line in plan.splitlines() if "MatchQuery" in line)
     assert "Flat" not in line, f"not a search in the index:\n{plan}"
-    (count,) = re.findall(r"index_comparisons=(\d+)", line)
-    return int(count)
+    (count,) = re.findall(r"index_comparisons=([\d.]+(?: K)?)", line)
+    return str(count)
 
 
 def read_inverted(folder: Path) -> tuple[Partition, ...]:
@@ -152,8 +153,8 @@ def _unpack(block: bytes, at: int) -> tuple[NDArray[np.int64], int]:
 
 
 def _read_partition(folder: Path, number: int) -> Partition:
-    docs = _read(folder / f"part_{number}_docs.lance")
-    lists = _read(folder / f"part_{number}_invert.lance")
+    docs = read_file(folder / f"part_{number}_docs.lance")
+    lists = read_file(folder / f"part_{number}_invert.lance")
     columns = (lists[name].to_pylist() for name in ("_posting", "_max_score", "_length"))
     postings = tuple(_posting_list(*row) for row in zip(*columns, strict=True))
     return Partition(docs["_rowid"].to_numpy(), docs["_num_tokens"].to_numpy(), postings)
@@ -167,7 +168,8 @@ def _posting_list(blocks: list[bytes], max_score: float, length: int) -> Posting
     return PostingList(tuple(blocks), doc_ids, freqs, maxima, np.float32(max_score), length)
 
 
-def _read(path: Path) -> Any:
+def read_file(path: Path) -> Any:
+    """Read a file of an index as a pyarrow.Table."""
     from lance.file import LanceFileReader
 
     return LanceFileReader(str(path)).read_all().to_table()
