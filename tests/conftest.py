@@ -28,7 +28,7 @@ from pytest_lance_autoresearch.target_files import policy
 
 OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
 EARLIER_LANCE = "1.0.0"
-"""The release that tests/upstream/earlier is about; `run` there installs it, and these tests are collected then."""
+"""The release that tests/upstream/earlier is about; `run` there installs it, and they are collected then."""
 SHORTER = 6
 """How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""
 
