@@ -103,6 +103,7 @@ class FakeProcess:
         timeout_s: float,
         *,
         checks_bounds: bool = False,
+        is_portable: bool = False,
         compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
         shared: wire.Arena | None = None,
     ) -> None:
@@ -112,6 +113,7 @@ class FakeProcess:
         self.text = source.text.decode()
         self.timeout_s = timeout_s
         self.checks_bounds = checks_bounds
+        self.is_portable = is_portable
         self.was_given = compiled
         self._target = target
         self.handicaps: dict[str, float | None] = {}

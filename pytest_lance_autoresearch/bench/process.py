@@ -70,7 +70,8 @@ class Closed(Exception):
 class KernelProcess:
     """A kernel in a process of its own: introduce it, then bind states, run windows, read answers.
 
-    `checks_bounds` makes numba refuse every index outside its array, which costs time. `compiled` is machine code
+    `checks_bounds` makes numba refuse every index outside its array, which costs time, and `is_portable` makes it
+    compile for any processor. `compiled` is machine code
     that an earlier process of the same kernel has kept. `shared` is memory where it finds arguments once it is
     told to (`share`), as another kernel's process does; whoever made it gives it back.
     """
@@ -82,13 +83,16 @@ class KernelProcess:
         timeout_s: float,
         *,
         checks_bounds: bool = False,
+        is_portable: bool = False,
         compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
         shared: wire.Arena | None = None,
     ) -> None:
         self.source = source
         self._target = target
         self._timeout_s = timeout_s
-        self._checks_bounds = checks_bounds
+        self._told_numba = {"NUMBA_BOUNDSCHECK": "1"} if checks_bounds else {}
+        if is_portable:
+            self._told_numba |= {"NUMBA_CPU_NAME": "generic"}
         self._doing = "before a kernel was loaded"
         self._party: type[AutoresearchError] | None = TrialInvalid
         """What every failure is until kernels.py is loaded: before, nothing can be the kernel's fault."""
@@ -119,7 +123,7 @@ class KernelProcess:
             stdout=self._log,
             stderr=self._log,
             cwd=folder / scratch.WORK,
-            env=_environment(folder, self._target.threads, checks_bounds=self._checks_bounds),
+            env={**_environment(folder, self._target.threads), **self._told_numba},
             pass_fds=[fd for fd in fds if fd >= 0],
             start_new_session=True,
         )
@@ -489,13 +493,12 @@ def _widen(pipe: int) -> None:
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _environment(folder: Path, threads: int, *, checks_bounds: bool) -> dict[str, str]:
+def _environment(folder: Path, threads: int) -> dict[str, str]:
     """The worker's whole environment: its threads, its own caches, nothing that tells it where it runs.
 
     Threads that wait for work must not spin: that would be work outside the windows.
     """
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    bounds = {"NUMBA_BOUNDSCHECK": "1"} if checks_bounds else {}
     counts = {f"{name}_NUM_THREADS": str(threads) for name in _THREADED}
     folders = {
         "TMPDIR": str(folder / scratch.WORK),
@@ -508,7 +511,6 @@ def _environment(folder: Path, threads: int, *, checks_bounds: bool) -> dict[str
         "OMP_WAIT_POLICY": "PASSIVE",
         **folders,
         **counts,
-        **bounds,
         **kept,
     }
 

@@ -64,7 +64,7 @@ BY_ITS_SOURCE: Final = {
     "pq-l2/skip": IMPORTS.format("pytest"),
     "pq-l2/unittest_skip": IMPORTS.format("unittest.SkipTest"),
     "pq-l2/thread_pool": IMPORTS.format("concurrent.futures.ThreadPoolExecutor"),
-    "pq-l2/two_cores": "imports 'numba.set_num_threads'; a kernel reaches no files, threads or foreign memory",
+    "pq-l2/two_cores": "imports 'numba.set_num_threads'; of 'numba' a kernel may use",
     "pq-l2/xfail": IMPORTS.format("pytest"),
 }
 BEHIND_IT: Final = {
