@@ -138,6 +138,16 @@ class Block:
         return first, second
 
 
+class Dealt(NamedTuple):
+    """Two windows of the candidate on one case whose calls were started one by one, with as many calls in each."""
+
+    case: str
+    announced: Window
+    """The arguments of all calls lay there from the start."""
+    dealt: Window
+    """Those of each call came when the call before it had been answered."""
+
+
 class Building(NamedTuple):
     """What it took to build both kernels over the state of a case."""
 
@@ -178,6 +188,8 @@ class Pair:
     """From starting its processes until the end of its last block; None where it was not noted."""
     building: dict[str, Building] = field(default_factory=dict)
     """By case; empty where it was not noted."""
+    dealt: tuple[Dealt, ...] = ()
+    """Of cases whose windows hold several calls; empty where they were not measured."""
 
 
 class Extent(NamedTuple):
@@ -285,6 +297,8 @@ class Verdict(StrEnum):
     DISCARD = "discard"
     PASS = "pass"
     REGRESSED = "regressed"
+    REFUSED = "refused"
+    """It broke a rule of the measurement, as the times themselves show."""
     INCONCLUSIVE = "inconclusive"
     UNDECIDED = "undecided"
     """Or not confirmed yet: measure again, with fresh processes and fresh inputs."""
@@ -304,6 +318,7 @@ class Cause(StrEnum):
     BUILDING = "building"
     CPU_DISAGREES = "cpu time disagrees"
     OUTRUN = "outrun"
+    WORKS_AHEAD = "works ahead"
     IDENTICAL = "identical"
     NEW = "new"
     UNDECIDED = "undecided"
@@ -363,6 +378,15 @@ class Doubt:
     """Of CPU time, where it is open whether that agrees."""
 
 
+class Ahead(NamedTuple):
+    """By how much a candidate's calls are dearer where nothing is known of later ones."""
+
+    dearer: float
+    """As a fraction of a call's time, ..."""
+    least: float
+    """... and what it is at least, with the confidence that it takes to say so."""
+
+
 class Race(NamedTuple):
     """Where a candidate of a tournament stood after its last round."""
 
@@ -396,6 +420,8 @@ class Judgement:
     """Where it is inconclusive, what kept it open."""
     race: Race | None = None
     """Where only a tournament's rounds were looked at, so that no speed-up is claimed."""
+    ahead: Ahead | None = None
+    """Where it is refused for working ahead."""
 
 
 @dataclass(frozen=True)

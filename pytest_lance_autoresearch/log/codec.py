@@ -16,9 +16,11 @@ import msgspec
 from pytest_lance_autoresearch.records import Cause, Digest, RegressionRules, Rules, TrialRecord
 
 T = TypeVar("T")
-SCHEMA = 3
-"""Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds. What was
-recorded under 1 or 2 was judged by other rules."""
+SCHEMA = 4
+"""Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds. 3 had no
+calls that were started one by one."""
+JUDGED_ALIKE = (3, SCHEMA)
+"""What was recorded under others was judged by other rules."""
 DIGEST_SCHEMA = 3
 """Of what a record comes to. Another one is made again."""
 
@@ -58,7 +60,7 @@ def trial_from_json(text: bytes) -> TrialRecord:
         raise ValueError(f"schema {schema}, this version reads schemas 1 to {SCHEMA}")
     if schema == 1:
         found = _from_schema_1(found)
-    rules = _rules_from(found.get("rules")) if schema == SCHEMA else None
+    rules = _rules_from(found.get("rules")) if schema in JUDGED_ALIKE else None
     with _as_value_errors():
         return replace(msgspec.convert({**found, "rules": None}, TrialRecord), rules=rules)
 

@@ -20,7 +20,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.verdict import doubts, keeping, price, regression, selection
+from pytest_lance_autoresearch.verdict import ahead, doubts, keeping, price, regression, selection
 from pytest_lance_autoresearch.verdict.view import View
 
 TIMES_PAIRS = 2
@@ -31,6 +31,10 @@ TIMES_BLOCKS = 2
 """As many blocks at least of an open case, once nothing but cases is open."""
 MOST_BLOCKS = 16
 """Of a single case in a pair."""
+
+
+_OPEN_OR_KEPT = (Verdict.KEEP, Verdict.PASS, Verdict.UNDECIDED)
+"""What a kernel that works ahead is refused in place of."""
 
 
 class _Question(Protocol):
@@ -46,7 +50,9 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: a verdict, or undecided, which asks for another look."""
     question = _question(rules)
     seen = question.view(evidence, rules)
-    decided = _unless_outrun(evidence, *question.decide(seen))
+    decided, works_ahead = _unless_outrun(evidence, *question.decide(seen)), None
+    if decided[0] in _OPEN_OR_KEPT and (works_ahead := ahead.shown(evidence)) is not None:
+        decided = Verdict.REFUSED, Cause.WORKS_AHEAD
     verdict, cause = _unless_over(seen, *decided)
     is_open = verdict is Verdict.INCONCLUSIVE
     return Judgement(
@@ -62,6 +68,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         price.build_price(evidence.pairs, rules),
         doubts.about(seen, question.more_overall(seen), decided) if is_open else None,
         selection.race(evidence) if evidence.heat else None,
+        works_ahead,
     )
 
 
