@@ -58,7 +58,7 @@ def reached() -> Iterator[tuple[str, Any]]:
             allowed = [
                 name
                 for name in names
-                if policy.violation(f"import {path.split('.')[0]}\n{path}.{name}".encode()) == ""
+                if policy.violation(f"import {path.split('.')[0]}\n{path}.{name}.of_it".encode()) == ""
             ]
             ends += [(f"{path}.{name}", getattr(found, name, None)) for name in allowed]
 

@@ -152,7 +152,9 @@ ONE_THREAD = "asks for parallel code; one thread is the rule where target.THREAD
         ("from numpy import *", 1, f"imports all of 'numpy'; {BY_NAME}"),
         ("from numba import types as t\nt.ExternalFunction('clock', t.void())", 2, f"uses {EXTERNAL}; {OF_TYPES}"),
         ("from numba.types import ExternalFunctionPointer", 1, f"imports {EXTERNAL[:-1]}Pointer'; {OF_TYPES}"),
-        ("import numba\nn = numba\ne = n.types\ne.ExternalFunction", 4, f"uses {EXTERNAL}; {OF_TYPES}"),
+        ("import numba\nn = numba", 2, "hands 'numba' on; a module is used by its own name"),
+        ("import numba\nf(a := numba.types)", 2, "hands 'numba.types' on; a module is used by its own name"),
+        ("import math\ndef f(m=math): pass", 2, "hands 'math' on; a module is used by its own name"),
         ("import numba\ngetattr(numba.types, 'ExternalFunction')", 2, f"uses {EXTERNAL}; {OF_TYPES}"),
         (
             "import numba\ngetattr(numba, 'co' + 're')",

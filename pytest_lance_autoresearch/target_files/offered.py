@@ -49,6 +49,11 @@ _SUBMODULES = words(
 """Public ones, whether the module around them lists them or not."""
 
 
+def is_module(path: str, offered: Mapping[str, frozenset[str]] = OFFERED) -> bool:
+    """Whether a dotted name is that of a module in one of those that a kernel may import."""
+    return path in offered or path in _SUBMODULES
+
+
 def beyond(path: str, offered: Mapping[str, frozenset[str]] = OFFERED) -> str:
     """What a kernel may not use of a dotted name, as part of a sentence; '' where it may use all of it."""
     root, *names = path.split(".")

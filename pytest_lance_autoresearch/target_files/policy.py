@@ -209,8 +209,7 @@ class _Reader:
         self._permitted = intrinsics.permitted(tree) if has_intrinsics else None
         """Where there are no intrinsics of its own, nothing of them is closed."""
         self._imported = dict(_imports(tree, package))
-        for name, origin in self._aliases():  # which may be another alias
-            self._imported[name] = origin
+        self._asked = {id(each) for each in _asked(tree)}
         self._docstrings = {id(doc) for doc in _docstrings(tree)}
 
     def violations(self) -> Iterator[tuple[int, str]]:
@@ -230,8 +229,10 @@ class _Reader:
                 yield from self._about_call(node)
             case ast.Name(id=name, ctx=ast.Load()):
                 yield from _about_name(name)
+                yield from self._about_value(node)
             case ast.Attribute():
                 yield from self._about_attribute(node)
+                yield from self._about_value(node)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 if _is_special(name) and name not in SPECIAL_METHODS:
                     may = ", ".join(sorted(SPECIAL_METHODS))
@@ -291,7 +292,7 @@ class _Reader:
             yield "uses '.base'; a kernel sees the arguments of its own call only"
         elif _is_special(node.attr) and node.attr not in SPECIAL_METHODS | SPECIAL_NAMES:
             yield f"uses {_quoted(f'.{node.attr}')}; a kernel needs no such attribute"
-        elif self._permitted is not None:
+        elif self._permitted is not None and not _is_self(node.value):
             yield from intrinsics.about_attribute(node, is_permitted=id(node) in self._permitted)
 
     def _beyond(self, path: str) -> str:
@@ -299,6 +300,12 @@ class _Reader:
         if forbidden := _forbidden_part(path):
             return f"'{forbidden}'; a kernel reaches no files, threads or foreign memory"
         return "" if _is_among(path, self._own) else offered.beyond(path, self._offered)
+
+    def _about_value(self, node: ast.expr) -> Iterator[str]:
+        """Of a module that is given another name, what is used of it could not be read."""
+        path = self._path(node)
+        if id(node) not in self._asked and (path in MODULES or offered.is_module(path, self._offered)):
+            yield f"hands {_quoted(path)} on; a module is used by its own name"
 
     def _about_bases(self, bases: list[ast.expr]) -> Iterator[str]:
         for base in bases:
@@ -313,13 +320,6 @@ class _Reader:
             if origin := self._passed_on.get(".".join(parts[:count])):
                 return ".".join([origin, *parts[count:]])
         return path
-
-    def _aliases(self) -> Iterator[tuple[str, str]]:
-        """Further names that something imported is given: `arrays = numpy`."""
-        for node in ast.walk(self._tree):
-            match node:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value) if path := self._path(value):
-                    yield name, path
 
     def _path(self, node: ast.expr) -> str:
         """The dotted name of something imported, such as numpy.lib.stride_tricks; '' for anything else."""
@@ -352,6 +352,14 @@ def _full_name(node: ast.ImportFrom, alias: ast.alias, package: str) -> str:
     if alias.name == "*":
         return module
     return f"{module}{alias.name}" if module.endswith(".") else f"{module}.{alias.name}"
+
+
+def _asked(tree: ast.Module) -> Iterator[ast.expr]:
+    """What is asked for an attribute: that is no other use of it."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=value) | ast.Call(func=ast.Name(id="getattr"), args=[value, *_]):
+                yield value
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
