@@ -44,7 +44,9 @@ OFFERED: Mapping[str, frozenset[str]] = {
 """By module. What numba does by the name of a symbol, or at an address, is not among them."""
 _SUBMODULES = words(
     "collections.abc numpy.char numpy.dtypes numpy.emath numpy.exceptions numpy.fft numpy.linalg numpy.ma "
-    "numpy.polynomial numpy.random numpy.rec numpy.strings numpy.typing"
+    "numpy.polynomial numpy.polynomial.chebyshev numpy.polynomial.hermite numpy.polynomial.hermite_e "
+    "numpy.polynomial.laguerre numpy.polynomial.legendre numpy.polynomial.polynomial numpy.random numpy.rec "
+    "numpy.strings numpy.typing"
 )
 """Public ones, whether the module around them lists them or not."""
 

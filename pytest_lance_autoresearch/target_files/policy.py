@@ -44,6 +44,7 @@ FORBIDDEN = (
     "numpy.load",
     "numpy.loadtxt",
     "numpy.ma.core",
+    "numpy.ma.extras",
     "numpy.memmap",
     "numpy.rec.fromfile",
     "numpy.recfromcsv",
