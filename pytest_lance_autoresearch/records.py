@@ -147,6 +147,16 @@ _PLACES = {("ABAB", "A"): (0, 2), ("ABAB", "B"): (1, 3), ("BABA", "A"): (1, 3), 
 """Of a side's windows in a block, by order and side. The page of a night asks a million times."""
 
 
+class Dealt(NamedTuple):
+    """Two windows of the candidate on one case whose calls were started one by one, with as many calls in each."""
+
+    case: str
+    announced: Window
+    """The arguments of all calls lay there from the start."""
+    dealt: Window
+    """Those of each call came when the call before it had been answered."""
+
+
 class Building(NamedTuple):
     """What it took to build both kernels over the state of a case."""
 
@@ -187,6 +197,8 @@ class Pair:
     """From starting its processes until the end of its last block; None where it was not noted."""
     building: dict[str, Building] = field(default_factory=dict)
     """By case; empty where it was not noted."""
+    dealt: tuple[Dealt, ...] = ()
+    """Of cases whose windows hold several calls; empty where they were not measured."""
 
 
 class Extent(NamedTuple):
@@ -304,6 +316,8 @@ class Verdict(StrEnum):
     DISCARD = "discard"
     PASS = "pass"
     REGRESSED = "regressed"
+    REFUSED = "refused"
+    """It broke a rule of the measurement, as the times themselves show."""
     INCONCLUSIVE = "inconclusive"
     UNDECIDED = "undecided"
     """Or not confirmed yet: measure again, with fresh processes and fresh inputs."""
@@ -325,6 +339,7 @@ class Cause(StrEnum):
     BUILDING = "building"
     CPU_DISAGREES = "cpu time disagrees"
     OUTRUN = "outrun"
+    WORKS_AHEAD = "works ahead"
     IDENTICAL = "identical"
     NEW = "new"
     UNDECIDED = "undecided"
@@ -386,6 +401,15 @@ class Doubt:
     """Where the case is open; '' where there was one host."""
 
 
+class Ahead(NamedTuple):
+    """By how much a candidate's calls are dearer where nothing is known of later ones."""
+
+    dearer: float
+    """As a fraction of a call's time, ..."""
+    least: float
+    """... and what it is at least, with the confidence that it takes to say so."""
+
+
 class Race(NamedTuple):
     """Where a candidate of a tournament stood after its last round."""
 
@@ -433,6 +457,8 @@ class Judgement:
     hosts: tuple[HostSpeedup, ...] = ()
     """Where it is about several hosts. Then `speedup` is about hosts like these, and the interval of a case
     reaches from the lowest bound on any of them to the highest."""
+    ahead: Ahead | None = None
+    """Where it is refused for working ahead."""
 
 
 @dataclass(frozen=True)

@@ -162,11 +162,18 @@ class FakedProcess(InProcessRunner):
     """Stands for a worker process."""
 
     def __init__(
-        self, lab: Lab, target: load.Target, source: Source, timeout_s: float, *, checks_bounds: bool
+        self,
+        lab: Lab,
+        target: load.Target,
+        source: Source,
+        timeout_s: float,
+        *,
+        checks_bounds: bool,
+        is_portable: bool,
     ) -> None:
         super().__init__(replace(target, kernel=source))
         self.lab, self.source = lab, source
-        self.timeout_s, self.checks_bounds = timeout_s, checks_bounds
+        self.timeout_s, self.checks_bounds, self.is_portable = timeout_s, checks_bounds, is_portable
         self.is_open, self.is_confined = True, lab.is_confined
         lab.processes.append(self)
 
@@ -263,12 +270,13 @@ def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         timeout_s: float,
         *,
         checks_bounds: bool = False,
+        is_portable: bool = False,
         compiled: Compiled = NOTHING_COMPILED,
         shared: wire.Arena | None = None,
     ) -> FakedProcess:
         assert compiled is NOTHING_COMPILED
         assert shared is None
-        return FakedProcess(lab, target, source, timeout_s, checks_bounds=checks_bounds)
+        return FakedProcess(lab, target, source, timeout_s, checks_bounds=checks_bounds, is_portable=is_portable)
 
     def alone(
         target: load.Target, cases: Sequence[Case], own: Processes, show: Show, turn: Turn, *, brief: bool = False

@@ -45,6 +45,8 @@ class Machine:
     """What the first building in a process takes besides."""
     uneven_ns: dict[str, int] = field(default_factory=dict)
     """How much longer a call takes in every second process."""
+    ahead_ns: dict[str, int] = field(default_factory=dict)
+    """How much longer a call takes where nothing is known of later ones."""
     peak_bytes: dict[str, int] = field(default_factory=dict)
     failures: dict[str, BaseException] = field(default_factory=dict)
     """Of kernels that do not start."""
@@ -103,6 +105,7 @@ class FakeProcess:
         timeout_s: float,
         *,
         checks_bounds: bool = False,
+        is_portable: bool = False,
         compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
         shared: wire.Arena | None = None,
     ) -> None:
@@ -112,12 +115,15 @@ class FakeProcess:
         self.text = source.text.decode()
         self.timeout_s = timeout_s
         self.checks_bounds = checks_bounds
+        self.is_portable = is_portable
         self.was_given = compiled
         self._target = target
         self.handicaps: dict[str, float | None] = {}
         """By bound case."""
         self.placements: list[tuple[int, ...]] = []
         """The ids of the processes that shared a core, in each window."""
+        self.one_by_one_after: list[int] = []
+        """How many of those there were before each window whose calls were started one by one."""
         self.is_closed = False
         self.is_confined = self.machine.is_confined
         self.pid = len(self.machine.started)
@@ -158,12 +164,19 @@ class FakeProcess:
         if self.text:
             self._runner.release(key)
 
-    def run_window(self, window: wire.PackedWindow) -> FakeAnswers:
+    def run_window(self, window: wire.PackedWindow, *, is_announced: bool = True) -> FakeAnswers:
         assert not self.is_closed, "a window in a process that has ended"
-        self._note("run")
         key, calls = window.plan.key, window.calls()
-        self.placements.append(self.machine.together)
-        wall_ns = (self.machine.call_ns.get(self.text, CALL_NS) + self._longer_ns) * len(calls)
+        if window.plan.is_one_by_one:
+            self._note("run one by one")
+            self.one_by_one_after.append(len(self.placements))
+        else:
+            self._note("run")
+            self.placements.append(self.machine.together)
+        each_ns = self.machine.call_ns.get(self.text, CALL_NS) + self._longer_ns
+        if not is_announced:
+            each_ns += self.machine.ahead_ns.get(self.text, 0)
+        wall_ns = each_ns * len(calls)
         self.machine.pass_time(wall_ns)
         timed = Window(len(calls), wall_ns, wall_ns, 0, self.machine.stolen_ns)
         return FakeAnswers(timed, self._runner.run(key, calls).results if self.text else [])
@@ -192,6 +205,10 @@ class FakeProcess:
 
 class FakeAnswers(KeptAnswers):
     """The answers of a window of a `FakeProcess`."""
+
+    @property
+    def early(self) -> tuple[int, Any]:
+        return 0, self.results[0]
 
     def echo(self, index: int) -> wire.Echo:
         return wire.Echo((self.results[index],), is_tuple=False)

@@ -144,7 +144,7 @@ class Worker(KernelProcess):
     def release(self, key: str) -> None:
         self.note("release", key)
 
-    def run_window(self, window: wire.PackedWindow) -> WindowAnswers:
+    def run_window(self, window: wire.PackedWindow, *, is_announced: bool = True) -> WindowAnswers:
         calls = deepcopy(window.calls())
         assert window.plan.key == KEY
         assert {plan.result_bytes for plan in window.plan.calls} == {ROOM}
@@ -152,10 +152,13 @@ class Worker(KernelProcess):
         wall_ns = len(calls) * self.call_ns + self.extra_ns.get(self.runs, 0) + (self.waited_ns or 0)
         self.runs += 1
         self.lab.now_ns += wall_ns
-        self.note("run", [int(call[0][0]) for call in calls])
+        self.note("run" if is_announced else "run unannounced", [int(call[0][0]) for call in calls])
         if len(calls) > 1:
             self.fail_at("window")
-        return Answers(self, calls, Window(len(calls), wall_ns, wall_ns, self.waited_ns), opened_ns)
+        answers = Answers(self, calls, Window(len(calls), wall_ns, wall_ns, self.waited_ns), opened_ns)
+        if window.plan.is_one_by_one:
+            answers.early = len(calls) - 1, answers[len(calls) - 1]
+        return answers
 
 
 class Answers(WindowAnswers):

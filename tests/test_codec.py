@@ -20,6 +20,7 @@ from pytest_lance_autoresearch.records import (
     Calibration,
     CaseTimes,
     Cause,
+    Dealt,
     Evidence,
     KernelTimes,
     Pair,
@@ -57,11 +58,14 @@ windows = st.builds(Window, st.integers(1, 1024), st.integers(0, 10**12), counts
 times = st.builds(CaseTimes, st.sampled_from(CASES), st.floats(0.1, 1e9), st.floats(0, 1e6), st.tuples(windows))
 
 
+DEALT = (Dealt(CASES[0], Window(50, 7, 6, 0, 0), Window(50, 9, 8, None, None)),)
+
+
 @quick
 @given(st.lists(st.floats(-1, 1), max_size=4), st.none() | st.tuples(times), st.floats(0, 1e6))
 def test_what_is_written_is_what_is_read(ratios: list[float], alone: Any, seconds: float) -> None:
     known = None if alone is None else KernelTimes(alone, 2**28)
-    one = replace(pair(everywhere(ratios)), seconds=1.5, building={CASES[0]: Building(1, 2, 3)})
+    one = replace(pair(everywhere(ratios)), seconds=1.5, building={CASES[0]: Building(1, 2, 3)}, dealt=DEALT)
     measured = Evidence(90, 100, (one,), known, looks=3, seconds=seconds, waited_s=0.25)
     written = record(measured, Rules(min_effect=0.02, build_ms_per_mb=0.5))
     assert codec.trial_from_json(codec.trial_to_json(written)) == written
@@ -80,7 +84,7 @@ def test_a_pair_and_a_calibration_are_stored_in_the_same_way() -> None:
     [
         (b"", "Input data was truncated"),
         (b"[]", "Expected `object`, got `array`"),
-        (b'{"schema": 3}', "Object missing required field `target`"),
+        (b'{"schema": 4}', "Object missing required field `target`"),
         (b"{}", "it is not a trial's record: KeyError: 'overhead_ns'"),
         (b'{"schema": 5}', "schema 5, this version reads schemas 1 to 4"),
         (b'{"schema": 0}', "schema 0, this version reads schemas 1 to 4"),
@@ -100,9 +104,16 @@ def test_a_number_that_is_a_text_is_refused() -> None:
         codec.trial_from_json(json.dumps(raw).encode())
 
 
-def test_what_was_recorded_under_the_schema_before_was_judged_otherwise() -> None:
+def test_what_was_recorded_under_the_second_schema_was_judged_otherwise() -> None:
     raw = json.loads(codec.trial_to_json(record(evidence())))
     assert codec.trial_from_json(json.dumps(raw | {"schema": 2}).encode()).rules is None
+
+
+def test_what_was_recorded_under_the_third_schema_was_judged_alike_without_calls_one_by_one() -> None:
+    written = record(evidence(pair(everywhere([0.1]))))
+    raw = json.loads(codec.trial_to_json(written)) | {"schema": 3}
+    del raw["evidence"]["pairs"][0]["dealt"]
+    assert codec.trial_from_json(json.dumps(raw).encode()) == written
 
 
 @pytest.mark.parametrize("rules", [Rules(), RegressionRules(slowdown_limit=0.03)])

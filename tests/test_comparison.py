@@ -20,6 +20,7 @@ from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelIncorrect, TrialInvalid
 from pytest_lance_autoresearch.records import Block, BuildPrice, Case, Cause, Extent, Rules, Source, Verdict
 from pytest_lance_autoresearch.target_files import discover, generate, load
+from pytest_lance_autoresearch.verdict import judge
 
 PAIRS = 2
 LOOKS = 6
@@ -397,6 +398,34 @@ def test_many_answers_are_verified_in_the_second_look(
     compared.first()
     compared.comparison.decide(lambda: 1.0, 1)
     assert set(thoroughly) == {(looks, looks == 1) for looks in range(LOOKS)}
+
+
+def test_in_the_second_look_the_candidate_alone_is_asked_one_call_at_a_time(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
+    undecided(machine)
+    compared.first()
+    compared.comparison.decide(lambda: 1.0, 1)
+    cases, first = list(compared.comparison.pairs()[0].call_overhead_ns), compared.rules.pairs
+    dealt = [[one.case for one in pair.dealt] for pair in compared.comparison.pairs()]
+    assert dealt[:first] == [[]] * first
+    second = dealt[first:].index([])
+    assert dealt[first : first + second] == [cases] * second
+    assert dealt[first + second :] == [[]] * (len(dealt) - first - second)
+    assert second in (compared.rules.pairs, judge.TIMES_PAIRS * compared.rules.pairs)
+    for process in machine.started:
+        own = [what for text, what in machine.events if text == process.text]
+        assert process.text == CANDIDATE or "run one by one" not in own
+
+
+def test_a_candidate_that_works_ahead_is_refused(compared: Compared, machine: fake_workers.Machine) -> None:
+    machine.call_ns |= {CANDIDATE: 200_000}
+    machine.ahead_ns |= {CANDIDATE: 100_000}
+    compared.first()
+    found = compared.comparison.decide(lambda: 1.0, 1)
+    assert (found.verdict, found.cause) == (Verdict.REFUSED, Cause.WORKS_AHEAD)
+    assert found.ahead is not None
+    assert found.ahead.dearer == pytest.approx(0.5)
 
 
 def test_each_side_is_prolonged_by_what_the_case_is_to_be_prolonged_by(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import fake_workers
 import pytest
@@ -16,6 +17,7 @@ from fake_workers import CANDIDATE, Compared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_lance_autoresearch.bench import looks
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.records import Cause, Evidence, Extent, Rules, Verdict
 from pytest_lance_autoresearch.target_files import discover, load
@@ -219,3 +221,20 @@ def test_the_rules_are_those_it_was_given(judged: Compared, machine: fake_worker
     judged.rules = replace(Rules(), max_looks=1)
     verdict, cause, evidence = decided(judged, lambda: 0.0)
     assert (verdict, cause, evidence.looks) == (Verdict.INCONCLUSIVE, Cause.FASTER, 1)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["before", "between", "behind"])
+def test_calls_are_started_one_by_one_where_no_kernel_knows(
+    compared: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """One that counts its calls. Where blocks follow, all sides are warmed up once more."""
+    monkeypatch.setattr(looks, "_CHOICE", SimpleNamespace(randrange=lambda count: min(place, count - 1)))
+    compared.both = compared.both[:1]
+    compared.start_over()
+    compared.first()
+    compared.again(Extent(1, {compared.ids[0]: 2}))
+    candidate = next(process for process in machine.started if process.one_by_one_after)
+    before, *_ = candidate.one_by_one_after
+    behind = len(candidate.placements) - before
+    assert behind == (0 if place == 2 else 1 + 2 * (2 - place))  # a warm-up, and two windows of each block
+    assert compared.comparison.pairs()[-1].dealt[0].case == compared.ids[0]

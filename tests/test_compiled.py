@@ -96,6 +96,14 @@ SAME = {
         "PAIR = Two(1, 2)\nKIND = np.float64\n"
         "@njit\ndef f(x):\n    return int(KIND(x + Step.ONE + PAIR.a - Two(1, 2).a))\n"
     ),
+    "with an intrinsic": (
+        "from llvmlite import ir\nfrom numba import types\nfrom numba.extending import intrinsic\n"
+        "ONE = 1\n@intrinsic\ndef more(typingctx, x):\n"
+        "    def codegen(context, builder, signature, arguments):\n"
+        "        return builder.add(arguments[0], ir.Constant(ir.IntType(64), ONE))\n"
+        "    return types.int64(x), codegen\n"
+        "@njit\ndef f(x):\n    return more(x)\n"
+    ),
     "with a set of strings": "@njit\ndef f(x):\n    return x + 1 if 'a' in {'a', 'b', 'c', 'd'} else 0\n",
 }
 
@@ -177,6 +185,14 @@ OTHERS = {
     "the type of a variable": (
         "def make(k):\n    return njit(locals={'y': (numba.int64, numba.float64)[k]})(_half)\n"
         "def _half(x):\n    y = x / 2\n    return y\n"
+    ),
+    "an intrinsic": (
+        "from numba import types\nfrom numba.extending import intrinsic\n"
+        "def make(k):\n    @intrinsic\n    def more(typingctx, x):\n"
+        "        def codegen(context, builder, signature, arguments):\n"
+        "            return builder.add(arguments[0], context.get_constant(types.int64, k))\n"
+        "        return types.int64(x), codegen\n"
+        "    return njit(lambda x: more(x))\n"
     ),
     "a signature": (
         "def make(k):\n    inner = njit(('int64(int64)', 'float64(float64)')[k])(lambda x: x / 2)\n"

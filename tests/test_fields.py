@@ -187,10 +187,10 @@ def fails_while_the_other_compiles(
             raise Closed
         introduce(process)
 
-    def failing(process: FakeProcess, *arguments: Any) -> Any:
+    def failing(process: FakeProcess, *arguments: Any, **named: Any) -> Any:
         if process.text == text:
             raise failure
-        return asked(process, *arguments)
+        return asked(process, *arguments, **named)
 
     def closing(process: FakeProcess) -> None:
         if process.text != text:

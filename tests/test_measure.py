@@ -16,7 +16,7 @@ from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measure import Handicap, blaming
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelIncorrect, KernelRaised, TargetError, TrialInvalid
-from pytest_lance_autoresearch.records import Window
+from pytest_lance_autoresearch.records import Dealt, Window
 from pytest_lance_autoresearch.target_files import discover, load
 
 PLANNED_NS = 1_000_000
@@ -284,6 +284,40 @@ def test_a_reference_may_return_the_same_array_each_time(lab: Lab, tmp_path: Pat
     measure.verify_first(plan, measure.call_once(plan, lab.sides()))
     lab.luck = 0.0
     lab.block(plan, thorough=True)
+
+
+# Calls that are started one by one
+
+
+def test_calls_are_started_one_by_one_twice_and_once_nothing_is_known_of_later_ones(lab: Lab) -> None:
+    plan = lab.plan()
+    orders = set()
+    for _ in range(20):
+        lab.events.clear()
+        (dealt,) = measure.measure_dealt(plan, lab.candidate)
+        runs = [(verb, detail) for name, verb, detail in lab.events if verb.startswith("run") and name == "B"]
+        (first, some), (second, others) = runs
+        orders.add((first, second))
+        assert len({*some, *others}) == 2 * plan.calls == 20
+        assert lab.did("B", "read") == [9, 9]
+        assert lab.did("A", "run") == []
+    assert orders == {("run", "run unannounced"), ("run unannounced", "run")}
+    read = PLANNED_NS + READ_NS
+    assert dealt == Dealt(KEY, Window(10, PLANNED_NS, read, 0), Window(10, PLANNED_NS, read, 0))
+
+
+def test_where_windows_hold_a_single_call_there_is_nothing_to_know(lab: Lab) -> None:
+    lab.baseline.call_ns = lab.candidate.call_ns = 10_000 * US
+    plan = lab.plan()
+    assert plan.calls == 1
+    assert measure.measure_dealt(plan, lab.candidate) == []
+
+
+def test_an_answer_that_was_read_early_is_verified(lab: Lab) -> None:
+    plan = lab.plan()
+    lab.candidate.fails = "right"
+    with pytest.raises(KernelIncorrect, match="call 10 of 10, one by one: "):
+        measure.measure_dealt(plan, lab.candidate)
 
 
 # Whose fault a failure is

@@ -12,6 +12,7 @@ from builders import RSS_BYTES, SPEEDUP, figures, outcome
 
 from pytest_lance_autoresearch.errors import KernelCrashed
 from pytest_lance_autoresearch.records import (
+    Ahead,
     BuildPrice,
     CaseTimes,
     Cause,
@@ -55,6 +56,7 @@ def judgement(kind: Verdict, cause: Cause, point: float = 1.04) -> Judgement:
         BUILDING,
         DOUBT,
         Race(16, 3, 0.0234, is_last=False),
+        ahead=Ahead(0.414, 0.306),
     )
 
 
@@ -633,6 +635,14 @@ def test_who_was_outrun_is_told_by_how_much_and_whether_that_is_shown() -> None:
     last = replace(outrun, race=Race(16, 6, 0.0234, is_last=True))
     assert report.judged_reason(last, figures(), Rules()).endswith(
         "outrun in round 6 of a tournament of 16: 2.3 % slower than another, which was judged in its place"
+    )
+
+
+def test_who_works_ahead_is_told_by_how_much_and_how_sure_that_is() -> None:
+    refused = replace(judgement(Verdict.REFUSED, Cause.WORKS_AHEAD), ahead=Ahead(0.414, 0.306))
+    assert report.judged_reason(refused, figures(), Rules()) == (
+        "refused: geomean 1.04 -> 1.00 us/query (-3.8 %), but its calls take 41 % longer where nothing can be "
+        "known of later ones (at least 31 %, with 99.9 % confidence); a kernel works on the call that it was asked"
     )
 
 

@@ -303,6 +303,7 @@ MISTAKES: dict[str, Change] = {
     ),
     "`KERNEL` is computed": wired('KERNEL = "/".join(["..", "lib", "_kernels.py"])'),
     'a missing comma: `IMPORTS = ("scipy.special")`': wired('IMPORTS = ("scipy.special")'),
+    "`INTRINSICS = 1`": wired("INTRINSICS = 1"),
     '`THREADS = "2"`': wired('THREADS = "2"'),
     "`parallel=True` without `THREADS`": kernel(f"import numba; numba.njit(parallel=True); {OBVIOUS}"),
     "a thread": kernel(

@@ -22,6 +22,7 @@ from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelIncorrect, KernelRefused, TargetError
+from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.log import history, results
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.plugin import options
@@ -261,6 +262,19 @@ def test_no_thread_takes_the_cores_from_the_other_side(tmp_path: Path) -> None:
         assert kernel.process._cpu.now_ns() == before_ns
         kernel.process.release("key")  # and an order wakes it
         assert kernel.process._cpu.now_ns() != before_ns
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_it_is_stopped_after_each_call_that_is_started_by_itself(tmp_path: Path, *, is_announced: bool) -> None:
+    with running(loaded(tmp_path)) as kernel:
+        calls = generate.Feed(kernel.target, cases_of(kernel.target)[0], kernel.state, 0, "check").draw(3)
+        window = wire.Packer().pack("key", calls, 2**16, is_one_by_one=True)
+        answers = kernel.process.run_window(window, is_announced=is_announced)
+        assert is_stopped(kernel.process)
+        oracle = Oracle(kernel.target, kernel.state)
+        for index, call in enumerate(calls):
+            oracle.verify(answers[index], call, "here")
+        assert (answers.window.calls, answers.window.waited_ns) == (3, None)
 
 
 @needs_linux

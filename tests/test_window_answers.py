@@ -6,6 +6,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import toys
 import workers
 
+from pytest_lance_autoresearch.bench import process
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.errors import KernelRaised, KernelRefused
 from pytest_lance_autoresearch.kernel_side import wire
@@ -49,6 +51,21 @@ def fill_and_spoil(x, out):
     return out
 
 
+def seen(x):
+    everything = np.frombuffer(x.base, np.float64)
+    return np.array([np.count_nonzero(everything == 1.5) // x.size])
+
+
+held = []
+
+
+def late(out):
+    for earlier in held:
+        earlier[:] = -1
+    held[:] = [out]
+    return out
+
+
 def hold():
     return np.ones({BIG // 8})[:1]
 """
@@ -73,12 +90,12 @@ def pair(kernel: KernelProcess) -> Iterator[tuple[KernelProcess, KernelProcess]]
     """Two processes that share the memory of their arguments."""
     target, memory = kernel._target, wire.Arena.create(wire.LEAST_BYTES)
     pair = workers.started(target, shared=memory), workers.started(target, shared=memory)
-    for process in pair:
-        process.bind(KEY, load.pickled(target, None, "inputs.make_state"))
-        process.share()
+    for side in pair:
+        side.bind(KEY, load.pickled(target, None, "inputs.make_state"))
+        side.share()
     yield pair
-    for process in pair:
-        process.close()
+    for side in pair:
+        side.close()
     memory.close()
 
 
@@ -112,8 +129,8 @@ def test_two_kernels_that_share_memory_find_the_arguments_of_their_own_window_th
 ) -> None:
     one, other = pair
     calls = [[("double", direct() + n)] for n in range(4)]
-    for number, process in enumerate((one, other, other, one)):
-        answers = process.run(KEY, calls[number], 2**17)
+    for number, side in enumerate((one, other, other, one)):
+        answers = side.run(KEY, calls[number], 2**17)
         assert np.array_equal(answers[0], 2 * calls[number][0][1])
 
 
@@ -127,6 +144,40 @@ def test_answers_can_be_read_until_another_kernel_is_run_in_the_same_memory(
     with pytest.raises(RuntimeError, match="gone when another is run in the same memory"):
         answers[0]
     assert answers.settled().calls == 1
+
+
+@pytest.mark.parametrize(
+    ("is_announced", "seen"), [(True, [4, 4, 4, 4]), (False, [1, 2, 3, 4])], ids=["announced", "not announced"]
+)
+def test_calls_that_are_started_one_by_one_see_what_is_announced(
+    kernel: KernelProcess, seen: list[int], *, is_announced: bool
+) -> None:
+    ones = np.full(wire.DIRECT_BYTES // 8, 1.5)
+    window = wire.Packer().pack(KEY, [("seen", ones)] * 4, 0, is_one_by_one=True)
+    answers = kernel.run_window(window, is_announced=is_announced)
+    assert [int(answers[index][0]) for index in range(4)] == seen
+    index, early = answers.early
+    assert early.tolist() == [seen[index]]
+    assert answers.window.calls == 4
+    assert answers.window.wall_ns > 0
+
+
+def test_where_calls_are_started_one_by_one_the_first_that_fails_is_the_last(kernel: KernelProcess) -> None:
+    window = wire.Packer().pack(KEY, [("double", direct()), ("nothing",), ("hold",)], 2**17, is_one_by_one=True)
+    with pytest.raises(KernelRaised, match="the kernel raised KeyError: 'nothing'"):
+        kernel.run_window(window)
+    assert kernel.run(KEY, [("double", np.arange(3))])[0].tolist() == [0, 2, 4]
+
+
+def test_an_answer_is_read_before_the_next_call_begins(
+    kernel: KernelProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is put off until then is none."""
+    monkeypatch.setattr(process, "_CHOICE", SimpleNamespace(randrange=lambda _: 0))
+    window = wire.Packer().pack(KEY, [("late", direct() + call) for call in range(2)], 2**17, is_one_by_one=True)
+    answers = kernel.run_window(window)
+    index, early = answers.early
+    assert (index, early[0], answers[0][0]) == (0, 0.0, -1.0)
 
 
 def test_with_a_state_the_answers_of_its_window_are_released_and_the_packed_window(kernel: KernelProcess) -> None:

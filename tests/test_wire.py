@@ -42,7 +42,8 @@ class Session:
         host = worker.KernelHost(self.memory)
         host._bound["key"] = kernel
         host.prepare(self.plan)
-        host.run()
+        (portion,) = host.portions()
+        portion()
 
     def result(self, index: int = 0) -> Any:
         """The parent's side."""

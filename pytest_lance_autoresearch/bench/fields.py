@@ -15,7 +15,7 @@ from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measurement import about
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks, environment, interrupt
-from pytest_lance_autoresearch.records import Block, Building, Pair
+from pytest_lance_autoresearch.records import Block, Building, Dealt, Pair
 from pytest_lance_autoresearch.verdict import aggregate
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Field:
         """What all sides use in turn for their windows: where it lies makes a difference of a percent or two."""
         self._blocks: dict[str, list[Block]] = {letter: [] for letter in self._candidates}
         self._started_s = started_s
+        self._dealt: dict[str, list[Dealt]] = {letter: [] for letter in self._candidates}
         self._call_overhead_ns: dict[str, float] = {}
         self._building: dict[str, dict[str, Building]] = {letter: {} for letter in self._candidates}
         self._peaks = dict.fromkeys(sides, 0)
@@ -141,6 +142,12 @@ class Field:
             self._blocks[letter].append(block)
         return not any(map(aggregate.is_disturbed, blocks.values()))
 
+    def measure_dealt(self, plan: CasePlan) -> None:
+        """Every candidate's windows of a case whose calls are started one by one."""
+        for letter in self._candidates:
+            with measure.blaming(letter):
+                self._dealt[letter] += measure.measure_dealt(plan, self.sides[letter])
+
     def note(self, plan: CasePlan) -> None:
         """Read from the system what is known of the field once a case is measured."""
         self._call_overhead_ns[plan.key] = plan.call_overhead_ns
@@ -160,6 +167,7 @@ class Field:
                 self._peaks[letter],
                 self._seconds / len(self._candidates),
                 dict(self._building[letter]),
+                tuple(self._dealt[letter]),
             )
             for letter in self._candidates
         }

@@ -6,6 +6,7 @@ its windows. Each field is short; it is the fields that tell how far a result ma
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.scratch import Compiled
     from pytest_lance_autoresearch.records import Extent
     from pytest_lance_autoresearch.target_files.load import Target
+
+
+_CHOICE = random.SystemRandom()
 
 
 class Looks:
@@ -141,13 +145,23 @@ class Looks:
             field.close()
 
     def _measure(self, field: Field, plan: CasePlan, wanted: int, *, thorough: bool) -> None:
-        """Blocks of one case until enough are undisturbed; at most as many again are set aside."""
+        """Blocks of one case until enough are undisturbed; at most as many again are set aside.
+
+        A thorough look starts calls one by one as well, before, between or behind the blocks: a kernel that counts
+        its calls does not know when.
+        """
         null, undisturbed = self._processes.null(), 0
+        place = _CHOICE.randrange(wanted + 1) if thorough else None
         with environment.placed([null.pid, *field.pids()], self._target.threads), about(plan.key):
             field.warm_up(plan, null)
-            for _ in range(2 * wanted):
+            for tried in range(2 * wanted):
+                if tried == place:
+                    field.measure_dealt(plan)
+                    field.warm_up(plan, null)  # all sides, of which only some were at work
                 self._show(plan.key, Step(undisturbed, wanted))
                 undisturbed += field.measure_block(plan, thorough=thorough)
                 if undisturbed == wanted:
                     break
+            if place == wanted:
+                field.measure_dealt(plan)
         field.note(plan)

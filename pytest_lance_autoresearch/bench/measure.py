@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
 from pytest_lance_autoresearch.kernel_side import wire
-from pytest_lance_autoresearch.records import Block, Window
+from pytest_lance_autoresearch.records import Block, Dealt, Window
 from pytest_lance_autoresearch.target_files import generate
 
 if TYPE_CHECKING:
@@ -92,17 +92,19 @@ class CasePlan:
         """As it is sent to a kernel's process; made each time, since all of a target's would take much memory."""
         return generate.pickled(self.feed.target, self.feed.state)
 
-    def draw(self, count: int) -> wire.PackedWindow:
+    def draw(self, count: int, *, is_one_by_one: bool = False) -> wire.PackedWindow:
         """A window of fresh calls, for every process that is to run them."""
-        return self.pack(self.feed.one_by_one(count))
+        return self.pack(self.feed.one_by_one(count), is_one_by_one=is_one_by_one)
 
-    def pack(self, calls: Iterable[Call]) -> wire.PackedWindow:
+    def pack(self, calls: Iterable[Call], *, is_one_by_one: bool = False) -> wire.PackedWindow:
         """The calls as one window, until the next is packed."""
-        return self.packer.pack(self.key, calls, self.result_bytes)
+        return self.packer.pack(self.key, calls, self.result_bytes, is_one_by_one=is_one_by_one)
 
-    def run(self, process: KernelProcess, window: wire.PackedWindow) -> WindowAnswers:
+    def run(
+        self, process: KernelProcess, window: wire.PackedWindow, *, is_announced: bool = True
+    ) -> WindowAnswers:
         with self.oracle.judging_room(window.calls, self.result_bytes):
-            return process.run_window(window)
+            return process.run_window(window, is_announced=is_announced)
 
 
 def new_plan(
@@ -253,6 +255,25 @@ def measure_blocks(
     letters = _drawn_order(sides)
     halves = [_measure_half(plan, sides, letters, thorough=thorough) for _ in range(2)]
     return {letter: _block(plan.key, letters, halves, letter) for letter in candidates_of(sides)}
+
+
+def measure_dealt(plan: CasePlan, process: KernelProcess) -> list[Dealt]:
+    """Two windows of one kernel, in random order, that differ in one thing: what it can know of later calls.
+
+    In both each call is started by itself, its arguments written just before it. In one window those of all calls
+    lie there from the start, as they do in every other window; in the other, none but those of the calls so far.
+    None where windows hold a single call.
+    """
+    if plan.calls == 1:
+        return []
+    announced, dealt = _CHOICE.sample((True, False), 2), {}
+    for is_announced in announced:
+        calls = plan.draw(plan.calls, is_one_by_one=True)
+        answers = plan.run(process, calls, is_announced=is_announced)
+        index, answer = answers.early
+        _compare(plan, {"B": answer}, calls.call(index), f"call {index + 1} of {len(calls)}, one by one")
+        dealt[is_announced] = answers.settled()
+    return [Dealt(plan.key, dealt[True], dealt[False])]
 
 
 def _block(key: str, letters: Sequence[str], halves: Sequence[Mapping[str, Window]], candidate: str) -> Block:

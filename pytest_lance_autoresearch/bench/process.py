@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import re
 import select
 import signal
@@ -60,6 +61,7 @@ _ELSEWHERE = (
 )
 _PIPE_BYTES = 2**20
 """As much as Linux grants every user, see pipe(7)."""
+_CHOICE = random.SystemRandom()
 _PROC_STATUS = "/proc/{pid}/status"
 
 
@@ -70,7 +72,8 @@ class Closed(Exception):
 class KernelProcess:
     """A kernel in a process of its own: introduce it, then bind states, run windows, read answers.
 
-    `checks_bounds` makes numba refuse every index outside its array, which costs time. `compiled` is machine code
+    `checks_bounds` makes numba refuse every index outside its array, which costs time, and `is_portable` makes it
+    compile for any processor. `compiled` is machine code
     that an earlier process of the same kernel has kept. `shared` is memory where it finds arguments once it is
     told to (`share`), as another kernel's process does; whoever made it gives it back.
     """
@@ -82,13 +85,16 @@ class KernelProcess:
         timeout_s: float,
         *,
         checks_bounds: bool = False,
+        is_portable: bool = False,
         compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
         shared: wire.Arena | None = None,
     ) -> None:
         self.source = source
         self._target = target
         self._timeout_s = timeout_s
-        self._checks_bounds = checks_bounds
+        self._told_numba = {"NUMBA_BOUNDSCHECK": "1"} if checks_bounds else {}
+        if is_portable:
+            self._told_numba |= {"NUMBA_CPU_NAME": "generic"}
         self._doing = "before a kernel was loaded"
         self._party: type[AutoresearchError] | None = TrialInvalid
         """What every failure is until kernels.py is loaded: before, nothing can be the kernel's fault."""
@@ -119,7 +125,7 @@ class KernelProcess:
             stdout=self._log,
             stderr=self._log,
             cwd=folder / scratch.WORK,
-            env=_environment(folder, self._target.threads, checks_bounds=self._checks_bounds),
+            env={**_environment(folder, self._target.threads), **self._told_numba},
             pass_fds=[fd for fd in fds if fd >= 0],
             start_new_session=True,
         )
@@ -217,8 +223,11 @@ class KernelProcess:
         """Run the calls as one window; `result_bytes` is the room that a correct result needs at least."""
         return self.run_window(wire.Packer().pack(key, calls, result_bytes))
 
-    def run_window(self, window: wire.PackedWindow) -> WindowAnswers:
+    def run_window(self, window: wire.PackedWindow, *, is_announced: bool = True) -> WindowAnswers:
         """Run a window, timed by this process's clock.
+
+        All arguments lie there from the start, unless it is one whose calls are started one by one and it is not
+        `is_announced`: then each call's are written when the call before it is answered.
 
         The answers can be read until the next window in the same memory, while this one is packed. KernelFailure
         when the kernel raises, ends, hangs, or works outside the window.
@@ -234,7 +243,38 @@ class KernelProcess:
         self._await(wire.READY)
         self._refuse_threads(key)
         opened_ns = self._cpu.opens(key, len(plan.calls), order_bytes)
-        self._memory.fill(data)
+        answers = self._answers = self._memory.arguments.occupant = WindowAnswers(self, window, opened_ns)
+        if plan.is_one_by_one:
+            timed = self._one_by_one(window, answers, is_announced=is_announced)
+        else:
+            self._memory.fill(data)
+            timed = self._timed(len(window))
+        cpu_ns = self._cpu.closes(key, opened_ns, timed.wall_ns)
+        self._refuse_threads(key)
+        if self._target.threads > 1:  # waited for the core that one of its own threads had, it may be
+            timed = replace(timed, waited_ns=None)
+        answers.window = replace(timed, cpu_ns=cpu_ns)
+        return answers
+
+    def _one_by_one(self, window: wire.PackedWindow, answers: WindowAnswers, *, is_announced: bool) -> Window:
+        """Start and time each call by itself, its arguments written just before it, whether they are known or not.
+
+        One of the answers is read as soon as it is given, so that none can be put off.
+        """
+        data, timed = window.data, []
+        self._memory.fill(data if is_announced else data[:0])
+        early = _CHOICE.randrange(len(window))
+        for index in range(len(window)):
+            if index > 0:
+                self._go_on()
+            self._memory.deal(data, *window.plan.span(index))
+            timed.append(self._timed(1))
+            if index == early:
+                answers.early = index, answers[index]
+        return _summed(timed)
+
+    def _timed(self, calls: int) -> Window:
+        """Start what the worker is ready for, and wait for its answer."""
         start = clocks.now_ns()
         self._waits.begin()
         os.write(self._order_fd, wire.GO)
@@ -243,13 +283,7 @@ class KernelProcess:
         waited_ns, stolen_ns = self._waits.end()
         wall_ns = clocks.now_ns() - start
         self._pause()
-        cpu_ns = self._cpu.closes(key, opened_ns, wall_ns)
-        self._refuse_threads(key)
-        if self._target.threads > 1:
-            waited_ns = None  # for the core that one of its own threads had, it may be: that is not taken off
-        timed = Window(len(window), wall_ns, cpu_ns, waited_ns, stolen_ns)
-        self._answers = self._memory.arguments.occupant = WindowAnswers(self, window, timed, opened_ns)
-        return self._answers
+        return Window(calls, wall_ns, None, waited_ns, stolen_ns)
 
     def _map_room(self, plan: wire.WindowPlan) -> None:
         """Have the memory mapped in both processes, with room for that window."""
@@ -339,6 +373,10 @@ class KernelProcess:
         if self._target.threads > 1:
             self._signal(signal.SIGSTOP)
 
+    def _go_on(self) -> None:
+        if self._target.threads > 1:
+            self._signal(signal.SIGCONT)
+
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(self._process.pid, number)
@@ -348,8 +386,7 @@ class KernelProcess:
 
     def _send(self, data: bytes) -> int:
         """Send a pickled order; returns how many bytes it is."""
-        if self._target.threads > 1:
-            self._signal(signal.SIGCONT)
+        self._go_on()
         try:
             for part in (worker.LENGTH.pack(len(data)), data):  # put together, a large state would be copied
                 view = memoryview(part)
@@ -441,10 +478,12 @@ class KernelProcess:
 class WindowAnswers:
     """The answers of one window, each read from shared memory when it is asked for."""
 
-    def __init__(
-        self, process: KernelProcess, packed: wire.PackedWindow, window: Window, opened_ns: int | None
-    ) -> None:
-        self.window = window
+    window: Window
+    """As it was timed, once it was."""
+    early: tuple[int, Any]
+    """Of a window whose calls were started one by one: an index, and the answer as soon as that call gave it."""
+
+    def __init__(self, process: KernelProcess, packed: wire.PackedWindow, opened_ns: int | None) -> None:
         self._process = process
         self._packed = packed
         self._plan = packed.plan
@@ -483,19 +522,30 @@ class WindowAnswers:
                 raise KernelRefused(f"{self._plan.key}: the kernel changed its argument {position}")
 
 
+def _summed(timed: Sequence[Window]) -> Window:
+    """Windows of one process as one; its CPU time is not among what they hold."""
+    waits, stolen = [one.waited_ns for one in timed], [one.stolen_ns for one in timed]
+    return Window(
+        sum(one.calls for one in timed),
+        sum(one.wall_ns for one in timed),
+        None,
+        None if None in waits else sum(one or 0 for one in waits),
+        None if None in stolen else sum(one or 0 for one in stolen),
+    )
+
+
 def _widen(pipe: int) -> None:
     """Let large states through in fewer pieces, where the system can (Linux); it takes half the time."""
     with suppress(AttributeError, OSError):
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _environment(folder: Path, threads: int, *, checks_bounds: bool) -> dict[str, str]:
+def _environment(folder: Path, threads: int) -> dict[str, str]:
     """The worker's whole environment: its threads, its own caches, nothing that tells it where it runs.
 
     Threads that wait for work must not spin: that would be work outside the windows.
     """
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
-    bounds = {"NUMBA_BOUNDSCHECK": "1"} if checks_bounds else {}
     counts = {f"{name}_NUM_THREADS": str(threads) for name in _THREADED}
     folders = {
         "TMPDIR": str(folder / scratch.WORK),
@@ -508,7 +558,6 @@ def _environment(folder: Path, threads: int, *, checks_bounds: bool) -> dict[str
         "OMP_WAIT_POLICY": "PASSIVE",
         **folders,
         **counts,
-        **bounds,
         **kept,
     }
 

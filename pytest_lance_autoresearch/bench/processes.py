@@ -6,7 +6,7 @@ Owns starting them, remembering why a kernel does not start, and ending them all
 from __future__ import annotations
 
 import functools
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from pytest_lance_autoresearch.bench.inprocess import InProcessRunner
@@ -27,17 +27,32 @@ from pytest_lance_autoresearch.machine import environment, turns
 from pytest_lance_autoresearch.target_files import policy, sources
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.bench.scratch import Compiled
     from pytest_lance_autoresearch.kernel_side import wire
     from pytest_lance_autoresearch.records import Source
     from pytest_lance_autoresearch.target_files.load import Target
 
+_FOR_ANY = "(where numba compiles for any processor: NUMBA_CPU_NAME=generic)"
 MAX_ENDS = 3
 """Worker processes that one kernel may bring to their end before the rest of the trial is given up.
 
 One that hangs gets no second chance: each would cost the whole deadline.
 """
+
+
+@contextmanager
+def for_any_processor() -> Iterator[None]:
+    """Tell with a failure that numba compiled for any processor."""
+    try:
+        yield
+    except KernelFailure as failure:
+        headline, *rest = str(failure).splitlines()
+        failure.args = ("\n".join([f"{headline} {_FOR_ANY}", *rest]),)
+        raise
 
 
 class Processes:
@@ -50,6 +65,7 @@ class Processes:
         self._checks_bounds = checks_bounds
         self._resources = ExitStack()
         self._checker: Runner[Answers] | None = None
+        self._portable_checker: KernelProcess | None = None
         self._measured: KernelProcess | None = None
         self._null: KernelProcess | None = None
         self._ends: list[KernelFailure] = []
@@ -68,6 +84,21 @@ class Processes:
             else:
                 self._checker = self.start(self._target.kernel, checks_bounds=self._checks_bounds)
         return self._checker
+
+    def checkers(self) -> Iterator[tuple[Runner[Answers], AbstractContextManager[None]]]:
+        """Where correctness runs, each with what tells so of a failure there.
+
+        That is the checker, and where the kernel may have intrinsics, one for which numba compiles for any
+        processor: the branch that needs no special one is checked as well.
+        """
+        yield self.checker(), nullcontext()
+        if self._target.has_intrinsics and not self._in_process:
+            if self._portable_checker is None:
+                with for_any_processor():
+                    self._portable_checker = self.start(
+                        self._target.kernel, checks_bounds=self._checks_bounds, is_portable=True
+                    )
+            yield self._portable_checker, for_any_processor()
 
     def measured(self, *, shared: bool) -> KernelProcess:
         """Where the kernel is timed alone: the checker when `shared`, else a process that runs timed cases only.
@@ -89,9 +120,9 @@ class Processes:
             self._null = self.start(sources.make(b"", kernel.path, kernel.home))
         return self._null
 
-    def start(self, source: Source, *, checks_bounds: bool = False) -> KernelProcess:
+    def start(self, source: Source, *, checks_bounds: bool = False, is_portable: bool = False) -> KernelProcess:
         """A new process with a kernel, ready; the candidate's failure to load is final."""
-        process = self.spawn(source, checks_bounds=checks_bounds)
+        process = self.spawn(source, checks_bounds=checks_bounds, is_portable=is_portable)
         self.introduce(process)
         return process
 
@@ -100,6 +131,7 @@ class Processes:
         source: Source,
         *,
         checks_bounds: bool = False,
+        is_portable: bool = False,
         compiled: Compiled = NOTHING_COMPILED,
         shared: wire.Arena | None = None,
     ) -> KernelProcess:
@@ -111,6 +143,7 @@ class Processes:
             source,
             self._timeout_s,
             checks_bounds=checks_bounds,
+            is_portable=is_portable,
             compiled=compiled,
             shared=shared,
         )
@@ -144,7 +177,7 @@ class Processes:
         """End every process; what is asked for next starts a new one. Safe more than once."""
         self._resources.close()
         self._started.clear()
-        self._checker = self._measured = self._null = None
+        self._checker = self._portable_checker = self._measured = self._null = None
 
     def break_off(self) -> None:
         """End every process now, for good, from another thread than the one that uses them and gives them back.

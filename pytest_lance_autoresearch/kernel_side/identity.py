@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-_LIBRARIES = {*sys.stdlib_module_names, "numpy", "numba"}
+_LIBRARIES = {*sys.stdlib_module_names, "numpy", "numba", "llvmlite"}
 """Top-level modules whose own functions and classes are the same in every process."""
 
 
@@ -96,10 +96,15 @@ def _settings(dispatcher: Any, around: tuple[int, ...]) -> Iterator[Any]:
 
 
 def _by_name(value: Any, around: tuple[int, ...]) -> Any:
-    """What is found again by its name: modules, what libraries hold, numba's numbers, and enumerations."""
-    from numba.core import types
+    """What is found again by its name: modules, what libraries hold, numba's numbers, and enumerations.
+
+    An intrinsic of the kernel's own is told by the function that it was made of.
+    """
+    from numba.core import extending, types
 
     kind = type(value).__qualname__
+    if isinstance(value, extending._Intrinsic):
+        return kind, value._prefer_literal, *_function(value._defn, around)
     if isinstance(value, ModuleType) and value.__name__.partition(".")[0] in _LIBRARIES:
         return kind, value.__name__
     if isinstance(value, types.Number | types.Boolean):

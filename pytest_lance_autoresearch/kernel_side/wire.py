@@ -116,6 +116,14 @@ class WindowPlan:
     arguments_bytes: int
     results_bytes: int
     """How much of either block it needs."""
+    is_one_by_one: bool = False
+    """Whether each call waits to be started, and is answered by itself."""
+
+    def span(self, index: int) -> tuple[int, int]:
+        """Between which bytes a call's arguments lie."""
+        after = index + 1
+        end = self.calls[after].small[0] if after < len(self.calls) else self.arguments_bytes
+        return self.calls[index].small[0], end
 
 
 class Returned(NamedTuple):
@@ -256,8 +264,12 @@ class Memory:
 
     def fill(self, data: np.ndarray[Any, Any]) -> None:
         """Put a window's argument bytes where they belong, and zeros after them: kernels can write there."""
-        self.arguments.bytes[: data.size] = data
+        self.deal(data, 0, data.size)
         self.arguments.bytes[data.size :] = 0
+
+    def deal(self, data: np.ndarray[Any, Any], start: int, end: int) -> None:
+        """Put a part of the bytes there."""
+        self.arguments.bytes[start:end] = data[start:end]
 
     def close(self) -> None:
         """Give both blocks back; safe more than once."""
@@ -281,7 +293,9 @@ class Packer:
         self._count = 0
         """Windows so far; only the last one still has its bytes."""
 
-    def pack(self, key: str, calls: Iterable[Call], result_bytes: int) -> PackedWindow:
+    def pack(
+        self, key: str, calls: Iterable[Call], result_bytes: int, *, is_one_by_one: bool = False
+    ) -> PackedWindow:
         """Lay out a window's calls and copy their arrays; a call is not needed once the next one is taken."""
         self._count += 1
         place, laid_out = 0, []
@@ -294,7 +308,7 @@ class Packer:
             laid_out.append((arguments, small))
         room = _aligned(_HEADER_BYTES + max(result_bytes, RESULT_BYTES))
         plans = tuple(CallPlan(*each, TEXT_BYTES + i * room, room) for i, each in enumerate(laid_out))
-        plan = WindowPlan(key, plans, place, TEXT_BYTES + len(plans) * room)
+        plan = WindowPlan(key, plans, place, TEXT_BYTES + len(plans) * room, is_one_by_one)
         return PackedWindow(plan, self, self._count)
 
     def window_bytes(self, number: int, size: int) -> np.ndarray[Any, Any]:

@@ -17,6 +17,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -176,11 +177,19 @@ class KernelHost:
     def prepare(self, plan: wire.WindowPlan) -> None:
         """Everything that a window needs besides the argument bytes, made before the clock starts."""
         private = self._private(plan.key, max(end - start for start, end in (call.small for call in plan.calls)))
-        self._window = self._bound[plan.key], [self._prepare_call(call, private) for call in plan.calls]
+        calls = [self._prepare_call(call, private) for call in plan.calls]
+        self._window = self._bound[plan.key], [[call] for call in calls] if plan.is_one_by_one else [calls]
 
-    def run(self) -> bytes:
-        """The window that was prepared; it is given back with the next order, when the clock has stopped."""
-        run_calls(*self._window)
+    def portions(self) -> Iterator[Callable[[], bytes]]:
+        """The window that was prepared, in the parts that are started one by one.
+
+        It is given back with the next order, when the clock has stopped.
+        """
+        function, parts = self._window
+        return (partial(self._run, function, calls) for calls in parts)
+
+    def _run(self, function: Any, calls: Any) -> bytes:
+        run_calls(function, calls)
         return wire.DONE
 
     def _prepare_call(self, plan: wire.CallPlan, private: np.ndarray[Any, Any]) -> Any:
@@ -227,13 +236,23 @@ def serve(memory: wire.Memory, orders: BinaryIO, answer_fd: int, timeout_s: floa
     while len(head := orders.read(LENGTH.size)) == LENGTH.size:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
         answer = attempt(memory.results, lambda size: host.obey(orders.read(size)), *LENGTH.unpack(head))
-        if answer == wire.READY:
-            os.write(answer_fd, wire.READY)
-            if orders.read(1) != wire.GO:
-                return
-            answer = attempt(memory.results, host.run)
+        if answer == wire.READY and not (answer := run_portions(host, memory.results, orders, answer_fd)):
+            return
         signal.setitimer(signal.ITIMER_REAL, 0)  # before the answer, after which the process may be stopped
         os.write(answer_fd, answer)
+
+
+def run_portions(host: KernelHost, results: wire.Arena, orders: BinaryIO, answer_fd: int) -> bytes:
+    """Run a window that is prepared, each portion when it is asked for; the last answer, or b'' if none is."""
+    answer = wire.READY
+    for portion in host.portions():
+        os.write(answer_fd, answer)
+        if orders.read(1) != wire.GO:
+            return b""
+        answer = attempt(results, portion)
+        if answer != wire.DONE:
+            break
+    return answer
 
 
 def attempt(results: wire.Arena, action: Callable[..., bytes], *arguments: Any) -> bytes:

@@ -18,7 +18,7 @@ from pytest_lance_autoresearch.records import Cause, Digest, RegressionRules, Ru
 T = TypeVar("T")
 SCHEMA = 4
 """Of a trial's record. 1 had no number, one figure of the runner's cost for all pairs, and no seconds. 3 knew of
-one host only."""
+one host only, and had no calls that were started one by one."""
 _LEAST_JUDGED = 3
 """What was recorded under an earlier one was judged by other rules."""
 DIGEST_SCHEMA = 3

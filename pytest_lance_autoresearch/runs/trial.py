@@ -183,25 +183,28 @@ class Trial:
 
     def check_case(self, case: Case) -> None:
         """The correctness of one case: published calls, and secret ones when the trial is judged or seeded."""
-        with self._recorded(Item(ItemKind.CORRECTNESS, case.id)), self._bound(case) as (runner, oracle):
-            feed = self._feed(case, seeds.PUBLISHED_SEED, "check")
-            generate.refuse_other_randomness(feed)
-            check.check_calls(runner, oracle, case.id, feed.draw(check.CALLS_PER_CHECK), "published")
-            if not self._checks_secretly:
-                return
-            with self._on_secret_inputs():
-                calls = self._feed(case, self._seed, "secret check").draw(check.CALLS_PER_CHECK)
-                check.check_calls(runner, oracle, case.id, calls, "secret", self._seed)
+        with self._recorded(Item(ItemKind.CORRECTNESS, case.id)):
+            generate.refuse_other_randomness(self._feed(case, seeds.PUBLISHED_SEED, "check"))
+            for runner, telling in self._processes.checkers():
+                with telling, self._bound(case, runner) as oracle:
+                    self._check_calls(case, runner, oracle)
+
+    def _check_calls(self, case: Case, runner: Runner[Answers], oracle: Oracle) -> None:
+        published = self._feed(case, seeds.PUBLISHED_SEED, "check").draw(check.CALLS_PER_CHECK)
+        check.check_calls(runner, oracle, case.id, published, "published")
+        if not self._checks_secretly:
+            return
+        with self._on_secret_inputs():
+            calls = self._feed(case, self._seed, "secret check").draw(check.CALLS_PER_CHECK)
+            check.check_calls(runner, oracle, case.id, calls, "secret", self._seed)
 
     def check_properties(self) -> None:
         """Shapes and values beyond the battery; published examples, or secret ones when judged or seeded."""
+        seed = self._seed if self._checks_secretly else None
         with self._recorded(Item(ItemKind.PROPERTIES)):
-            runner = self._processes.checker()
-            if not self._checks_secretly:
-                properties.check_properties(self.target, runner, None, PROPERTY_EXAMPLES, self._recall)
-                return
-            with self._on_secret_inputs():
-                properties.check_properties(self.target, runner, self._seed, PROPERTY_EXAMPLES, self._recall)
+            for runner, telling in self._processes.checkers():
+                with telling, nullcontext() if seed is None else self._on_secret_inputs():
+                    properties.check_properties(self.target, runner, seed, PROPERTY_EXAMPLES, self._recall)
 
     def measure_case(self, case: Case) -> CaseTimes | None:
         """The speed of one case: alone, or under a gate in blocks beside the baseline.
@@ -231,13 +234,11 @@ class Trial:
 
     def check_speed_once(self, case: Case) -> None:
         """The speed item where timing is impossible: one of its calls runs and is verified."""
-        with (
-            self._recorded(Item(ItemKind.UNTIMED, case.id)),
-            self._on_secret_inputs(),
-            self._bound(case) as (runner, oracle),
-        ):
-            calls = self._feed(case, self._seed, "timed").draw(1)
-            check.check_calls(runner, oracle, case.id, calls, "timed", self._seed)
+        with self._recorded(Item(ItemKind.UNTIMED, case.id)), self._on_secret_inputs():
+            runner = self._processes.checker()
+            with self._bound(case, runner) as oracle:
+                calls = self._feed(case, self._seed, "timed").draw(1)
+                check.check_calls(runner, oracle, case.id, calls, "timed", self._seed)
 
     def calibrate(self) -> None:
         """Find out what this host can tell apart, and keep it for the verdicts to come."""
@@ -447,14 +448,13 @@ class Trial:
         return generate.Feed(self.target, case, self._states.of(case), seed, stream)
 
     @contextmanager
-    def _bound(self, case: Case) -> Iterator[tuple[Runner[Answers], Oracle]]:
-        """The kernel where correctness runs, and the oracle, both bound to the case's published state."""
+    def _bound(self, case: Case, runner: Runner[Answers]) -> Iterator[Oracle]:
+        """The oracle, bound to the case's published state as the kernel is where it runs."""
         state = self._states.of(case)
         sent = generate.pickled(self.target, state)
         oracle = Oracle(self.target, state, recall.known(self._recall, sent))
-        runner = self._processes.checker()
         runner.bind(case.id, sent)
-        yield runner, oracle
+        yield oracle
         runner.release(case.id)
 
     @contextmanager

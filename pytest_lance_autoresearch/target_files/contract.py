@@ -21,6 +21,11 @@ MAX_THREADS = 256
 MIN_SHAPES = 3
 MIN_TIMED_DISTRIBUTIONS = 3
 MIN_DISTRIBUTIONS = 5
+_DECLARED = {
+    "BIT_EXACT": "every bit of a result is the contract",
+    "INTRINSICS": "the kernel uses intrinsics of its own",
+}
+"""What target.py may say with True, and what it means."""
 _ID = re.compile(r"[A-Za-z0-9_+=-]+")
 
 
@@ -83,9 +88,10 @@ def _faults(target: Target) -> Iterator[str]:
     threads = getattr(target.wiring, "THREADS", 1)
     if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
         yield f"target.THREADS is {threads!r}; expected a whole number from 1 to {MAX_THREADS}"
-    exact = getattr(target.wiring, "BIT_EXACT", False)
-    if not isinstance(exact, bool):
-        yield f"target.BIT_EXACT is {exact!r}; expected True where every bit of a result is the contract"
+    for name, meaning in _DECLARED.items():
+        value = getattr(target.wiring, name, False)
+        if not isinstance(value, bool):
+            yield f"target.{name} is {value!r}; expected True where {meaning}"
 
 
 def _is_positive(value: Any) -> bool:

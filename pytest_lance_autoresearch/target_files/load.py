@@ -58,6 +58,11 @@ class Target:
         return getattr(self.wiring, "THREADS", 1)
 
     @property
+    def has_intrinsics(self) -> bool:
+        """Whether its kernel may define intrinsics of its own."""
+        return getattr(self.wiring, "INTRINSICS", False)
+
+    @property
     def is_imported_here(self) -> bool:
         """Whether this process has imported the kernel's file, whose code then ran where the clock is.
 

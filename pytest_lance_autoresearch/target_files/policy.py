@@ -7,12 +7,13 @@ kernel runs in a process that holds nothing. The rule keeps honest kernels plain
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch.target_files import packages, sources
+from pytest_lance_autoresearch.target_files import intrinsics, offered, packages, sources
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
@@ -31,27 +32,10 @@ MODULES = (
 )
 """What a kernel may import."""
 FORBIDDEN = (
-    "collections.abc.sys",
-    "dataclasses.sys",
-    "dataclasses.builtins",
-    "enum.sys",
-    "functools.sys",
-    "numba.carray",
-    "numba.cffi_support",
-    "numba.core",
-    "numba.cuda",
-    "numba.extending.intrinsic",
-    "numba.farray",
-    "numba.get_num_threads",
-    "numba.misc",
-    "numba.np",
-    "numba.objmode",
-    "numba.set_num_threads",
-    "numba.threading_layer",
+    "numpy.DataSource",
     "numpy._core",
     "numpy.core",
     "numpy.ctypeslib",
-    "numpy.DataSource",
     "numpy.distutils",
     "numpy.f2py",
     "numpy.fromfile",
@@ -59,15 +43,27 @@ FORBIDDEN = (
     "numpy.lib",
     "numpy.load",
     "numpy.loadtxt",
+    "numpy.ma.core",
+    "numpy.ma.extras",
     "numpy.memmap",
+    "numpy.rec.fromfile",
+    "numpy.recfromcsv",
+    "numpy.recfromtxt",
     "numpy.save",
     "numpy.savetxt",
     "numpy.savez",
     "numpy.savez_compressed",
     "numpy.testing",
-    "typing.sys",
+    "typing.evaluate_forward_ref",
+    "typing.get_type_hints",
 )
-"""Parts of those modules that reach files, threads, memory or the machine."""
+"""Of what those modules offer, what reaches files, memory or code in a string."""
+COMPILERS = ("numba.guvectorize", "numba.jit", "numba.njit", "numba.vectorize")
+"""What takes signatures in a string, which numba evaluates as Python."""
+_GIVEN_AS = ("ftylist", "ftylist_or_function", "signature_or_function")
+"""The names under which they are given."""
+_OF_ARRAYS = frozenset({"A", "C", "F", "readonly", "aligned", "True", "False"})
+"""What a signature says in strings of its own, and by name."""
 BUILTINS = frozenset(
     [
         "__import__",
@@ -91,6 +87,7 @@ ATTRIBUTES = frozenset(
     [
         "ag_frame",
         "as_strided",
+        "cffi",
         "cr_frame",
         "ctypes",
         "dump",
@@ -98,10 +95,15 @@ ATTRIBUTES = frozenset(
         "f_builtins",
         "f_globals",
         "f_locals",
+        "get_compile_result",
         "gi_frame",
+        "overloads",
+        "targetctx",
+        "targetdescr",
         "tb_frame",
         "tb_next",
         "tofile",
+        "typingctx",
     ]
 )
 SPECIAL_METHODS = frozenset(
@@ -131,13 +133,15 @@ SHOWN = 80
 
 def violation_of(target: Target) -> str:
     """The same of a target's kernel, which may import what target.py says, and be called otherwise."""
-    kernel, may_import = target.kernel, (*MODULES, *target.imports)
+    kernel, more = target.kernel, (intrinsics.MODULE,) if target.has_intrinsics else ()
+    may_import = (*MODULES, *more, *target.imports)
     return violation(
         kernel.text,
         may_import,
         kernel.path.name,
         packages.package_of(kernel.home),
         is_parallel=target.threads > 1,
+        has_intrinsics=target.has_intrinsics,
         passed_on=_passed_on(target.beside),
     )
 
@@ -160,14 +164,15 @@ def violation(
     package: str = "",
     *,
     is_parallel: bool = False,
+    has_intrinsics: bool = False,
     passed_on: Mapping[str, str] = NOTHING,
 ) -> str:
     """The first thing in the source that a kernel may not contain, as one sentence; '' when there is none.
 
     A source that is not Python shows its error when it is loaded, so that is not a violation. One that only the
     reader cannot take in is: it might run. `modules` are those that it may import, each with all that is in it;
-    relative imports begin in `package`; `is_parallel` lets it ask numba for parallel code. `passed_on` tells what
-    names in some of the modules stand for that were imported there.
+    relative imports begin in `package`; `is_parallel` lets it ask numba for parallel code, `has_intrinsics` for
+    intrinsics of its own. `passed_on` tells what names in some of the modules stand for that were imported there.
     """
     if len(text) > MAX_BYTES:
         return f"{name}: {len(text)} bytes; expected {MAX_BYTES} at most"
@@ -177,7 +182,8 @@ def violation(
         return ""
     except RecursionError:
         return f"{name}: an expression or a chain of branches is nested too deep to be read; split it"
-    found = sorted(_Reader(tree, modules, package, passed_on, is_parallel=is_parallel).violations())
+    reader = _Reader(tree, modules, package, passed_on, is_parallel=is_parallel, has_intrinsics=has_intrinsics)
+    found = sorted(reader.violations())
     return f"{name}, line {found[0][0]}: {found[0][1]}" if found else ""
 
 
@@ -192,13 +198,19 @@ class _Reader:
         passed_on: Mapping[str, str],
         *,
         is_parallel: bool,
+        has_intrinsics: bool,
     ) -> None:
         self._tree = tree
         self._modules = modules
+        self._own = [module for module in modules if module not in (*MODULES, intrinsics.MODULE)]
         self._package = package
         self._passed_on = passed_on
         self._is_parallel = is_parallel
+        self._offered = intrinsics.OFFERED_TOO if has_intrinsics else offered.OFFERED
+        self._permitted = intrinsics.permitted(tree) if has_intrinsics else None
+        """Where there are no intrinsics of its own, nothing of them is closed."""
         self._imported = dict(_imports(tree, package))
+        self._asked = {id(each) for each in _asked(tree)}
         self._docstrings = {id(doc) for doc in _docstrings(tree)}
 
     def violations(self) -> Iterator[tuple[int, str]]:
@@ -209,14 +221,19 @@ class _Reader:
     def _sentences(self, node: ast.AST) -> Iterator[str]:
         match node:
             case ast.Import(names=names):
-                yield from _about_modules([alias.name for alias in names], self._modules)
+                yield from self._about_imported(alias.name for alias in names)
+            case ast.ImportFrom(names=[ast.alias(name="*")]):
+                yield from self._about_star(packages.absolute(node, self._package))
             case ast.ImportFrom(names=names):
-                full = (_full_name(node, alias, self._package) for alias in names)
-                yield from _about_modules(map(self._origin, full), self._modules)
+                yield from self._about_imported(_full_name(node, alias, self._package) for alias in names)
+            case ast.Call():
+                yield from self._about_call(node)
             case ast.Name(id=name, ctx=ast.Load()):
                 yield from _about_name(name)
+                yield from self._about_value(node)
             case ast.Attribute():
                 yield from self._about_attribute(node)
+                yield from self._about_value(node)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 if _is_special(name) and name not in SPECIAL_METHODS:
                     may = ", ".join(sorted(SPECIAL_METHODS))
@@ -230,20 +247,66 @@ class _Reader:
             case ast.List(elts=entries) | ast.Tuple(elts=entries) | ast.Set(elts=entries) | ast.Dict(keys=entries):
                 yield from _about_table(len(entries))
 
+    def _about_imported(self, names: Iterable[str]) -> Iterator[str]:
+        for name in map(self._origin, names):
+            if not _is_among(name, self._modules):
+                yield f"imports {_quoted(name)}; {_may_import(self._modules)}"
+            elif beyond := self._beyond(name):
+                yield f"imports {beyond}"
+
+    def _about_star(self, module: str) -> Iterator[str]:
+        """All of a module of the user's is all that it has imported, too; of others it cannot be read which."""
+        if not _is_among(module, self._modules):
+            yield f"imports {_quoted(module)}; {_may_import(self._modules)}"
+        elif not _is_among(module, self._own):
+            yield f"imports all of {_quoted(module)}; expected the names that are used"
+        else:
+            yield from self._about_imported(name for name in self._passed_on if _is_in(name, module))
+
+    def _about_call(self, node: ast.Call) -> Iterator[str]:
+        path = self._origin(self._path(node.func))
+        if path in COMPILERS:
+            yield from _about_signatures(_signatures(node))
+        if self._permitted is not None:
+            yield from intrinsics.about_call(node, path)
+        match node:
+            case ast.Call(func=ast.Name(id="getattr"), args=[module, name, *_]) if path := self._path(module):
+                yield from self._about_getattr(path, name)
+
+    def _about_getattr(self, path: str, name: ast.expr) -> Iterator[str]:
+        if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+            yield f"asks {_quoted(path)} for an attribute whose name is not written out"
+        elif beyond := self._beyond(self._origin(f"{path}.{name.value}")):
+            yield f"uses {beyond}"
+
     def _about_attribute(self, node: ast.Attribute) -> Iterator[str]:
         path = self._path(node)
         if path and not isinstance(node.ctx, ast.Load):
             yield f"changes {_quoted(path)}; modules stay as they are"
         elif (origin := self._origin(path)) != path and not _is_among(origin, self._modules):
             yield f"uses {_quoted(origin)}; {_may_import(self._modules)}"
-        elif path and (forbidden := _forbidden_part(origin)):
-            yield f"uses '{forbidden}'; a kernel reaches no files, threads or foreign memory"
+        elif path and (beyond := self._beyond(origin)):
+            yield f"uses {beyond}"
         elif node.attr in ATTRIBUTES:
             yield f"uses '.{node.attr}'; a kernel reaches no files, frames or foreign memory"
         elif node.attr == "base" and not _is_self(node.value):
             yield "uses '.base'; a kernel sees the arguments of its own call only"
         elif _is_special(node.attr) and node.attr not in SPECIAL_METHODS | SPECIAL_NAMES:
             yield f"uses {_quoted(f'.{node.attr}')}; a kernel needs no such attribute"
+        elif self._permitted is not None and not _is_self(node.value):
+            yield from intrinsics.about_attribute(node, is_permitted=id(node) in self._permitted)
+
+    def _beyond(self, path: str) -> str:
+        """What a kernel may not use of something in one of the modules, as part of a sentence; '' for nothing."""
+        if forbidden := _forbidden_part(path):
+            return f"'{forbidden}'; a kernel reaches no files, threads or foreign memory"
+        return "" if _is_among(path, self._own) else offered.beyond(path, self._offered)
+
+    def _about_value(self, node: ast.expr) -> Iterator[str]:
+        """Of a module that is given another name, what is used of it could not be read."""
+        path = self._path(node)
+        if id(node) not in self._asked and (path in MODULES or offered.is_module(path, self._offered)):
+            yield f"hands {_quoted(path)} on; a module is used by its own name"
 
     def _about_bases(self, bases: list[ast.expr]) -> Iterator[str]:
         for base in bases:
@@ -292,6 +355,14 @@ def _full_name(node: ast.ImportFrom, alias: ast.alias, package: str) -> str:
     return f"{module}{alias.name}" if module.endswith(".") else f"{module}.{alias.name}"
 
 
+def _asked(tree: ast.Module) -> Iterator[ast.expr]:
+    """What is asked for an attribute: that is no other use of it."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=value) | ast.Call(func=ast.Name(id="getattr"), args=[value, *_]):
+                yield value
+
+
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -308,12 +379,24 @@ def _may_import(modules: Sequence[str]) -> str:
     return f"a kernel may import {', '.join(modules[1:])}"
 
 
-def _about_modules(names: Iterable[str], modules: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        if not _is_among(name, modules):
-            yield f"imports {_quoted(name)}; {_may_import(modules)}"
-        elif forbidden := _forbidden_part(name):
-            yield f"imports '{forbidden}'; a kernel reaches no files, threads or foreign memory"
+def _is_in(name: str, module: str) -> bool:
+    """Whether it is a name of the module that others see."""
+    return name.startswith(f"{module}.") and not name.removeprefix(f"{module}.").startswith("_")
+
+
+def _signatures(node: ast.Call) -> list[ast.expr]:
+    """What a compiler of numba's is given of them."""
+    named = [keyword.value for keyword in node.keywords if keyword.arg in _GIVEN_AS]
+    return node.args[:1] or named
+
+
+def _about_signatures(given: Iterable[ast.expr]) -> Iterator[str]:
+    """Of what a function is compiled for, in one string or in several."""
+    for node in (found for each in given for found in ast.walk(each)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for word in re.findall(r"[^\W\d]\w*", node.value):
+                if word not in offered.OFFERED["numba.types"] | _OF_ARRAYS:
+                    yield f"names {_quoted(word)} in a signature; expected types of numba"
 
 
 def _about_name(name: str) -> Iterator[str]:

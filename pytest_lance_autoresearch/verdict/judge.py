@@ -21,7 +21,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.verdict import hosts, keeping, price, regression, selection
+from pytest_lance_autoresearch.verdict import ahead, hosts, keeping, price, regression, selection
 from pytest_lance_autoresearch.verdict.view import View
 
 TIMES_PAIRS = 2
@@ -32,6 +32,10 @@ TIMES_BLOCKS = 2
 """As many blocks at least of an open case, once nothing but cases is open."""
 MOST_BLOCKS = 16
 """Of a single case in a pair."""
+
+
+_OPEN_OR_KEPT = (Verdict.KEEP, Verdict.PASS, Verdict.UNDECIDED)
+"""What a kernel that works ahead is refused in place of."""
 
 
 class _Answer(Protocol):
@@ -53,7 +57,9 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
     question = _answer(evidence, rules)
     seen = question.view(evidence, rules)
     cpu = seen.cpu
-    decided = _unless_outrun(evidence, *question.decide(seen))
+    decided, works_ahead = _unless_outrun(evidence, *question.decide(seen)), None
+    if decided[0] in _OPEN_OR_KEPT and (works_ahead := ahead.shown(evidence)) is not None:
+        decided = Verdict.REFUSED, Cause.WORKS_AHEAD
     verdict, cause = _unless_over(seen, *decided)
     is_open = verdict is Verdict.INCONCLUSIVE
     return Judgement(
@@ -70,6 +76,7 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         question.doubt(seen, decided) if is_open else None,
         selection.race(evidence) if evidence.heat else None,
         seen.by_host(),
+        works_ahead,
     )
 
 

@@ -337,11 +337,27 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
             return f"{_joint(judgement, says)} its CPU time says {says}; wall and CPU time must agree"
         case Cause.OUTRUN:
             return f", {_outrun(judgement)}"
-        case Cause.BUDGET:
-            ended = f", undecided when the time budget of {rules.max_seconds:g} s ended"
-            return f"{ended}: {_open_question(judgement, rules)}"
+        case Cause.WORKS_AHEAD:
+            return f"{_joint(judgement)} {_works_ahead(judgement)}"
         case _:
-            return f", undecided after the last look: {_open_question(judgement, rules)}"
+            return f", {_end(judgement, rules)}: {_open_question(judgement, rules)}"
+
+
+def _end(judgement: Judgement, rules: Rules) -> str:
+    """How it ended undecided."""
+    if judgement.cause is Cause.BUDGET:
+        return f"undecided when the time budget of {rules.max_seconds:g} s ended"
+    return "undecided after the last look"
+
+
+def _works_ahead(judgement: Judgement) -> str:
+    """That its gain is not one for whoever asks one thing at a time."""
+    found = judgement.ahead
+    assert found is not None
+    return (
+        f"its calls take {100 * found.dearer:.0f} % longer where nothing can be known of later ones (at least "
+        f"{100 * found.least:.0f} %, with 99.9 % confidence); a kernel works on the call that it was asked"
+    )
 
 
 def _difference_of_hosts(judgement: Judgement) -> str:

@@ -21,6 +21,7 @@ import builders
 import corpus
 import psutil
 import pytest
+import reading_ahead
 
 from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.plugin import options
@@ -64,7 +65,7 @@ BY_ITS_SOURCE: Final = {
     "pq-l2/skip": IMPORTS.format("pytest"),
     "pq-l2/unittest_skip": IMPORTS.format("unittest.SkipTest"),
     "pq-l2/thread_pool": IMPORTS.format("concurrent.futures.ThreadPoolExecutor"),
-    "pq-l2/two_cores": "imports 'numba.set_num_threads'; a kernel reaches no files, threads or foreign memory",
+    "pq-l2/two_cores": "imports 'numba.set_num_threads'; of 'numba' a kernel may use",
     "pq-l2/xfail": IMPORTS.format("pytest"),
 }
 BEHIND_IT: Final = {
@@ -216,3 +217,21 @@ def test_no_cheat_is_kept_even_where_its_source_is_not_read(
     assert block["exit"] != 0
     assert not block["verdict"].startswith(("keep", "baseline"))
     assert re.search(BEHIND_IT[name], block["reason"], re.DOTALL), block["reason"]
+
+
+@pytest.mark.slow
+def test_who_reads_ahead_with_an_intrinsic_is_refused_by_what_its_calls_take_without(
+    pytester: pytest.Pytester, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its source passes: what an intrinsic loads, nothing can be read of."""
+    monkeypatch.setattr(options, "Rules", BRIEF)
+    (pytester.path / "pytest.ini").write_text("[pytest]\n")
+    gate = ("--autoresearch=ahead", "--keep-gate", *corpus.plain(shared_cache))
+    reading_ahead.write(pytester.path, reading_ahead.KERNEL)
+    assert pytester.runpytest_inprocess(*gate).ret == 0
+    kernel = pytester.path / "targets" / "ahead" / "kernels.py"
+    kernel.write_text(reading_ahead.AHEAD)
+    with nothing_left_behind(pytester.path, "ahead"):
+        block = corpus.trial(pytester, shared_cache, "ahead", reading_ahead.AHEAD)
+    assert (block["verdict"], block["cause"], block["exit"]) == ("refused", "works ahead", 1)
+    assert re.search(r"but its calls take \d+ % longer where nothing can be known of later ones", block["reason"])

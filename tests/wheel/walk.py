@@ -16,7 +16,7 @@ PLAIN = "return (self._rows * weights).sum(axis=1)"
 FASTER = 'return np.einsum("ij,j->i", self._rows, weights)'
 LIBRARY = Path(__file__).parents[2] / "examples" / "outside"
 WHO = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-PATTERNS = ("template", "float", "exact", "in-out")
+PATTERNS = ("template", "float", "exact", "in-out", "simd")
 
 
 def run(project: Path, command: str, code: int = 0) -> str:
