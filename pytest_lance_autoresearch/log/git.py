@@ -7,6 +7,7 @@ nobody; within a time. Where git cannot answer there is nothing known, and nothi
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -44,8 +45,14 @@ def commit(kernel_path: Path, sha256: str) -> str:
     known = _line(kernel_path.parent, "rev-parse", "--verify", "--short=12", "HEAD")
     if not known:
         return ""
-    committed = _first_match(_contents(kernel_path.parent, [f"HEAD:./{kernel_path.name}"], ANSWER_S), sha256)
+    committed = _first_match(_at(kernel_path.parent, known, kernel_path.name), sha256)
     return known if committed is not None else known + UNCOMMITTED
+
+
+@functools.lru_cache(maxsize=8)
+def _at(folder: Path, known: str, name: str) -> tuple[bytes, ...]:
+    """What the file holds in that commit, which never changes: asked once for all rows of a tournament."""
+    return tuple(_contents(folder, [f"{known}:./{name}"], ANSWER_S))
 
 
 def kernel(kernel_path: Path, sha256: str, commits: Iterable[str]) -> bytes | None:
