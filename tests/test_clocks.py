@@ -99,8 +99,8 @@ def test_a_project_that_freezes_time_is_measured(
     given = []
     run = KernelProcess.run_window
 
-    def recorded(self: KernelProcess, window: wire.PackedWindow) -> process.WindowAnswers:
-        given.append(run(self, window))
+    def recorded(self: KernelProcess, window: wire.PackedWindow, **named: bool) -> process.WindowAnswers:
+        given.append(run(self, window, **named))
         return given[-1]
 
     monkeypatch.setattr(process.KernelProcess, "run_window", recorded)
