@@ -99,8 +99,8 @@ def search(dataset: Any, query: Floats, k: int, probes: int) -> tuple[NDArray[np
 
 def index_folder(dataset: Any) -> Path:
     """Return the folder of a local dataset's only index."""
-    (index,) = dataset.list_indices()
-    return Path(dataset.uri, "_indices", index["uuid"])
+    (folder,) = Path(dataset.uri, "_indices").iterdir()
+    return folder
 
 
 def read_ivf_pq(folder: Path) -> IvfPq:
