@@ -67,11 +67,11 @@ class Partition(NamedTuple):
     block: int
 
 
-def create_inverted(folder: Path, texts: Sequence[str], block: int = BLOCK) -> Any:
+def create_inverted(folder: Path, texts: Sequence[str], **options: int) -> Any:
     """Write `texts` to a Lance dataset in `folder`, index them without positions and return the dataset.
 
     The row id of a text is its place in `texts`. Lance reads up to 8,192 rows at a time; more texts than that may
-    stand in another order in the index, and which, depends on its threads.
+    stand in another order in the index, and which, depends on its threads. `options` are Lance's own.
     """
     import lance
     import pyarrow as pa
@@ -86,7 +86,7 @@ def create_inverted(folder: Path, texts: Sequence[str], block: int = BLOCK) -> A
         lower_case=False,
         ascii_folding=False,
         with_position=False,
-        block_size=block,
+        **options,
     )
     return dataset
 
@@ -190,9 +190,9 @@ def _varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
 
 
 def _read_partition(folder: Path, number: int) -> Partition:
-    docs = _read(folder / f"part_{number}_docs.lance").read_all().to_table()
-    reader = _read(folder / f"part_{number}_invert.lance")
-    header, lists = reader.metadata().schema.metadata, reader.read_all().to_table()
+    docs = read_file(folder / f"part_{number}_docs.lance")
+    lists = read_file(folder / f"part_{number}_invert.lance")
+    header = lists.schema.metadata
     assert header[b"posting_tail_codec"] == b"varint_delta_v1", f"blocks of another layout: {header}"
     block = int(header[b"posting_block_size"])
     columns = (lists[name].to_pylist() for name in ("_posting", "_max_score", "_length"))
@@ -209,10 +209,11 @@ def _posting_list(block: int, blocks: list[bytes], max_score: float, length: int
     return PostingList(tuple(blocks), doc_ids, freqs, maxima, np.float32(max_score), length)
 
 
-def _read(path: Path) -> Any:
+def read_file(path: Path) -> Any:
+    """Read a file of an index as a pyarrow.Table."""
     from lance.file import LanceFileReader
 
-    return LanceFileReader(str(path))
+    return LanceFileReader(str(path)).read_all().to_table()
 
 
 def _scanner(dataset: Any, query: str, k: int, operator: str) -> Any:

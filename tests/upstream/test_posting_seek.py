@@ -67,7 +67,7 @@ def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for doc, times in zip(docs, np.sqrt(4096 / rng.integers(1, 4097, len(docs))), strict=True):
             parts[doc] += [word] * int(times)
     texts = [" ".join(words) for words in parts]
-    dataset = lance_postings.create_inverted(tmp_path_factory.mktemp("index"), texts, request.param)
+    dataset = lance_postings.create_inverted(tmp_path_factory.mktemp("index"), texts, block_size=request.param)
     (partition,) = lance_postings.read_inverted(lance_files.index_folder(dataset))
     numbers = lance_postings.token_ids(partition, texts)
     lists = [partition.postings[numbers[word]] for word in WORDS]
