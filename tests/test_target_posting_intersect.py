@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,22 +18,40 @@ INPUTS, ORACLE = BATTERY.target.inputs, BATTERY.target.reference
 Array = np.ndarray[Any, Any]
 
 
+class Encoded(NamedTuple):
+    """One list: bytes of all blocks, the offsets of its own, how many ids it has, and a whole block has."""
+
+    blocks: Array
+    offsets: Array
+    length: int
+    size: int
+
+    @property
+    def whole(self) -> int:
+        return self.length // self.size
+
+    @property
+    def starts(self) -> Array:
+        """Where the first ids of whole blocks are."""
+        starts: Array = self.offsets[: self.whole] + ORACLE.HEADS[self.size]
+        return starts
+
+
 class ByLookup:
     """Looks the ids of the shortest list up in the others. The oracle decodes; it has its own tests below."""
 
-    def intersect(self, ids: Array, starts: Array, queries: Array, out: Array) -> Array:
-        return self.answers([ids[start:stop] for start, stop in pairwise(starts)], queries, out)
+    size: int
 
-    def intersect_blocks(self, *arguments: Array) -> Array:
-        blocks, offsets, _, first_blocks, lengths, queries, out = arguments
+    def intersect(self, *arguments: Any) -> Array:
+        blocks, offsets, _, first_blocks, lengths, self.size, queries, out = arguments
         lists = [
-            self.decoded(blocks, offsets[first : stop + 1], length)
-            for (first, stop), length in zip(pairwise(first_blocks), lengths, strict=True)
+            self.decoded(Encoded(blocks, offsets[first : stop + 1], length, self.size))
+            for (first, stop), length in zip(pairwise(first_blocks), lengths.tolist(), strict=True)
         ]
         return self.answers(lists, queries, out)
 
-    def decoded(self, blocks: Array, offsets: Array, length: int) -> Array:
-        ids: Array = ORACLE._decode(blocks, offsets, length)
+    def decoded(self, encoded: Encoded) -> Array:
+        ids: Array = ORACLE.decode(*encoded)
         return ids
 
     def answers(self, lists: Sequence[Array], queries: Array, out: Array) -> Array:
@@ -81,7 +99,7 @@ class LongestListLeftOut(ByLookup):
 
 class RemainderLeftOut(ByLookup):
     def common(self, lists: list[Array]) -> Array:
-        return super().common([ids[: len(ids) // 128 * 128] for ids in lists])
+        return super().common([ids[: len(ids) // self.size * self.size] for ids in lists])
 
 
 class LastIdMissed(ByLookup):
@@ -95,7 +113,7 @@ class FirstIdOfBlocksMissed(ByLookup):
     """The search begins behind the id that brought it to the block."""
 
     def common(self, lists: list[Array]) -> Array:
-        return super().common([np.delete(ids, slice(0, None, 128)) for ids in lists])
+        return super().common([np.delete(ids, slice(0, None, self.size)) for ids in lists])
 
 
 class SignedIds(ByLookup):
@@ -119,10 +137,11 @@ class CountsForEnds(ByLookup):
 class DifferencesOfFour(ByLookup):
     """Takes each difference as that to the id four places before."""
 
-    def decoded(self, blocks: Array, offsets: Array, length: int) -> Array:
-        ids = super().decoded(blocks, offsets, length)
-        rows = ids[: length // 128 * 128].reshape(-1, 32, 4)
-        differences = np.diff(rows.reshape(-1, 128), axis=1, prepend=rows[:, 0, :1]).reshape(rows.shape)
+    def decoded(self, encoded: Encoded) -> Array:
+        ids = super().decoded(encoded)
+        rows = ids[: encoded.whole * encoded.size].reshape(encoded.whole, encoded.size // 4, 4)
+        of_rows = rows.reshape(encoded.whole, encoded.size)
+        differences = np.diff(of_rows, axis=1, prepend=of_rows[:, :1]).reshape(rows.shape)
         rows[:] = rows[:, :1, :1] + differences.cumsum(axis=1, dtype=np.uint32)
         return np.unique(ids)
 
@@ -130,14 +149,54 @@ class DifferencesOfFour(ByLookup):
 class OrderOfBits(ByLookup):
     """Takes the packed differences for one string of bits, without lanes."""
 
-    def decoded(self, blocks: Array, offsets: Array, length: int) -> Array:
-        ids = super().decoded(blocks, offsets, length)
-        for block, start in enumerate(offsets[: length // 128]):
-            width = int(blocks[start + 8])
-            bits = np.unpackbits(blocks[start + 9 : start + 9 + 16 * width], bitorder="little").reshape(128, width)
-            differences = bits @ (1 << np.arange(width))
-            ids[block * 128 : block * 128 + 128] = ids[block * 128] + differences.cumsum()
+    def decoded(self, encoded: Encoded) -> Array:
+        ids, size = super().decoded(encoded), encoded.size
+        for block, start in enumerate(encoded.starts.tolist()):
+            width = int(encoded.blocks[start + 4])
+            packed = encoded.blocks[start + 5 : start + 5 + size // 8 * width]
+            differences = np.unpackbits(packed, bitorder="little").reshape(size, width) @ (1 << np.arange(width))
+            ids[block * size : block * size + size] = ids[block * size] + differences.cumsum()
         return np.unique(ids)
+
+
+class RawRemainder(ByLookup):
+    """Takes a list's last block for what Lance 1.0.0 wrote: ids of 4 bytes each."""
+
+    def decoded(self, encoded: Encoded) -> Array:
+        ids = super().decoded(encoded)
+        left = encoded.length % encoded.size
+        if left:
+            start = encoded.offsets[encoded.whole] + ORACLE.HEADS[encoded.size]
+            ids[-left:] = np.resize(encoded.blocks[start : start + 4 * left], 4 * left).view("<u4")
+        return np.unique(ids)
+
+
+class MaximumOfTheOtherFormat(ByLookup):
+    """Expects a maximum in blocks of 256 and none in those of 128: the first id is 4 bytes off."""
+
+    def decoded(self, encoded: Encoded) -> Array:
+        ids, starts = super().decoded(encoded), encoded.starts
+        at = starts - 4 if encoded.size == 128 else starts + 4
+        found, right = (encoded.blocks[each[:, None] + np.arange(4)].view("<u4")[:, 0] for each in (at, starts))
+        ids[: encoded.whole * encoded.size] += np.repeat(found - right, encoded.size)
+        return np.unique(ids)
+
+
+class EightBlocksAtMost(ByLookup):
+    """Goes eight blocks of the longest list on from one answer to the next, and no further."""
+
+    def common(self, lists: list[Array]) -> Array:
+        common = super().common(lists)
+        blocks = np.searchsorted(max(lists, key=len), common) // self.size
+        too_far = np.flatnonzero(np.diff(blocks, prepend=0) > 8)
+        return common[: too_far[0]] if too_far.size else common
+
+
+class LastIdOfBlocksMissed(ByLookup):
+    """Windows end one id early."""
+
+    def common(self, lists: list[Array]) -> Array:
+        return super().common([np.delete(ids, slice(self.size - 1, None, self.size)) for ids in lists])
 
 
 def only(*distributions: str) -> Callable[[str], bool]:
@@ -147,15 +206,19 @@ def only(*distributions: str) -> Callable[[str], bool]:
 TIMED = INPUTS.DISTRIBUTIONS
 HONEST = (ByLookup, ByCounting, Bitmap)
 WRONG: dict[type[ByLookup], Callable[[str], bool]] = {
-    LongestListLeftOut: only(*TIMED, "consecutive"),
+    LongestListLeftOut: only(*TIMED, "many_blocks"),
     RemainderLeftOut: only(*TIMED),
+    RawRemainder: only(*TIMED, "short"),
+    MaximumOfTheOtherFormat: only(*TIMED),
     LastIdMissed: only(*TIMED, "apart", "identical", "wide"),
-    FirstIdOfBlocksMissed: only(*TIMED, "identical", "block_edges"),
+    FirstIdOfBlocksMissed: only(*TIMED, "identical", "block_edges", "many_blocks"),
+    LastIdOfBlocksMissed: only("identical", "block_edges", "many_blocks"),
+    EightBlocksAtMost: only("many_blocks"),
     SignedIds: only("wide"),
     Descending: only(*TIMED, "identical", "nested", "consecutive", "wide"),
     CountsForEnds: lambda case_id: case_id.startswith("1000000x200+"),
-    DifferencesOfFour: lambda case_id: "xblocks-" in case_id and case_id.endswith((*TIMED, "nested")),
-    OrderOfBits: lambda case_id: "xblocks-" in case_id and case_id.endswith((*TIMED, "nested")),
+    DifferencesOfFour: only(*TIMED, "nested"),
+    OrderOfBits: only(*TIMED, "nested"),
 }
 
 
@@ -177,63 +240,81 @@ def little(*words: int) -> bytes:
     return np.array(words, "<u4").tobytes()
 
 
-def decode_with_the_oracle(stream: Any) -> Array:
-    out = np.zeros(len(stream.ids), np.uint32)
-    blocks, lengths = np.array([0, len(stream.offsets) - 1]), np.array([len(stream.ids)])
-    query = np.zeros((1, 1), np.int64)
-    ends = ORACLE.intersect_blocks(stream.blocks, stream.offsets, stream.ids[::128], blocks, lengths, query, out)
-    assert ends.tolist() == [len(out)]
-    return out
+def encode(ids: Sequence[int] | Array, frequencies: Sequence[int], block: int = 128) -> Any:
+    return INPUTS.encode(np.array(ids, np.uint32), np.array(frequencies, np.uint32), block)
+
+
+def decode_with_the_oracle(stream: Any, block: int = 128) -> list[int]:
+    ids: list[int] = ORACLE.decode(stream.blocks, stream.offsets, len(stream.ids), block).tolist()
+    return ids
 
 
 def test_consecutive_ids_take_one_bit_each_and_the_first_difference_is_zero() -> None:
-    ids = np.arange(7, 135, dtype=np.uint32)
-    stream = INPUTS.encode(ids, np.ones(128, np.uint32))
+    stream = encode(range(7, 135), [1] * 128)
     score = np.array([1], "<f4").tobytes()
     ones = 2**32 - 1
     expected = score + little(7) + b"\1" + little(ones - 1, ones, ones, ones) + b"\1" + little(*[ones] * 4)
     assert stream.blocks.tobytes() == expected
-    assert decode_with_the_oracle(stream).tolist() == ids.tolist()
+    assert decode_with_the_oracle(stream) == list(range(7, 135))
 
 
-def test_numbers_go_to_four_lanes_in_turn_and_their_words_alternate() -> None:
-    differences = [0, 1, 2, 3] * 31 + [5, 6, 7, 31]
-    ids = 1000 + np.cumsum(differences).astype(np.uint32)
-    stream = INPUTS.encode(ids, np.full(128, 2, np.uint32))
-    lanes = [
-        sum(difference << 5 * row for row, difference in enumerate(differences[lane::4])) for lane in range(4)
-    ]
-    words = [lane >> 32 * word & (2**32 - 1) for word in range(5) for lane in lanes]
-    assert stream.blocks[8] == 5
-    assert stream.blocks[9:89].tobytes() == little(*words)
-    assert stream.blocks[89:].tobytes() == b"\2" + little(*[0xAAAAAAAA] * 8)
-    assert decode_with_the_oracle(stream).tolist() == ids.tolist()
+@pytest.mark.parametrize("size", [128, 256])
+def test_numbers_go_to_the_lanes_in_turn_and_their_words_alternate(size: int) -> None:
+    differences = [*[0, 1, 2, 3] * (size // 4 - 1), 5, 6, 7, 31]
+    ids = (1000 + np.cumsum(differences)).tolist()
+    stream = encode(ids, [2] * size, size)
+    lanes, head = size // 32, 4 if size == 128 else 0
+    packed = [sum(each << 5 * row for row, each in enumerate(differences[lane::lanes])) for lane in range(lanes)]
+    words = [lane >> 32 * word & (2**32 - 1) for word in range(5) for lane in packed]
+    of_counts = b"\2" + b"\0" * (size == 256) + little(*[0xAAAAAAAA] * 2 * lanes)
+    assert stream.blocks[head:].tobytes() == little(1000) + b"\5" + little(*words) + of_counts
+    assert decode_with_the_oracle(stream, size) == ids
 
 
-def test_a_remainder_is_not_packed_and_follows_the_whole_blocks() -> None:
-    ids = np.append(np.arange(128), (2**31, 2**32 - 3, 2**32 - 2)).astype(np.uint32)
-    stream = INPUTS.encode(ids, np.append(np.ones(128), (4, 8, 2)).astype(np.uint32))
-    assert stream.offsets.tolist() == [0, 42, 70]
-    score = np.array([8], "<f4").tobytes()
-    assert stream.blocks[42:].tobytes() == score + little(2**31, 2**32 - 3, 2**32 - 2) + little(4, 8, 2)
-    assert decode_with_the_oracle(stream).tolist() == ids.tolist()
+@pytest.mark.parametrize("size", [128, 256])
+def test_a_remainder_has_varints_and_follows_the_whole_blocks(size: int) -> None:
+    ids = [*range(size), 2**31, 2**32 - 3, 2**32 - 2]
+    stream = encode(ids, [*[1] * size, 4, 8, 200], size)
+    remainder = stream.blocks[stream.offsets[1] :].tobytes()
+    maximum = np.array([200], "<f4").tobytes() if size == 128 else b""
+    differences = bytes([128, 128, 128, 128, 8, 253, 255, 255, 255, 7, 1])
+    assert remainder == maximum + differences + bytes([4, 8, 200 & 127 | 128, 1])
+    assert decode_with_the_oracle(stream, size) == ids
 
 
 def test_a_difference_of_32_bits() -> None:
-    ids = np.append(np.arange(127), 2**32 - 2).astype(np.uint32)
-    stream = INPUTS.encode(ids, np.ones(128, np.uint32))
+    ids = [*range(127), 2**32 - 2]
+    stream = encode(ids, [1] * 128)
     assert stream.blocks[8] == 32
-    assert decode_with_the_oracle(stream).tolist() == ids.tolist()
+    assert decode_with_the_oracle(stream) == ids
+
+
+def found(lists: Sequence[Sequence[int] | Array], queries: Sequence[Sequence[int]], block: int) -> list[list[int]]:
+    """Return the ids of each query, by the oracle, and require that the committed kernel does the same."""
+    streams = [encode(ids, [1] * len(ids), block) for ids in lists]
+    call = INPUTS.call_of(block, streams, np.array(queries), np.random.default_rng(0))
+    answers = []
+    for module in (ORACLE, BATTERY.kernels):
+        out, ends = BATTERY.target.wiring.bind(module, None)(*call[:-1], call[-1].copy())
+        answers.append([out[start:end].tolist() for start, end in pairwise([0, *ends.tolist()])])
+    assert answers[0] == answers[1]
+    return answers[0]
 
 
 def test_three_queries_by_hand() -> None:
-    ids = np.array([1, 3, 5, 9, 3, 4, 5, 5, 9], np.uint32)
-    starts = np.array([0, 4, 7, 9, 9])
-    queries = np.array([[0, 1], [3, 0], [2, 0]])
-    for module in (ORACLE, BATTERY.kernels):
-        out = np.full(8, 77, np.uint32)
-        assert module.intersect(ids, starts, queries, out).tolist() == [2, 2, 4]
-        assert out.tolist() == [3, 5, 5, 9, 77, 77, 77, 77]
+    lists = [[1, 3, 5, 9], [3, 4, 5], [5, 9], []]
+    assert found(lists, [[0, 1], [3, 0], [2, 0]], 128) == [[3, 5], [], [5, 9]]
+
+
+@pytest.mark.parametrize("others", [1, 2, 4])
+@pytest.mark.parametrize("block", [128, 256])
+def test_few_ids_at_the_edges_of_a_list_of_many_blocks(block: int, others: int) -> None:
+    """One jump goes on by more than 8 blocks, and one by more than 32; a target beyond the list ends it."""
+    longest = 3 * np.arange(70 * block)
+    edges = [0, 3 * block - 3, 3 * block, 36 * block, 192 * block - 3, 192 * block, 210 * block - 3]
+    beside = [edge + more for edge in edges[1:] for more in (-1, 0)]
+    few = [edges[0], *beside, 210 * block, 2**32 - 2]
+    assert found([longest, *[few] * others], [list(range(others + 1))], block) == [edges]
 
 
 @pytest.mark.parametrize("case_id", [case_id for case_id in BATTERY.cases if case_id.endswith(TIMED)])
@@ -242,11 +323,6 @@ def test_every_timed_call_has_answers_in_the_last_block_of_its_lists(case_id: st
     _, oracle, calls = BATTERY.prepared(case_id)
     for call in calls:
         out, ends = oracle.expected(call)
-        if "xids" in case_id:
-            ids, starts = call[:2]
-            lasts = ids[starts[1:] - 1]
-        else:
-            blocks, offsets, _, first_blocks, lengths = call[:5]
-            of_longest = offsets[first_blocks[-2] : first_blocks[-1] + 1]
-            lasts = ORACLE._decode(blocks, of_longest, lengths[-1])[-1:]
-        assert np.isin(lasts, out[: ends[-1]]).all()
+        blocks, offsets, _, first_blocks, lengths, block = call[:6]
+        of_longest = offsets[first_blocks[-2] : first_blocks[-1] + 1]
+        assert ORACLE.decode(blocks, of_longest, lengths[-1], block)[-1] in out[: ends[-1]]

@@ -12,37 +12,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     Ids = NDArray[np.uint32]
+    Bytes = NDArray[np.uint8]
     Numbers = NDArray[np.int64]
 
-BLOCK = 128
+HEADS = {128: 4, 256: 0}
+"""Bytes of the maximal score that a block of so many postings begins with."""
 
 
-def intersect(ids: Ids, starts: Numbers, queries: Numbers, out: Ids) -> Numbers:
-    """Fill `out` with the ids that every list of a query has, query by query, and return where each ends."""
-    return _answer([ids[start:stop] for start, stop in pairwise(starts)], queries, out)
-
-
-def intersect_blocks(
-    blocks: NDArray[np.uint8],
+def intersect(
+    blocks: Bytes,
     offsets: Numbers,
     first_ids: Ids,  # noqa: ARG001
     first_blocks: Numbers,
     lengths: Numbers,
+    block: int,
     queries: Numbers,
     out: Ids,
 ) -> Numbers:
-    """Decode every list, then do as `intersect` does."""
+    """Fill `out` with the ids that every list of a query has, query by query, and return where each ends."""
     places = (offsets[start : stop + 1] for start, stop in pairwise(first_blocks))
-    lists = [_decode(blocks, of_list, length) for of_list, length in zip(places, lengths, strict=True)]
-    return _answer(lists, queries, out)
-
-
-def _answer(lists: Sequence[Ids], queries: Numbers, out: Ids) -> Numbers:
+    lists = [decode(blocks, of_list, n, block) for of_list, n in zip(places, lengths.tolist(), strict=True)]
     common = [reduce(_common, sorted((lists[i] for i in query), key=len)) for query in queries]
     ends = np.cumsum([len(ids) for ids in common])
     out[: ends[-1]] = np.concatenate(common)
@@ -56,41 +48,44 @@ def _common(few: Ids, many: Ids) -> Ids:
     return few[inside][many[places[inside]] == few[inside]]
 
 
-def _decode(blocks: NDArray[np.uint8], offsets: Numbers, length: int) -> Ids:
+def decode(blocks: Bytes, offsets: Numbers, length: int, block: int) -> Ids:
     """Return the ids of one list, uint32 (length,); `offsets` are those of its blocks, and their end."""
-    ids = np.empty(length, np.int64)
-    whole = length // BLOCK
-    rows = ids[: whole * BLOCK].reshape(whole, BLOCK)
-    starts = offsets[:whole]
-    widths = blocks[starts + 8]
-    rows[:, 0] = _bytes(blocks, starts + 4, 4).view("<u4")[:, 0]
-    for width in np.unique(widths):
-        of_width = widths == width
-        packed = _bytes(blocks, starts[of_width] + 9, 16 * int(width))
-        rows[of_width, 1:] = _unpack(packed, int(width))[:, 1:]
-    np.cumsum(rows, axis=1, out=rows)
-    if whole * BLOCK < length:
-        remainder = blocks[offsets[whole] + 4 :][: 4 * (length % BLOCK)]
-        ids[whole * BLOCK :] = remainder.view("<u4")
-    return ids.astype(np.uint32)
+    whole, left = divmod(length, block)
+    starts = offsets[: len(offsets) - 1] + HEADS[block]
+    rows = _unpack(blocks, starts[:whole] + 5, blocks[starts[:whole] + 4], block)
+    rows[:, 0] += blocks[starts[:whole, None] + np.arange(4)].view("<u4")[:, 0]
+    ids = np.cumsum(rows, axis=1, dtype=np.uint32).ravel()
+    if left:
+        ids = np.append(ids, np.cumsum(_decode_remainder(blocks, starts[whole], left), dtype=np.uint32))
+    return ids
 
 
-def _bytes(blocks: NDArray[np.uint8], places: Numbers, count: int) -> NDArray[np.uint8]:
-    """Return `count` bytes from each place, uint8 (places, count)."""
-    return blocks[places[:, None] + np.arange(count)]
+def _unpack(blocks: Bytes, starts: Numbers, widths: Bytes, count: int) -> Ids:
+    """Return the `count` numbers of so many bits that begin at each start, uint32 (starts, count).
 
-
-def _unpack(packed: NDArray[np.uint8], width: int) -> Ids:
-    """Return the 128 numbers of each row of bytes, uint32 (rows, 128).
-
-    A row is `width` words of 32 bits for each of 4 lanes, in turn. Number i is the i // 4-th of lane i % 4, which
-    is a string of bits, the lowest first.
+    They are `width` words of 32 bits for each lane, in turn, a lane for 32 numbers. Of L lanes, number i is the
+    i // L-th of lane i % L, which is a string of bits, the lowest first.
     """
-    words = np.zeros((len(packed), width + 1, 4), np.uint64)
-    words[:, :width] = packed.view("<u4").reshape(-1, width, 4)
-    numbers = np.empty((len(packed), BLOCK // 4, 4), np.uint32)
-    for row in range(BLOCK // 4):
-        word, shift = divmod(row * width, 32)
-        two_words = words[:, word] | words[:, word + 1] << np.uint64(32)
-        numbers[:, row] = two_words >> np.uint64(shift) & np.uint64(2**width - 1)
-    return numbers.reshape(-1, BLOCK)
+    lanes = count // 32
+    numbers = np.zeros((len(starts), 32, lanes), np.uint32)
+    for width in np.unique(widths).tolist():
+        of_width = np.flatnonzero(widths == width)
+        packed = blocks[starts[of_width, None] + np.arange(4 * lanes * width)]
+        words = np.zeros((len(packed), width + 1, lanes), np.uint64)
+        words[:, :width] = packed.view("<u4").reshape(-1, width, lanes)
+        for row in range(32):
+            word, shift = divmod(row * width, 32)
+            two_words = words[:, word] | words[:, min(word + 1, width)] << np.uint64(32)
+            numbers[of_width, row] = two_words >> np.uint64(shift) & np.uint64(2**width - 1)
+    return numbers.reshape(-1, count)
+
+
+def _decode_remainder(blocks: Bytes, start: int, count: int) -> Ids:
+    """Return `count` varints: seven bits a byte, lowest first, the last byte below 128."""
+    read = blocks[start : start + 5 * count]
+    ends = np.flatnonzero(read < 128)[:count] + 1
+    starts = np.append(0, ends[:-1])
+    read = read[: ends[-1]]
+    shifts = 7 * (np.arange(len(read)) - np.repeat(starts, ends - starts))
+    parts = (read & 127).astype(np.uint64) << shifts.astype(np.uint64)
+    return np.add.reduceat(parts, starts).astype(np.uint32)

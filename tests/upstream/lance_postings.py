@@ -1,8 +1,8 @@
 """Lance's inverted indexes: made from texts, searched through Lance, and their files read into numpy.
 
-Owns the layout of `part_<i>_docs.lance` and `part_<i>_invert.lance` as Lance 1.0.0 writes them, and a decoder of
-their blocks that shares nothing with any kernel. Texts are split at blanks and nothing is done to the tokens, so
-a test knows every posting beforehand.
+Owns the layout of `part_<i>_docs.lance` and `part_<i>_invert.lance` as Lance 14.0.2 writes them, in blocks of
+128 or of 256, and a decoder of these that shares nothing with any kernel. Texts are split at blanks and nothing
+is done to the tokens, so a test knows every posting beforehand.
 
     dataset = create_inverted(folder, texts)
     (partition,) = read_inverted(lance_files.index_folder(dataset))
@@ -28,16 +28,23 @@ if TYPE_CHECKING:
     Ids = NDArray[np.uint32]
     Floats = NDArray[np.float32]
 
+LANCE_VERSION: Final = "14.0.2"
+"""The release whose blocks are known."""
+
 COLUMN: Final = "text"
 BLOCK: Final = 128
-"""Postings of a whole block; the last block of a list may have fewer."""
+"""Postings of a whole block, unless an index is made with others; the last block of a list may have fewer."""
+
+LARGE_BLOCK: Final = 256
+"""The other number that Lance knows; its blocks have no maximum, and their frequencies have patches."""
 
 
 class PostingList(NamedTuple):
     """The documents of one token.
 
-    `blocks` are the bytes of the file, one item per block of 128; `doc_ids` (ascending) and `freqs`, uint32
-    (length,), what they hold; `block_maxima`, float32 (blocks,), and `max_score` are Lance's bounds of a score.
+    `blocks` are the bytes of the file, one item per block; `doc_ids` (ascending) and `freqs`, uint32 (length,),
+    what they hold; `block_maxima`, float32 (blocks,), none where blocks are large, and `max_score` are Lance's
+    bounds of a score.
     """
 
     blocks: tuple[bytes, ...]
@@ -51,12 +58,13 @@ class PostingList(NamedTuple):
 class Partition(NamedTuple):
     """One partition: of each document, its row id, uint64 (N,), and length in tokens, uint32 (N,); N documents.
 
-    A document's id is its place in these two. `postings` has one list for each token id.
+    A document's id is its place in these two. `postings` has one list for each token id, in blocks of `block`.
     """
 
     row_ids: NDArray[np.uint64]
     doc_lengths: Ids
     postings: tuple[PostingList, ...]
+    block: int
 
 
 def create_inverted(folder: Path, texts: Sequence[str], **options: int) -> Any:
@@ -124,47 +132,80 @@ def token_ids(partition: Partition, texts: Sequence[str]) -> dict[str, int]:
     }
 
 
-def decode_block(block: bytes, size: int) -> tuple[Ids, Ids]:
+def decode_block(data: bytes, size: int, block: int = BLOCK) -> tuple[Ids, Ids]:
     """Return the doc ids and the frequencies of a block of `size` postings, uint32 (size,) each.
 
-    A whole block is: maximum, float32; first doc id, uint32; a byte, the bits of a difference; the differences;
-    a byte, the bits of a frequency; the frequencies. A shorter one is: maximum, ids and frequencies, 4 bytes each.
+    A block of 128 begins with its maximum, float32. A whole one has, after that, the first doc id, uint32; a
+    byte, the bits of a difference; the differences; a byte, the bits of a frequency; the frequencies. Before
+    the frequencies a block of 256 has the number of patches behind them, each a place and a varint, which has
+    the higher bits. A block that is not whole has the first doc id, the other differences and the frequencies
+    as varints.
     """
-    if size < BLOCK:
-        ids, freqs = np.frombuffer(block, "<u4", offset=4).reshape(2, size)
-        return ids, freqs
-    (first,) = np.frombuffer(block, "<u4", 1, offset=4)
-    differences, end = _unpack(block, 8)
-    freqs, end = _unpack(block, end)
-    assert end == len(block), f"a block of {len(block)} bytes, {end} of them read"
-    return (first + differences.cumsum()).astype(np.uint32), freqs.astype(np.uint32)
+    at = 0 if block == LARGE_BLOCK else 4
+    if size < block:
+        numbers, end = _varints(data, at, 2 * size)
+        ids, freqs = np.array(numbers).reshape(2, size)
+        ids = ids.cumsum()
+    else:
+        (first,) = np.frombuffer(data, "<u4", 1, offset=at)
+        differences, end = _unpack(data, at + 5, data[at + 4], block)
+        ids = first + differences.cumsum()
+        bits = data[end]
+        if block == LARGE_BLOCK:
+            patches = data[end + 1]
+            freqs, end = _unpack(data, end + 2, bits, block)
+            for _ in range(patches):
+                place = data[end]
+                (high,), end = _varints(data, end + 1, 1)
+                freqs[place] += high << bits
+        else:
+            freqs, end = _unpack(data, end + 1, bits, block)
+    assert end == len(data), f"a block of {len(data)} bytes, {end} of them read"
+    return ids.astype(np.uint32), freqs.astype(np.uint32)
 
 
-def _unpack(block: bytes, at: int) -> tuple[NDArray[np.int64], int]:
-    """Return the 128 numbers whose width stands at `at`, and where they end.
+def _unpack(data: bytes, at: int, bits: int, count: int) -> tuple[NDArray[np.int64], int]:
+    """Return the `count` numbers of so many bits that begin at `at`, and where they end.
 
-    Numbers i, i + 4, i + 8 ... fill a lane of 32-bit words from the lowest bit; the words of the lanes alternate.
+    Of 32 L numbers, i, i + L, i + 2 L ... fill a lane of 32-bit words from the lowest bit; the words of the L
+    lanes alternate.
     """
-    bits = block[at]
-    end = at + 1 + bits * BLOCK // 8
-    lanes = np.ascontiguousarray(np.frombuffer(block[at + 1 : end], "<u4").reshape(bits, 4).T)
-    digits = np.unpackbits(lanes.view(np.uint8), axis=1, bitorder="little").reshape(4, BLOCK // 4, bits)
+    end = at + bits * count // 8
+    lanes = np.ascontiguousarray(np.frombuffer(data[at:end], "<u4").reshape(bits, count // 32).T)
+    digits = np.unpackbits(lanes.view(np.uint8), axis=1, bitorder="little").reshape(count // 32, 32, bits)
     return (digits @ (1 << np.arange(bits))).T.ravel(), end
+
+
+def _varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
+    """Return `count` numbers, seven bits a byte, lowest first, and where they end."""
+    numbers = []
+    for _ in range(count):
+        number = shift = 0
+        while data[at] > 127:
+            number |= (data[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+        numbers.append(number | data[at] << shift)
+        at += 1
+    return numbers, at
 
 
 def _read_partition(folder: Path, number: int) -> Partition:
     docs = read_file(folder / f"part_{number}_docs.lance")
     lists = read_file(folder / f"part_{number}_invert.lance")
+    header = lists.schema.metadata
+    assert header[b"posting_tail_codec"] == b"varint_delta_v1", f"blocks of another layout: {header}"
+    block = int(header[b"posting_block_size"])
     columns = (lists[name].to_pylist() for name in ("_posting", "_max_score", "_length"))
-    postings = tuple(_posting_list(*row) for row in zip(*columns, strict=True))
-    return Partition(docs["_rowid"].to_numpy(), docs["_num_tokens"].to_numpy(), postings)
+    postings = tuple(_posting_list(block, *row) for row in zip(*columns, strict=True))
+    return Partition(docs["_rowid"].to_numpy(), docs["_num_tokens"].to_numpy(), postings, block)
 
 
-def _posting_list(blocks: list[bytes], max_score: float, length: int) -> PostingList:
-    sizes = [min(BLOCK, length - start) for start in range(0, length, BLOCK)]
-    decoded = [decode_block(block, size) for block, size in zip(blocks, sizes, strict=True)]
+def _posting_list(block: int, blocks: list[bytes], max_score: float, length: int) -> PostingList:
+    sizes = [min(block, length - start) for start in range(0, length, block)]
+    decoded = [decode_block(data, size, block) for data, size in zip(blocks, sizes, strict=True)]
     doc_ids, freqs = (np.concatenate(parts) for parts in zip(*decoded, strict=True))
-    maxima = np.frombuffer(b"".join(block[:4] for block in blocks), "<f4")
+    heads = [data[:4] for data in blocks if block != LARGE_BLOCK]
+    maxima = np.frombuffer(b"".join(heads), "<f4")
     return PostingList(tuple(blocks), doc_ids, freqs, maxima, np.float32(max_score), length)
 
 

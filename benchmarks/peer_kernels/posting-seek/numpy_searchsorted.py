@@ -18,61 +18,108 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Numbers = NDArray[np.int64]
 
-BLOCK = 128
-NEXT = 0
+NEXT, SHALLOW, FREQ = 0, 1, 2
 END = 2**32 - 1
+HEADS = {128: 4, 256: 0}
 
 
 class PostingLists:
-    def __init__(self, blocks: Bytes, offsets: Numbers, first_blocks: Numbers, lengths: Numbers) -> None:
+    def __init__(
+        self, blocks: Bytes, offsets: Numbers, first_blocks: Numbers, lengths: Numbers, block: int
+    ) -> None:
+        self._block = block
         self._lists = []
         for (first, stop), length in zip(pairwise(first_blocks), lengths, strict=True):
-            ids, frequencies = _decode(blocks, offsets[first:stop], length)
+            ids, frequencies = _decode(blocks, offsets[first : stop + 1], int(length), block)
             ends = np.append(ids, np.uint32(END)), np.append(frequencies, np.uint32(0))
-            self._lists.append((ids, ids[::BLOCK].copy(), *ends))
+            self._lists.append((ids, ids[::block].copy(), *ends))
 
-    def run_traces(self, lists: Numbers, operations: Bytes, targets: Ids) -> tuple[Ids, Ids, Ids]:
-        places, docs, frequencies = (np.empty(targets.shape, np.uint32) for _ in range(3))
+    def run_traces(self, lists: Numbers, operations: Bytes, targets: Ids) -> tuple[Ids, Ids]:
+        places, values = np.empty(targets.shape, np.uint32), np.empty(targets.shape, np.uint32)
         for trace, number in enumerate(lists):
             ids, first_ids, docs_and_end, counts_and_end = self._lists[number]
-            is_next = operations[trace] == NEXT
+            is_next, is_shallow = operations[trace] == NEXT, operations[trace] == SHALLOW
             index = np.searchsorted(ids, np.where(is_next, targets[trace], 0))
             np.maximum.accumulate(index, out=index)
-            block = np.searchsorted(first_ids, targets[trace], side="right") - 1
+            reached = np.maximum(np.searchsorted(first_ids, targets[trace], side="right") - 1, 0)
             stretch = np.cumsum(is_next) * (len(first_ids) + 1)
-            block = np.where(is_next, index // BLOCK, np.maximum(block, 0)) + stretch
-            block = np.maximum.accumulate(block) - stretch
+            block = np.maximum.accumulate(stretch + np.where(is_shallow, reached, index // self._block)) - stretch
             first = first_ids[np.minimum(block, len(first_ids) - 1)]
-            places[trace] = np.where(is_next, index, block)
-            docs[trace] = np.where(is_next, docs_and_end[index], first)
-            frequencies[trace] = np.where(is_next, counts_and_end[index], 0)
-        return places, docs, frequencies
+            places[trace] = np.where(is_shallow, block, index)
+            docs_or_first = np.where(is_next, docs_and_end[index], first)
+            values[trace] = np.where(operations[trace] == FREQ, counts_and_end[index], docs_or_first)
+        return places, values
 
 
-def _decode(blocks: Bytes, offsets: Numbers, length: int) -> tuple[Ids, Ids]:
-    """Decode a list, all packed numbers of one width at once."""
-    whole = length // BLOCK
-    differences, ends = _unpack(blocks, offsets[:whole] + 8)
-    frequencies, _ = _unpack(blocks, ends)
-    differences[:, 0] = blocks[offsets[:whole, None] + np.arange(4, 8)].view("<u4")[:, 0]
-    ids = np.cumsum(differences, axis=1, dtype=np.uint32)
-    remainder = np.zeros((2, 0), np.uint32)
-    if length % BLOCK:
-        start = offsets[whole] + 4
-        remainder = blocks[start : start + 8 * (length % BLOCK)].view("<u4").reshape(2, -1)
-    return np.append(ids, remainder[0]), np.append(frequencies, remainder[1])
+def _decode(blocks: Bytes, offsets: Numbers, length: int, block: int) -> tuple[Ids, Ids]:
+    """Return the ids and frequencies of one list, all packed numbers of one width at once."""
+    whole, left = divmod(length, block)
+    starts = offsets[: len(offsets) - 1] + HEADS[block]
+    ids, frequencies = _decode_whole(blocks, starts[:whole], block)
+    if left:
+        numbers = _decode_remainder(blocks, starts[whole], 2 * left)
+        ids = np.append(ids, np.cumsum(numbers[:left], dtype=np.uint32))
+        frequencies = np.append(frequencies, numbers[left:])
+    return ids, frequencies
 
 
-def _unpack(blocks: Bytes, starts: Numbers) -> tuple[Ids, Numbers]:
-    numbers = np.empty((len(starts), BLOCK // 4, 4), np.uint32)
-    widths = blocks[starts].astype(np.int64)
+def _decode_whole(blocks: Bytes, starts: Numbers, block: int) -> tuple[Ids, Ids]:
+    """Return the ids and the frequencies of whole blocks; their first ids are at `starts`."""
+    ids, ends = _unpack(blocks, starts + 5, blocks[starts + 4], block)
+    ids[:, 0] += blocks[starts[:, None] + np.arange(4)].view("<u4")[:, 0]
+    np.cumsum(ids, axis=1, out=ids)
+    widths = blocks[ends]
+    if block == 128:
+        frequencies, _ = _unpack(blocks, ends + 1, widths, block)
+    else:
+        patches = blocks[ends + 1]
+        frequencies, ends = _unpack(blocks, ends + 2, widths, block)
+        _patch(blocks, ends, patches, widths, frequencies)
+    return ids.ravel(), frequencies.ravel()
+
+
+def _unpack(blocks: Bytes, starts: Numbers, widths: Bytes, count: int) -> tuple[Ids, Numbers]:
+    """Return the `count` numbers of so many bits that begin at each start, uint32 (starts, count), and their ends.
+
+    They are `width` words of 32 bits for each lane, in turn, a lane for 32 numbers. Of L lanes, number i is the
+    i // L-th of lane i % L, which is a string of bits, the lowest first.
+    """
+    lanes = count // 32
+    numbers = np.zeros((len(starts), 32, lanes), np.uint32)
     for width in np.unique(widths).tolist():
-        chosen = np.flatnonzero(widths == width)
-        packed = blocks[starts[chosen, None] + np.arange(1, 1 + 16 * width)]
-        words = np.zeros((width + 1, len(chosen), 4), np.uint64)
-        words[:width] = packed.view("<u4").reshape(-1, width, 4).swapaxes(0, 1)
-        for row in range(BLOCK // 4):
+        of_width = np.flatnonzero(widths == width)
+        packed = blocks[starts[of_width, None] + np.arange(4 * lanes * width)]
+        words = np.zeros((len(packed), width + 1, lanes), np.uint64)
+        words[:, :width] = packed.view("<u4").reshape(-1, width, lanes)
+        for row in range(32):
             word, shift = divmod(row * width, 32)
-            pair = words[word] | words[word + 1] << np.uint64(32)
-            numbers[chosen, row] = pair >> np.uint64(shift) & np.uint64(2**width - 1)
-    return numbers.reshape(-1, BLOCK), starts + 1 + 16 * widths
+            two_words = words[:, word] | words[:, min(word + 1, width)] << np.uint64(32)
+            numbers[of_width, row] = two_words >> np.uint64(shift) & np.uint64(2**width - 1)
+    return numbers.reshape(-1, count), starts + 4 * lanes * widths.astype(np.int64)
+
+
+def _patch(blocks: Bytes, at: Numbers, counts: Bytes, widths: Bytes, rows: Ids) -> None:
+    """Add the higher bits of the numbers that are wider than their row, each a place and a varint."""
+    at = at.copy()
+    for number in range(counts.max(initial=0)):
+        having = np.flatnonzero(counts > number)
+        places = blocks[at[having]]
+        at[having] += 1
+        shifts = widths[having].astype(np.uint32)
+        while having.size:
+            read = blocks[at[having]]
+            at[having] += 1
+            rows[having, places] |= (read & 127).astype(np.uint32) << shifts
+            goes_on = read > 127
+            having, places, shifts = having[goes_on], places[goes_on], shifts[goes_on] + np.uint32(7)
+
+
+def _decode_remainder(blocks: Bytes, start: int, count: int) -> Ids:
+    """Return `count` varints: seven bits a byte, lowest first, the last byte below 128."""
+    read = blocks[start : start + 5 * count]
+    ends = np.flatnonzero(read < 128)[:count] + 1
+    starts = np.append(0, ends[:-1])
+    read = read[: ends[-1]]
+    shifts = 7 * (np.arange(len(read)) - np.repeat(starts, ends - starts))
+    parts = (read & 127).astype(np.uint64) << shifts.astype(np.uint64)
+    return np.add.reduceat(parts, starts).astype(np.uint32)
