@@ -320,7 +320,7 @@ def test_each_trap_fails_in_the_case_that_was_made_for_it(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_kernels_wrong_for_some_documents_fail_on_every_shape(shape: str) -> None:
-    cases = [case_id for case_id in BATTERY.cases if case_id.startswith(f"{shape}-")]
+    cases = [case_id for case_id in BATTERY.cases if case_id.startswith(f"{shape}-")][::-1]  # small ones first
     for kernel in SOMEWHERE:
         assert any(is_refused(kernel, case_id) for case_id in cases), kernel
 

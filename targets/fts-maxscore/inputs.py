@@ -96,6 +96,7 @@ class Lists(NamedTuple):
     first_blocks: Integers
     lengths: Integers
     weights: Floats
+    first_docs: Ids
     last_docs: Ids
     bounds: Floats
     list_bounds: Floats
@@ -204,7 +205,7 @@ def lists_of(postings: Postings, weights: Floats, block: int) -> Lists:
         heads = _as_bytes(maxima * np.repeat(weights * (K1 + ONE), per_list))
     blocks, offsets = encode(indptr, doc_ids, freqs, heads, block)
     last_docs = doc_ids[np.append(starts[1:], doc_ids.size)[: starts.size] - 1]
-    return Lists(blocks, offsets, first_blocks, lengths, weights, last_docs, bounds, list_bounds)
+    return Lists(blocks, offsets, first_blocks, lengths, weights, doc_ids[starts], last_docs, bounds, list_bounds)
 
 
 def norms_of(lengths: Ids, doc_lengths: Ids) -> Floats:

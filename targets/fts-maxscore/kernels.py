@@ -7,7 +7,7 @@ and what it calls (wand.rs, wand_maxscore.rs), `bm25_doc_weight_with_norm` (scor
 Stays: `InvertedIndex(...)` and `bm25_topk(terms, k)`, with the dtypes, shapes and order of results that their
 docstrings give; and the bits of a score, whose terms are added in the order of the query.
 
-CAN: keep first documents, norms, weights, bounds and the like that `__init__` derives; visit lists, blocks and
+CAN: keep norms, weights, bounds and the like that `__init__` derives; visit lists, blocks and
 documents in any order; bound and estimate scores in any way, with fastmath too; use scratch memory, another
 algorithm, if its result is exact.
 CANNOT: keep decoded lists; keep anything that depends on a call's arguments for a later query; leave out a
@@ -17,6 +17,7 @@ of the standard library.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
     Chunk = tuple[Floats, Ids]
     """Documents of a block: rows 0 and 1 of the floats have what optional clauses add, others are named below."""
+
+inner = partial(njit, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For what Python never calls: it compiles a sixth faster without what Python would call."""
 
 K1 = np.float32(1.2)
 B = np.float32(0.75)
@@ -120,8 +124,8 @@ class InvertedIndex:
         none; documents ascend, counts are 1 or more.
     weights : float32, shape (V,)
         What each term counts, its idf.
-    last_docs : uint32, shape (B,)
-        The last document of each block.
+    first_docs, last_docs : uint32, shape (B,)
+        The first and the last document of each block.
     bounds, list_bounds : float32, shapes (B,) and (V,)
         The most that `doc_weight` is in each block and each list.
     doc_lengths : uint32, shape (N,)
@@ -138,6 +142,7 @@ class InvertedIndex:
         first_blocks: Places,
         lengths: Places,
         weights: Floats,
+        first_docs: Ids,
         last_docs: Ids,
         bounds: Floats,
         list_bounds: Floats,  # noqa: ARG002
@@ -149,7 +154,6 @@ class InvertedIndex:
         if block == LARGE:
             codes = _codes(doc_lengths)
             code_norms = K1 * (ONE - B + B * _lengths_of_codes().astype(np.float32) / mean_length)
-        first_docs = _first_docs(blocks, offsets, first_blocks, lengths, block)
         self._index = (blocks, offsets, first_docs, last_docs, bounds, doc_lengths, mean_length, codes, code_norms)
         self._first_blocks, self._lengths, self._weights = first_blocks, lengths, weights
         self._shift = block.bit_length() - 1
@@ -161,11 +165,21 @@ class InvertedIndex:
         adds twice. k' is k, or the number of documents that have any of the terms if that is less. A score is the
         float32 sum from 0 of `weight * doc_weight`, in the order of the query.
         """
-        clauses = _open(self._first_blocks, self._lengths, self._weights, terms)
-        size = min(k, int(clauses["length"].sum()))
+        clauses = np.zeros(terms.size, CLAUSE)
+        clauses = clauses[: _open(clauses, self._first_blocks, self._lengths, self._weights, terms)]
+        number, size = clauses.size, min(k, int(clauses["length"].sum()))
         scores, ids = np.zeros(size, np.float32), np.empty(size, np.uint32)
         if size > 0:
-            _search(self._index, clauses, scores, ids, self._shift)
+            block = 1 << self._shift
+            docs, freqs = np.empty((number, block), np.uint32), np.empty((number, block), np.uint32)
+            search = clauses, docs, freqs, scores, ids, np.empty(number, np.float32)
+            sums = (
+                np.zeros(WINDOW, np.float32),
+                np.zeros((WINDOW, number), np.uint32),
+                np.zeros(WINDOW // 64, np.uint64),
+            )
+            chunk = np.empty((5, block), np.float32), np.empty((2, block), np.uint32)
+            _search(self._index, search, sums, chunk, np.arange(number), self._shift)
             _sort(scores, ids)
         found = np.count_nonzero(scores)
         return ids[:found], scores[:found]
@@ -185,23 +199,11 @@ def _lengths_of_codes() -> Places:
     return np.where(codes < 8, codes, np.where(shifts < 29, (codes & 7 | 8) << shifts, 0))
 
 
-@njit()
-def _first_docs(blocks: Bytes, offsets: Places, first_blocks: Places, lengths: Places, block: int) -> Ids:
-    """Return the first document of each block."""
-    head = _head(block)
-    first_docs = np.empty(offsets.size - 1, np.uint32)
-    for term in range(lengths.size):
-        for number in range(first_blocks[term], first_blocks[term + 1]):
-            is_whole = (number - first_blocks[term] + 1) * block <= lengths[term]
-            at = offsets[number] + head
-            first_docs[number] = _word(blocks, at) if is_whole else _varint(blocks, at)[0]
-    return first_docs
-
-
-@njit()
-def _open(first_blocks: Places, lengths: Places, weights: Floats, terms: NDArray[np.int32]) -> Clauses:
-    """Return a clause for each term that has postings, in the order of the query."""
-    clauses = np.zeros(terms.size, CLAUSE)
+@njit
+def _open(
+    clauses: Clauses, first_blocks: Places, lengths: Places, weights: Floats, terms: NDArray[np.int32]
+) -> int:
+    """Make a clause for each term that has postings, in the order of the query; return how many there are."""
     opened = 0
     for term in terms:
         if lengths[term] > 0:
@@ -213,25 +215,17 @@ def _open(first_blocks: Places, lengths: Places, weights: Floats, terms: NDArray
             clause.length = lengths[term]
             clause.decoded = -1
             opened += 1
-    return clauses[:opened]
+    return opened
 
 
-@njit()
-def _search(index: Index, clauses: Clauses, scores: Floats, ids: Ids, shift: int) -> None:
+@njit
+def _search(index: Index, search: Search, sums: Sums, chunk: Chunk, order: Places, shift: int) -> None:
     """Go through windows of documents; in each, only clauses that can exceed the threshold bring candidates.
 
-    `scores`, 0 at first, are a min-heap of the best; `ids` are their documents. A score of 0 is a free place.
+    The best scores, 0 at first, are a min-heap. A score of 0 is a free place.
     """
     blocks, offsets, first_docs, last_docs, bounds, _, _, codes, _ = index
-    docs, freqs = np.empty((clauses.size, 1 << shift), np.uint32), np.empty((clauses.size, 1 << shift), np.uint32)
-    search = (clauses, docs, freqs, scores, ids, np.zeros(clauses.size, np.float32))
-    sums = (
-        np.zeros(WINDOW, np.float32),
-        np.zeros((WINDOW, clauses.size), np.uint32),
-        np.zeros(WINDOW // 64, np.uint64),
-    )
-    chunk = np.empty((5, 1 << shift), np.float32), np.empty((2, 1 << shift), np.uint32)
-    order = np.arange(clauses.size)
+    clauses, docs, freqs, scores, _, _ = search
     start = END
     for clause in range(clauses.size):
         _settle(blocks, offsets, clauses, docs, freqs, clause, START, shift)
@@ -263,7 +257,7 @@ def _search(index: Index, clauses: Clauses, scores: Floats, ids: Ids, shift: int
             start = _next_promising(first_docs, bounds, clauses, order[0], start, scores[0])
 
 
-@njit()
+@inner()
 def _live(clauses: Clauses, order: Places) -> Places:
     """Leave out the clauses whose lists are exhausted."""
     live = 0
@@ -274,7 +268,7 @@ def _live(clauses: Clauses, order: Places) -> Places:
     return order[:live]
 
 
-@njit()
+@inner()
 def _partition(clauses: Clauses, order: Places, threshold: np.float32) -> int:
     """Sort the clauses by their bounds; return how many of them together cannot exceed the threshold.
 
@@ -298,18 +292,18 @@ def _partition(clauses: Clauses, order: Places, threshold: np.float32) -> int:
     return order.size
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _widening(number: int) -> float:
     """Return by how much a float32 sum of so many numbers may exceed their exact sum, in any order."""
     return 1.0 if number <= 2 else 1.0 + 2.0 * (number - 1) * EPSILON
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _cannot_exceed(partial: np.float32, rest: float, threshold: np.float32, clauses: int) -> bool:
     return threshold > 0 and (np.float64(partial) + rest) * _widening(clauses) <= threshold
 
 
-@njit()
+@inner()
 def _bound(
     first_docs: Ids, last_docs: Ids, bounds: Floats, codes: Bytes, clauses: Clauses, clause: int, stop: int
 ) -> np.float32:
@@ -330,7 +324,7 @@ def _bound(
     return each.weight * largest
 
 
-@njit()
+@inner()
 def _next_promising(
     first_docs: Ids, bounds: Floats, clauses: Clauses, clause: int, start: int, threshold: np.float32
 ) -> int:
@@ -342,7 +336,7 @@ def _next_promising(
     return max(start, np.int64(first_docs[each.first + block])) if block < each.blocks else END
 
 
-@njit()
+@inner()
 def _accumulate(
     index: Index, search: Search, sums: Sums, order: Places, essential: int, start: int, stop: int, shift: int
 ) -> int:
@@ -392,7 +386,7 @@ def _accumulate(
         start = last + 1
 
 
-@njit()
+@inner()
 def _collect(
     index: Index, search: Search, sums: Sums, clause: int, column: int, start: int, last: int, shift: int
 ) -> None:
@@ -418,7 +412,7 @@ def _collect(
         _settle(blocks, offsets, clauses, docs, freqs, clause, at, shift)
 
 
-@njit()
+@inner()
 def _follow(index: Index, search: Search, chunk: Chunk, order: Places, start: int, stop: int, shift: int) -> int:
     """Take the one essential clause, the last, by blocks; return how many documents were looked at.
 
@@ -462,7 +456,7 @@ def _follow(index: Index, search: Search, chunk: Chunk, order: Places, start: in
     return total
 
 
-@njit()
+@inner()
 def _finish(index: Index, search: Search, chunk: Chunk, order: Places, found: int, shift: int) -> None:
     """Complete the scores of the `found` documents of a chunk and offer them."""
     clauses, _, _, best, ids, by_rank = search
@@ -485,7 +479,7 @@ def _finish(index: Index, search: Search, chunk: Chunk, order: Places, found: in
             _offer(best, ids, _sum(by_rank), doc)
 
 
-@njit()
+@inner()
 def _complete(index: Index, search: Search, chunk: Chunk, order: Places, found: int, shift: int) -> int:
     """Add the optional clauses to the `found` documents of a chunk, the largest bound first; return how many are
     left.
@@ -521,14 +515,14 @@ def _complete(index: Index, search: Search, chunk: Chunk, order: Places, found: 
     return found
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _keep(floats: Floats, whole: Ids, place: int, to: int) -> None:
     whole[DOC, to] = whole[DOC, place]
     for row in range(len(floats)):
         floats[row, to] = floats[row, place]
 
 
-@njit()
+@inner()
 def _merge(index: Index, search: Search, clause: int, wanted: Ids, found: Ids, shift: int) -> None:
     """Look up how often a term is in each of the documents `wanted`, which ascend; 0 where it is not."""
     blocks, offsets, first_docs, _, _, _, _, _, _ = index
@@ -557,7 +551,7 @@ def _merge(index: Index, search: Search, clause: int, wanted: Ids, found: Ids, s
             _settle(blocks, offsets, clauses, docs, freqs, clause, at, shift)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _look_up_all(
     index: Index,
     search: Search,
@@ -587,7 +581,7 @@ def _look_up_all(
     return left
 
 
-@njit()
+@inner()
 def _next(
     blocks: Bytes,
     offsets: Places,
@@ -619,7 +613,7 @@ def _next(
         _settle(blocks, offsets, clauses, docs, freqs, clause, (block + 1) << shift, shift)
 
 
-@njit()
+@inner()
 def _settle(
     blocks: Bytes, offsets: Places, clauses: Clauses, docs: Ids, freqs: Ids, clause: int, at: int, shift: int
 ) -> None:
@@ -634,7 +628,7 @@ def _settle(
         each.doc = docs[clause, at & ((1 << shift) - 1)]
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _block_of(first_docs: Ids, first: int, blocks: int, block: int, least: int) -> int:
     """Return the last block, from `block` on, whose first document is not above `least`."""
     for _ in range(STEPS):
@@ -653,7 +647,7 @@ def _block_of(first_docs: Ids, first: int, blocks: int, block: int, least: int) 
     return low - 1
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _last_doc(first_docs: Ids, clauses: Clauses, clause: int) -> int:
     """Return the last document before a clause's next block."""
     each = clauses[clause]
@@ -661,7 +655,7 @@ def _last_doc(first_docs: Ids, clauses: Clauses, clause: int) -> int:
     return np.int64(first_docs[each.first + following]) - 1 if following < each.blocks else END
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _norm(doc_lengths: Ids, mean_length: np.float32, codes: Bytes, code_norms: Floats, doc: int) -> np.float32:
     """Return what a score adds to a count in its denominator: by a table where lengths are quantised."""
     if codes.size > 0:
@@ -669,13 +663,13 @@ def _norm(doc_lengths: Ids, mean_length: np.float32, codes: Bytes, code_norms: F
     return K1 * (ONE - B + B * np.float32(doc_lengths[doc]) / mean_length)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _doc_weight(freq: int, norm: np.float32) -> np.float32:
     count = np.float32(freq)
     return (K1 + ONE) * count / (count + norm)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _sum(by_rank: Floats) -> np.float32:
     """Add up what the terms add, in the order of the query."""
     score = np.float32(0)
@@ -684,7 +678,7 @@ def _sum(by_rank: Floats) -> np.float32:
     return score
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _lowest_bit(word: np.uint64) -> int:
     """Return the number of the lowest bit that is set."""
     number = 0
@@ -695,7 +689,7 @@ def _lowest_bit(word: np.uint64) -> int:
     return number
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _offer(scores: Floats, ids: Ids, score: np.float32, doc: int) -> None:
     """Let a document take the place of the worst one, if it is strictly better."""
     if score > scores[0]:
@@ -703,7 +697,7 @@ def _offer(scores: Floats, ids: Ids, score: np.float32, doc: int) -> None:
         _sink(scores, ids, scores.size)
 
 
-@njit()
+@njit
 def _sort(scores: Floats, ids: Ids) -> None:
     """Sort what was found by score, descending."""
     for end in range(scores.size - 1, 0, -1):
@@ -712,7 +706,7 @@ def _sort(scores: Floats, ids: Ids) -> None:
         _sink(scores, ids, end)
 
 
-@njit()
+@inner()
 def _sink(scores: Floats, ids: Ids, size: int) -> None:
     """Move the root of the first `size` entries down to where it belongs."""
     at, below = 0, 1
@@ -726,7 +720,7 @@ def _sink(scores: Floats, ids: Ids, size: int) -> None:
         at, below = below, 2 * below + 1
 
 
-@njit()
+@inner()
 def _decode(
     blocks: Bytes, offsets: Places, clauses: Clauses, docs: Ids, freqs: Ids, clause: int, shift: int
 ) -> None:
@@ -747,13 +741,13 @@ def _decode(
         _patch(blocks, patches, blocks[at + 1], blocks[at], freqs[clause])
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _head(size: int) -> int:
     """Return the bytes of the maximum that a block begins with."""
     return 4 if size == SMALL else 0
 
 
-@njit()
+@inner()
 def _decode_rest(blocks: Bytes, at: int, docs: Ids, freqs: Ids) -> None:
     doc = np.uint32(0)
     for i in range(docs.size):
@@ -764,14 +758,14 @@ def _decode_rest(blocks: Bytes, at: int, docs: Ids, freqs: Ids) -> None:
         freqs[i], at = _varint(blocks, at)
 
 
-@njit()
+@inner()
 def _add_up(docs: Ids, doc: np.uint32) -> None:
     for i in range(docs.size):
         doc += docs[i]
         docs[i] = doc
 
 
-@njit()
+@inner()
 def _unpack(blocks: Bytes, start: int, width: int, out: Ids) -> int:
     """Unpack numbers of `width` bits that begin at `start`; return where they end."""
     end = start + out.size // 8 * np.int64(width)
@@ -786,7 +780,7 @@ def _unpack(blocks: Bytes, start: int, width: int, out: Ids) -> int:
     return end
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _unpack_lanes(words: Ids, width: int, mask: np.uint32, out: Ids, lanes: int) -> None:
     for row in range(32):
         word = row * width // 32 * lanes
@@ -800,7 +794,7 @@ def _unpack_lanes(words: Ids, width: int, mask: np.uint32, out: Ids, lanes: int)
                 out[row * lanes + lane] = (low | words[word + lanes + lane] << np.uint32(32 - shift)) & mask
 
 
-@njit()
+@inner()
 def _patch(blocks: Bytes, at: int, patches: int, width: int, freqs: Ids) -> None:
     """Add the higher bits of the counts that have more than `width`."""
     for _ in range(patches):
@@ -809,7 +803,7 @@ def _patch(blocks: Bytes, at: int, patches: int, width: int, freqs: Ids) -> None
         freqs[place] |= high << np.uint32(width)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _varint(blocks: Bytes, at: int) -> tuple[np.uint32, int]:
     """Return the number that begins at `at`, and where it ends."""
     number, shift = np.uint32(0), np.uint32(0)
@@ -820,7 +814,7 @@ def _varint(blocks: Bytes, at: int) -> tuple[np.uint32, int]:
     return np.uint32(number | np.uint32(blocks[at]) << shift), at + 1
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _word(blocks: Bytes, at: int) -> np.uint32:
     """Return the 4 bytes at `at` as a number."""
     low = np.uint32(blocks[at]) | np.uint32(blocks[at + 1]) << np.uint32(8)

@@ -37,6 +37,7 @@ class InvertedIndex:
         first_blocks: Integers,
         lengths: Integers,
         weights: Floats,
+        _first_docs: Ids,
         _last_docs: Ids,
         _bounds: Floats,
         _list_bounds: Floats,
