@@ -91,4 +91,5 @@ def test_every_verdict_of_a_look_is_a_status_of_the_log() -> None:
         Status.PASS,
         Status.REGRESSED,
         Status.INCONCLUSIVE,
+        Status.REFUSED,
     }

@@ -104,7 +104,8 @@ def _by_name(value: Any, around: tuple[int, ...]) -> Any:
 
     kind = type(value).__qualname__
     if isinstance(value, extending._Intrinsic):
-        return kind, value._prefer_literal, *_function(value._defn, around)
+        prefers_literals = getattr(value, "_prefer_literal", False)  # an option since numba 0.58
+        return kind, prefers_literals, *_function(value._defn, around)
     if isinstance(value, ModuleType) and value.__name__.partition(".")[0] in _LIBRARIES:
         return kind, value.__name__
     if isinstance(value, types.Number | types.Boolean):
