@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -205,8 +206,8 @@ def test_a_changed_number_leaves_the_claim_unknown(project: Path, say: Say) -> N
     fault = f"trial 2: its speed-up 9 does not lie in its interval, {bounds}; the row was changed"
     unknown = "not known: trial 2 was changed or is missing; run verify"
     assert say("log", LOG).out[-2:] == [
-        f"toy: 4 trials, 1 keep, best is trial 2, claimed {unknown}, 2 trials without a keep, intervals of +-0.25 "
-        f"%",
+        "toy: 4 trials, 1 keep, best is trial 2, 2 trials without a keep, intervals of +-0.25 %; claimed "
+        f"{unknown}",
         f"{fault}; verify tells of 2 more faults",
     ]
     told = say("status", LOG).out
@@ -215,6 +216,8 @@ def test_a_changed_number_leaves_the_claim_unknown(project: Path, say: Say) -> N
         "or is missing; run verify",
     ]
     assert any(line.startswith("log        trial 2: its speed-up 9 does not lie in its interval") for line in told)
+    assert f"{fault}; verify tells of 2 more faults" in say("show", LOG, 2).out
+    assert json.loads("".join(say("show", LOG, 2, "--json").out))["faults"][0] == fault
     for verb in ("log", "status"):
         (target,) = json.loads("".join(say(verb, LOG, "--json").out))["targets"]
         assert target["claimed_speedup"] is None
@@ -483,9 +486,26 @@ def test_a_trial_that_was_wrong_has_no_cases(say: Say) -> None:
     assert "case" not in [line.split()[0] for line in told if line]
 
 
+def test_a_row_that_was_taken_out_is_missing(project: Path, say: Say) -> None:
+    rows = (project / LOG).read_text().splitlines(keepends=True)
+    (project / LOG).write_text("".join(row for row in rows if not row.startswith("3\t")))
+    expected = f"ERROR: {LOG}: the row of trial 3 is missing, though others follow it; verify says more"
+    assert say("show", LOG, 3).err == [expected]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is imitated by /dev/full")
+@pytest.mark.usefixtures("project")
+def test_an_answer_that_finds_no_room_is_a_fault_of_the_disk_and_not_of_the_log() -> None:
+    command = [sys.executable, "-m", "pytest_lance_autoresearch", "log", str(LOG)]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert ended.stderr == "ERROR: the answer could not be written: No space left on device\n"
+    assert ended.returncode == 2
+
+
 @pytest.mark.usefixtures("project")
 def test_the_first_kernel_has_no_difference(say: Say) -> None:
-    assert say("show", LOG, 1).out[-1] == "no difference to show: no kernel of the log was its baseline"
+    assert say("show", LOG, 1).out[-1] == "no difference to show: it is a baseline itself"
 
 
 def test_a_kernel_that_is_its_baseline_has_no_difference(project: Path, say: Say) -> None:

@@ -102,20 +102,13 @@ def summary_json(night: Night) -> dict[str, Any]:
 def summary_line(night: Night) -> str:
     """A target's history in one line."""
     best = f"best is trial {night.best.row.trial}" if night.best else "nothing kept yet"
-    claimed = f", claimed {_claimed(night)}" if night.keeps or night.damaged else ""
+    claimed = f", claimed {night.claimed.point:.3f}x since its baseline" if night.claimed and night.keeps else ""
+    unknown = f"; claimed {report.claim_not_known(night.damaged)}" if not night.claimed and night.damaged else ""
     plateau = many(len(night.since_best), "trial")
     noise = f", intervals of +-{night.noise * 100:.2f} %" if night.noise is not None else ""
     return (
         f"{night.target}: {many(len(night.trials), 'trial')}, {many(night.kept, 'keep')}, {best}{claimed}, "
-        f"{plateau} without a keep{noise}"
-    )
-
-
-def _claimed(night: Night) -> str:
-    return (
-        f"{night.claimed.point:.3f}x since its baseline"
-        if night.claimed
-        else report.claim_not_known(night.damaged)
+        f"{plateau} without a keep{noise}{unknown}"
     )
 
 

@@ -97,10 +97,11 @@ def show(arguments: argparse.Namespace) -> int:
     baseline = _baseline(log, trial)
     difference = trial_report.difference(found, trial.row, baseline)
     if arguments.json:
-        _say_json(trial_report.as_json(log.name, trial, baseline, difference))
+        _say_json({**trial_report.as_json(log.name, trial, baseline, difference), "faults": list(log.faults)})
         return 0
     table = trial_report.cases(trial.digest)
-    say(*wrapped(trial_report.sentences(trial, baseline)), "", *table, *([""] if table else []))
+    said = [*trial_report.sentences(trial, baseline), *log_report.first_fault(log.faults)]
+    say(*wrapped(said), "", *table, *([""] if table else []))
     if difference.lines:
         say(*trial_report.shown(difference.lines, whole=arguments.diff), paint=trial_report.colour)
     else:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import live
 from pytest_lance_autoresearch.words import report, wording
 
@@ -81,6 +82,12 @@ def _write(stream: TextIO, lines: Iterable[str], paint: Callable[[str], Colour |
 
 
 def _put(stream: TextIO, text: str) -> None:
-    """A stream may take ASCII only."""
+    """A stream may take ASCII only, or nothing at all, as on a full disk: then what is buffered goes nowhere."""
     encoding = stream.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), end="", file=stream, flush=True)
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), end="", file=stream, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise AutoresearchError(f"the answer could not be written: {fault.strerror}") from fault

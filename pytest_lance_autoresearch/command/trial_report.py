@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_lance_autoresearch.errors import LogError
+from pytest_lance_autoresearch.records import Status
 from pytest_lance_autoresearch.words import wording
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def sentences(trial: Trial, baseline: Row | None) -> list[str]:
 def difference(origins: Origins, row: Row, baseline: Row | None) -> Difference:
     """Of the row's kernel to its baseline's."""
     if baseline is None:
-        return Difference((), "no difference to show: no kernel of the log was its baseline")
+        why = "it is a baseline itself" if row.status is Status.BASELINE else "the log has no baseline of it"
+        return Difference((), f"no difference to show: {why}")
     if baseline.kernel == row.kernel:
         return Difference((), f"no difference to show: the kernel is trial {baseline.trial}'s, byte for byte")
     try:

@@ -51,6 +51,9 @@ class Origins:
         found = next((row for row in self.rows if row.trial == number), None)
         if found is None:
             first, last = self.rows[0].trial, self.rows[-1].trial
+            if first < number < last:
+                gone = f"the row of trial {number} is missing, though others follow it; verify says more"
+                raise LogError(f"{wording.shown(self.log)}: {gone}")
             known = f"trial {first} alone" if first == last else f"trials {first} to {last}"
             raise LogError(f"{wording.shown(self.log)}: there is no trial {number}; the log has {known}")
         return found
@@ -90,7 +93,8 @@ class Origins:
             layout = self.layout(row.target)
         except LogError as fault:
             lacks = self._lacks(row.kernel, row)
-            raise LogError(f"{lacks}, and git is searched where its target is only: {fault}") from fault
+            in_git = "and git, which is searched beside the target, cannot have it either"
+            raise LogError(f"{lacks}, {in_git}: {fault}") from fault
         return self.kernel(row.kernel, row, layout)
 
     def _lacks(self, sha256: str, row: results.Row) -> str:
