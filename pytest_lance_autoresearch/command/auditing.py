@@ -42,9 +42,9 @@ def audit(arguments: argparse.Namespace) -> int:
             tell(line)
         try:
             for one in auditor.audit(plan):
+                found.append(one)  # first: an interrupt may come while it is told
                 live.take_back()
                 _say(one)
-                found.append(one)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(audit_report.broken_off(found, len(plan))) from None
     state(audit_report.audited(found))
