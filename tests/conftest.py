@@ -68,6 +68,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     for name in (*OUTER_RUN, "CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+    os.unsetenv("COLUMNS")  # which readline sets for the processes that are started, and Python does not see
 
 
 @pytest.fixture(scope="session")
