@@ -76,7 +76,7 @@ def create_ivf_pq(
     import pyarrow as pa
 
     values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    dataset = lance.write_dataset(pa.table({COLUMN: values}), folder)
+    dataset: Any = lance.write_dataset(pa.table({COLUMN: values}), folder)
     learned = {"ivf_centroids": given[0], "pq_codebook": given[1]} if given else {}
     return dataset.create_index(
         COLUMN, "IVF_PQ", metric=metric, num_partitions=partitions, num_sub_vectors=sub_vectors, **learned

@@ -76,7 +76,7 @@ def create_inverted(folder: Path, texts: Sequence[str], **options: int) -> Any:
     import lance
     import pyarrow as pa
 
-    dataset = lance.write_dataset(pa.table({COLUMN: pa.array(texts, pa.string())}), folder)
+    dataset: Any = lance.write_dataset(pa.table({COLUMN: pa.array(texts, pa.string())}), folder)
     dataset.create_scalar_index(
         COLUMN,
         "INVERTED",
