@@ -16,6 +16,7 @@ import command_line
 import fake_replay
 import fake_workers
 import hypothesis  # noqa: F401
+import lance_wheel
 import numpy.random  # noqa: F401
 import pytest
 import scripted
@@ -27,8 +28,6 @@ from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import policy
 
 OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
-EARLIER_LANCE = "1.0.0"
-"""The release that tests/upstream/earlier is about; `run` there installs it, and they are collected then."""
 SHORTER = 6
 """How much shorter the windows of trials inside tests are: what they compare differs by a multiple."""
 
@@ -47,7 +46,7 @@ def _lance_release() -> str:
         return ""
 
 
-collect_ignore_glob = [] if _lance_release() == EARLIER_LANCE else ["upstream/earlier/*"]
+collect_ignore_glob = [] if _lance_release() == lance_wheel.EARLIER else ["upstream/earlier/*"]
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

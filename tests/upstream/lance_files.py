@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-LANCE_VERSION: Final = "14.0.2"
-"""The release whose files and whose order of summation are known."""
-
 COLUMN: Final = "vector"
 
 

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-LANCE_VERSION: Final = "14.0.2"
-"""The release whose pages are known."""
-
 COLUMN: Final = "column"
 CHUNK_VALUES: Final = 1024
 """Values of one bit-packed chunk."""

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     Ids = NDArray[np.uint32]
     Floats = NDArray[np.float32]
 
-LANCE_VERSION: Final = "14.0.2"
-"""The release whose blocks are known."""
-
 COLUMN: Final = "text"
 BLOCK: Final = 128
 """Postings of a whole block, unless an index is made with others; the last block of a list may have fewer."""

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import lance_pages
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -30,7 +31,6 @@ Array = np.ndarray[Any, Any]
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "targets" / "bitpack"
 PORT: Final = ROOT / "benchmarks" / "ports" / "bitpack" / "kernels.py"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 TYPES: Final = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 VERSIONS: Final = ("2.1", "2.2")
 TAIL: Final = 37
@@ -50,13 +50,7 @@ class Page(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pa() -> ModuleType:
-    """pyarrow, where Lance can be imported too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == lance_pages.LANCE_VERSION, "the layout is known of this version; see the extra"
-    module: ModuleType = pytest.importorskip("pyarrow", reason=MISSING)
-    return module
+    return lance_wheel.pyarrow()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import lance_pages
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -25,7 +26,6 @@ pytestmark = pytest.mark.upstream
 Array = np.ndarray[Any, Any]
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "fsst"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 FSST: Final = {"lance-encoding:compression": "fsst", "lance-encoding:dict-size-ratio": "0.0000001"}
 """Asks Lance for it, and keeps it from making a dictionary of long strings."""
 
@@ -64,13 +64,7 @@ class Batch(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pa() -> ModuleType:
-    """pyarrow, where Lance can be imported too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == lance_pages.LANCE_VERSION, "the layout is known of this version; see the extra"
-    module: ModuleType = pytest.importorskip("pyarrow", reason=MISSING)
-    return module
+    return lance_wheel.pyarrow()
 
 
 @pytest.fixture(scope="module")

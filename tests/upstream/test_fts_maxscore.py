@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import lance_postings
+import lance_wheel
 import numpy as np
 import pytest
 import workers
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "fts-maxscore"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-LANCE_VERSION: Final = "14.0.2"
 VOCABULARY: Final = 2000
 TIMEOUT_S: Final = 300.0
 PORT_CODE_SHA256: Final = "f5e0daabb4704fe0fcda6fe8e8c2b85220e38575982138abcad6f923ac2ab45b"
@@ -69,11 +68,8 @@ def target() -> Target:
 @pytest.fixture(scope="module", params=[128, 256])
 def index(request: pytest.FixtureRequest, target: Target, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """One corpus of 4,000 documents whose words follow Zipf's law, indexed and searched."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    pytest.importorskip("pyarrow", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, "the bits are those of this version; see the extra"
+    lance_wheel.lance()
+    pytest.importorskip("pyarrow", reason=lance_wheel.MISSING)
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "fts-maxscore", str(request.param))
     weights = 1 / np.arange(1, VOCABULARY + 1)
     lengths = rng.integers(1, 8, (2, 4000)).prod(axis=0) * 2

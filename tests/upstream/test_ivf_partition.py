@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import lance_files
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "ivf-partition"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 ROWS: Final = 2000
 DIM: Final = 48
 PARTITIONS: Final = 32
@@ -50,11 +50,7 @@ class Index(NamedTuple):
 
 @pytest.fixture(scope="module")
 def lance() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        module: ModuleType = pytest.importorskip("lance", reason=MISSING)
-    assert module.__version__ == lance_files.LANCE_VERSION, "the ranking is that of this version; see the extra"
-    return module
+    return lance_wheel.lance()
 
 
 @pytest.fixture(scope="module", params=METRICS)
@@ -137,7 +133,7 @@ def test_lance_s_distances_are_within_the_oracle_s_limit(
 
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 def test_faiss_agrees(target: Target, metric: str) -> None:
-    faiss = pytest.importorskip("faiss", reason=MISSING)
+    faiss = pytest.importorskip("faiss", reason=lance_wheel.MISSING)
     faiss.omp_set_num_threads(1)
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition", "faiss", metric)
     centroids = rng.standard_normal((1024, 768), dtype=np.float32)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import lance_files
 import lance_postings
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "posting-seek"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 DOCS: Final = 7000
 WORDS: Final = {"in-all": 1.0, "common": 0.6, "usual": 0.3, "seldom": 0.05, "rare": 0.005, "block": 128 / DOCS}
 """Each word and the share of docs that have it, mostly once, up to 64 times; "block" is in exactly 128."""
@@ -56,10 +56,7 @@ def target() -> Target:
 
 @pytest.fixture(scope="module", params=[lance_postings.BLOCK, lance_postings.LARGE_BLOCK])
 def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Index:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == lance_postings.LANCE_VERSION, "the layout is that of this version; see the extra"
+    lance_wheel.lance()
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "posting-seek")
     parts: list[list[str]] = [[] for _ in range(DOCS)]
     for word, share in WORDS.items():

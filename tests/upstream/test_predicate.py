@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "predicate"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-LANCE_VERSION: Final = "14.0.2"
 ROWS: Final = 500
 SQL_TYPES: Final = {"int32": "int", "int64": "bigint", "float32": "float", "float64": "double"}
 DTYPES: Final = tuple(SQL_TYPES)
@@ -112,7 +111,7 @@ def target() -> Target:
 @pytest.fixture(scope="module")
 def table(target: Target) -> Any:
     """Four columns of the values at which orders differ, a fifth of them null, and the rows' numbers."""
-    pa = pytest.importorskip("pyarrow", reason=MISSING)
+    pa = pytest.importorskip("pyarrow", reason=lance_wheel.MISSING)
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "predicate")
     columns = {"id": pa.array(np.arange(ROWS))}
     for number, dtype in enumerate(DTYPES):
@@ -123,11 +122,7 @@ def table(target: Target) -> Any:
 
 @pytest.fixture(scope="module")
 def lance() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        module: ModuleType = pytest.importorskip("lance", reason=MISSING)
-    assert module.__version__ == LANCE_VERSION, "earlier versions have two zeros; see the extra"
-    return module
+    return lance_wheel.lance()
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +211,7 @@ def test_the_oracle_says_what_lance_s_btree_does(
 @pytest.mark.parametrize("column", [0, 1])
 def test_pyarrow_agrees_about_whole_numbers(table: Any, target: Target, column: int) -> None:
     """Establishes that a second implementation gives the same, operator by operator; its IN keeps no NULL."""
-    pc = pytest.importorskip("pyarrow.compute", reason=MISSING)
+    pc = pytest.importorskip("pyarrow.compute", reason=lance_wheel.MISSING)
     for expression in expressions(column):
         if any(isinstance(part, tuple) or part == "in" for part in expression if not isinstance(part, np.ndarray)):
             continue

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import lance_pages
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -26,8 +27,6 @@ pytestmark = pytest.mark.upstream
 Array = np.ndarray[Any, Any]
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "rle-decode"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-LANCE_VERSION: Final = "14.0.2"
 VERSIONS: Final = {"2.1": 16, "2.2": 32}
 """File versions, and the bits of a size in a chunk's header."""
 TYPES: Final = ("i1", "u2", "f4", "i8")
@@ -62,13 +61,7 @@ class Page(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pa() -> ModuleType:
-    """pyarrow, where Lance can be imported too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, "the layout and the checks are those of this version; see the extra"
-    module: ModuleType = pytest.importorskip("pyarrow", reason=MISSING)
-    return module
+    return lance_wheel.pyarrow()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "take"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-LANCE_VERSION: Final = "14.0.2"
 ROWS: Final = 300
 ROWS_PER_FRAGMENT: Final = 100
 DIM: Final = 7
@@ -49,7 +48,7 @@ def reference() -> ModuleType:
 @pytest.fixture(scope="module")
 def table() -> Any:
     """Numbers, vectors, and strings of which some are empty and some null."""
-    pa = pytest.importorskip("pyarrow", reason=MISSING)
+    pa = pytest.importorskip("pyarrow", reason=lance_wheel.MISSING)
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "take")
     strings = [rng.bytes(int(size)) for size in rng.integers(0, 40, ROWS) * rng.integers(0, 2, ROWS)]
     vectors = rng.integers(0, 2**32, ROWS * DIM, dtype=np.uint32).view(np.float32)
@@ -65,7 +64,7 @@ def table() -> Any:
 @pytest.fixture(scope="module")
 def places() -> Any:
     """A vector of the plane for each row, whose distances are all numbers."""
-    pa = pytest.importorskip("pyarrow", reason=MISSING)
+    pa = pytest.importorskip("pyarrow", reason=lance_wheel.MISSING)
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "take", "places")
     return pa.FixedSizeListArray.from_arrays(pa.array(rng.standard_normal(2 * ROWS, dtype=np.float32)), 2)
 
@@ -73,12 +72,7 @@ def places() -> Any:
 @pytest.fixture(scope="module")
 def dataset(table: Any, places: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The table in three fragments, with rows deleted from each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, (
-        "the rule for rows that are gone is that of this version; see the extra"
-    )
+    lance = lance_wheel.lance()
     pa = pytest.importorskip("pyarrow")
     numbered = table.append_column("id", pa.array(np.arange(ROWS))).append_column("place", places)
     folder = tmp_path_factory.mktemp("take") / "rows"

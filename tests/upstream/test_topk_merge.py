@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import lance_files
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "topk-merge"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-LANCE_VERSION: Final = "14.0.2"
 PARTITIONS: Final = 4
 DIM: Final = 16
 DELTAS: Final = (700, 3, 250, 40, 1)
@@ -46,11 +45,7 @@ SPECIAL: Final = np.array(
 
 @pytest.fixture(scope="module")
 def lance() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        module: ModuleType = pytest.importorskip("lance", reason=MISSING)
-    assert module.__version__ == LANCE_VERSION, "the plans are those of this version; see the extra"
-    return module
+    return lance_wheel.lance()
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +191,8 @@ def test_pyarrow_agrees_on_ties_and_disagrees_on_what_is_no_number(
     target: Target, rng: np.random.Generator, descending: bool
 ) -> None:
     """Establishes ties in both directions; and that pyarrow, with every NaN last, is no oracle for the rest."""
-    pa = pytest.importorskip("pyarrow", reason=MISSING)
-    compute = pytest.importorskip("pyarrow.compute", reason=MISSING)
+    pa = pytest.importorskip("pyarrow", reason=lance_wheel.MISSING)
+    compute = pytest.importorskip("pyarrow.compute", reason=lance_wheel.MISSING)
     rowid = rng.permutation(2000).astype(np.uint64) << np.uint64(52)
     offsets = np.arange(0, 2001, 100)[None]
     keys = ("dist", "descending" if descending else "ascending"), ("rowid", "ascending")
@@ -219,7 +214,7 @@ def test_pyarrow_agrees_on_ties_and_disagrees_on_what_is_no_number(
 def test_faiss_agrees_on_sorted_runs_without_ties(
     target: Target, rng: np.random.Generator, runs: int, k: int
 ) -> None:
-    faiss = pytest.importorskip("faiss", reason=MISSING)
+    faiss = pytest.importorskip("faiss", reason=lance_wheel.MISSING)
     faiss.omp_set_num_threads(1)
     dist = np.sort(rng.permutation(runs * k).astype(np.float32).reshape(runs, k), axis=1)
     rowid = rng.permutation(runs * k).astype(np.uint64).reshape(runs, k)

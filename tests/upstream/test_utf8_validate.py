@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import lance_pages
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -25,8 +26,6 @@ pytestmark = pytest.mark.upstream
 Array = np.ndarray[Any, Any]
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "utf8-validate"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
-LANCE_VERSION: Final = "14.0.2"
 PLAIN: Final = {"lance-encoding:compression": "none", "lance-encoding:dict-size-ratio": "0.0000001"}
 ROWS: Final = 64
 SPOILED: Final = 80
@@ -45,13 +44,7 @@ EARLIER: Final = "corrupt file (?:binary mini-block|variable-width block): "
 
 @pytest.fixture(scope="module")
 def pa() -> ModuleType:
-    """pyarrow, where Lance can be imported too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, "the checks are those of this version; see the extra"
-    module: ModuleType = pytest.importorskip("pyarrow", reason=MISSING)
-    return module
+    return lance_wheel.pyarrow()
 
 
 @pytest.fixture(scope="module")

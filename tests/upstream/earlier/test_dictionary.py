@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import lance_pages
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -26,8 +27,6 @@ pytestmark = pytest.mark.upstream
 Array = np.ndarray[Any, Any]
 
 FOLDER: Final = Path(__file__).parents[3] / "targets" / "dictionary"
-LANCE_VERSION: Final = "1.0.0"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 ROWS: Final = 5000
 PACKED: Final = {"lance-encoding:rle-threshold": "0.0000001"}
 """Keeps Lance from run-length encoding the indices."""
@@ -51,13 +50,7 @@ class Column(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pa() -> ModuleType:
-    """pyarrow, where Lance can be imported too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, "the layout is known of this version; see the extra"
-    module: ModuleType = pytest.importorskip("pyarrow", reason=MISSING)
-    return module
+    return lance_wheel.pyarrow(lance_wheel.EARLIER)
 
 
 @pytest.fixture(scope="module")

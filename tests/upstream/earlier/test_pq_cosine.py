@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import lance_files
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -21,8 +22,6 @@ from pytest_lance_autoresearch.target_files import discover, load, seeds
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[3] / "targets" / "pq-cosine"
-LANCE_VERSION: Final = "1.0.0"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 TARGET: Final = load.load(discover.inspect(FOLDER))
 QUERIES: Final = 4
 PORT_CODE_SHA256: Final = "40b419a37aa057acbeed9a9c5cb7c84b5951afbbbc6bbdbbed65f9f2e8af8673"
@@ -67,10 +66,7 @@ class Index(NamedTuple):
 
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, "the bits are those of this version; see the extra"
+    lance_wheel.lance(lance_wheel.EARLIER)
     folder = tmp_path_factory.mktemp("indexes")
     return {name: make_index(folder / name, corpus) for name, corpus in CORPORA.items()}
 
@@ -176,7 +172,7 @@ def test_the_distance_is_twice_1_minus_cos_and_zeros_have_none(indexes: dict[str
 
 def test_faiss_agrees_on_normalised_residuals(index: Index) -> None:
     """Establishes that a second implementation is within the limits, for every row and for the top-k."""
-    faiss = pytest.importorskip("faiss", reason=MISSING)
+    faiss = pytest.importorskip("faiss", reason=lance_wheel.MISSING)
     faiss.omp_set_num_threads(1)
     for part in index.parts:
         sub_vectors, _, length = part.state.codebook.shape

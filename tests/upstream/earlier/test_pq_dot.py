@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import lance_files
+import lance_wheel
 import numpy as np
 import pytest
 
@@ -21,8 +22,6 @@ from pytest_lance_autoresearch.target_files import discover, load, seeds
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[3] / "targets" / "pq-dot"
-LANCE_VERSION: Final = "1.0.0"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 TARGET: Final = load.load(discover.inspect(FOLDER))
 QUERIES: Final = 4
 PORT_CODE_SHA256: Final = "39335f25ebe243206b224004e51f2c8537534580fa109db1b24f8ef52e66ff98"
@@ -64,10 +63,7 @@ class Index(NamedTuple):
 
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, "the bits are those of this version; see the extra"
+    lance_wheel.lance(lance_wheel.EARLIER)
     folder = tmp_path_factory.mktemp("indexes")
     return {name: make_index(folder / name, corpus) for name, corpus in CORPORA.items()}
 
@@ -171,7 +167,7 @@ def test_the_kernel_s_top_k_of_all_partitions_is_lance_s(index: Index, kernels: 
 
 def test_faiss_agrees_on_the_same_codebook_and_codes(index: Index) -> None:
     """Establishes that a second implementation is within the limits, for every row and for the top-k."""
-    faiss = pytest.importorskip("faiss", reason=MISSING)
+    faiss = pytest.importorskip("faiss", reason=lance_wheel.MISSING)
     faiss.omp_set_num_threads(1)
     sub_vectors, _, length = index.state.codebook.shape
     parts = np.split(index.state.codes, index.state.offsets[1:-1] * sub_vectors)

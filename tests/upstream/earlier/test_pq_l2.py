@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import lance_files
+import lance_wheel
 import numpy as np
 import pytest
 import workers
@@ -41,8 +42,6 @@ pytestmark = pytest.mark.upstream
 ROOT: Final = Path(__file__).parents[3]
 FOLDER: Final = ROOT / "targets" / "pq-l2"
 PORT: Final = ROOT / "benchmarks" / "ports" / "pq-l2" / "kernels.py"
-LANCE_VERSION: Final = "1.0.0"
-MISSING: Final = "needs the extra 'upstream' (pip install 'pytest-lance-autoresearch[upstream]')"
 QUERIES: Final = 4
 TIMEOUT_S: Final = 120.0
 
@@ -97,11 +96,8 @@ class Index(NamedTuple):
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
     """Every index, made once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANCE_LOG", "error")
-        lance = pytest.importorskip("lance", reason=MISSING)
-    pytest.importorskip("pyarrow", reason=MISSING)
-    assert lance.__version__ == LANCE_VERSION, "the bits are those of this version; see the extra"
+    lance_wheel.lance(lance_wheel.EARLIER)
+    pytest.importorskip("pyarrow", reason=lance_wheel.MISSING)
     folder = tmp_path_factory.mktemp("indexes")
     generated = {name: index_corpus(folder / name, corpus) for name, corpus in CORPORA.items()}
     return {**generated, DIGITS: index_digits(folder / DIGITS)}
@@ -115,7 +111,7 @@ def index(request: pytest.FixtureRequest, indexes: dict[str, Index]) -> Index:
 
 @pytest.fixture(scope="module")
 def faiss() -> ModuleType:
-    module: ModuleType = pytest.importorskip("faiss", reason=MISSING)
+    module: ModuleType = pytest.importorskip("faiss", reason=lance_wheel.MISSING)
     module.omp_set_num_threads(1)
     return module
 
@@ -299,7 +295,7 @@ def index_corpus(folder: Path, corpus: Corpus) -> Index:
 
 def index_digits(folder: Path) -> Index:
     """Index handwritten digits, 8 x 8 pixels, by Lance's own training; the last few are the queries instead."""
-    datasets = pytest.importorskip("sklearn.datasets", reason=MISSING)
+    datasets = pytest.importorskip("sklearn.datasets", reason=lance_wheel.MISSING)
     images = datasets.load_digits().data.astype(np.float32)
     dataset = lance_files.create_ivf_pq(folder, images[:-QUERIES], sub_vectors=8, partitions=3)
     return ask_lance(dataset, images[-QUERIES:], None)
