@@ -93,9 +93,6 @@ class RayStation:
     def ready(self) -> Job:
         return Job(self, "starting", self._actor.ready.remote())
 
-    def call(self, what: str, function: Make, *arguments: Any) -> Job:
-        return Job(self, what, self._actor.call.remote(function, *arguments))
-
     def equip(self, what: str, make: Make, *arguments: Any) -> Job:
         return Job(self, what, self._actor.equip.remote(make, *arguments))
 

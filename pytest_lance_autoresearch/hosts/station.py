@@ -41,7 +41,24 @@ class Station:
     def ready(self) -> None:
         """Nothing: who is answered knows that it stands."""
 
-    def call(self, function: Make, *arguments: Any) -> Done:
+    def equip(self, make: Make, *arguments: Any) -> Done:
+        """Make the tool that later orders are for, in place of any other."""
+        self.dismiss()
+        done = self._call(make, *arguments)
+        self._tool = done.value
+        return Done(fault=done.fault)
+
+    def order(self, verb: str, *arguments: Any) -> Done:
+        """What a method of the tool returns."""
+        return self._call(getattr(self._tool, verb), *arguments)
+
+    def dismiss(self) -> None:
+        """Let the tool give back what it has."""
+        if self._tool is not None:
+            self._tool.close()
+            self._tool = None
+
+    def _call(self, function: Make, *arguments: Any) -> Done:
         """What a function returns, at the priority of other programs: Ray gives its own processes a low one."""
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, 0)
@@ -49,20 +66,3 @@ class Station:
             return Done(function(*arguments))
         except AutoresearchError as fault:
             return Done(fault=fault)
-
-    def equip(self, make: Make, *arguments: Any) -> Done:
-        """Make the tool that later orders are for, in place of any other."""
-        self.dismiss()
-        done = self.call(make, *arguments)
-        self._tool = done.value
-        return Done(fault=done.fault)
-
-    def order(self, verb: str, *arguments: Any) -> Done:
-        """What a method of the tool returns."""
-        return self.call(getattr(self._tool, verb), *arguments)
-
-    def dismiss(self) -> None:
-        """Let the tool give back what it has."""
-        if self._tool is not None:
-            self._tool.close()
-            self._tool = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.errors import HostLost, HostsError
 from pytest_lance_autoresearch.hosts import machines
-from pytest_lance_autoresearch.runs.over_hosts import Team
+from pytest_lance_autoresearch.runs.over_hosts import Team, survey
 from pytest_lance_autoresearch.runs.ring import InRound, Ring
 from pytest_lance_autoresearch.words import report
 
@@ -71,10 +71,7 @@ class Elsewhere:
         self._show = show
         self._was_waiting = was_waiting
         self._work = (Ring, parcel, timeout_s, baseline, seed)
-        nodes = found.nodes()
-        known = found.survey(nodes)
-        for node, machine in zip(nodes, known, strict=True):
-            machines.refuse_other_versions(f"{machine.name}, {node.name}", machine)
+        nodes, known = survey(found)
         names = machines.told_apart(known, [node.short for node in nodes])
         self._workers: list[Worker] = []
         self._starting: dict[Job, Worker] = {}

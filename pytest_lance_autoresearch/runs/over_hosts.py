@@ -15,7 +15,7 @@ from pytest_lance_autoresearch.bench.comparison import kernel_times, times_of
 from pytest_lance_autoresearch.bench.measurement import Measurement
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.hosts import cluster, machines
-from pytest_lance_autoresearch.hosts.cluster import Cluster, Job, RayStation
+from pytest_lance_autoresearch.hosts.cluster import Cluster, Job, Node, RayStation
 from pytest_lance_autoresearch.records import (
     Case,
     CaseTimes,
@@ -61,6 +61,15 @@ Gather = Callable[[Callable[[str], None]], AbstractContextManager["Team"]]
 """Gives the hosts of a verdict, for as long as it is measured."""
 
 
+def survey(found: Cluster) -> tuple[list[Node], list[Machine]]:
+    """The nodes of a cluster that may measure, and what each is; HostsError where one cannot serve."""
+    nodes = found.nodes()
+    known = found.survey(nodes)
+    for node, machine in zip(nodes, known, strict=True):
+        machines.refuse_other_versions(f"{machine.name}, {node.name}", machine)
+    return nodes, known
+
+
 class Team:
     """The hosts of a verdict, each with its slot taken until all are dismissed."""
 
@@ -76,10 +85,7 @@ class Team:
 
         HostsError where a node cannot serve.
         """
-        nodes = found.nodes()
-        known = found.survey(nodes)
-        for node, machine in zip(nodes, known, strict=True):
-            machines.refuse_other_versions(f"{machine.name}, {node.name}", machine)
+        nodes, known = survey(found)
         chosen = choice(known)
         taking_part = [known[place] for place in chosen]
         names = machines.told_apart(taking_part, [nodes[place].short for place in chosen])

@@ -94,13 +94,12 @@ def about_attribute(node: ast.Attribute, *, is_permitted: bool) -> Iterator[str]
 
 def _named_intrinsic(node: ast.Call) -> str:
     """The intrinsic of LLVM that a call declares by a name that is written out; '' for any other call."""
-    if not (isinstance(node.func, ast.Attribute) and node.func.attr == "declare_intrinsic" and node.args):
-        return ""
-    name = node.args[0]
-    is_written_out = (
-        isinstance(name, ast.Constant) and isinstance(name.value, str) and name.value.startswith("llvm.")
-    )
-    return str(name.value) if is_written_out else ""  # type: ignore[attr-defined]  # it is a constant
+    match node:
+        case ast.Call(
+            func=ast.Attribute(attr="declare_intrinsic"), args=[ast.Constant(value=str() as name), *_]
+        ) if name.startswith("llvm."):
+            return name
+    return ""
 
 
 def _is_text(node: ast.expr) -> bool:

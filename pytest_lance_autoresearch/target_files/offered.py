@@ -68,7 +68,7 @@ def beyond(path: str, offered: Mapping[str, frozenset[str]] = OFFERED) -> str:
 
 def _not_listed(module: str, names: list[str], offered: Mapping[str, frozenset[str]]) -> str:
     for name in names:
-        if module not in offered or _is_special(name):
+        if module not in offered or is_special(name):
             return ""
         if name not in offered[module]:
             listed = ", ".join(sorted(offered[module] - TYPES))
@@ -82,7 +82,7 @@ def _not_public(root: str, names: list[str]) -> str:
     module: object = sys.modules.get(root) or importlib.import_module(root)
     path = root
     for name in names:
-        if not isinstance(module, ModuleType) or _is_special(name):
+        if not isinstance(module, ModuleType) or is_special(name):
             return ""
         if f"{path}.{name}" not in _SUBMODULES and not _is_public(module, path, name):
             return f"'{path}.{name}', which is no public name of '{path}'"
@@ -103,5 +103,6 @@ def _is_public(module: ModuleType, path: str, name: str) -> bool:
     return not hasattr(module, "__path__") or find_spec(f"{path}.{name}") is None
 
 
-def _is_special(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
+def is_special(name: str) -> bool:
+    """Whether Python gives it a meaning."""
+    return len(name) > 4 and name.startswith("__") and name.endswith("__")

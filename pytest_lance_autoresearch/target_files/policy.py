@@ -235,7 +235,7 @@ class _Reader:
                 yield from self._about_attribute(node)
                 yield from self._about_value(node)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                if _is_special(name) and name not in SPECIAL_METHODS:
+                if offered.is_special(name) and name not in SPECIAL_METHODS:
                     may = ", ".join(sorted(SPECIAL_METHODS))
                     yield f"defines {_quoted(name)}; a kernel's class may define {may}"
             case ast.ClassDef(bases=bases):
@@ -291,7 +291,7 @@ class _Reader:
             yield f"uses '.{node.attr}'; a kernel reaches no files, frames or foreign memory"
         elif node.attr == "base" and not _is_self(node.value):
             yield "uses '.base'; a kernel sees the arguments of its own call only"
-        elif _is_special(node.attr) and node.attr not in SPECIAL_METHODS | SPECIAL_NAMES:
+        elif offered.is_special(node.attr) and node.attr not in SPECIAL_METHODS | SPECIAL_NAMES:
             yield f"uses {_quoted(f'.{node.attr}')}; a kernel needs no such attribute"
         elif self._permitted is not None and not _is_self(node.value):
             yield from intrinsics.about_attribute(node, is_permitted=id(node) in self._permitted)
@@ -402,14 +402,14 @@ def _about_signatures(given: Iterable[ast.expr]) -> Iterator[str]:
 def _about_name(name: str) -> Iterator[str]:
     if name in BUILTINS:
         yield f"uses '{name}'; a kernel runs no code but its own"
-    elif _is_special(name) and name not in SPECIAL_NAMES:
+    elif offered.is_special(name) and name not in SPECIAL_NAMES:
         yield f"uses {_quoted(name)}; a kernel needs no such name"
 
 
 def _about_text(value: str | bytes) -> Iterator[str]:
     if len(value) > MAX_TEXT:
         yield f"a string of {len(value)} characters; expected {MAX_TEXT} at most"
-    elif isinstance(value, str) and _is_special(value) and value not in SPECIAL_NAMES | SPECIAL_METHODS:
+    elif isinstance(value, str) and offered.is_special(value) and value not in SPECIAL_NAMES | SPECIAL_METHODS:
         yield f"names {_quoted(value)} in a string; a kernel needs no such attribute"
 
 
@@ -424,10 +424,6 @@ def _quoted(name: str) -> str:
 
 def _forbidden_part(path: str) -> str:
     return next((part for part in FORBIDDEN if path == part or path.startswith(f"{part}.")), "")
-
-
-def _is_special(name: str) -> bool:
-    return len(name) > 4 and name.startswith("__") and name.endswith("__")
 
 
 def _is_false(node: ast.expr) -> bool:
