@@ -78,6 +78,8 @@ class Lab:
     """What a comparison comes to, or how it fails."""
     refusal: Judgement | None = None
     """What it says instead of timing anything."""
+    unprepared: AutoresearchError | None = None
+    """How its preparation fails."""
     ahead: Sequence[float] = ()
     """How long each of those measures who are ahead when a turn is asked for, the last in line first."""
     turn_fault: str = ""
@@ -212,6 +214,8 @@ class FakedMeasurement(Measurement):
         self.lab, self.target, self.cases = lab, target, cases
         self.processes, self.show, self.turn = processes, show, turn
         self.baseline, self.rules, self.brief = baseline, rules, brief
+        self.prepared: list[int] = []
+        """How many processes there were each time when it was to begin."""
         self.states: list[Any] = []
         self.seeds: set[int] = set()
         self.measured: dict[str, CaseTimes] = {}
@@ -222,6 +226,14 @@ class FakedMeasurement(Measurement):
             return super().measure_case(case, state_of, seed)
         self._measure(case, state_of(case), seed)
         return self.times(case)
+
+    def prepare(self, state_of: Callable[[Case], Any], seed: int) -> None:
+        self.prepared.append(len(self.lab.processes))
+        self.seeds.add(seed)
+        for case in self.cases:
+            state_of(case)
+        if self.lab.unprepared is not None:
+            raise self.lab.unprepared
 
     def measure_all(self, state_of: Callable[[Case], Any], seed: int) -> None:
         self.refusal = self.lab.refusal

@@ -193,6 +193,9 @@ class FakeProcess:
         self._note("peak")
         return self.machine.peak_bytes.get(self.text, PEAK_BYTES)
 
+    def give_up(self) -> None:
+        """It ends at once, and is closed afterwards."""
+
     def close(self) -> None:
         if not self.is_closed:
             self._note("close")

@@ -51,6 +51,41 @@ def pairs_of(
 # Pairs of processes
 
 
+def test_kernels_compile_while_something_else_is_done(compared: Compared, machine: fake_workers.Machine) -> None:
+    """The first look takes over what they kept, and no further process compiles."""
+    compared.comparison.prepare(compared.state_of, seed=1)
+    compiling = list(machine.started)
+    assert sorted(process.text for process in compiling) == sorted((BASELINE, CANDIDATE))
+    assert machine.windows() == 0
+    compared.first()
+    kernels = [process for process in machine.started if process.text]
+    assert len(kernels) == 2 + LOOK
+    assert not any(process.was_given for process in compiling)
+    assert all(process.was_given for process in kernels[2:])
+    assert not any(process.placements != [()] * 2 for process in compiling)
+
+
+def test_what_compiled_ahead_may_be_gone_when_it_is_needed(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
+    """As where a check ended all processes of the trial."""
+    compared.comparison.prepare(compared.state_of, seed=1)
+    compared.processes.clear()
+    assert machine.running() == [False, False]
+    compared.first()
+    assert len([process for process in machine.started if process.text]) == 2 + 2 + LOOK
+
+
+def test_a_failure_of_what_compiles_ahead_is_told_when_it_is_needed(
+    compared: Compared, machine: fake_workers.Machine
+) -> None:
+    machine.failures = {CANDIDATE: KernelCrashed("kernels.py, while it was loaded: its process ended")}
+    compared.comparison.prepare(compared.state_of, seed=1)
+    with pytest.raises(KernelCrashed, match=r"^kernels.py, while it was loaded: its process ended$"):
+        compared.first()
+    assert not any(machine.running())
+
+
 class Noted(Processes):
     """Knows the id of every process that it started."""
 

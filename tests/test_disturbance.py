@@ -129,6 +129,18 @@ def test_every_window_counts_anew(system: System) -> None:
         assert window(counts) == (0, 0)
 
 
+def test_what_a_worker_waits_is_told_while_it_works(system: System) -> None:
+    """A deadline is put off by it. Where the system counts nothing it is not."""
+    with counting() as counts:
+        counts.begin()
+        assert counts.waited_s() == 0
+        system.write(WORKER, "6265765 1500023407 5\n")
+        assert counts.waited_s() == 1.5
+        counts.begin()
+        assert counts.waited_s() == 0
+    assert counts.waited_s() == 0
+
+
 @pytest.mark.parametrize("ticks_per_s", [100, 250, 1000])
 def test_stolen_time_is_the_ninth_word_of_the_first_line_in_ticks(system: System, ticks_per_s: int) -> None:
     system.ticks_per_s = ticks_per_s

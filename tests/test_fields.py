@@ -33,7 +33,7 @@ from pytest_lance_autoresearch.errors import (
     TrialInvalid,
 )
 from pytest_lance_autoresearch.kernel_side import modules, wire
-from pytest_lance_autoresearch.records import Building
+from pytest_lance_autoresearch.records import Building, Source
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, sources
 
 PATIENCE_S = 60.0
@@ -60,7 +60,13 @@ def start(target: load.Target, machine: fake_workers.Machine, processes: Process
 
 def start_with(target: load.Target, processes: Processes, baseline: str = BASELINE) -> Field:
     beside = sources.make(baseline.encode(), target.layout.kernel_path)
-    return Field.start(processes, {"A": beside, "B": target.kernel}, plans(target), {})
+    return started(processes, {"A": beside, "B": target.kernel}, plans(target))
+
+
+def started(processes: Processes, sides: dict[str, Source], made: list[CasePlan]) -> Field:
+    field = Field.launch(processes, sides, made, {})
+    field.join(made)
+    return field
 
 
 def plans(target: load.Target) -> list[CasePlan]:
@@ -131,7 +137,7 @@ def test_building_is_priced_without_what_compiling_takes(
     machine.build_ns = {CANDIDATE: build_ns}
     made = plans(target)
     beside = sources.make(BASELINE.encode(), target.layout.kernel_path)
-    pair = Field.start(processes, {"A": beside, "B": target.kernel}, made, {})
+    pair = started(processes, {"A": beside, "B": target.kernel}, made)
     pair.price_building(made)
     assert pair.record()["B"].building == {one.key: Building(BUILD_NS, build_ns, len(one.state())) for one in made}
 
@@ -148,9 +154,7 @@ def test_every_candidate_has_a_pair_of_its_own_beside_the_same_baseline(
     path, made = target.layout.kernel_path, plans(target)
     sides = {"A": BASELINE, "B": CANDIDATE, "C": third}
     started_s = machine.seconds()
-    field = Field.start(
-        processes, {letter: sources.make(text.encode(), path) for letter, text in sides.items()}, made, {}
-    )
+    field = started(processes, {letter: sources.make(text.encode(), path) for letter, text in sides.items()}, made)
     field.price_building(made)
     for one in made:
         field.warm_up(one, processes.null())
@@ -177,13 +181,13 @@ def test_every_candidate_has_a_pair_of_its_own_beside_the_same_baseline(
 def fails_while_the_other_compiles(
     monkeypatch: pytest.MonkeyPatch, text: str, verb: str, failure: BaseException
 ) -> None:
-    """Let the kernel fail when that is asked of it; the other side loads until it is closed."""
-    introduce, close = FakeProcess.introduce, FakeProcess.close
-    asked, closed = getattr(FakeProcess, verb), Event()
+    """Let the kernel fail when that is asked of it; the other side loads until it is given up."""
+    introduce = FakeProcess.introduce
+    asked, given_up = getattr(FakeProcess, verb), Event()
 
     def introduced(process: FakeProcess) -> None:
         if process.text != text:
-            assert closed.wait(PATIENCE_S), "it would be waited for"
+            assert given_up.wait(PATIENCE_S), "it would be waited for"
             raise Closed
         introduce(process)
 
@@ -192,14 +196,13 @@ def fails_while_the_other_compiles(
             raise failure
         return asked(process, *arguments, **named)
 
-    def closing(process: FakeProcess) -> None:
+    def giving_up(process: FakeProcess) -> None:
         if process.text != text:
-            closed.set()
-        close(process)
+            given_up.set()
 
     monkeypatch.setattr(FakeProcess, "introduce", introduced)
     monkeypatch.setattr(FakeProcess, verb, failing)
-    monkeypatch.setattr(FakeProcess, "close", closing)
+    monkeypatch.setattr(FakeProcess, "give_up", giving_up)
 
 
 @pytest.mark.parametrize("verb", ["introduce", "bind", "run_window"])

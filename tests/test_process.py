@@ -97,11 +97,12 @@ def test_a_window_is_timed_by_this_process_alone(start: Start, monkeypatch: pyte
     monkeypatch.setattr(process, "clocks", meters)
     monkeypatch.setattr(os, "write", noted)
     worker = start(f"{READY}taken(); go(); assert arguments[0] == 7; say(b'd'); taken()")
-    assert meters.asked == ["skip"] * 2
+    assert meters.asked == ["begin", *["begin", "skip"] * 2]
     meters.asked.clear()
     meters.has_arrived = lambda: bool(worker._memory.arguments.bytes[0] == 7)
     answers = worker.run(KEY, [(np.array([7], np.uint8),), ()])
     assert meters.asked == [
+        "begin",
         ("opens", KEY, 2, True, False),
         ("clock", True),
         "begin",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,8 @@ import scripted
 from scripted import READY, Start
 
 from pytest_lance_autoresearch.bench import process
-from pytest_lance_autoresearch.bench.process import GRACE_S, LOG_TAIL_BYTES, KernelProcess
+from pytest_lance_autoresearch.bench.process import GRACE_S, LOG_TAIL_BYTES, MOST_AGAIN, KernelProcess
+from pytest_lance_autoresearch.bench.waiting import WaitCounter
 from pytest_lance_autoresearch.errors import (
     AutoresearchError,
     KernelCrashed,
@@ -163,13 +166,43 @@ def test_a_worker_that_is_gone_when_its_threads_are_counted_has_ended(
     assert str(raised.value) == f"{KEY}: {ENDED}"
 
 
-def test_a_deadline_is_the_workers_own_and_some_grace(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+LATE = f"{KEY}, while it was bound: the kernel did not answer within 20 s and was ended"
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "expected_s"),
+    [
+        ([0.04], [20.0]),  # nothing to speak of
+        ([12.0, 16.5, 16.5], [20.0, 12.0, 4.5]),
+        ([*range(10, 1000, 10)], [20.0, *[10.0] * (MOST_AGAIN - 1)]),  # for ever
+    ],
+    ids=["idle", "busy", "starved"],
+)
+def test_a_deadline_does_not_run_while_the_worker_waits_for_a_core(
+    start: Start, monkeypatch: pytest.MonkeyPatch, waited_s: list[float], expected_s: list[float]
+) -> None:
+    """When it is over the worker is told so, and has time to say where it is."""
     worker = start(f"{READY}taken(); taken()")
-    waited_ms: list[float] = []
-    never = SimpleNamespace(register=lambda *_: None, poll=waited_ms.append)
+    polled_ms: list[float] = []
+    never = SimpleNamespace(register=lambda *_: None, poll=polled_ms.append)
     monkeypatch.setattr(process, "select", SimpleNamespace(poll=lambda: never, POLLIN=select.POLLIN))
-    monkeypatch.setattr(process, "clocks", SimpleNamespace(now_s=lambda: 5.0))
+    counted = iter(waited_s)
+    monkeypatch.setattr(WaitCounter, "waited_s", lambda _: next(counted))
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *what: told.append(what))
     with pytest.raises(KernelTimeout) as raised:
         worker.bind(KEY, b"")
-    assert str(raised.value) == f"{KEY}, while it was bound: the kernel did not answer within 20 s and was ended"
-    assert waited_ms == [(scripted.TIMEOUT_S + GRACE_S) * 1000]
+    assert str(raised.value) == LATE
+    assert polled_ms == pytest.approx([1000 * s for s in (*expected_s, GRACE_S)])
+    assert told == [(worker.pid, signal.SIGALRM)]
+
+
+def test_a_worker_that_is_late_says_where_it_is(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = "faulthandler.register(signal.SIGALRM, chain=True); import time; time.sleep(1000)"
+    worker = start(f"import faulthandler\n{READY}taken(); {hangs}")
+    monkeypatch.setattr(worker, "_timeout_s", 0.5)
+    with pytest.raises(KernelTimeout) as raised:
+        worker.bind(KEY, b"")
+    said = str(raised.value).splitlines()
+    assert said[:2] == [LATE.replace("20 s", "0.5 s"), "it was here:"]
+    assert len(said) > 2

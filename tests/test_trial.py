@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ from pytest_lance_autoresearch.errors import (
     TrialInvalid,
 )
 from pytest_lance_autoresearch.machine import turns
-from pytest_lance_autoresearch.records import Call, Case, Progress, Rules, Step
+from pytest_lance_autoresearch.records import Call, Case, Progress, Rules, Status, Step
 from pytest_lance_autoresearch.runs.trial import Item, ItemKind, Trial
 from pytest_lance_autoresearch.target_files import generate, seeds
 
@@ -231,6 +231,41 @@ def test_with_a_baseline_it_is_measured_beside_it_by_the_given_rules(
     measurement = lab.measurements[-1]
     assert (measurement.baseline, measurement.rules) == (baseline, replace(rules, build_ms_per_mb=budget))
     assert [case.id for case in measurement.cases] == list(toys.TIMED)
+
+
+@pytest.mark.parametrize("unprepared", [None, TrialInvalid("the baseline kernel failed")])
+def test_what_is_going_to_be_timed_is_prepared_once_the_kernel_has_loaded(
+    lab: Lab, unprepared: AutoresearchError | None
+) -> None:
+    """What fails there fails again where it counts."""
+    lab.with_baseline()
+    lab.processes.clear()
+    lab.measurements.clear()
+    lab.unprepared = unprepared
+    begun = lab.begin(toys.FASTER, gate=True)
+    run_items(begun)
+    assert [measurement.prepared for measurement in lab.measurements] == [[1]]
+    assert begun.failures == []
+    assert begun.log().status is Status.KEEP
+
+
+def refuse_to_gather(_show: Callable[[str], None]) -> NoReturn:
+    raise AssertionError("hosts are gathered before anything is to be measured")
+
+
+@pytest.mark.parametrize("what", ["no gate", "the same kernel", "some items", "a tournament", "other hosts"])
+def test_what_is_not_going_to_be_timed_here_is_not_prepared(lab: Lab, what: str) -> None:
+    lab.with_baseline()
+    lab.measurements.clear()
+    selected = frozenset([Item(ItemKind.CORRECTNESS, toys.CASES[0])]) if what == "some items" else None
+    text = toys.KERNEL if what == "the same kernel" else toys.FASTER
+    begun = lab.begin(text, gate=what != "no gate", selected=selected)
+    if what == "a tournament":
+        begun = Trial(begun.target, begun.cases, begun.settings, opened=begun._gate)
+    if what == "other hosts":
+        begun = Trial(begun.target, begun.cases, replace(begun.settings, gather=refuse_to_gather))
+    begun.check_case(first(begun))
+    assert not any(measurement.prepared for measurement in lab.measurements)
 
 
 def test_all_cases_are_measured_in_one_turn(lab: Lab) -> None:

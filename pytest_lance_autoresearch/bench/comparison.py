@@ -30,7 +30,7 @@ from pytest_lance_autoresearch.target_files import contract
 from pytest_lance_autoresearch.verdict import judge, view
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.bench.measure import Handicap
+    from pytest_lance_autoresearch.bench.measure import CasePlan, Handicap
     from pytest_lance_autoresearch.bench.measurement import Show, Turn
     from pytest_lance_autoresearch.bench.processes import Processes
     from pytest_lance_autoresearch.target_files.load import Target
@@ -60,6 +60,8 @@ class Comparison(Measurement):
         self._show = show
         sources = {measure.BASELINE: baseline, _CANDIDATE: target.kernel}
         self._fields = Looks(target, sources, cases, processes, self._show_block, turn, handicap)
+        self._prepared: list[CasePlan] = []
+        """The plans of the first look, where they are made already."""
         self._data_sets = 1
         """Published and hidden ones that were measured over; one for each look."""
         self._looks = 0
@@ -68,9 +70,15 @@ class Comparison(Measurement):
         self._so_far: Interval | None = None
         """The speed-up at the last look, for whoever watches."""
 
+    def prepare(self, state_of: Callable[[Case], Any], seed: int) -> None:
+        """Let both kernels compile."""
+        plans = self._fields.published(state_of, seed)
+        self._fields.compile_ahead(plans, _LETTERS)
+        self._prepared = plans
+
     def measure_all(self, state_of: Callable[[Case], Any], seed: int) -> None:
         """The first look: compile both kernels, refuse what a candidate must not cost, measure all cases."""
-        plans = self._fields.published(state_of, seed)
+        plans, self._prepared = self._prepared or self._fields.published(state_of, seed), []
         with self._fields.first_field(plans, _LETTERS) as field:
             found = field.record()
             self.refusal = judge.refusal(replace(self.evidence(), pairs=tuple(found.values())), self._rules)

@@ -7,7 +7,7 @@ baseline.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,14 @@ _INTERRUPT_S = 0.2
 class Field:
     """A process for each side, and what was measured in them so far."""
 
-    def __init__(self, sides: Mapping[str, KernelProcess], memory: wire.Arena, started_s: float) -> None:
+    def __init__(
+        self,
+        sides: Mapping[str, KernelProcess],
+        memory: wire.Arena,
+        started_s: float,
+        introduce: Callable[[str], dict[str, Any]],
+    ) -> None:
+        """`introduce` readies the side of a letter and returns its first answer to every case."""
         self.sides = sides
         """'A' is the baseline, every other letter a candidate."""
         self._candidates = measure.candidates_of(sides)
@@ -46,18 +53,22 @@ class Field:
         self._peaks = dict.fromkeys(sides, 0)
         """Bytes, read after each case."""
         self._seconds = 0.0
+        self._is_closed = False
+        self._pool = ThreadPoolExecutor(min(len(sides), max(2, environment.count_cores())))
+        self._introduced = {letter: self._pool.submit(introduce, letter) for letter in sides}
 
     @classmethod
-    def start(
+    def launch(
         cls,
         processes: Processes,
         sources: Mapping[str, Source],
         plans: Sequence[CasePlan],
         compiled: Mapping[str, Compiled],
     ) -> Field:
-        """A fresh field whose kernels are built, and were called once on every case; all is by side.
+        """A fresh field whose kernels load, are built and called once on every case, from now on; all is by side.
 
         The sides are started in random order, and then go on side by side, as many at once as there are cores.
+        They do so by themselves until they are joined.
         """
         started_s = clocks.now_s()
         memory = wire.Arena.create(wire.LEAST_BYTES)
@@ -69,13 +80,30 @@ class Field:
         except BaseException:
             memory.close()
             raise
-        field = cls(sides, memory, started_s)
-        try:
-            field._introduce(processes, plans)
-        except BaseException:
-            field.close()
-            raise
+        field = cls(sides, memory, started_s, lambda letter: _introduce(processes, plans, letter, sides[letter]))
+        processes.give_back_first(field.close)
         return field
+
+    def join(self, plans: Sequence[CasePlan]) -> None:
+        """Wait until all are ready; what that took of memory is not counted.
+
+        The first failure ends all. A candidate's is told where the baseline has failed too.
+        """
+        try:
+            answers = measure.ask(self._introduced, lambda future, _: future.result(), _ended(self._introduced))
+            for plan in plans:
+                with about(plan.key):
+                    measure.verify_first(plan, {letter: of_side[plan.key] for letter, of_side in answers.items()})
+            measure.ask(self.sides, lambda process, _: process.share())
+            measure.ask(self.sides, lambda process, _: process.forget_warm_up())
+            self._introduced.clear()  # the answers may be large
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
 
     def begin(self) -> None:
         """Its time counts from here: before, it may have waited for its turn."""
@@ -83,37 +111,6 @@ class Field:
 
     def pids(self) -> list[int]:
         return [process.pid for process in self.sides.values()]
-
-    def _introduce(self, processes: Processes, plans: Sequence[CasePlan]) -> None:
-        """Load, build and call all; what that took of memory is not counted.
-
-        The first failure ends all. A candidate's is told where the baseline has failed too.
-        """
-        with ThreadPoolExecutor(min(len(self.sides), max(2, environment.count_cores()))) as pool:
-            try:
-                futures = {
-                    letter: pool.submit(self._introduce_side, processes, plans, letter) for letter in self.sides
-                }
-                answers = measure.ask(futures, lambda future, _: future.result(), _ended(futures))
-            except BaseException:
-                self.close()  # or the other sides would be waited for
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        for plan in plans:
-            with about(plan.key):
-                measure.verify_first(plan, {letter: of_side[plan.key] for letter, of_side in answers.items()})
-        measure.ask(self.sides, lambda process, _: process.share())
-        measure.ask(self.sides, lambda process, _: process.forget_warm_up())
-
-    def _introduce_side(self, processes: Processes, plans: Sequence[CasePlan], letter: str) -> dict[str, Any]:
-        """The side's answers, by case."""
-        side, answers = {letter: self.sides[letter]}, {}
-        processes.introduce(self.sides[letter])
-        for plan in plans:
-            with about(plan.key):
-                measure.bind(plan, side)
-                answers[plan.key] = measure.call_once(plan, side)[letter]
-        return answers
 
     def compiled(self) -> dict[str, Compiled]:
         """What each side has compiled, by side."""
@@ -173,13 +170,35 @@ class Field:
         }
 
     def close(self) -> None:
-        """End all processes; safe more than once."""
+        """End all processes; safe more than once.
+
+        Whoever still introduces one hears it before what both use is given back.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for process in self.sides.values():
+            process.give_up()
+        self._pool.shutdown(cancel_futures=True)
         for process in self.sides.values():
             process.close()
         self._memory.close()
 
     def _read_peaks(self) -> None:
         self._peaks = {letter: process.peak_rss_bytes() for letter, process in self.sides.items()}
+
+
+def _introduce(
+    processes: Processes, plans: Sequence[CasePlan], letter: str, process: KernelProcess
+) -> dict[str, Any]:
+    """Load, build and call a side's kernel; its answers, by case."""
+    side, answers = {letter: process}, {}
+    processes.introduce(process)
+    for plan in plans:
+        with about(plan.key):
+            measure.bind(plan, side)
+            answers[plan.key] = measure.call_once(plan, side)[letter]
+    return answers
 
 
 def _ended(futures: Mapping[str, Future[Any]]) -> list[str]:

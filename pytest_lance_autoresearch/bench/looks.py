@@ -56,6 +56,8 @@ class Looks:
         self._packer = wire.Packer()
         self._compiled: dict[str, Compiled] = {}
         """By side, once it is known."""
+        self._compiling: Field | None = None
+        """The field in which kernels compile, while something else is done."""
         self._pairs: dict[str, list[Pair]] = {letter: [] for letter in measure.candidates_of(sources)}
 
     def admit(self, sources: Mapping[str, Source]) -> None:
@@ -89,6 +91,10 @@ class Looks:
     def _plan(self, case: Case, state: Any, seed: int, stream: str) -> CasePlan:
         feed = generate.Feed(self._target, case, state, seed, stream)
         return measure.new_plan(case.id, Oracle(self._target, state), feed, self._packer, self._handicap(case))
+
+    def compile_ahead(self, plans: Sequence[CasePlan], letters: Collection[str]) -> None:
+        """Begin what the first field for these candidates would wait for."""
+        self._compiling = self._launch(plans, letters)
 
     @contextmanager
     def first_field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> Iterator[Field]:
@@ -129,20 +135,24 @@ class Looks:
     def _compile(self, plans: Sequence[CasePlan], letters: Collection[str]) -> None:
         """Let all kernels compile in processes of their own, whose code all later ones take over.
 
-        So a kernel is compiled once, and neither its memory nor its building is charged for that.
+        So a kernel is compiled once, and neither its memory nor its building is charged for that. What was begun
+        ahead may have been closed since, with all processes of the trial.
         """
-        with self._field(plans, letters) as field:
+        ahead, self._compiling = self._compiling, None
+        with closing(self._launch(plans, letters) if ahead is None or ahead.is_closed else ahead) as field:
+            field.join(plans)
             self._compiled |= field.compiled()
 
     @contextmanager
     def _field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> Iterator[Field]:
-        """A fresh field of the baseline and these candidates, ended afterwards."""
-        sides = {letter: self._sources[letter] for letter in (measure.BASELINE, *letters)}
-        field = Field.start(self._processes, sides, plans, self._compiled)
-        try:
+        """A fresh field of the baseline and these candidates, ready, and ended afterwards."""
+        with closing(self._launch(plans, letters)) as field:
+            field.join(plans)
             yield field
-        finally:
-            field.close()
+
+    def _launch(self, plans: Sequence[CasePlan], letters: Collection[str]) -> Field:
+        sides = {letter: self._sources[letter] for letter in (measure.BASELINE, *letters)}
+        return Field.launch(self._processes, sides, plans, self._compiled)
 
     def _measure(self, field: Field, plan: CasePlan, wanted: int, *, thorough: bool) -> None:
         """Blocks of one case until enough are undisturbed; at most as many again are set aside.

@@ -54,6 +54,9 @@ class Measurement(ABC):
             raise self.failure
         return None if self.failure or self.refusal else self.times(case)
 
+    def prepare(self, state_of: Callable[[Case], Any], seed: int) -> None:  # noqa: B027  # most have nothing to begin
+        """Begin what takes no turn, over the same states: it goes on while something else is done."""
+
     @abstractmethod
     def measure_all(self, state_of: Callable[[Case], Any], seed: int) -> None:
         """Measure every timed case over these states, unless the candidate is refused."""

@@ -51,7 +51,13 @@ if TYPE_CHECKING:
 CONFINED = True
 """Whether workers lock themselves in, where the system lets them; what lies behind must hold without it."""
 GRACE_S = 2.0
-"""How much longer than the worker's own watchdog the parent waits, so that its traceback arrives."""
+"""After how long a worker that was told that it is late has written where it is, and ended."""
+ABANDONED_FACTOR = 10
+"""How many of its deadlines a worker sees pass before it ends by itself: nobody is there to tell it."""
+SHORT_S = 0.05
+"""So little of it is not put on top."""
+MOST_AGAIN = 20
+"""How often at most a deadline is put off."""
 LOG_TAIL_BYTES = 1500
 _THREADED = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR")
 _KEPT_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
@@ -101,7 +107,7 @@ class KernelProcess:
         self._answers: WindowAnswers | None = None
         """Those of the last window, which alone can be read."""
         self._peak_rss_bytes = 0
-        self._is_closed = False
+        self._is_given_up = self._is_ended = self._is_closed = False
         self._memory = wire.Memory.create()
         self._shared = shared
         self._mapped = self._memory.sizes()
@@ -109,6 +115,7 @@ class KernelProcess:
         self._scratch = Scratch(source.text, compiled, source.package)
         self._spawn(self._scratch.path)
         self._waits = WaitCounter(self._process.pid)
+        self._waits.begin()
 
     def _spawn(self, folder: Path) -> None:
         self._log = (folder / scratch.LOG).open("w+b")
@@ -118,7 +125,8 @@ class KernelProcess:
         shared_fd = -1 if self._shared is None else self._shared.fd
         fds = (self._memory.arguments.fd, self._memory.results.fd, order_read, answer_write, shared_fd)
         locks = worker.LOCKS[self._target.threads > 1] if CONFINED else "free"
-        arguments = (*fds, *self._mapped, self._timeout_s, locks, *_importing(self._target.working_directory))
+        alone_s = ABANDONED_FACTOR * self._timeout_s
+        arguments = (*fds, *self._mapped, alone_s, locks, *_importing(self._target.working_directory))
         self._process = subprocess.Popen(
             [sys.executable, "-I", worker.__file__, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -137,7 +145,7 @@ class KernelProcess:
         try:
             self._introduce()
         except BaseException:
-            if self._is_closed:
+            if self._is_given_up:
                 raise Closed from None
             self.close()
             raise
@@ -341,9 +349,17 @@ class KernelProcess:
 
     def end(self) -> None:
         """End the process and everything in its session; safe more than once."""
+        if self._is_ended:
+            return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._is_ended = True
+
+    def give_up(self) -> None:
+        """End it, and close it soon: another thread that is introducing it hears that, and blames nobody."""
+        self._is_given_up = True
+        self.end()
 
     def close(self) -> None:
         """End the process and give everything back; nothing of it stays behind. Safe more than once."""
@@ -351,7 +367,7 @@ class KernelProcess:
             return
         self._is_closed = True
         self._forget_answers()  # they refer to this process, and would keep its memory until the next collection
-        self.end()
+        self.give_up()
         os.close(self._order_fd)
         os.close(self._answer_fd)
         self._log.close()
@@ -387,6 +403,7 @@ class KernelProcess:
     def _send(self, data: bytes) -> int:
         """Send a pickled order; returns how many bytes it is."""
         self._go_on()
+        self._waits.begin()
         try:
             for part in (worker.LENGTH.pack(len(data)), data):  # put together, a large state would be copied
                 view = memoryview(part)
@@ -397,11 +414,8 @@ class KernelProcess:
         return len(data)
 
     def _await(self, expected: bytes) -> None:
-        deadline_s = clocks.now_s() + self._timeout_s + GRACE_S
-        poll = select.poll()
-        poll.register(self._answer_fd, select.POLLIN)
         with baton.laid_down():
-            has_answered = poll.poll(max(0.0, deadline_s - clocks.now_s()) * 1000)
+            has_answered = self._has_answered()
         if not has_answered:
             raise self._hung()
         answer = os.read(self._answer_fd, 1)
@@ -414,6 +428,24 @@ class KernelProcess:
         if answer == wire.TARGET_FAILED:
             raise TargetError(f"{self._at_home(self._memory.results.read_text())}; {_ELSEWHERE}")
         raise self._ended()
+
+    def _has_answered(self) -> bool:
+        """Wait for an answer, until it is late and has been told so.
+
+        What it waits for a core meanwhile is put on top of its time: a busy machine makes no kernel hang.
+        """
+        poll = select.poll()
+        poll.register(self._answer_fd, select.POLLIN)
+        left_s, counted_s = self._timeout_s, 0.0
+        for _ in range(MOST_AGAIN):
+            if poll.poll(left_s * 1000):
+                return True
+            waited_s = self._waits.waited_s()
+            left_s, counted_s = waited_s - counted_s, waited_s
+            if left_s < SHORT_S:
+                break
+        self._signal(signal.SIGALRM)
+        return bool(poll.poll(GRACE_S * 1000))
 
     @property
     def _who(self) -> str:

@@ -27,7 +27,7 @@ from pytest_lance_autoresearch.machine import environment, turns
 from pytest_lance_autoresearch.target_files import policy, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
@@ -165,6 +165,10 @@ class Processes:
             raise
         if not process.is_confined:
             self.is_confined = False
+
+    def give_back_first(self, close: Callable[[], None]) -> None:
+        """Call that before the processes that are started so far are ended."""
+        self._resources.callback(close)
 
     def lost_a_process(self, failure: AutoresearchError) -> bool:
         """Whether the failure cost a process (crash, hang, refusal), as wrong answers and exceptions do not."""

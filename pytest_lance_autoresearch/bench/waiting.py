@@ -37,7 +37,7 @@ class Counter:
 
 
 class WaitCounter:
-    """Counts around the windows of one worker; call `begin`, `launched` and `end` in this order.
+    """Counts around the orders and windows of one worker; call `begin`, `launched` and `end` in this order.
 
     Of this process only what comes after `launched` is counted: before, it waits while the worker works.
     """
@@ -61,6 +61,10 @@ class WaitCounter:
         parts = _since(self._here_before, self._here.ns()), _since(worker, self._worker.ns())
         waited = None if None in parts else sum(part or 0 for part in parts)
         return waited, _since(stolen, self._steal.ns())
+
+    def waited_s(self) -> float:
+        """Seconds that the worker has waited for a core since `begin`; 0 where the system counts none."""
+        return (_since(self._before[1], self._worker.ns()) or 0) / 1e9
 
     def close(self) -> None:
         for counter in (self._worker, self._here, self._steal):

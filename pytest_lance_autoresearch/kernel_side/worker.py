@@ -291,8 +291,8 @@ def main() -> None:
     if sys.argv[9] in LOCKS:
         sandbox.confine([str(Path.cwd()), os.environ["NUMBA_CACHE_DIR"]], threads=sys.argv[9] == LOCKS[True])
     faulthandler.enable()
-    # The watchdog: a traceback, then the signal's default, the end. It works inside compiled loops, needs no
-    # thread, and ends a hanging kernel even when the parent is gone.
+    # The watchdog: a traceback, then the signal's default, the end. It works inside compiled loops and needs no
+    # thread. The parent sends the signal to a kernel that is late; the timer, when the parent is gone.
     faulthandler.register(signal.SIGALRM, all_threads=False, chain=True)
     gc.disable()
     sys.dont_write_bytecode = True

@@ -158,6 +158,9 @@ class Trial:
         self._recall = shared
         self._opened = opened
         self._measurement: Measurement | None = None
+        self._prepared: Measurement | None = None
+        """The same until the first case is timed."""
+        self._is_prepared = False
         self._over_hosts: OverHosts | None = None
 
     # What the items run.
@@ -186,8 +189,30 @@ class Trial:
         with self._recorded(Item(ItemKind.CORRECTNESS, case.id)):
             generate.refuse_other_randomness(self._feed(case, seeds.PUBLISHED_SEED, "check"))
             for runner, telling in self._processes.checkers():
+                self._prepare()
                 with telling, self._bound(case, runner) as oracle:
                     self._check_calls(case, runner, oracle)
+
+    def _prepare(self) -> None:
+        """Let the kernels that are going to be timed compile while this one is checked.
+
+        What fails there is not told: it fails again when they are timed. The candidates of a tournament share the
+        cores while they are checked, and those that are timed compile later, as kernels do on other hosts.
+        """
+        is_timed_here = self._opened is None and self.settings.gather is None
+        if self._is_prepared or not is_timed_here or not self._is_to_be_timed:
+            return
+        self._is_prepared = True
+        with suppress(AutoresearchError):
+            self._prepared = self._new_measurement()
+            self._prepared.prepare(self._states.of, self._seed)
+
+    @property
+    def _is_to_be_timed(self) -> bool:
+        """Whether a verdict is possible, and needs times."""
+        if self._gate is None or self._is_partial:
+            return False
+        return not (self._is_checked_only or self.nothing_to_measure())
 
     def _check_calls(self, case: Case, runner: Runner[Answers], oracle: Oracle) -> None:
         published = self._feed(case, seeds.PUBLISHED_SEED, "check").draw(check.CALLS_PER_CHECK)
@@ -216,7 +241,7 @@ class Trial:
             return None
         with self._recorded(item), self._on_secret_inputs():
             if self._measurement is None:
-                self._measurement = self._new_measurement()
+                self._measurement = self._prepared or self._new_measurement()
             times = self._measurement.measure_case(case, self._states.of, self._seed)
         if times is None:
             self._done.discard(item)
