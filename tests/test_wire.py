@@ -648,6 +648,16 @@ def test_memory_that_was_left_is_found_again(arena: wire.Arena) -> None:
     assert arena.bytes[-1] == 7
 
 
+def test_room_for_results_stays_where_a_window_needs_less() -> None:
+    memory, plan = wire.Memory.create(), wire.Packer().pack("case", [(np.zeros(10),)], 10**6).plan
+    memory.fit(plan)
+    sizes = memory.sizes()
+    memory.fit(wire.Packer().pack("case", [(np.zeros(10),)], 10).plan)
+    assert memory.sizes() == sizes
+    assert sizes[1] > plan.results_bytes > 10**6
+    memory.close()
+
+
 def test_where_a_window_has_no_arguments_there_are_zeros() -> None:
     """Or one kernel could find what another left there."""
     memory = wire.Memory.create()

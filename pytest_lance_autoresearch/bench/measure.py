@@ -46,7 +46,8 @@ _SIZING_CALLS = 4
 _WARM_UP_WINDOWS = 2
 """The fastest of them counts, so that one disturbed window does not decide."""
 _THOROUGH_SHARE = 0.25
-_THOROUGH_CALLS = 256
+_THOROUGH_CALLS = 32
+"""Of one window: so many tell a kernel that is wrong in a tenth of its calls in 97 of 100 windows."""
 _CHOICE = random.SystemRandom()
 S = TypeVar("S")
 T = TypeVar("T")
@@ -303,10 +304,10 @@ def _measure_half(
 def _chosen(count: int, *, thorough: bool) -> Sequence[int]:
     """The calls of a window whose answers are verified: known to this process alone, and left to chance.
 
-    One, or in a thorough block, with a probability of a quarter for each half, all of them (256 at most).
+    One, or in a thorough block, with a probability of a quarter for each half, many of them.
     """
-    all_of_them = thorough and _CHOICE.random() < _THOROUGH_SHARE
-    return _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if all_of_them else 1)
+    many = thorough and _CHOICE.random() < _THOROUGH_SHARE
+    return _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if many else 1)
 
 
 def _answers_of(

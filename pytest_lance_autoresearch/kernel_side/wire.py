@@ -254,9 +254,13 @@ class Memory:
             raise
 
     def fit(self, plan: WindowPlan) -> None:
-        """Map room for a window in both blocks."""
+        """Map room for a window in both blocks.
+
+        What is mapped for results does no harm to smaller ones: nothing is written behind these.
+        """
         self.arguments.fit(plan.arguments_bytes)
-        self.results.fit(plan.results_bytes)
+        if plan.results_bytes > self.results.size:
+            self.results.fit(plan.results_bytes)
 
     def sizes(self) -> tuple[int, int]:
         """As much of both as is mapped."""
