@@ -132,11 +132,10 @@ def test_every_window_counts_anew(system: System) -> None:
 def test_what_a_worker_waits_is_told_while_it_works(system: System) -> None:
     """A deadline is put off by it. Where the system counts nothing it is not."""
     with counting() as counts:
-        counts.begin()
         assert counts.waited_s() == 0
         system.write(WORKER, "6265765 1500023407 5\n")
         assert counts.waited_s() == 1.5
-        counts.begin()
+        counts.ordered()
         assert counts.waited_s() == 0
     assert counts.waited_s() == 0
 

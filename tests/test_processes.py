@@ -75,21 +75,12 @@ def test_correctness_runs_in_one_process_that_is_started_when_it_is_needed(
     assert machine.started[0].timeout_s == 60.0
 
 
-def test_what_is_timed_alone_has_a_process_of_its_own_beside_the_one_that_checks(
-    processes: Processes, machine: fake_workers.Machine
-) -> None:
-    checker, measured = processes.checker(), processes.measured(shared=False)
-    assert measured is not checker
-    assert processes.measured(shared=False) is measured
-    assert machine.texts() == [CANDIDATE] * 2
-
-
 def test_a_sign_of_life_is_timed_where_correctness_runs(
     processes: Processes, machine: fake_workers.Machine
 ) -> None:
-    measured = processes.measured(shared=True)
+    measured = processes.timed_checker()
     assert processes.checker() is measured
-    assert processes.measured(shared=True) is measured
+    assert processes.timed_checker() is measured
     assert machine.texts() == [CANDIDATE]
 
 
@@ -99,10 +90,9 @@ def test_every_index_is_checked_where_correctness_runs_alone(
     """Everywhere else it would be timed."""
     processes = Processes(target, 60.0, in_process=False, checks_bounds=True)
     processes.checker()
-    processes.measured(shared=False)
     processes.start(baseline)
     processes.null()
-    assert [process.checks_bounds for process in machine.started] == [True, False, False, False]
+    assert [process.checks_bounds for process in machine.started] == [True, False, False]
 
 
 def test_what_the_runner_costs_is_seen_in_one_process_without_a_kernel(
@@ -128,7 +118,7 @@ def test_under_a_debugger_the_kernel_is_checked_here_and_timed_in_a_process(
     assert isinstance(checker, InProcessRunner)
     assert processes.checker() is checker
     assert machine.texts() == []
-    processes.measured(shared=True)
+    processes.timed_checker()
     assert machine.texts() == [CANDIDATE]
 
 
@@ -138,13 +128,25 @@ def test_under_a_debugger_the_kernel_is_checked_here_and_timed_in_a_process(
 def test_clearing_ends_every_process_and_what_is_asked_for_next_is_new(
     processes: Processes, machine: fake_workers.Machine, baseline: Source
 ) -> None:
-    before = [processes.checker(), processes.measured(shared=False), processes.null(), processes.start(baseline)]
+    before = [processes.checker(), processes.null(), processes.start(baseline)]
     processes.clear()
-    assert machine.running() == [False] * 4
+    assert machine.running() == [False] * 3
     processes.clear()
-    after = [processes.checker(), processes.measured(shared=False), processes.null()]
+    after = [processes.checker(), processes.null()]
     assert not any(new is old for new in after for old in before)
-    assert machine.running() == [False] * 4 + [True] * 3
+    assert machine.running() == [False] * 3 + [True] * 2
+
+
+def test_what_is_given_back_first_finds_the_processes_running(
+    processes: Processes, machine: fake_workers.Machine, baseline: Source
+) -> None:
+    processes.start(baseline)
+    found: list[list[bool]] = []
+    processes.give_back_first(lambda: found.append(machine.running()))
+    processes.clear()
+    processes.clear()
+    assert found == [[True]]
+    assert machine.running() == [False]
 
 
 def test_a_process_may_be_spawned_long_before_it_is_introduced(
@@ -189,7 +191,7 @@ def test_clearing_before_anything_was_started_does_nothing(
 
 def test_clearing_ends_what_really_runs(target: load.Target, baseline: Source) -> None:
     processes = Processes(target, 60.0, in_process=False)
-    pids = [processes.measured(shared=False).pid, processes.start(baseline).pid]
+    pids = [processes.null().pid, processes.start(baseline).pid]
     assert [psutil.pid_exists(pid) for pid in pids] == [True, True]
     processes.clear()
     processes.clear()
@@ -220,7 +222,7 @@ def test_a_candidate_that_fails_to_load_is_not_tried_twice(
         processes.checker()
     processes.clear()
     with pytest.raises(kind, match="it is no kernel"):
-        processes.measured(shared=False)
+        processes.timed_checker()
     assert machine.texts() == [CANDIDATE]
     processes.start(baseline)
     processes.null()
@@ -297,7 +299,7 @@ def test_under_a_debugger_a_kernel_may_contain_anything(tmp_path: Path, machine:
     debugged = load.load(discover.inspect(toys.write(tmp_path, "debugged", text)))
     processes = Processes(debugged, 60.0, in_process=True)
     assert isinstance(processes.checker(), InProcessRunner)
-    processes.measured(shared=True)
+    processes.timed_checker()
     assert machine.texts() == [text]
 
 

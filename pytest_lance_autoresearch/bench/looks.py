@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.fields import Field
+from pytest_lance_autoresearch.bench.compiling import Compiling
 from pytest_lance_autoresearch.bench.measurement import about, at_once, refuse_lacking_cores
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.kernel_side import wire
@@ -21,10 +21,10 @@ from pytest_lance_autoresearch.records import Case, Pair, Source, Step
 from pytest_lance_autoresearch.target_files import generate
 
 if TYPE_CHECKING:
+    from pytest_lance_autoresearch.bench.fields import Field
     from pytest_lance_autoresearch.bench.measure import CasePlan, Handicap
     from pytest_lance_autoresearch.bench.measurement import Turn
     from pytest_lance_autoresearch.bench.processes import Processes
-    from pytest_lance_autoresearch.bench.scratch import Compiled
     from pytest_lance_autoresearch.records import Extent
     from pytest_lance_autoresearch.target_files.load import Target
 
@@ -54,10 +54,7 @@ class Looks:
         self._turn = turn
         self._handicap = handicap
         self._packer = wire.Packer()
-        self._compiled: dict[str, Compiled] = {}
-        """By side, once it is known."""
-        self._compiling: Field | None = None
-        """The field in which kernels compile, while something else is done."""
+        self._compiling = Compiling(processes)
         self._pairs: dict[str, list[Pair]] = {letter: [] for letter in measure.candidates_of(sources)}
 
     def admit(self, sources: Mapping[str, Source]) -> None:
@@ -94,13 +91,11 @@ class Looks:
 
     def compile_ahead(self, plans: Sequence[CasePlan], letters: Collection[str]) -> None:
         """Begin what the first field for these candidates would wait for."""
-        self._compiling = self._launch(plans, letters)
+        self._compiling.begin(self._of(letters), plans)
 
     @contextmanager
     def first_field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> Iterator[Field]:
         """The first field of a look at these candidates, with what building takes."""
-        if not self._compiled.keys() >= set(letters):
-            self._compile(plans, letters)
         with self._field(plans, letters) as field:
             self._processes.null()
             field.price_building(plans)
@@ -132,27 +127,13 @@ class Looks:
                         self._measure(field, plan, blocks[plan.key], thorough=thorough)
                     self.add(field.record())
 
-    def _compile(self, plans: Sequence[CasePlan], letters: Collection[str]) -> None:
-        """Let all kernels compile in processes of their own, whose code all later ones take over.
+    def _field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> closing[Field]:
+        """A fresh field of the baseline and these candidates, ended afterwards."""
+        return closing(self._compiling.field(self._of(letters), plans))
 
-        So a kernel is compiled once, and neither its memory nor its building is charged for that. What was begun
-        ahead may have been closed since, with all processes of the trial.
-        """
-        ahead, self._compiling = self._compiling, None
-        with closing(self._launch(plans, letters) if ahead is None or ahead.is_closed else ahead) as field:
-            field.join(plans)
-            self._compiled |= field.compiled()
-
-    @contextmanager
-    def _field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> Iterator[Field]:
-        """A fresh field of the baseline and these candidates, ready, and ended afterwards."""
-        with closing(self._launch(plans, letters)) as field:
-            field.join(plans)
-            yield field
-
-    def _launch(self, plans: Sequence[CasePlan], letters: Collection[str]) -> Field:
-        sides = {letter: self._sources[letter] for letter in (measure.BASELINE, *letters)}
-        return Field.launch(self._processes, sides, plans, self._compiled)
+    def _of(self, letters: Collection[str]) -> dict[str, Source]:
+        """The baseline and these candidates."""
+        return {letter: self._sources[letter] for letter in (measure.BASELINE, *letters)}
 
     def _measure(self, field: Field, plan: CasePlan, wanted: int, *, thorough: bool) -> None:
         """Blocks of one case until enough are undisturbed; at most as many again are set aside.

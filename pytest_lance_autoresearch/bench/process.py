@@ -115,7 +115,6 @@ class KernelProcess:
         self._scratch = Scratch(source.text, compiled, source.package)
         self._spawn(self._scratch.path)
         self._waits = WaitCounter(self._process.pid)
-        self._waits.begin()
 
     def _spawn(self, folder: Path) -> None:
         self._log = (folder / scratch.LOG).open("w+b")
@@ -403,7 +402,7 @@ class KernelProcess:
     def _send(self, data: bytes) -> int:
         """Send a pickled order; returns how many bytes it is."""
         self._go_on()
-        self._waits.begin()
+        self._waits.ordered()
         try:
             for part in (worker.LENGTH.pack(len(data)), data):  # put together, a large state would be copied
                 view = memoryview(part)

@@ -66,7 +66,7 @@ class Processes:
         self._resources = ExitStack()
         self._checker: Runner[Answers] | None = None
         self._portable_checker: KernelProcess | None = None
-        self._measured: KernelProcess | None = None
+        self._beside: KernelProcess | None = None
         self._null: KernelProcess | None = None
         self._ends: list[KernelFailure] = []
         self._started: list[KernelProcess] = []
@@ -100,15 +100,14 @@ class Processes:
                     )
             yield self._portable_checker, for_any_processor()
 
-    def measured(self, *, shared: bool) -> KernelProcess:
-        """Where the kernel is timed alone: the checker when `shared`, else a process that runs timed cases only.
-
-        The latter's peak memory can be compared between trials.
-        """
-        if self._measured is None:
-            checker = self.checker() if shared else None
-            self._measured = checker if isinstance(checker, KernelProcess) else self.start(self._target.kernel)
-        return self._measured
+    def timed_checker(self) -> KernelProcess:
+        """The same where it is a process, for times that need not be compared; where it is none, one beside it."""
+        checker = self.checker()
+        if isinstance(checker, KernelProcess):
+            return checker
+        if self._beside is None:
+            self._beside = self.start(self._target.kernel)
+        return self._beside
 
     def null(self) -> KernelProcess:
         """A process without a kernel, in which it shows what the runner itself costs.
@@ -181,7 +180,7 @@ class Processes:
         """End every process; what is asked for next starts a new one. Safe more than once."""
         self._resources.close()
         self._started.clear()
-        self._checker = self._portable_checker = self._measured = self._null = None
+        self._checker = self._portable_checker = self._beside = self._null = None
 
     def break_off(self) -> None:
         """End every process now, for good, from another thread than the one that uses them and gives them back.

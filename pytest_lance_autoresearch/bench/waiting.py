@@ -37,7 +37,7 @@ class Counter:
 
 
 class WaitCounter:
-    """Counts around the orders and windows of one worker; call `begin`, `launched` and `end` in this order.
+    """Counts around the windows of one worker; call `begin`, `launched` and `end` in this order.
 
     Of this process only what comes after `launched` is counted: before, it waits while the worker works.
     """
@@ -48,6 +48,11 @@ class WaitCounter:
         self._steal = Counter("/proc/stat", _steal_ns)
         self._before: tuple[int | None, int | None] = (None, None)
         self._here_before: int | None = None
+        self._ordered_ns = self._worker.ns()
+
+    def ordered(self) -> None:
+        """The worker is given an order."""
+        self._ordered_ns = self._worker.ns()
 
     def begin(self) -> None:
         self._before = self._steal.ns(), self._worker.ns()
@@ -63,8 +68,8 @@ class WaitCounter:
         return waited, _since(stolen, self._steal.ns())
 
     def waited_s(self) -> float:
-        """Seconds that the worker has waited for a core since `begin`; 0 where the system counts none."""
-        return (_since(self._before[1], self._worker.ns()) or 0) / 1e9
+        """Seconds that the worker has waited for a core since its last order; 0 where the system counts none."""
+        return (_since(self._ordered_ns, self._worker.ns()) or 0) / 1e9
 
     def close(self) -> None:
         for counter in (self._worker, self._here, self._steal):
