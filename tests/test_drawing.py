@@ -118,13 +118,13 @@ def test_digests_that_are_missing_are_made_at_once(say: Any, monkeypatch: pytest
         ),
         (
             ["report", "-o", "targets/toy/results.tsv"],
-            "targets/toy/results.tsv: would overwrite a source or a log; name another file",
+            "targets/toy/results.tsv: would overwrite a log; name another file",
         ),
         (
             ["report", "targets/log.html", "-o", "targets/log.html"],
-            "targets/log.html: would overwrite the log; name another file",
+            "targets/log.html: would overwrite a log; name another file",
         ),
-        (["report", "-o", "kernels.py"], "kernels.py: would overwrite a source or a log; name another file"),
+        (["report", "-o", "kernels.py"], "kernels.py: would overwrite a source; name another file"),
         (["report", "-o", "targets"], "targets: is a folder; name a file in it, such as targets/night.html"),
         (["report", "-o", "night.md"], "night.md: expected a name that ends in .html or .htm"),
         (["report", "-o", "no/night.html"], "no/night.html: there is no folder no; make it first"),
@@ -265,5 +265,5 @@ def test_a_watch_waits_for_a_log_and_outlives_a_broken_one(
     assert [line.partition(" kB")[0].rpartition(",")[0] for line in found.out] == [
         "wrote night.html: no trial yet"
     ] * 2
-    assert f"{log}: has no trial yet." in Path("night.html").read_text()
+    assert f"{log}: no trial was logged yet." in Path("night.html").read_text()
     assert results.read(log) == ()

@@ -40,7 +40,7 @@ def section_of(written: Written) -> content.Section:
 
 def page_of(*written: Written, refresh_s: int = 0) -> page_reader.Page:
     found = [one for each in written for one in facts_of(each)]
-    empty = [each.log for each in written if not results.read(each.log)]
+    empty = [results.no_trial(each.log) for each in written if not results.read(each.log)]
     return page_reader.read(html.page(found, empty, "2026-11-27 06:00 UTC", "0", refresh_s))
 
 
@@ -151,7 +151,7 @@ def test_the_host_and_what_it_can_tell_apart(night: Written) -> None:
     calibration = Calibration(
         "toy", "vm (one)", "2026-11-25T00:00:00+00:00", 20, 30.0, 0.004, 0.003, 0.02, 19, 0.02
     )
-    told = content.section(replace(found, calibrations=(calibration,)), "toy").host
+    told = content.section(replace(found, calibrations=(calibration,)), "toy", "toy").host
     assert told == (
         ("host", "vm (one)"),
         ("host", "vm (two)"),
@@ -555,7 +555,7 @@ def test_nights_without_a_keep(tmp_path: Path, trials: list[Status], headline: s
 
 def test_an_empty_log_is_said(tmp_path: Path) -> None:
     written = written_nights.begun(tmp_path)
-    assert f"{written.log}: has no trial yet." in page_of(written).of("main")[0].text
+    assert f"{results.no_trial(written.log)}." in page_of(written).of("main")[0].text
 
 
 def test_two_logs_of_one_target_and_two_targets_of_one_log(tmp_path: Path) -> None:

@@ -360,8 +360,8 @@ def test_a_log_that_cannot_be_read(tmp_path: Path, measured: Measured, say: Say)
         ),
         (["audit", "--pairs", "many"], "--pairs: "),
         (["replay"], "the following arguments are required: N"),
-        (["replay", "second"], "argument N: invalid int value: 'second'"),
-        (["audit", "2"], "unrecognized arguments: 2"),
+        (["replay", "second"], "argument N: 'second' is no trial's number; expected one such as 7"),
+        (["audit", "2"], "'2' is one argument too many; expected no more than the usage above names"),
     ],
 )
 def test_a_wrong_command_measures_nothing(

@@ -15,18 +15,28 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Tournament
 
 JSON_SCHEMA = 1
+_INDENT = " " * 6
+_WHOLE = "'show LOG N' says the whole reason of trial N"
 
 
-def table(found: Tournament) -> list[str]:
-    """A line for each candidate, the best first."""
-    head = ("rank", "candidate", "trial", "status", "speedup", "why")
+def table(found: Tournament, columns: int | None) -> list[str]:
+    """A line for each candidate, the best first; its reason stands in a line below where so many columns have no
+    room for it behind, and is cut where it is longer still."""
+    head = ("rank", "candidate", "trial", "status", "speedup")
     body = [
-        (str(rank), name, _number(outcome), report.verdict_word(outcome), _speedup(outcome), outcome.reason)
+        (str(rank), name, _number(outcome), report.verdict_word(outcome), _speedup(outcome))
         for rank, (name, outcome) in enumerate(found.outcomes.items(), 1)
     ]
-    lines = [head, *body]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    widths = [max(map(len, cells)) for cells in zip(head, *body, strict=True)]
+    first, *rows = ["  ".join(map(str.ljust, line, widths)) for line in (head, *body)]
+    reasons = [outcome.reason for outcome in found.outcomes.values()]
+    lines = [f"{first}  why", *(f"{row}  {reason}" for row, reason in zip(rows, reasons, strict=True))]
+    if columns is None or max(map(len, lines)) <= columns:
+        return [line.rstrip() for line in lines]
+    below = [f"{_INDENT}{wording.cut(reason, columns - len(_INDENT))}" for reason in reasons]
+    pairs = [line.rstrip() for pair in zip(rows, below, strict=True) for line in pair]
+    is_cut = any(len(reason) > columns - len(_INDENT) for reason in reasons)
+    return [first.rstrip(), *pairs, *([_WHOLE] if is_cut else [])]
 
 
 def _number(outcome: Outcome) -> str:
