@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import toys
 from builders import everywhere, pairs_of_a_look, spread
-from command_line import Say
+from command_line import Said, Say
 from logged_trials import write_failure, write_row
 from nights import BASELINE, KEEP, discards, doubtful, night, trial
 
@@ -116,10 +116,42 @@ def test_several_logs_stand_one_after_another(project: Path, say: Say) -> None:
     assert (told["rows"][1]["looks"], told["rows"][1]["waited_s"]) == (2, 0.0)
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("verb", ["log", "status"])
+def test_a_log_that_cannot_be_read_is_told_beside_the_others(say: Say, verb: str) -> None:
+    """One that was mistyped; of two such logs both are told, and nothing else is."""
+    sentence = "ERROR: none.tsv: there is no such log"
+    alone, beside = say(verb, LOG), say(verb, "none.tsv", LOG)
+    assert (beside.code, beside.err) == (2, [sentence])
+    assert beside.out == [*([f"{LOG}:"] if verb == "log" else []), *alone.out]
+    assert say(verb, "none.tsv", "lost.tsv") == Said(2, [], [sentence, "ERROR: lost.tsv: there is no such log"])
+
+
+def test_a_changed_row_is_marked_in_the_table(project: Path, say: Say) -> None:
+    rows, text = results.read(LOG), (project / LOG).read_text()
+    (project / LOG).write_text(text.replace(f"\t{rows[1].speedup:.5f}\t", "\t9.00000\t", 1))
+    assert ["(changed)" in line for line in say("log", LOG).out[:5]] == [False, False, True, False, False]
+
+
+def test_a_row_that_was_cut_off_takes_nothing_else_from_where_a_target_stands() -> None:
+    fault = "the log: line 7 was cut off after 6 bytes, as by a crash; " * 3
+    whole = lines(BASELINE, KEEP, *discards(3))
+    assert [line for line in lines(BASELINE, KEEP, *discards(3), faults=(fault,)) if line in whole] == whole
+
+
+def test_a_fault_is_told_on_several_lines_of_a_narrow_terminal(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    assert say("verify", "a/b/c/d/e/f/g/h/i/j/k/results.tsv").err == [
+        "ERROR: a/b/c/d/e/f/g/h/i/j/k/results.tsv: there is",
+        "no such log",
+    ]
+
+
 def test_a_log_without_its_archive_lacks_looks_and_waiting(project: Path, say: Say) -> None:
     shutil.rmtree(project / ".autoresearch")
     told = json.loads("".join(say("log", LOG, "--json").out))
     assert {(row["looks"], row["waited_s"]) for row in told["rows"]} == {(None, None)}
+    assert say("log", LOG).out[0].split()[-3:] == ["seconds", "kernel", "description"]
     assert say("log", LOG).out[7:] == [
         f"{LOG}: no folder above it holds .autoresearch; name the one that does with --root"
     ]
