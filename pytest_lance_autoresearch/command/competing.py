@@ -39,7 +39,9 @@ def tournament(arguments: argparse.Namespace) -> int:
             raise AutoresearchError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
     if arguments.json:
         _write(arguments.json, json.dumps(tournament_report.as_json(layout.name, found), indent=2) + "\n")
-    say(*tournament_report.table(found, columns()), *wrapped([tournament_report.ended(found, log)]))
+    room = columns()
+    below = [*tournament_report.cut_short(found, room), tournament_report.ended(found, log)]
+    say(*tournament_report.table(found, room), *wrapped(below))
     return found.exit_code
 
 

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 JSON_SCHEMA = 1
 _INDENT = " " * 6
-_WHOLE = "'show LOG N' says the whole reason of trial N"
+"""Before a reason that stands below its candidate."""
 
 
 def table(found: Tournament, columns: int | None) -> list[str]:
-    """A line for each candidate, the best first; its reason stands in a line below where so many columns have no
-    room for it behind, and is cut where it is longer still."""
+    """A line for each candidate, the best first, with its reason behind.
+
+    Where so many columns have no room for that, the reason stands in a line below, cut where even that is too short.
+    """
     head = ("rank", "candidate", "trial", "status", "speedup")
     body = [
         (str(rank), name, _number(outcome), report.verdict_word(outcome), _speedup(outcome))
@@ -29,14 +31,26 @@ def table(found: Tournament, columns: int | None) -> list[str]:
     ]
     widths = [max(map(len, cells)) for cells in zip(head, *body, strict=True)]
     first, *rows = ["  ".join(map(str.ljust, line, widths)) for line in (head, *body)]
-    reasons = [outcome.reason for outcome in found.outcomes.values()]
-    lines = [f"{first}  why", *(f"{row}  {reason}" for row, reason in zip(rows, reasons, strict=True))]
-    if columns is None or max(map(len, lines)) <= columns:
-        return [line.rstrip() for line in lines]
-    below = [f"{_INDENT}{wording.cut(reason, columns - len(_INDENT))}" for reason in reasons]
-    pairs = [line.rstrip() for pair in zip(rows, below, strict=True) for line in pair]
-    is_cut = any(len(reason) > columns - len(_INDENT) for reason in reasons)
-    return [first.rstrip(), *pairs, *([_WHOLE] if is_cut else [])]
+    lines = [f"{row}  {reason}".rstrip() for row, reason in zip(rows, _reasons(found), strict=True)]
+    if columns is None or max(map(len, lines), default=0) <= columns:
+        return [f"{first}  why", *lines]
+    below = [f"{_INDENT}{wording.cut(reason, _room(columns))}" for reason in _reasons(found)]
+    return [first.rstrip(), *(line.rstrip() for pair in zip(rows, below, strict=True) for line in pair)]
+
+
+def cut_short(found: Tournament, columns: int | None) -> list[str]:
+    """Where the rest of the reasons is that the table cuts; nothing where it cuts none."""
+    is_cut = columns is not None and any(len(reason) > _room(columns) for reason in _reasons(found))
+    return ["'show LOG N' says the whole reason of trial N"] if is_cut else []
+
+
+def _room(columns: int) -> int:
+    """Columns of a reason in a line of its own."""
+    return max(len("..."), columns - len(_INDENT))
+
+
+def _reasons(found: Tournament) -> list[str]:
+    return [outcome.reason for outcome in found.outcomes.values()]
 
 
 def _number(outcome: Outcome) -> str:
