@@ -545,6 +545,22 @@ def test_a_log_of_failures_only_claims_nothing(tmp_path: Path, say: Say) -> None
     assert say("audit", tmp_path / LOG, "--root", tmp_path) == Said(0, [NOTHING_KEPT], [])
 
 
+def test_keeps_whose_baseline_s_row_is_missing_cannot_be_measured(
+    path: Path, measured: Measured, say: Say
+) -> None:
+    title, columns, _, keep = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([title, columns, keep]))
+    assert say("audit", path) == Said(
+        1,
+        [
+            "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: the row of its baseline is missing",
+            "nothing could be measured: 0 claims measured again, 1 could not be",
+        ],
+        [],
+    )
+    assert not measured.asked
+
+
 def test_a_fault_of_the_log_ends_no_audit(path: Path, measured: Measured, say: Say) -> None:
     stored(path.parent, write_row(path.parent, THIRD, CLAIM)).unlink()
     said = say("audit", path)

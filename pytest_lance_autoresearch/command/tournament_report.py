@@ -22,7 +22,7 @@ _INDENT = " " * 6
 def table(found: Tournament, columns: int | None) -> list[str]:
     """A line for each candidate, the best first, with its reason behind.
 
-    Where so many columns have no room for that, the reason stands in a line below, cut where even that is too short.
+    Where so many columns have no room for that, the reason stands in a line below, and is cut to it.
     """
     head = ("rank", "candidate", "trial", "status", "speedup")
     body = [
