@@ -553,7 +553,8 @@ def test_keeps_whose_baseline_s_row_is_missing_cannot_be_measured(
     assert say("audit", path) == Said(
         1,
         [
-            "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: the row of its baseline is missing",
+            "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: the row of its baseline is "
+            "missing",
             "nothing could be measured: 0 claims measured again, 1 could not be",
         ],
         [],
