@@ -80,6 +80,29 @@ def test_a_winner_is_named_with_what_to_type_and_everybody_has_a_line(held: Held
     assert options == {"log": Path.cwd() / "targets/toy/results.tsv", "max_seconds": 3600.0, "ray": ""}
 
 
+@pytest.mark.usefixtures("held")
+def test_a_reason_stands_below_its_candidate_on_a_narrow_terminal(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert say("tournament", "toy", "c", "d.py").out == [
+        "rank  candidate  trial  status     speedup",
+        "1     c/b.py     4      keep       1.0400 [1.0300, 1.0500]",
+        "      keep: geomean 160 -> 144 us/query",
+        "2     c/a.py     3      discard    about 1.04",
+        "      discard: outrun",
+        "3     d.py       2      incorrect  none",
+        "      incorrect: 2x3-flat: values differ",
+        "c/b.py was kept: 3 candidates in 61 s; put it into the",
+        "target: python -m pytest_lance_autoresearch restore",
+        "targets/toy/results.tsv",
+    ]
+    monkeypatch.setenv("COLUMNS", "36")
+    found = say("tournament", "toy", "c", "d.py").out
+    assert found[2] == "      keep: geomean 160 -> 144 ..."
+    assert found[7:9] == ["'show LOG N' says the whole reason", "of trial N"]
+
+
 def test_without_a_winner_it_ends_as_a_discard(held: Held, say: Say) -> None:
     held.outcomes, held.winner = {"d.py": WRONG}, None
     said = say("tournament", "toy", "d.py", "--log", "mine.tsv", "--max-seconds", "90", "--ray", "auto")

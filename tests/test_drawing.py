@@ -19,6 +19,7 @@ from pytest_lance_autoresearch.command import drawing
 from pytest_lance_autoresearch.log import archive, digests, results
 from pytest_lance_autoresearch.page import pictures
 from pytest_lance_autoresearch.records import Interval, Status
+from pytest_lance_autoresearch.words import wording
 
 
 @pytest.fixture
@@ -86,6 +87,24 @@ def test_a_log_that_is_named_twice_is_drawn_once(written: Written, say: Any) -> 
     assert sections(Path("report.html")) == ["toy"]
 
 
+def test_a_log_that_cannot_be_read_is_told_beside_the_others(written: Written, say: Any) -> None:
+    found = say("report", written.log, "none.tsv")
+    assert (found.code, found.err) == (2, ["ERROR: none.tsv: there is no such log"])
+    assert found.out[0].startswith("wrote report.html: 1 target, 2 trials, ")
+    assert "<p>none.tsv: there is no such log.</p>" in Path("report.html").read_text()
+    Path("report.html").unlink()
+    assert say("report", "none.tsv") == Said(2, [], ["ERROR: none.tsv: there is no such log"])
+    assert not Path("report.html").exists()
+
+
+def test_what_is_to_be_typed_names_the_archive_again_where_it_was_named(written: Written, say: Any) -> None:
+    assert say("report", written.log, "--root", ".").code == 0
+    typed = f"python -m pytest_lance_autoresearch audit {written.log} --root ."
+    assert typed in " ".join(page_reader.read(Path("report.html").read_bytes()).of("main")[0].text.split())
+    assert say("report", written.log).code == 0
+    assert "--root" not in Path("report.html").read_text()
+
+
 def test_the_log_is_left_as_it_is(written: Written, say: Any) -> None:
     before = written.log.read_bytes()
     say("report")
@@ -118,13 +137,13 @@ def test_digests_that_are_missing_are_made_at_once(say: Any, monkeypatch: pytest
         ),
         (
             ["report", "-o", "targets/toy/results.tsv"],
-            "targets/toy/results.tsv: would overwrite a source or a log; name another file",
+            "targets/toy/results.tsv: would overwrite a log; name another file",
         ),
         (
             ["report", "targets/log.html", "-o", "targets/log.html"],
-            "targets/log.html: would overwrite the log; name another file",
+            "targets/log.html: would overwrite a log; name another file",
         ),
-        (["report", "-o", "kernels.py"], "kernels.py: would overwrite a source or a log; name another file"),
+        (["report", "-o", "kernels.py"], "kernels.py: would overwrite a source; name another file"),
         (["report", "-o", "targets"], "targets: is a folder; name a file in it, such as targets/night.html"),
         (["report", "-o", "night.md"], "night.md: expected a name that ends in .html or .htm"),
         (["report", "-o", "no/night.html"], "no/night.html: there is no folder no; make it first"),
@@ -265,5 +284,5 @@ def test_a_watch_waits_for_a_log_and_outlives_a_broken_one(
     assert [line.partition(" kB")[0].rpartition(",")[0] for line in found.out] == [
         "wrote night.html: no trial yet"
     ] * 2
-    assert f"{log}: has no trial yet." in Path("night.html").read_text()
+    assert f"{wording.shown(log)}: no trial was logged yet." in Path("night.html").read_text()
     assert results.read(log) == ()

@@ -24,7 +24,7 @@ from pytest_lance_autoresearch.assembly import listing, remarks
 from pytest_lance_autoresearch.bench import explained, measure, scratch
 from pytest_lance_autoresearch.bench.explained import ExplainedProcess
 from pytest_lance_autoresearch.bench.probing import ProbeProcess
-from pytest_lance_autoresearch.command import verbs
+from pytest_lance_autoresearch.command import terminal
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelRaised
 from pytest_lance_autoresearch.kernel_side import probes
 from pytest_lance_autoresearch.machine import clocks, sampling
@@ -186,13 +186,13 @@ def _loops(temporary: Path) -> bool:
 
 
 def test_a_fault_has_ten_lines_at_most() -> None:
-    lines = verbs._fault_lines(KernelRaised("a: the kernel raised X\n" + "\n".join(map(str, range(20)))))
+    lines = terminal._fault_lines(KernelRaised("a: the kernel raised X\n" + "\n".join(map(str, range(20)))))
     assert lines == [
         "ERROR: a: the kernel raised X",
         *(f"  {number}" for number in range(8)),
         "  ... and 12 more lines",
     ]
-    whole = verbs._fault_lines(KernelRaised("a: the kernel raised X\n" + "\n".join(map(str, range(9)))))
+    whole = terminal._fault_lines(KernelRaised("a: the kernel raised X\n" + "\n".join(map(str, range(9)))))
     assert whole == ["ERROR: a: the kernel raised X", *(f"  {number}" for number in range(9))]
 
 

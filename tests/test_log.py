@@ -251,7 +251,9 @@ def test_a_header_that_was_cut_off_is_told(path: Path, text: str, number: int) -
     assert results.cut_off(path).startswith(f"{path}: line {number} was cut off after ")
 
 
-@pytest.mark.parametrize("text", ["", f"{TITLE}\n", HEADER], ids=["empty", "title", "header"])
+@pytest.mark.parametrize(
+    "text", ["", f"{TITLE}\n", HEADER, HEADER.rstrip()], ids=["empty", "title", "header", "header without its end"]
+)
 def test_a_log_that_is_not_there_or_empty_was_not_cut_off(path: Path, text: str) -> None:
     """However much of its header there is; nothing of that is kept beside the log."""
     assert results.cut_off(path) == ""
@@ -261,6 +263,30 @@ def test_a_log_that_is_not_there_or_empty_was_not_cut_off(path: Path, text: str)
     assert results.read(path) == (row,)
     assert path.read_text().startswith(HEADER)
     assert not path.with_name("results.tsv.torn").exists()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("lacks", [1, 2])
+def test_a_row_that_lacks_its_line_end_alone_is_whole(path: Path, number: int, end: str, lacks: int) -> None:
+    """It is read, nothing is told of a crash, and the next row mends its end."""
+    rows = [results.append(path, KEEP) for _ in range(number)]
+    path.write_bytes(path.read_bytes().replace(b"\n", end.encode()))
+    whole = path.read_bytes()
+    path.write_bytes(whole.removesuffix(end.encode()[-lacks:]))
+    assert (results.read(path), results.cut_off(path)) == (tuple(rows), "")
+    rows.append(results.append(path, CRASH))
+    assert path.read_bytes().startswith(whole)
+    assert path.read_bytes().count(end.encode()) == path.read_bytes().count(b"\n") == 2 + len(rows)
+    assert results.read(path) == tuple(rows)
+    assert not path.with_name("results.tsv.torn").exists()
+
+
+def test_a_row_that_lacks_a_digit_of_its_last_field_was_cut_off(path: Path) -> None:
+    first, _ = results.append(path, KEEP), results.append(path, CRASH)
+    path.write_bytes(path.read_bytes()[:-2])
+    assert results.read(path) == (first,)
+    assert results.cut_off(path).startswith(f"{path}: line 4 was cut off after ")
 
 
 # Line ends that git or an editor converted

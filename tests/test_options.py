@@ -221,11 +221,11 @@ def test_what_contradicts_itself_is_refused(
     [
         (
             ["--autoresearch-json=k.py"],
-            "--autoresearch-json={}/k.py would overwrite a source or a log; name another file",
+            "--autoresearch-json={}/k.py would overwrite a source; name another file",
         ),
         (
             ["--autoresearch-markdown=results.tsv"],
-            "--autoresearch-markdown={}/results.tsv would overwrite a source or a log; name another file",
+            "--autoresearch-markdown={}/results.tsv would overwrite a log; name another file",
         ),
         (
             ["--autoresearch-json=a", "--autoresearch-markdown=a"],
@@ -233,7 +233,7 @@ def test_what_contradicts_itself_is_refused(
         ),
         (
             ["--baseline=log", "--autoresearch-json=./log"],
-            "--autoresearch-json={}/log would overwrite the log; name another file",
+            "--autoresearch-json={}/log would overwrite a log; name another file",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def section_of(written: Written) -> content.Section:
 
 def page_of(*written: Written, refresh_s: int = 0) -> page_reader.Page:
     found = [one for each in written for one in facts_of(each)]
-    empty = [each.log for each in written if not results.read(each.log)]
+    empty = [results.no_trial(each.log) for each in written if not results.read(each.log)]
     return page_reader.read(html.page(found, empty, "2026-11-27 06:00 UTC", "0", refresh_s))
 
 
@@ -151,7 +151,7 @@ def test_the_host_and_what_it_can_tell_apart(night: Written) -> None:
     calibration = Calibration(
         "toy", "vm (one)", "2026-11-25T00:00:00+00:00", 20, 30.0, 0.004, 0.003, 0.02, 19, 0.02
     )
-    told = content.section(replace(found, calibrations=(calibration,)), "toy").host
+    told = content.section(replace(found, calibrations=(calibration,)), "toy", "toy").host
     assert told == (
         ("host", "vm (one)"),
         ("host", "vm (two)"),
@@ -375,6 +375,51 @@ def test_a_missing_row_leaves_the_claim_unknown(tmp_path: Path) -> None:
     page_of(written)
 
 
+def test_a_missing_baseline_is_one_story(tmp_path: Path) -> None:
+    written = written_nights.begun(tmp_path)
+    for status in (Status.BASELINE, Status.KEEP, Status.DISCARD):
+        written.add(status, 0.1)
+    first, second, _, *others = written.log.read_text().splitlines(keepends=True)
+    written.log.write_text("".join([first, second, *others]))
+    section = section_of(written)
+    unknown = "not known: trial 1 was changed or is missing; run verify"
+    assert section.headline == f"2 trials, no baseline among them. What is claimed is {unknown}."
+    assert content.title(section.night) == "A night on toy: what is claimed is not known, 1 of 2 kept"
+    assert [remark.text for remark in section.remarks if "measured" in remark.text] == [
+        "The row of the baseline is missing, so nothing that was kept can be measured against it again."
+    ]
+    page_of(written)
+
+
+def test_a_changed_row_is_marked_and_has_a_line_without_a_mark(tmp_path: Path) -> None:
+    written = written_nights.begun(tmp_path)
+    for status, gain in (
+        (Status.BASELINE, 0.0),
+        (Status.KEEP, 0.1),
+        (Status.DISCARD, -0.01),
+        (Status.DISCARD, -0.02),
+    ):
+        written.add(status, gain)
+    third = results.read(written.log)[2]
+    written.log.write_text(written.log.read_text().replace(f"\t{third.speedup:.5f}\t", "\t9.00000\t", 1))
+    section = section_of(written)
+    assert [row.trial.marked_status for row in section.trials] == [
+        "baseline",
+        "keep",
+        "discard (changed)",
+        "discard",
+    ]
+    assert [row.trial.row.trial for row in pictures.forest_rows(section)] == [2, 3, 4]
+    assert "A line without a mark is a trial whose row was changed: what was measured there is not known." in list(
+        pictures.under_forest(section)
+    )
+    drawn = pictures.as_file(section, "forest", "svg").decode()
+    assert [
+        word for word in ("2 keep", "3 discard (changed)", "4 discard") if f">{word}</text>" not in drawn
+    ] == []
+    assert "discard (changed)" in " ".join(page_of(written).of("tbody")[-2].text.split())
+
+
 def test_verdicts_by_thresholds_of_another_version_are_to_know(night: Written) -> None:
     (read,) = facts.read(night.log, results.read(night.log), night.root, ())
 
@@ -555,7 +600,7 @@ def test_nights_without_a_keep(tmp_path: Path, trials: list[Status], headline: s
 
 def test_an_empty_log_is_said(tmp_path: Path) -> None:
     written = written_nights.begun(tmp_path)
-    assert f"{written.log}: has no trial yet." in page_of(written).of("main")[0].text
+    assert f"{results.no_trial(written.log)}." in page_of(written).of("main")[0].text
 
 
 def test_two_logs_of_one_target_and_two_targets_of_one_log(tmp_path: Path) -> None:
@@ -566,6 +611,10 @@ def test_two_logs_of_one_target_and_two_targets_of_one_log(tmp_path: Path) -> No
     other.add(Status.BASELINE, target="a <b>")
     page = page_of(one, other)
     assert [tag.attributes["id"] for tag in page.of("section")] == ["toy", "a-b-", "toy--2"]
+    names = [f"toy ({one.log})", "a <b>", f"toy ({other.log})"]
+    assert page.texts("h2") == names
+    assert page.texts("title")[0] == f"2 targets: {', '.join(names)}"
+    assert [tag.text for tag in page.of("a", inside="nav.")] == names
     table = page.of("table")[0]
     assert " ".join(table.text.split()).startswith("target trials kept".replace(" ", ""))
     assert len([row for row in page.of("tr", inside="tbody.") if row.text.startswith(("toy", "a <b>"))]) == 3

@@ -360,8 +360,8 @@ def test_a_log_that_cannot_be_read(tmp_path: Path, measured: Measured, say: Say)
         ),
         (["audit", "--pairs", "many"], "--pairs: "),
         (["replay"], "the following arguments are required: N"),
-        (["replay", "second"], "argument N: invalid int value: 'second'"),
-        (["audit", "2"], "unrecognized arguments: 2"),
+        (["replay", "second"], "argument N: 'second' is no trial's number; expected one such as 7"),
+        (["audit", "2"], "'2' is one argument too many; expected no more than the usage above names"),
     ],
 )
 def test_a_wrong_command_measures_nothing(
@@ -543,6 +543,23 @@ def test_a_log_of_failures_only_claims_nothing(tmp_path: Path, say: Say) -> None
     """A first kernel that is wrong is no baseline."""
     results.append(tmp_path / LOG, results.Row(target="toy", status=Status.INCORRECT))
     assert say("audit", tmp_path / LOG, "--root", tmp_path) == Said(0, [NOTHING_KEPT], [])
+
+
+def test_keeps_whose_baseline_s_row_is_missing_cannot_be_measured(
+    path: Path, measured: Measured, say: Say
+) -> None:
+    title, columns, _, keep = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([title, columns, keep]))
+    assert say("audit", path) == Said(
+        1,
+        [
+            "trial 2: claimed 1.200x [1.100, 1.300]; could not be measured again: the row of its baseline is "
+            "missing",
+            "nothing could be measured: 0 claims measured again, 1 could not be",
+        ],
+        [],
+    )
+    assert not measured.asked
 
 
 def test_a_fault_of_the_log_ends_no_audit(path: Path, measured: Measured, say: Say) -> None:

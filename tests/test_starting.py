@@ -291,16 +291,26 @@ def test_the_version_is_one_line(say: Say, capsys: pytest.CaptureFixture[str], o
     assert capsys.readouterr() == (f"pytest-lance-autoresearch {__version__}\n", "")
 
 
+@pytest.mark.parametrize(
+    ("surplus", "sentence"),
+    [
+        (["extra"], "'extra' is one argument too many; expected no more than the usage above names"),
+        (["extra", "--more"], "there is no option '--more'; --help behind the verb says which there are"),
+    ],
+)
 def test_surplus_words_are_refused_with_the_usage_of_their_verb(
-    say: Say, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    say: Say,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    surplus: list[str],
+    sentence: str,
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/venv/bin/lance-autoresearch"])
     with pytest.raises(SystemExit) as ended:
-        say("verify", "results.tsv", "extra", "--more")
+        say("verify", "results.tsv", *surplus)
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        "usage: lance-autoresearch verify [-h] [--root ROOT] LOG\n"
-        "lance-autoresearch verify: error: unrecognized arguments: extra --more\n"
+        f"usage: lance-autoresearch verify [-h] [--root ROOT] LOG\nlance-autoresearch verify: error: {sentence}\n"
     )
 
 
@@ -392,7 +402,7 @@ def test_a_trial_may_be_left_out_where_one_is_known() -> None:
         ("replay LOG", "the following arguments are required: N"),
         ("replay LOG 3 --trial 4", "trial 3 and trial 4 are named; expected one of them"),
         ("restore LOG --trial 4 3", "trial 4 and trial 3 are named; expected one of them"),
-        ("restore LOG third", "argument [N]: invalid int value: 'third'"),
+        ("restore LOG third", "argument [N]: 'third' is no trial's number; expected one such as 7"),
     ],
 )
 def test_a_trial_that_is_not_named_well(words: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

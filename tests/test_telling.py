@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import toys
 from builders import everywhere, pairs_of_a_look, spread
-from command_line import Say
+from command_line import Said, Say
 from logged_trials import write_failure, write_row
 from nights import BASELINE, KEEP, discards, doubtful, night, trial
 
@@ -80,8 +80,9 @@ def test_a_log_as_a_table(project: Path, say: Say) -> None:
 def test_the_table_keeps_to_a_terminal_of_80_columns(
     project: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (project / LOG).read_text()
-    (project / LOG).write_text(text.replace("an idea", "an idea " * 40, 1))
+    lines = (project / LOG).read_text().splitlines(keepends=True)
+    lines[-1] = lines[-1].replace("an idea", "an idea " * 40)
+    (project / LOG).write_text("".join(lines))
     wide = say("log", LOG).out
     assert max(map(len, wide)) > 300
     monkeypatch.setenv("COLUMNS", "80")
@@ -89,7 +90,7 @@ def test_the_table_keeps_to_a_terminal_of_80_columns(
     lines = say("log", LOG).out
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["trial", "status", "change", "seconds", "looks", "waited", "description"]
-    assert lines[2].endswith("...")
+    assert lines[4].endswith("...")
 
 
 @pytest.mark.parametrize("columns", [1, 20, 40, 60, 80, 100, 120, 200])
@@ -115,10 +116,42 @@ def test_several_logs_stand_one_after_another(project: Path, say: Say) -> None:
     assert (told["rows"][1]["looks"], told["rows"][1]["waited_s"]) == (2, 0.0)
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("verb", ["log", "status"])
+def test_a_log_that_cannot_be_read_is_told_beside_the_others(say: Say, verb: str) -> None:
+    """One that was mistyped; of two such logs both are told, and nothing else is."""
+    sentence = "ERROR: none.tsv: there is no such log"
+    alone, beside = say(verb, LOG), say(verb, "none.tsv", LOG)
+    assert (beside.code, beside.err) == (2, [sentence])
+    assert beside.out == [*([f"{LOG}:"] if verb == "log" else []), *alone.out]
+    assert say(verb, "none.tsv", "lost.tsv") == Said(2, [], [sentence, "ERROR: lost.tsv: there is no such log"])
+
+
+def test_a_changed_row_is_marked_in_the_table(project: Path, say: Say) -> None:
+    rows, text = results.read(LOG), (project / LOG).read_text()
+    (project / LOG).write_text(text.replace(f"\t{rows[1].speedup:.5f}\t", "\t9.00000\t", 1))
+    assert ["(changed)" in line for line in say("log", LOG).out[:5]] == [False, False, True, False, False]
+
+
+def test_a_row_that_was_cut_off_takes_nothing_else_from_where_a_target_stands() -> None:
+    fault = "the log: line 7 was cut off after 6 bytes, as by a crash; " * 3
+    whole = lines(BASELINE, KEEP, *discards(3))
+    assert [line for line in lines(BASELINE, KEEP, *discards(3), faults=(fault,)) if line in whole] == whole
+
+
+def test_a_fault_is_told_on_several_lines_of_a_narrow_terminal(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    assert say("verify", "a/b/c/d/e/f/g/h/i/j/k/results.tsv").err == [
+        "ERROR: a/b/c/d/e/f/g/h/i/j/k/results.tsv: there is",
+        "no such log",
+    ]
+
+
 def test_a_log_without_its_archive_lacks_looks_and_waiting(project: Path, say: Say) -> None:
     shutil.rmtree(project / ".autoresearch")
     told = json.loads("".join(say("log", LOG, "--json").out))
     assert {(row["looks"], row["waited_s"]) for row in told["rows"]} == {(None, None)}
+    assert say("log", LOG).out[0].split()[-3:] == ["seconds", "kernel", "description"]
     assert say("log", LOG).out[7:] == [
         f"{LOG}: no folder above it holds .autoresearch; name the one that does with --root"
     ]
@@ -144,7 +177,9 @@ def test_a_keep_for_smaller_code_says_so() -> None:
     assert [" ".join(line.split()) for line in log_report.log_table([simpler], None)][1].startswith(
         "3 toy keep (simpler) "
     )
-    assert "(simpler)" not in "".join(log_report.log_table([unknown], None))
+    gained = replace(unknown, row=replace(unknown.row, speedup=1.02, ci_low=1.01, ci_high=1.03))
+    assert "keep (simpler)" in "".join(log_report.log_table([unknown], None))  # its interval shows no gain
+    assert "(simpler)" not in "".join(log_report.log_table([gained], None))
     assert trial_report.sentences(simpler, None)[0].startswith("trial 3 of toy: keep (simpler), ")
     kernel = f"{3:064x}"[:12]
     told = "\n".join(lines(BASELINE, KEEP, simpler))
@@ -299,11 +334,12 @@ def test_twenty_lines_hold_every_night(count: int, end: Trial) -> None:
     ]
     found = lines(BASELINE, replace(KEEP, row=replace(KEEP.row, description=text)), *failed, end, faults=(text,))
     typed = [line for line in found if "pytest" in line]
-    assert len(found) <= status_report.LINES
+    assert len(found) <= status_report.LINES + 3
+    assert len(lines(BASELINE, KEEP, *failed, end)) <= status_report.LINES
     assert max(len(line) for line in found if line not in typed) <= status_report.WIDTH
     assert typed
     if count == 20:
-        told = [line for line in found if re.search(r"^(failed| {6}) {5}\d+ \w.* \(", line)]
+        told = [line for line in found if re.search(r"^(failed| {6}) {5}\d+ (?!for other)\w", line)]
         (rest,) = re.findall(r"(\d+) (?:trials|for other causes); --json tells of all", "\n".join(found))
         assert len(told) + int(rest) == len(failed) + 1
 
@@ -312,7 +348,7 @@ def test_a_night_without_records_says_what_is_not_known() -> None:
     unknown = [replace(one, digest=None, fault="the log has no archive") for one in (BASELINE, KEEP, *discards(1))]
     found = lines(*unknown)
     assert "cases      not known: the log has no archive" in found
-    assert "failed     1 discard, no record (3): idea 3" in found
+    assert "failed     1 discarded without a record (3): idea 3" in found
     assert found[-2:] == [
         "next       take another idea, one with a larger effect; read what takes the time",
         "           python -m pytest_lance_autoresearch explain toy",

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pytest_lance_autoresearch.command import reading, tournament_report
-from pytest_lance_autoresearch.command.terminal import Live, say
+from pytest_lance_autoresearch.command.terminal import Live, columns, say, wrapped
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.interface import trials
@@ -39,7 +39,9 @@ def tournament(arguments: argparse.Namespace) -> int:
             raise AutoresearchError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
     if arguments.json:
         _write(arguments.json, json.dumps(tournament_report.as_json(layout.name, found), indent=2) + "\n")
-    say(*tournament_report.table(found), tournament_report.ended(found, log))
+    room = columns()
+    below = [*tournament_report.cut_short(found, room), tournament_report.ended(found, log)]
+    say(*tournament_report.table(found, room), *wrapped(below))
     return found.exit_code
 
 

@@ -14,8 +14,8 @@ from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
 from pytest_lance_autoresearch.command import reading
-from pytest_lance_autoresearch.command.terminal import state, tell
-from pytest_lance_autoresearch.command.verb import Verb
+from pytest_lance_autoresearch.command.terminal import state, tell, tell_fault
+from pytest_lance_autoresearch.command.verb import NOT_DONE, Verb
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
 from pytest_lance_autoresearch.log import archive, origins, results
 from pytest_lance_autoresearch.machine import clocks, environment, files
@@ -44,8 +44,7 @@ def report(arguments: argparse.Namespace) -> int:
     if not logs:
         globs = " or ".join(f"{glob}/results.tsv" for glob in reading.globs(arguments))
         raise AutoresearchError(f"{Path.cwd()}: there is no log below it in {globs}; name one")
-    state(_write_page(arguments, {log: reading.read(log) for log in logs}))
-    return 0
+    return NOT_DONE if _draw(arguments, logs, reading.read) else 0
 
 
 def plot(arguments: argparse.Namespace) -> int:
@@ -71,11 +70,11 @@ def _watch(arguments: argparse.Namespace) -> NoReturn:
         while True:
             logs = next(changes)
             try:
-                state(_write_page(arguments, {log: results.read(log) for log in logs}, REFRESH_S))
+                _draw(arguments, logs, results.read, REFRESH_S)
             except AutoresearchError as fault:
-                tell(f"ERROR: {fault}")
+                tell_fault(fault)
     except KeyboardInterrupt:
-        _write_page(arguments, {log: results.read(log) for log in _logs(arguments)})
+        _write_page(arguments, *reading.each(_logs(arguments), results.read))
         raise KeyboardInterrupt(f"{arguments.output} has all trials so far") from None
 
 
@@ -105,20 +104,37 @@ def _logs(arguments: argparse.Namespace) -> list[Path]:
     return list({log.resolve(): log for log in arguments.logs}.values())
 
 
+def _draw(
+    arguments: argparse.Namespace,
+    logs: Sequence[Path],
+    read: Callable[[Path], Sequence[results.Row]],
+    refresh_s: int = 0,
+) -> Sequence[str]:
+    """Write the page about the logs that can be read, if there is one; the sentences about the others."""
+    found, faults = reading.each(logs, read)
+    if found or not faults:
+        state(_write_page(arguments, found, faults, refresh_s))
+    return faults
+
+
 def _write_page(
-    arguments: argparse.Namespace, found: Mapping[Path, Sequence[results.Row]], refresh_s: int = 0
+    arguments: argparse.Namespace,
+    found: Mapping[Path, Sequence[results.Row]],
+    faults: Sequence[str],
+    refresh_s: int = 0,
 ) -> str:
-    """Write the page; the sentence about it."""
+    """Write the page, with the sentences about logs that cannot be read; the sentence about it."""
     from pytest_lance_autoresearch.page import html
 
     facts = [one for log, rows in found.items() for one in _facts(arguments, log, rows)]
-    empty = [log for log, rows in found.items() if not rows]
+    empty = [results.no_trial(log) for log, rows in found.items() if not rows]
     version = environment.versions()["pytest-lance-autoresearch"]
     written = f"{clocks.utc()[:16].replace('T', ' ')} UTC"
-    text = html.page(facts, empty, written, version, refresh_s)
+    text = html.page(facts, [*faults, *empty], written, version, refresh_s)
     _write(arguments.output, text)
     rows = sum(map(len, found.values()))
-    told = f"{wording.many(len(facts), 'target')}, {wording.many(rows, 'trial')}" if rows else "no trial yet"
+    targets = {one.night.target for one in facts}
+    told = f"{wording.many(len(targets), 'target')}, {wording.many(rows, 'trial')}" if rows else "no trial yet"
     size_kb = max(1, round(len(text) / 1000))
     return f"wrote {arguments.output}: {told}, {size_kb} kB; open it in a browser"
 
@@ -126,7 +142,8 @@ def _write_page(
 def _facts(arguments: argparse.Namespace, log: Path, rows: Sequence[results.Row]) -> list[Facts]:
     from pytest_lance_autoresearch.page import facts
 
-    return facts.read(log, rows, _archive(arguments.root, log, rows), reading.globs(arguments))
+    root = _archive(arguments.root, log, rows)
+    return facts.read(log, rows, root, reading.globs(arguments), arguments.root)
 
 
 def _archive(named: Path | None, log: Path, rows: Sequence[results.Row]) -> Path | None:
@@ -172,7 +189,7 @@ def _needs_extra() -> None:
 
 def _refuse(output: Path, logs: Sequence[Path], endings: tuple[str, ...]) -> None:
     """AutoresearchError where the file cannot be, or must not be, what is written."""
-    if lost := files.lost_by_writing(output, {log.resolve(): "the log" for log in logs}):
+    if lost := files.lost_by_writing(output, {log.resolve(): files.LOG for log in logs}):
         raise AutoresearchError(f"{output}: would overwrite {lost}; name another file")
     if output.is_dir():
         inside = output / f"night{endings[0]}"

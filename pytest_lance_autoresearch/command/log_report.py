@@ -21,6 +21,8 @@ LEAST_DESCRIPTION = 24
 """Columns that are left to it where others have to go."""
 _LEFT_OUT = ("target", "time", "kernel", "waited", "looks")
 """Which columns go, and in which order, where there is no room for all."""
+_OF_RECORDS = ("looks", "waited")
+"""Columns that are left out where no record tells of any."""
 _NUMBERS = ("trial", "change", "seconds", "looks", "waited")
 
 
@@ -31,7 +33,8 @@ def log_table(trials: Sequence[Trial], columns: int | None) -> list[str]:
     """
     if not trials:
         return []
-    table = {name: list(map(printable, cells)) for name, cells in _table(trials).items()}
+    told = {name: cells for name, cells in _table(trials).items() if any(cells) or name not in _OF_RECORDS}
+    table = {name: list(map(printable, cells)) for name, cells in told.items()}
     widths = {name: max(map(len, (name, *cells))) for name, cells in table.items()}
     if columns is not None:
         widths = _narrowed(widths, columns)
@@ -40,13 +43,13 @@ def log_table(trials: Sequence[Trial], columns: int | None) -> list[str]:
 
 
 def _table(trials: Sequence[Trial]) -> dict[str, list[str]]:
-    """Cells by column; looks and waited are empty where no record tells of them."""
+    """Cells by column; those of `_OF_RECORDS` are empty where no record tells of them."""
     rows, found = [trial.row for trial in trials], [trial.digest for trial in trials]
     return {
         "trial": [str(row.trial) for row in rows],
         "time": [row.time[:16].replace("T", " ") for row in rows],
         "target": [row.target for row in rows],
-        "status": [trial.status_word for trial in trials],
+        "status": [trial.marked_status for trial in trials],
         "change": [change(row.speedup) if row.speedup is not None else "" for row in rows],
         "seconds": [f"{row.seconds:.0f}" if row.seconds is not None else "" for row in rows],
         "looks": [str(one.looks) if one and one.looks else "" for one in found],
@@ -59,7 +62,7 @@ def _table(trials: Sequence[Trial]) -> dict[str, list[str]]:
 def _narrowed(widths: Mapping[str, int], columns: int) -> dict[str, int]:
     """The widths of the columns that remain; the last one, the description, has what the others leave."""
     kept, gaps = dict(widths), 2
-    for name in _LEFT_OUT:
+    for name in (name for name in _LEFT_OUT if name in kept):
         others = sum(width + gaps for column, width in kept.items() if column != DESCRIPTION)
         if columns - others >= min(LEAST_DESCRIPTION, kept[DESCRIPTION]):
             break

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_lance_autoresearch.command import log_report
-from pytest_lance_autoresearch.command.terminal import state
+from pytest_lance_autoresearch.command.terminal import state, tell_fault
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import history, origins, results
 from pytest_lance_autoresearch.target_files import discover
 from pytest_lance_autoresearch.words import report
 
+Found = TypeVar("Found")
 FOUND = 1
 """The exit code of a verb that found something: a fault, a verdict that would change, a gain that is gone."""
 
@@ -70,6 +72,19 @@ def read(log: Path) -> tuple[results.Row, ...]:
     if not log.is_file():
         raise LogError(f"{log}: there is no such log")
     return results.read(log)
+
+
+def each(logs: Sequence[Path], read_one: Callable[[Path], Found]) -> tuple[dict[Path, Found], tuple[str, ...]]:
+    """What `read_one` makes of each log, and a sentence about each that cannot be read, which is told at once."""
+    found: dict[Path, Found] = {}
+    faults = []
+    for log in logs:
+        try:
+            found[log] = read_one(log)
+        except LogError as fault:
+            tell_fault(fault)
+            faults.append(str(fault))
+    return found, tuple(faults)
 
 
 def own_archive(arguments: argparse.Namespace, rows: Sequence[results.Row]) -> Path:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.log.standing import Failure, Next, Room, Standing
 
 LINES = 20
+"""Without those about what is wrong with the log, which take none of these."""
 WIDTH = 80
 """Of all lines but those that are to be typed: these stay whole."""
 _KEY = 11
@@ -81,7 +82,7 @@ SUGGESTIONS: Mapping[Step, Suggestion] = {
 
 
 def lines(log: str, where: Standing, faults: Sequence[str]) -> list[str]:
-    """At most twenty lines; `faults` are what is wrong with the log, of which the first is said."""
+    """At most twenty lines, and three more about the first of `faults`, which are what is wrong with the log."""
     sentence, commands = suggestion(log, where)
     known = [
         _headline(where),
@@ -94,7 +95,7 @@ def lines(log: str, where: Standing, faults: Sequence[str]) -> list[str]:
     ]
     broken = _rows("log", [line for fault in first_fault(faults) for line in _wrapped(fault, _FAULT_LINES)])
     end = _rows("next", [*_wrapped(sentence, 2), *commands])
-    failed = _failures(where.failures, max(0, LINES - len(known) - len(broken) - len(end)))
+    failed = _failures(where.failures, max(0, LINES - len(known) - len(end)))
     told = [*known, *_rows("failed", failed), *broken]
     return [*(wording.cut(wording.printable(line), WIDTH) for line in told), *end]
 
@@ -299,7 +300,7 @@ def _failure(failure: Failure, most: int) -> list[str]:
 
 
 def _cause(failure: Failure) -> str:
-    return failure.cause or "discard, no record"
+    return failure.cause or "discarded without a record"
 
 
 def _numbers(trials: Sequence[Trial]) -> str:

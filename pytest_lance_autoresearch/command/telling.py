@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_lance_autoresearch.command import log_report, reading, status_report, trial_number, trial_report
 from pytest_lance_autoresearch.command.terminal import columns, say, wrapped
-from pytest_lance_autoresearch.command.verb import Verb
+from pytest_lance_autoresearch.command.verb import NOT_DONE, Verb
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import archive, history, night, origins, results, standing
 from pytest_lance_autoresearch.log.night import Night, Trial
@@ -49,7 +49,9 @@ class Log:
 
 def show_log(arguments: argparse.Namespace) -> int:
     """Show the rows of a log as a table, and a summary of each target."""
-    logs = _logs(arguments)
+    logs, code = _logs(arguments)
+    if not logs:
+        return code
     if arguments.json:
         _say_json(
             {
@@ -60,31 +62,33 @@ def show_log(arguments: argparse.Namespace) -> int:
                 "faults": _faults(logs),
             }
         )
-        return 0
+        return code
     for number, log in enumerate(logs):
-        heading = [*([""] if number else []), f"{log.name}:"] if len(logs) > 1 else []
+        heading = [*([""] if number else []), f"{log.name}:"] if len(arguments.logs) > 1 else []
         table = log_report.log_table(log.trials, None if arguments.wide else columns())
         summaries = map(log_report.summary_line, log.nights)
         below = wrapped([*summaries, *log_report.first_fault(log.faults), *filter(None, [log.lacking])])
         said = [*(table or [results.no_trial(log.path)]), *(["", *below] if below else [])]
         say(*heading, *said)
-    return 0
+    return code
 
 
 def status(arguments: argparse.Namespace) -> int:
     """Say where each target stands, in twenty lines: what a keep needs, what failed and why, what is next."""
-    logs = _logs(arguments)
+    logs, code = _logs(arguments)
+    if not logs:
+        return code
     found = [(log, standing.of(one)) for log in logs for one in log.nights]
     if arguments.json:
         told = [status_report.as_json(log.name, where, log.faults) for log, where in found]
         _say_json({"targets": told, "faults": _faults(logs)})
-        return 0
+        return code
     for log in logs:
         if not log.nights:
             say(status_report.no_trial(log.path), *log.faults)
     for number, (log, where) in enumerate(found):
         say(*([""] if number else []), *status_report.lines(log.name, where, log.faults))
-    return 0
+    return code
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -118,8 +122,10 @@ def _baseline(log: Log, trial: Trial) -> results.Row | None:
     return next((one for one in before if one.trial == trial.digest.baseline_trial), None)
 
 
-def _logs(arguments: argparse.Namespace) -> list[Log]:
-    return [_log(path, arguments.root) for path in arguments.logs]
+def _logs(arguments: argparse.Namespace) -> tuple[list[Log], int]:
+    """Those of the named logs that can be read, and the exit code."""
+    found, faults = reading.each(arguments.logs, lambda path: _log(path, arguments.root))
+    return list(found.values()), NOT_DONE if faults else 0
 
 
 def _log(path: Path, root: Path | None) -> Log:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Progress
 
 Colour = Literal["bold", "red", "green", "magenta"]
+MOST_LINES = 10
+"""Of a fault."""
 _CODES: dict[Colour, int] = {"bold": 1, "red": 31, "green": 32, "magenta": 35}
 """Those that can be read on white and on black: yellow and cyan cannot be on white, and blue not on black."""
 
@@ -32,24 +34,39 @@ def state(*sentences: str) -> None:
     say(*wrapped(sentences))
 
 
-def columns() -> int | None:
-    """How wide the terminal is; None where stdout is none, unless COLUMNS says how wide it is to be taken for."""
+def columns(stream: TextIO | None = None) -> int | None:
+    """How wide the terminal is; None where the stream, or stdout, is none and COLUMNS does not say how wide."""
+    stream = stream or sys.stdout
     if (told := os.environ.get("COLUMNS", "")).isdecimal() and int(told) > 0:
         return int(told)
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+    return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else None
 
 
-def wrapped(lines: Iterable[str]) -> list[str]:
+def wrapped(lines: Iterable[str], stream: TextIO | None = None) -> list[str]:
     """The lines, those that are wider than the terminal on several of it."""
-    room = columns()
+    room = columns(stream)
     if room is None:
         return list(lines)
     return [part for line in lines for part in wording.wrapped(line, room, long_words=False) or [""]]
 
 
 def tell(*lines: str) -> None:
-    """Say what is no part of the answer."""
-    _write(sys.stderr, lines)
+    """Say what is no part of the answer, on several lines each where the terminal is narrower."""
+    _write(sys.stderr, wrapped(lines, sys.stderr))
+
+
+def tell_fault(fault: AutoresearchError) -> None:
+    """Say what could not be done."""
+    tell(*_fault_lines(fault))
+
+
+def _fault_lines(fault: AutoresearchError) -> list[str]:
+    """The fault's headline, and below it where it happened or what was printed, as far as there is room."""
+    headline, *rest = f"ERROR: {fault}".splitlines()
+    if len(rest) >= MOST_LINES:
+        shown = MOST_LINES - 2
+        rest = [*rest[:shown], f"... and {len(rest) - shown} more lines"]
+    return [headline, *(f"  {line}" for line in rest)]
 
 
 class Live:

@@ -15,18 +15,42 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Outcome, Tournament
 
 JSON_SCHEMA = 1
+_INDENT = " " * 6
+"""Before a reason that stands below its candidate."""
 
 
-def table(found: Tournament) -> list[str]:
-    """A line for each candidate, the best first."""
-    head = ("rank", "candidate", "trial", "status", "speedup", "why")
+def table(found: Tournament, columns: int | None) -> list[str]:
+    """A line for each candidate, the best first, with its reason behind.
+
+    Where so many columns have no room for that, the reason stands in a line below, and is cut to it.
+    """
+    head = ("rank", "candidate", "trial", "status", "speedup")
     body = [
-        (str(rank), name, _number(outcome), report.verdict_word(outcome), _speedup(outcome), outcome.reason)
+        (str(rank), name, _number(outcome), report.verdict_word(outcome), _speedup(outcome))
         for rank, (name, outcome) in enumerate(found.outcomes.items(), 1)
     ]
-    lines = [head, *body]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    widths = [max(map(len, cells)) for cells in zip(head, *body, strict=True)]
+    first, *rows = ["  ".join(map(str.ljust, line, widths)) for line in (head, *body)]
+    lines = [f"{row}  {reason}".rstrip() for row, reason in zip(rows, _reasons(found), strict=True)]
+    if columns is None or max(map(len, lines), default=0) <= columns:
+        return [f"{first}  why", *lines]
+    below = [f"{_INDENT}{wording.cut(reason, _room(columns))}" for reason in _reasons(found)]
+    return [first.rstrip(), *(line.rstrip() for pair in zip(rows, below, strict=True) for line in pair)]
+
+
+def cut_short(found: Tournament, columns: int | None) -> list[str]:
+    """Where the rest of the reasons is that the table cuts; nothing where it cuts none."""
+    is_cut = columns is not None and any(len(reason) > _room(columns) for reason in _reasons(found))
+    return ["'show LOG N' says the whole reason of trial N"] if is_cut else []
+
+
+def _room(columns: int) -> int:
+    """Columns of a reason in a line of its own."""
+    return max(len("..."), columns - len(_INDENT))
+
+
+def _reasons(found: Tournament) -> list[str]:
+    return [outcome.reason for outcome in found.outcomes.values()]
 
 
 def _number(outcome: Outcome) -> str:

@@ -29,10 +29,16 @@ class _Named(argparse.Action):
             self._other.required = False
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no trial's number; expected one such as 7")
+    return int(text)
+
+
 def add_trial(parser: argparse.ArgumentParser, told: str, *, is_required: bool) -> None:
     """N and --trial N, which mean the same; with neither, `trial` is None where it is not required."""
     bare = parser.add_argument(
-        "trial", type=int, action=_Named, metavar="N" if is_required else "[N]", help=f"{told}; or --trial N"
+        "trial", type=_number, action=_Named, metavar="N" if is_required else "[N]", help=f"{told}; or --trial N"
     )
     bare.required = is_required
-    parser.add_argument("--trial", type=int, action=_Named, instead_of=bare, metavar="N", help="the same as N")
+    parser.add_argument("--trial", type=_number, action=_Named, instead_of=bare, metavar="N", help="the same as N")

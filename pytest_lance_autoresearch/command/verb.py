@@ -6,6 +6,9 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+NOT_DONE = 2
+"""The exit code of a verb that could not do all that was asked."""
+
 
 @dataclass(frozen=True)
 class Verb:

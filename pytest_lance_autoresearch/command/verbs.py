@@ -24,7 +24,8 @@ from pytest_lance_autoresearch.command import (
     starting,
     telling,
 )
-from pytest_lance_autoresearch.command.terminal import tell
+from pytest_lance_autoresearch.command.terminal import tell, tell_fault
+from pytest_lance_autoresearch.command.verb import NOT_DONE
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.machine import environment, interrupt
 
@@ -38,10 +39,7 @@ VERBS = {
     **explaining.VERBS,
     **competing.VERBS,
 }
-NOT_DONE = 2
 INTERRUPTED = 130
-MOST_LINES = 10
-"""Of a fault."""
 SCRIPT = "lance-autoresearch"
 """What the installed command is called; pyproject.toml has it."""
 DISTRIBUTION = "pytest-lance-autoresearch"
@@ -64,6 +62,13 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _too_many(surplus: Sequence[str]) -> str:
+    """What is said of words that the verb does not take: of options, or else of the first of the others."""
+    if option := next((word for word in surplus if word.startswith("-")), ""):
+        return f"there is no option '{option}'; --help behind the verb says which there are"
+    return f"'{surplus[0]}' is one argument too many; expected no more than the usage above names"
+
+
 def _typed() -> str:
     """How the command was called."""
     return SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m pytest_lance_autoresearch"
@@ -77,12 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         _refuse_other_verbs(words)
         arguments, surplus = parser().parse_known_args(words)
         if surplus:  # which argparse would answer with the usage of the whole command
-            arguments.refuse(f"unrecognized arguments: {' '.join(surplus)}")
+            arguments.refuse(_too_many(surplus))
         with interrupt.orderly_end():
             code: int = arguments.run(arguments)
         interrupt.obey()
     except AutoresearchError as error:
-        tell(*_fault_lines(error))
+        tell_fault(error)
         return NOT_DONE
     except BrokenPipeError:  # as before 'head'; what is still buffered goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -93,15 +98,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         watch.stop()
     return code
-
-
-def _fault_lines(error: AutoresearchError) -> list[str]:
-    """The fault's headline, and below it where it happened or what was printed, as far as there is room."""
-    headline, *rest = f"ERROR: {error}".splitlines()
-    if len(rest) >= MOST_LINES:
-        shown = MOST_LINES - 2
-        rest = [*rest[:shown], f"... and {len(rest) - shown} more lines"]
-    return [headline, *(f"  {line}" for line in rest)]
 
 
 def _refuse_other_verbs(words: Sequence[str]) -> None:

@@ -139,12 +139,13 @@ def _compared(evidence: Evidence, judgement: Judgement) -> dict[str, CaseDigest]
     blocks = Counter(block.case for pair in evidence.pairs for block in pair.blocks)
     ns_per_call: dict[str, list[float]] = {case: [] for case in judgement.cases}
     counted: Counter[str] = Counter()
-    for pair in evidence.pairs:
+    of_first = len(hosts.first(evidence))
+    for at, pair in enumerate(evidence.pairs):
         for block in aggregate.undisturbed(pair):
             counted[block.case] += 1
-    for pair in hosts.first(evidence):
-        for block in aggregate.undisturbed(pair):
-            ns_per_call[block.case] += aggregate.ns_per_call(block.side("B"), pair.call_overhead_ns[block.case])
+            if at < of_first:
+                overhead_ns = pair.call_overhead_ns[block.case]
+                ns_per_call[block.case] += aggregate.ns_per_call(block.side("B"), overhead_ns)
     return {
         case: CaseDigest(
             one.point,

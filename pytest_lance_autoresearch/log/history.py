@@ -137,12 +137,12 @@ def first_damaged(rows: Sequence[results.Row], target: str, end: int | None = No
         number = before.trial + 1 if before else 1
         if row.trial != number and (i > first or not starts):
             return min(number, row.trial)
-        if row.target == target and (_is_changed(row, after) or not _claims_what_can_be(row)):
+        if row.target == target and (is_changed(row, after) or not _claims_what_can_be(row)):
             return row.trial
     return None
 
 
-def _is_changed(row: results.Row, after: results.Row | None) -> bool:
+def is_changed(row: results.Row, after: results.Row | None) -> bool:
     """Whether the row that came next followed from another one; a missing row is no change of this one."""
     return after is not None and after.trial == row.trial + 1 and after.previous != row.digest
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.log import digests, history, results
-from pytest_lance_autoresearch.records import Digest, Interval, Status
+from pytest_lance_autoresearch.records import Cause, Digest, Interval, Status
 from pytest_lance_autoresearch.verdict import stats
 from pytest_lance_autoresearch.words import report
 
@@ -36,11 +36,34 @@ class Trial:
     there is no baseline; None where it was not measured, or stands on a best kernel that is not known."""
     is_changed: bool = False
     """Whether the row says something else than its record, which then is not believed to be this row's."""
+    is_broken: bool = False
+    """Whether the row after it follows from another one."""
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether what the row says is not to be believed: by its record, by the row after it, or by itself."""
+        one = self.row.interval
+        return self.is_changed or self.is_broken or (one is not None and not one.is_possible)
+
+    @property
+    def is_simpler(self) -> bool:
+        """Whether it was kept for smaller code: a keep whose interval shows no gain can have no other reason."""
+        if self.row.status is not Status.KEEP:
+            return False
+        if self.digest:
+            return self.digest.cause is Cause.SIMPLER
+        one = self.row.interval
+        return one is not None and one.is_possible and one.low <= 1
 
     @property
     def status_word(self) -> str:
         """Its status, and of a keep whether it was kept for smaller code, where that is known."""
-        return report.status_word(self.row.status, self.digest.cause if self.digest else None)
+        return report.status_word(self.row.status, Cause.SIMPLER if self.is_simpler else None)
+
+    @property
+    def marked_status(self) -> str:
+        """The same, with a mark where the row is not to be believed."""
+        return f"{self.status_word} (changed)" if self.is_damaged else self.status_word
 
     @property
     def tried(self) -> str:
@@ -159,6 +182,7 @@ def _night(target: str, rows: Sequence[results.Row], root: Path | None, lacking:
     starts = [i for i, row in enumerate(rows) if row.target == target and row.status is Status.BASELINE]
     trials: list[Trial] = []
     damaged = None
+    broken_rows = {row.digest for row, after in pairwise(rows) if history.is_changed(row, after)}
 
     def digested(row: results.Row) -> tuple[Digest | None, str, bool]:
         return _digest(root, row) if root else (None, lacking, False)
@@ -169,6 +193,7 @@ def _night(target: str, rows: Sequence[results.Row], root: Path | None, lacking:
         broken = history.first_damaged(rows, target, end)
         damaged = min([*changed, *([] if broken is None else [broken])], default=None)
         trials += _since_baseline(read, damaged)
+    trials = [replace(trial, is_broken=trial.row.digest in broken_rows) for trial in trials]
     return Night(target, tuple(trials), damaged)
 
 

@@ -24,6 +24,8 @@ from pytest_lance_autoresearch.words import wording
 
 SCHEMA = 1
 HEADER_LINES = 2
+DIGEST_DIGITS = 16
+"""Of a row, in hexadecimal."""
 KEPT = (Status.KEEP, Status.BASELINE)
 """The ends that make a kernel the baseline of the next ones."""
 _TITLE = "# pytest-lance-autoresearch results, schema "
@@ -107,11 +109,10 @@ def read(path: Path) -> tuple[Row, ...]:
 
 def cut_off(path: Path) -> str:
     """What a crash left of a line at the log's end, as one sentence; '' where every line is whole."""
-    data = _data(path)
-    left = _left(data)
+    lines, left = _lines(_data(path))
     if not left:
         return ""
-    number, size = data.count(b"\n") + 1, wording.many(len(left), "byte")
+    number, size = len(lines) + 1, wording.many(len(left), "byte")
     return (
         f"{path}: line {number} was cut off after {size}, as by a crash; the trial that "
         f"wrote it has no row, and the next one moves what is left to '{path.name}.torn'"
@@ -145,9 +146,24 @@ def _data(path: Path) -> bytes:
         raise LogError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _left(data: bytes) -> bytes:
-    """What stands behind the last line end."""
-    return data[data.rfind(b"\n") + 1 :]
+def _lines(data: bytes) -> tuple[list[bytes], bytes]:
+    """The whole lines without their ends, which the last may lack, and what a crash left of one more."""
+    *lines, left = data.split(b"\n")
+    if _is_whole(len(lines), left.removesuffix(b"\r")):
+        lines, left = [*lines, left], b""
+    return [line.removesuffix(b"\r") for line in lines], left  # git or an editor may write CRLF
+
+
+def _is_whole(before: int, line: bytes) -> bool:
+    """Whether nothing but its end is lacking in a line behind so many: its last field has the length that it must.
+
+    A title alone is no whole header, and is written again with it.
+    """
+    if before < HEADER_LINES:
+        return before == HEADER_LINES - 1 and line == "\t".join(COLUMNS).encode()
+    fields = line.split(b"\t")
+    is_first = before == HEADER_LINES
+    return len(fields) == len(COLUMNS) and len(fields[-1]) in ({0, DIGEST_DIGITS} if is_first else {DIGEST_DIGITS})
 
 
 def baseline(rows: Sequence[Row], target: str) -> Row | None:
@@ -166,13 +182,15 @@ def append(path: Path, row: Row, refuse: Callable[[Sequence[Row]], None] = lambd
             data = path.read_bytes()
             rows = _parse(path, data)
             _set_aside_what_was_cut_off(path, fd, data)
+            end = "\r\n" if data.partition(b"\n")[0].endswith(b"\r") else "\n"
+            lacking = _lacking_end(data, end) if os.fstat(fd).st_size == len(data) else ""
             refuse(rows)
             last = rows[-1] if rows else None
             number = last.trial + 1 if last else 1
             line = _line(replace(row, trial=number, previous=last.digest if last else ""))
             written = _row(path, HEADER_LINES + len(rows) + 1, line.encode().removesuffix(b"\n"))
             text = ("" if os.fstat(fd).st_size else _header()) + line
-            _write(fd, text.replace("\n", "\r\n") if data.partition(b"\n")[0].endswith(b"\r") else text)
+            _write(fd, lacking + text.replace("\n", end))
             return written
     except OSError as error:
         raise LogError(
@@ -193,13 +211,20 @@ def _locked(path: Path) -> Iterator[int]:
 
 def _set_aside_what_was_cut_off(path: Path, fd: int, data: bytes) -> None:
     """What a crash cut off is moved to a file beside the log; a header that is not whole is written again."""
-    left = _left(data)
-    whole = len(data) - len(left) if data.count(b"\n") >= HEADER_LINES else 0
+    lines, left = _lines(data)
+    whole = len(data) - len(left) if len(lines) >= HEADER_LINES else 0
     if left:
         with path.with_name(path.name + ".torn").open("ab") as torn:
             torn.write(data[whole:] + b"\n")
     if whole < len(data):
         os.ftruncate(fd, whole)
+
+
+def _lacking_end(data: bytes, end: str) -> str:
+    """What the last line lacks of its end."""
+    if not data or data.endswith(b"\n"):
+        return ""
+    return "\n" if data.endswith(b"\r") else end
 
 
 def _write(fd: int, text: str) -> None:
@@ -230,10 +255,10 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _parse(path: Path, data: bytes) -> tuple[Row, ...]:
-    """The whole lines' rows; what follows the last line end is nothing, or was cut off."""
-    *lines, left = (line.removesuffix(b"\r") for line in data.split(b"\n"))  # git or an editor may write CRLF
+    """The rows of the whole lines; what was cut off is left out."""
+    lines, left = _lines(data)
     _refuse_merge_markers(path, lines)
-    _refuse_another_header(path, lines, left)
+    _refuse_another_header(path, lines, left.removesuffix(b"\r"))
     return tuple(_row(path, n, line) for n, line in enumerate(lines, 1) if n > HEADER_LINES)
 
 
@@ -290,7 +315,7 @@ def _row(path: Path, number: int, line: bytes) -> Row:
         raise LogError(f"{where} has a part of 'speedup', 'ci_low' and 'ci_high' only; {_TAKE_BACK}")
     numbers = {name: _number(where, name, named.pop(name)) for name in _FORMATS}
     status = _status(where, named.pop("status"))
-    digest = hashlib.sha256(line + b"\n").hexdigest()[:16]
+    digest = hashlib.sha256(line + b"\n").hexdigest()[:DIGEST_DIGITS]
     return Row(trial=int(values[0]), status=status, digest=digest, **named, **numbers)  # type: ignore[arg-type]
 
 

@@ -26,10 +26,14 @@ def write_whole(path: Path, text: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+SOURCE, LOG = "a source", "a log"
+"""What a report may not be written over."""
+
+
 def lost_by_writing(path: Path, known: Mapping[Path, str]) -> str:
     """What is lost if the file is written whole: one that is `known`, by its resolved place, or a source or a log.
 
     '' where that is nothing.
     """
     place = path.resolve()
-    return known.get(place, "a source or a log" if place.suffix in (".py", ".tsv") else "")
+    return known.get(place, {".py": SOURCE, ".tsv": LOG}.get(place.suffix, ""))

@@ -10,12 +10,11 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.log.night import Night, Trial
 from pytest_lance_autoresearch.page.facts import Facts
-from pytest_lance_autoresearch.records import Cause, Replay, Status
+from pytest_lance_autoresearch.records import Replay, Status
 from pytest_lance_autoresearch.verdict import stats
 from pytest_lance_autoresearch.words import report, wording
 
@@ -44,9 +43,10 @@ class Remark:
     details: tuple[str, ...] = ()
 
 
-def typed(verb: str, log: Path, *more: str) -> str:
-    """A command about the log, as a sentence tells what to type."""
-    return f"'python -m pytest_lance_autoresearch {shlex.join([verb, str(log), *more])}'"
+def typed(verb: str, facts: Facts, *more: str) -> str:
+    """A command about the log, as a sentence tells what to type; with the archive's folder where it was named."""
+    root = ["--root", str(facts.named_root)] if facts.named_root else []
+    return f"'python -m pytest_lance_autoresearch {shlex.join([verb, str(facts.log), *more, *root])}'"
 
 
 def audit_of(facts: Facts) -> Replay | None:
@@ -94,12 +94,18 @@ def _audited(facts: Facts) -> Iterator[Remark]:
     night, audit = facts.night, audit_of(facts)
     if not night.keeps:
         return
+    if night.current[0].row.status is not Status.BASELINE:
+        yield Remark(
+            Kind.LOOK,
+            "The row of the baseline is missing, so nothing that was kept can be measured against it again.",
+        )
+        return
     if audit is None:
         newest = night.keeps[-1].row.trial
         yield Remark(
             Kind.LOOK,
             f"Nobody has measured the kernel of trial {newest} against the baseline again; "
-            f"{typed('audit', facts.log)} does.",
+            f"{typed('audit', facts)} does.",
         )
         return
     if night.claimed is None:
@@ -109,7 +115,7 @@ def _audited(facts: Facts) -> Iterator[Remark]:
             f"measured again on {audit.time[:10]}: {wording.times(audit.speedup)}.",
         )
         return
-    is_gain = any(not (trial.digest and trial.digest.cause is Cause.SIMPLER) for trial in night.keeps)
+    is_gain = not all(trial.is_simpler for trial in night.keeps)
     holds = stats.replicates(night.claimed, audit.speedup, is_gain=is_gain)
     word = "replicates" if holds else "does NOT replicate"
     yield Remark(
@@ -144,9 +150,7 @@ def _again(facts: Facts) -> str:
     if judged and all(judged):
         return ""
     known = " where their thresholds are known" if any(judged) else ""
-    return (
-        f" Their verdicts were not computed again from raw windows; {typed('verify', facts.log)} does that{known}."
-    )
+    return f" Their verdicts were not computed again from raw windows; {typed('verify', facts)} does that{known}."
 
 
 def _is_by_others(trial: Trial) -> bool:

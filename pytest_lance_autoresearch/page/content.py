@@ -137,6 +137,7 @@ class Section:
 
     facts: Facts
     name: str
+    """The target's, with its log where the page has several of it."""
     anchor: str
     headline: str
     remarks: tuple[belief.Remark, ...]
@@ -167,24 +168,27 @@ class Section:
 
 
 def sections(found: Iterable[Facts]) -> tuple[Section, ...]:
-    """A section for each target of each log; two of one name have anchors of their own."""
+    """A section for each target of each log; two of one name have anchors of their own, and say their logs."""
     taken: Counter[str] = Counter()
-    made = []
-    for facts in found:
+    made, facts_of_all = [], list(found)
+    named = Counter(facts.night.target for facts in facts_of_all)
+    for facts in facts_of_all:
         anchor = re.sub(r"[^A-Za-z0-9_-]+", "-", facts.night.target) or "target"
         taken[anchor] += 1
-        made.append(section(facts, anchor if taken[anchor] == 1 else f"{anchor}--{taken[anchor]}"))
+        target = facts.night.target
+        name = target if named[target] == 1 else f"{target} ({facts.log})"
+        made.append(section(facts, name, anchor if taken[anchor] == 1 else f"{anchor}--{taken[anchor]}"))
     return tuple(made)
 
 
-def section(facts: Facts, anchor: str) -> Section:
+def section(facts: Facts, name: str, anchor: str) -> Section:
     night, remarks = facts.night, belief.remarks(facts)
     spent = tuple(map(_spent, night.trials))
     trials = tuple(_trial_rows(facts, anchor))
     tried = {trial.row.trial for trial in night.since_best}
     return Section(
         facts,
-        night.target,
+        name,
         anchor,
         headline(facts),
         remarks,
@@ -213,7 +217,8 @@ def headline(facts: Facts) -> str:
     night, audit = facts.night, belief.audit_of(facts)
     trials = wording.many(len(night.trials), "trial")
     if not baselines(night):
-        return f"{trials}, no baseline among them: nothing is claimed."
+        unknown = night.damaged and f". What is claimed is {report.claim_not_known(night.damaged)}."
+        return f"{trials}, no baseline among them{unknown or ': nothing is claimed.'}"
     counted, claimed = _counted(night), night.claimed
     if claimed is None:
         audited = f" Audited: {_audited(audit)}." if audit else " It was not audited."
@@ -354,7 +359,7 @@ def _changes(facts: Facts) -> Iterator[Change]:
     chain = [trial for trial in facts.night.current if trial.is_kept]
     steps = list(zip(chain[:0:-1], chain[-2::-1], strict=True))
     for after, before in steps[:MOST_DIFFERENCES]:
-        typed = belief.typed("show", facts.log, str(after.row.trial), "--diff")
+        typed = belief.typed("show", facts, str(after.row.trial), "--diff")
         yield _change(facts, before, after, after.row.description, f"; {typed} looks for it in git too")
     if len(steps) > 1:
         yield _change(facts, chain[0], chain[-1], "All that was kept, in one.", "")

@@ -49,10 +49,18 @@ class Facts:
     kernels: Mapping[str, bytes] | None = None
     """The kept kernels by their sha256, those that the archive has."""
     lessons: bytes = b""
+    named_root: Path | None = None
+    """The folder with the archive as it was typed, where it was; what is typed about the log needs it again."""
 
 
-def read(log: Path, rows: Sequence[results.Row], root: Path | None, globs: tuple[str, ...]) -> list[Facts]:
-    """The facts about every target in the log, by name."""
+def read(
+    log: Path,
+    rows: Sequence[results.Row],
+    root: Path | None,
+    globs: tuple[str, ...],
+    named_root: Path | None = None,
+) -> list[Facts]:
+    """The facts about every target in the log, by name; `named_root` is its archive's folder as it was typed."""
     if root:
         digests.make_missing(root, rows)
     faults = list(zip(rows, history.unrecorded_faults(rows, root), strict=True))
@@ -74,6 +82,7 @@ def read(log: Path, rows: Sequence[results.Row], root: Path | None, globs: tuple
             tuple(_versions(root, one)) if root else (),
             dict(_kernels(root, one)) if root else {},
             _lessons(origins, one.target),
+            named_root,
         )
         for one in night.nights(rows, root)
     ]

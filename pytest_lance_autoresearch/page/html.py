@@ -25,15 +25,18 @@ _NEVER_APART = re.compile(
 _TEMPLATE, _STYLE_SHEET = "report.html.jinja", "report.css"
 
 
-def page(found: Sequence[Facts], empty: Sequence[Path], written: str, version: str, refresh_s: int = 0) -> bytes:
-    """The page about all of them; `empty` are the logs without a trial, `refresh_s` is for a page that goes on."""
+def page(found: Sequence[Facts], others: Sequence[str], written: str, version: str, refresh_s: int = 0) -> bytes:
+    """The page about all of them; `others` are sentences about logs that it cannot tell of.
+
+    `refresh_s` is for a page that goes on.
+    """
     sections = content.sections(found)
     return (
         _environment()
         .get_template(_TEMPLATE)
         .render(
             sections=sections,
-            empty=[str(log) for log in empty],
+            others=others,
             title=_title(sections),
             written=written,
             version=version,
@@ -77,7 +80,8 @@ def _whole(sentence: str) -> Markup:
 def _title(sections: Sequence[content.Section]) -> str:
     if len(sections) == 1:
         return content.title(sections[0].night)
-    return f"{wording.many(len(sections), 'target')}: {', '.join(section.name for section in sections)}"
+    targets = {section.night.target for section in sections}
+    return f"{wording.many(len(targets), 'target')}: {', '.join(section.name for section in sections)}"
 
 
 def _style() -> str:

@@ -102,13 +102,13 @@ def _unmeasured(panel: Any, section: Section, ends: Sequence[str]) -> None:
 
 def forest(section: Section, width_in: float) -> Figure:
     """The interval of each trial's own speed-up over the kernel that it was judged against."""
-    placed, drawn = _compared(section)
-    figure, (panel,) = _figure(width_in, 0.3 + _WORD_IN * max(3, len(placed)))
-    axes.words(panel, [f"{one.row.trial.row.trial} {one.row.trial.status_word}" for one in placed])
+    rows, (placed, drawn) = forest_rows(section), _compared(section)
+    figure, (panel,) = _figure(width_in, 0.3 + _WORD_IN * max(3, len(rows)))
+    axes.words(panel, [f"{row.trial.row.trial} {row.trial.marked_status}" for row in rows])
     panel.tick_params(axis="y", pad=8)  # room for arrowheads
     axes.speedups(panel, "x", drawn)
     panel.axvline(1.0, color=_INK, linewidth=1)
-    _measured(panel, placed, drawn, len(placed), upright=False)
+    _measured(panel, placed, drawn, len(rows), upright=False)
     panel.set_xlabel("times as fast as the best kernel of its time")
     _legend(figure, panel)
     return figure
@@ -117,14 +117,24 @@ def forest(section: Section, width_in: float) -> Figure:
 def _compared(section: Section) -> tuple[list[axes.Placed], axes.Edges]:
     """The trials in the forest, from the top, and what of their intervals is drawn."""
     found = ((-i, row, row.trial.row.interval) for i, row in enumerate(forest_rows(section)))
-    placed = [axes.Placed(at, row, interval) for at, row, interval in found if interval]
+    placed = [axes.Placed(at, row, one) for at, row, one in found if one and not row.trial.is_damaged]
     kept = [one.speedup.point for one in placed if one.row.trial.is_kept]
     return placed, axes.edges([one.speedup for one in placed], kept)
 
 
 def forest_rows(section: Section) -> list[TrialRow]:
-    """The trials in the forest."""
-    return [row for row in section.trials if _is_measured(row)][-FOREST_TRIALS:]
+    """The trials in the forest: each that was measured beside a baseline, and has a line without a mark where
+    what the row says of that is not to be believed."""
+    return _all_compared(section)[-FOREST_TRIALS:]
+
+
+def _all_compared(section: Section) -> list[TrialRow]:
+    return [row for row in section.trials if _is_measured(row) or _is_unplaced(row)]
+
+
+def _is_unplaced(row: TrialRow) -> bool:
+    """Whether it may have been measured beside a baseline, and its row was changed."""
+    return row.trial.is_damaged and row.trial.row.status is not Status.BASELINE
 
 
 def _is_measured(row: TrialRow) -> bool:
@@ -226,7 +236,7 @@ def in_page(section: Section, picture: str) -> Markup:
 def _told(row: TrialRow) -> str:
     """What a point says when it is pointed at."""
     own, change = row.trial.row, f", {row.change}" if row.change else ""
-    return wording.printable(f"trial {own.trial}: {row.trial.status_word}{change}: {own.description}")
+    return wording.printable(f"trial {own.trial}: {row.trial.marked_status}{change}: {own.description}")
 
 
 def under_staircase(section: Section) -> Iterator[str]:
@@ -255,8 +265,10 @@ def under_forest(section: Section) -> Iterator[str]:
         "Each mark is a trial's speed-up over the kernel that was the best at the time, the bar its interval; "
         "right of the line it was faster."
     )
+    if len(placed) < len(forest_rows(section)):
+        yield "A line without a mark is a trial whose row was changed: what was measured there is not known."
     yield from _beyond(placed, drawn)
-    if sum(map(_is_measured, section.trials)) > FOREST_TRIALS:
+    if len(_all_compared(section)) > FOREST_TRIALS:
         yield f"These are the newest {FOREST_TRIALS}; the table of trials has all."
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_lance_autoresearch.machine.files import lost_by_writing
+from pytest_lance_autoresearch.machine.files import LOG, lost_by_writing
 from pytest_lance_autoresearch.records import ANSWER_TIMEOUT_S, REVISION, RegressionRules, Rules
 from pytest_lance_autoresearch.target_files.discover import DEFAULT_GLOBS
 
@@ -419,7 +419,7 @@ def _refuse_without_effect(gate: str, typed: set[str], *, calibrates: bool) -> N
 
 def _refuse_overwriting(files: Mapping[str, Path], logs: Sequence[Path]) -> None:
     """What is written whole must not be written over a log, a source or another report."""
-    taken = dict.fromkeys((log.resolve() for log in logs), "the log")
+    taken = dict.fromkeys((log.resolve() for log in logs), LOG)
     for name, path in files.items():
         if other := lost_by_writing(path, taken):
             raise pytest.UsageError(f"--autoresearch-{name}={path} would overwrite {other}; name another file")

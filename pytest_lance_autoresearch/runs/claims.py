@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import TrialRecord
 
 _MEASURED = (Status.KEEP, Status.DISCARD, Status.PASS, Status.REGRESSED, Status.INCONCLUSIVE)
+_NO_BASELINE = "the row of its baseline is missing"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def of_keeps(origins: Origins, *, total_only: bool = False) -> list[Claim]:
         chain = [row for row in origins.rows if row.target == target and row.status in results.KEPT]
         baselines = [i for i, row in enumerate(chain) if row.status == Status.BASELINE]
         if not baselines:
+            totals += [Claim(row, _claimed(row), "", None, fault=_NO_BASELINE) for row in reversed(chain)]
             continue
         keeps = [_of_keep(origins, row) for row in reversed(chain[baselines[-1] + 1 :])]
         if len(keeps) > 1:
