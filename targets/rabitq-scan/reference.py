@@ -137,9 +137,10 @@ def unpacked_values(ex_codes: Bytes, bits: int) -> Doubles:
     """Return the extra codes of `bits` = 0, 4 or 8 bits, (n, D) with D padded to whole blocks of 64."""
     if bits != 4:
         return ex_codes.astype(np.float64)
-    groups = ex_codes.reshape(len(ex_codes), -1, 1, 8)
+    rows, width = ex_codes.shape
+    groups = ex_codes.reshape(rows, width // 8, 1, 8)
     values = np.concatenate((groups & 15, groups >> 4), axis=2)
-    return values.reshape(len(ex_codes), 2 * ex_codes.shape[1]).astype(np.float64)
+    return values.reshape(rows, 2 * width).astype(np.float64)
 
 
 def _subset_sums(query: Doubles) -> Doubles:
