@@ -1,7 +1,7 @@
 """The target rabitq-scan: honest rewrites pass its checks on every case, wrong kernels fail wherever they should.
 
-The stand-in kernels are plain numpy over codes that the oracle has unpacked; tests/upstream shows that it does so as
-Lance does.
+The stand-in kernels are plain numpy over codes that the oracle has unpacked; tests/upstream shows that it reads them
+as Lance does.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class InOrder:
         sums = np.zeros(self.nibbles.shape[1], self.sums)
         for of_table, codes in zip(steps.astype(self.sums), self.nibbles, strict=True):
             sums += of_table[codes]
-        return sums.astype(np.float32) * step + np.float32(len(table)) * table.min()
+        products: Array = sums.astype(np.float32) * step + np.float32(len(table)) * table.min()
+        return products
 
     def as_they_are(self, table: Array) -> Array:
         products = np.zeros(self.nibbles.shape[1], np.float32)

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 UNIT = "query"
 INTRINSICS = True
 
-COST_FRACTION = CostFraction(0.5, "to be measured")
+COST_FRACTION = CostFraction(
+    0.2,
+    "0.52 to 0.78 of 3.1 ms of CPU time of a warm IVF_RQ query to 60,000 rows of 128 dimensions with 5 bits in one "
+    "partition, measured with pylance 14.0.2 on a shared machine",
+)
 
 
 def ops(shape: inputs.Shape) -> int:  # noqa: ARG001
