@@ -1,7 +1,7 @@
 """The target rabitq-scan: honest rewrites pass its checks on every case, wrong kernels fail wherever they should.
 
-The stand-in kernels are plain numpy over codes that the oracle has unpacked; tests/upstream shows that it reads them
-as Lance does.
+The stand-in kernels are plain numpy over codes that the oracle has unpacked; tests/upstream shows that it reads
+them as Lance does.
 """
 
 from __future__ import annotations

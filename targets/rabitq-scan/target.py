@@ -27,8 +27,8 @@ INTRINSICS = True
 
 COST_FRACTION = CostFraction(
     0.2,
-    "0.52 to 0.78 of 3.1 ms of CPU time of a warm IVF_RQ query to 60,000 rows of 128 dimensions with 5 bits in one "
-    "partition, measured with pylance 14.0.2 on a shared machine",
+    "0.52 to 0.78 of 3.1 ms of CPU time of a warm IVF_RQ query to one partition of 60,000 rows of 128 dimensions "
+    "with 5 bits, measured with pylance 14.0.2 on a shared machine",
 )
 
 

@@ -1,7 +1,7 @@
 """rabitq-scan by numpy: one `take` of steps for each table, BLAS for the extra codes of the rows that are left.
 
-Codes are unpacked beforehand, a byte for each nibble and for each extra code. The distances are within the target's
-limits. The k nearest by signs set the bound; which rows of a tie at the last place are returned is argsort's choice.
+Codes are unpacked beforehand, a byte for each nibble and for each extra code. The distances are within the
+target's limits. The rows with the k least lower bounds are estimated first, and decide which others are.
 """
 
 from __future__ import annotations
