@@ -3,8 +3,8 @@
 A port of what Lance 14.0.2 runs for one query and one IVF_RQ partition in its normal mode:
 `build_dist_table_direct`, the scan, and `accumulate_raw_query_multi_bit_topk_dense_with_scratch` with its heap
 (rust/lance-index/src/vector/bq/storage.rs), `quantize_dist_table_into` (dist_table_quant.rs), the bounds of 16
-rows at a time (prune.rs) and the products with extra codes (ex_dot.rs). Lance looks up entries of the table by
-vector shuffles, 16 or more at a time; the port looks them up one by one.
+rows at a time (prune.rs) and the products with extra codes (ex_dot.rs). As Lance does, it looks up 16 entries of
+the table at once by a vector shuffle where the processor has one, and one by one elsewhere.
 
 Stays: `RabitKernel(codes, factors, ex_codes, ex_factors)` and `top_k(query, query_factor, k)`, with the dtypes,
 shapes and order of results that their docstrings give.
@@ -17,10 +17,12 @@ table to other steps; import anything but numba, numpy, llvmlite.ir and the math
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit, uint8
+from llvmlite import ir
+from numba import njit, types, uint8
+from numba.extending import intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Floats = NDArray[np.float32]
     Ids = NDArray[np.uint32]
+    Sums = NDArray[np.uint16] | NDArray[np.uint32]
 
 BLOCK = 32
 LANES = 16
@@ -60,7 +63,9 @@ class RabitKernel:
         self._ex_codes = ex_codes
         self._ex_factors = ex_factors
         self._extra_bits = ex_codes.shape[1] // (-(-codes.shape[1] // 8) * 8)
-        self._sums = np.uint16 if codes.shape[1] <= 128 else np.uint32  # 255 in each of 256 tables
+        dtype = np.uint16 if codes.shape[1] <= 128 else np.uint32  # 255 in each of 256 tables
+        self._sums = np.empty((len(codes) // BLOCK, BLOCK), dtype)
+        self._add_up = _add_up_by_shuffles if _has_shuffle() else _add_up_one_by_one
 
     def top_k(self, query: Floats, query_factor: float, k: int) -> tuple[Ids, Floats]:
         """Return the ids, uint32 (min(k, n),), of the k >= 1 nearest rows and their distances, float32.
@@ -72,9 +77,8 @@ class RabitKernel:
         factor = np.float32(query_factor)
         table = _build_table(query)
         steps, least, most = _quantise(table)
-        products = np.empty(self._factors.shape[1], np.float32)
-        sums = np.empty(BLOCK, self._sums)
-        _scan(self._codes, table, steps, least, most, sums, products)
+        self._add_up(self._codes, steps, self._sums)
+        products = _products(self._sums, self._codes, table, least, most, self._factors.shape[1])
         if self._extra_bits == 0:
             return _nearest(products, self._factors, _total(query), factor, k)
         return _nearest_by_all_bits(
@@ -118,43 +122,92 @@ def _quantise(table: Floats) -> tuple[Bytes, np.float32, np.float32]:
     return steps, least, most
 
 
+@intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
+def _feature(typingctx: Any) -> Any:
+    """Whether the processor that numba compiles for has the shuffle."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        features = context.codegen().magic_tuple()[2].split(",")
+        return context.get_constant(types.boolean, "+ssse3" in features)
+
+    return types.boolean(), codegen
+
+
 @njit()
-def _scan(
-    codes: Bytes,
-    table: Floats,
-    steps: Bytes,
-    least: np.float32,
-    most: np.float32,
-    sums: NDArray[np.uint16],
-    products: Floats,
-) -> None:
-    tables = table.size // 16
-    whole = products.size // BLOCK * BLOCK
+def _has_shuffle() -> bool:
+    found: bool = _feature()
+    return found
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_steps(typingctx: Any, segment: Any, entries: Any, sums: Any) -> Any:
+    """Add the entries that 16 bytes name, by `pshufb`: low nibbles to sums[:16], high ones to sums[16:]."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.VectorType(context.get_data_type(signature.args[2].dtype), LANES)
+        narrow = ir.VectorType(ir.IntType(8), LANES)
+        data = [
+            context.make_array(kind)(context, builder, argument).data
+            for kind, argument in zip(signature.args, arguments, strict=True)
+        ]
+        codes, table = (builder.load(builder.bitcast(at, narrow.as_pointer()), align=1) for at in data[:2])
+        kind = ir.FunctionType(narrow, [narrow, narrow])
+        shuffle = builder.module.declare_intrinsic("llvm.x86.ssse3.pshuf.b.128", (), kind)
+        low = builder.and_(codes, ir.Constant(narrow, [15] * LANES))
+        high = builder.lshr(codes, ir.Constant(narrow, [4] * LANES))
+        for half, nibbles in enumerate((low, high)):
+            place = builder.gep(data[2], [context.get_constant(types.intp, LANES * half)])
+            at = builder.bitcast(place, wide.as_pointer())
+            found = builder.zext(builder.call(shuffle, [table, nibbles]), wide)
+            builder.store(builder.add(builder.load(at, align=1), found), at, align=1)
+        return context.get_dummy_value()
+
+    return types.void(segment, entries, sums), codegen
+
+
+@njit()
+def _add_up_by_shuffles(codes: Bytes, steps: Bytes, sums: Sums) -> None:
+    """Add up the steps of whole blocks: those of byte j's low nibble in sums[block, j], of its high in 16 + j."""
+    sums[:] = 0
+    tables = steps.size // LANES
+    for block in range(len(sums)):
+        for part in range(tables):
+            first = LANES * (block * tables + part)
+            _add_steps(codes[first : first + LANES], steps[LANES * part : LANES * part + LANES], sums[block])
+
+
+@njit()
+def _add_up_one_by_one(codes: Bytes, steps: Bytes, sums: Sums) -> None:
+    """The same for any processor."""
+    sums[:] = 0
+    tables = steps.size // LANES
+    for block in range(len(sums)):
+        for part in range(tables):
+            first = LANES * (block * tables + part)
+            entries = steps[LANES * part : LANES * part + LANES]
+            for j in range(LANES):
+                sums[block, j] += entries[codes[first + j] & 15]
+                sums[block, LANES + j] += entries[codes[first + j] >> 4]
+
+
+@njit()
+def _products(sums: Sums, codes: Bytes, table: Floats, least: np.float32, most: np.float32, rows: int) -> Floats:
+    """Return the products of all rows: from sums of steps in whole blocks, from the table itself after them."""
+    products = np.empty(rows, np.float32)
+    tables, whole = table.size // 16, len(sums) * BLOCK
     step, start = (most - least) / np.float32(255), np.float32(tables) * least
-    for first in range(0, whole, BLOCK):
-        _scan_block(codes[first * tables // 2 : (first + BLOCK) * tables // 2], steps, sums)
+    for block in range(len(sums)):
         for j in range(LANES):
-            products[first + PERMUTED[j]] = np.float32(sums[j]) * step + start
-            products[first + LANES + PERMUTED[j]] = np.float32(sums[LANES + j]) * step + start
-    rest = codes[whole * tables // 2 :]
-    rows = products.size - whole
-    for row in range(rows):
+            first = block * BLOCK + PERMUTED[j]
+            products[first] = np.float32(sums[block, j]) * step + start
+            products[first + LANES] = np.float32(sums[block, LANES + j]) * step + start
+    for row in range(whole, rows):
         product = np.float32(0)
         for column in range(tables // 2):
-            byte = rest[column * rows + row]
+            byte = codes[whole * tables // 2 + column * (rows - whole) + row - whole]
             product += table[32 * column + (byte & 15)] + table[32 * column + 16 + (byte >> 4)]
-        products[whole + row] = product
-
-
-@njit()
-def _scan_block(block: Bytes, steps: Bytes, sums: NDArray[np.uint16]) -> None:
-    """Add up the steps of 32 rows; those of byte j's low nibble in sums[j], of its high one in sums[16 + j]."""
-    sums[:] = 0
-    for part in range(block.size // LANES):
-        segment, entries = block[LANES * part : LANES * part + LANES], steps[16 * part : 16 * part + 16]
-        for j in range(LANES):
-            sums[j] += entries[segment[j] & 15]
-            sums[LANES + j] += entries[segment[j] >> 4]
+        products[row] = product
+    return products
 
 
 @njit()
