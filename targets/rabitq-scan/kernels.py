@@ -114,7 +114,8 @@ def _quantise(table: Floats) -> tuple[Bytes, np.float32, np.float32]:
     least, most = table[0], table[0]
     for entry in table:
         least, most = min(least, entry), max(most, entry)
-    steps = np.zeros(table.size, np.uint8)
+    steps = np.empty(table.size, np.uint8)
+    steps[:] = 0
     if most > least:
         factor = np.float32(255) / (most - least)
         for i in range(table.size):
@@ -248,7 +249,7 @@ def _nearest_by_all_bits(
     half, query_error = np.float32(0.5) * total, np.sqrt(query_factor)
     doubled = np.float32(1 << extra_bits)
     bias = doubled - np.float32(0.5)
-    bounds = np.empty(LANES, np.float32)
+    bounds, lanes = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     heap, ids = _empty_heap(products.size, k)
     kept = 0
     for first in range(0, products.size, LANES):
@@ -264,7 +265,7 @@ def _nearest_by_all_bits(
         for lane in range(size):
             if kept < heap.size or bounds[lane] < heap[0]:
                 row = first + lane
-                extra = _extra_product(ex_codes[row], query, extra_bits)
+                extra = _extra_product(ex_codes[row], query, extra_bits, lanes)
                 full = doubled * products[row] + extra - bias * total
                 distance = full * ex_factors[1, row] + ex_factors[0, row] + query_factor
                 _offer(heap, ids, kept, row, distance)
@@ -274,8 +275,9 @@ def _nearest_by_all_bits(
 
 
 @njit()
-def _extra_product(codes: Bytes, query: Floats, extra_bits: int) -> np.float32:
-    lanes = np.zeros(LANES, np.float32)
+def _extra_product(codes: Bytes, query: Floats, extra_bits: int, lanes: Floats) -> np.float32:
+    """Return the product of the query with a row's extra codes; `lanes` is scratch memory."""
+    lanes[:] = 0
     whole = query.size // LANES * LANES
     for first in range(0, whole, LANES):
         values = query[first : first + LANES]
@@ -301,7 +303,9 @@ def _extra_product(codes: Bytes, query: Floats, extra_bits: int) -> np.float32:
 def _empty_heap(rows: int, k: int) -> tuple[Floats, Ids]:
     """Return a max-heap, whose first is the farthest of the rows kept, and their ids; full of infinity."""
     size = min(k, rows)
-    return np.full(size, np.inf, np.float32), np.zeros(size, np.uint32)
+    heap, ids = np.empty(size, np.float32), np.empty(size, np.uint32)
+    heap[:] = np.inf
+    return heap, ids
 
 
 @njit()
