@@ -118,7 +118,7 @@ def read_storage(folder: Path) -> Storage:
     reader = _open(folder / "auxiliary.idx")
     (text,) = json.loads(_header(reader)[b"storage_metadata"])
     metadata: dict[str, Any] = json.loads(text)
-    positions = [value for name, value in metadata.items() if name.endswith("_position")]
+    positions = [at for name, at in metadata.items() if name.endswith("_position") and at is not None]
     buffers = {position: _tensor(bytes(reader.read_global_buffer(position))) for position in positions}
     (packed,) = _values(_ivf(reader), number=3)
     return Storage(reader.read_all().to_table(), np.array(list(_varints(packed))), metadata, buffers)
