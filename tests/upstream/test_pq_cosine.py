@@ -167,6 +167,23 @@ def test_the_kernel_s_top_k_of_all_partitions_is_lance_s(index: Index, kernels: 
         assert set(index.row_ids[ids][inside]) == set(row_ids[inside])
 
 
+@pytest.mark.parametrize("length", [1, 4, 5, 8, 12, 15, 16, 17, 20, 32])
+def test_lance_sums_squared_distances_in_the_same_order_by_l2(kernels: Any, tmp_path: Path, length: int) -> None:
+    """Establishes that table and scan are those of pq-l2 too, of whose port the bits are those of Lance 1.0.0."""
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "l2", length)
+    codebook = rng.standard_normal((6, 256, length), dtype=np.float32)
+    vectors = rng.standard_normal((1003, 6 * length), dtype=np.float32)
+    centroids = rng.standard_normal((2, 6 * length), dtype=np.float32)
+    dataset = lance_files.create_ivf_pq(tmp_path, vectors[1:], 6, 2, (centroids, codebook))
+    row_ids, lance = lance_files.search(dataset, vectors[0], 1002, 2)
+    by_row = np.empty(1002, np.float32)
+    by_row[row_ids] = lance
+    files = lance_files.read_ivf_pq(lance_files.index_folder(dataset))
+    for centroid, part in zip(files.centroids, files.partitions, strict=True):
+        table = kernels._build_table(files.codebook, vectors[0] - centroid)
+        compare.exact(kernels._scan(part.codes, table), by_row[part.row_ids])
+
+
 @pytest.mark.parametrize("value", [0, np.nan, np.inf, -np.inf])
 def test_a_query_without_direction_finds_nothing(indexes: dict[str, Index], kernels: Any, value: float) -> None:
     """Establishes that Lance, the oracle and the kernel agree on zeros, and on NaN or infinity in one place."""

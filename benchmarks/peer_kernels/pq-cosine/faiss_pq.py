@@ -1,7 +1,7 @@
 """pq-cosine by faiss: the query normalised by faiss, its residuals by numpy, an IndexPQ for each partition.
 
-The distances are within the target's limits. Ties may come in another order; a query of zeros, which faiss does
-not normalise, gets rows, where it should get none.
+The distances are within the target's limits. Ties may come in another order; a query without a
+direction gets rows, where it should get none.
 """
 
 from __future__ import annotations

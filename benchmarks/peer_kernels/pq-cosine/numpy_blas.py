@@ -2,7 +2,7 @@
 
 |q - x|**2 = 1 + x.x - 2 q.centroid - 2 q.r for a unit query; the sums over rows are made when it is built. The
 distances are within the target's limits; which rows of a tie at the last place are returned is argpartition's
-choice. Set OPENBLAS_NUM_THREADS=1.
+choice. Rows without a distance are not left out. Set OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations
