@@ -141,7 +141,7 @@ def _add_8_lanes(codebook: Floats, residual: Floats, table: Floats) -> None:
             table[m, c] += _sum_of_8(lanes)
 
 
-@njit()
+@njit()  # without "contract": every sum is rounded
 def _sum_of_8(lanes: Floats) -> np.float32:
     even = (lanes[0] + lanes[4]) + (lanes[2] + lanes[6])
     return even + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
