@@ -206,7 +206,8 @@ class HeapEmptiedForEachPartition(InOrder):
 
     def select(self, distances: Array, k: int) -> Array:
         first = self.offsets[self.offsets < distances.size][-1]
-        return first + super().select(distances[first:], k)
+        rows: Array = first + super().select(distances[first:], k)
+        return rows
 
 
 class WrongIds(InOrder):
