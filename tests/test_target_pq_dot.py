@@ -16,6 +16,7 @@ from battery import Battery
 from pytest_lance_autoresearch.errors import KernelIncorrect
 
 BATTERY = Battery("pq-dot")
+LARGEST = np.finfo(np.float32).max
 Array = np.ndarray[Any, Any]
 
 
@@ -45,8 +46,17 @@ class AsInLance:
     def distances(self, query: Array) -> Array:
         return np.concatenate([self.partition(query, block) for block in self.blocks()])
 
+    def order(self, distances: Array) -> Array:
+        return np.argsort(distances, kind="stable")
+
+    def is_distance(self, distances: Array) -> Array:
+        """Which rows may be returned at all."""
+        result: Array = (distances >= -LARGEST) & (distances < LARGEST)
+        return result
+
     def select(self, distances: Array, k: int) -> Array:
-        return np.argsort(distances, kind="stable")[:k]
+        rows = self.order(distances)
+        return rows[self.is_distance(distances[rows])][:k]
 
     def top_k(self, query: Array, k: int) -> tuple[Array, Array]:
         distances = self.distances(query)
@@ -64,8 +74,8 @@ class PlainProducts(AsInLance):
     def partition(self, query: Array, block: Array) -> Array:
         return np.float32(1) - self.sum(self.products(query)[::-1], block[::-1])
 
-    def select(self, distances: Array, k: int) -> Array:
-        return np.lexsort((-np.arange(distances.size), distances))[:k]
+    def order(self, distances: Array) -> Array:
+        return np.lexsort((-np.arange(distances.size), distances))
 
 
 class InDouble(AsInLance):
@@ -102,15 +112,15 @@ class Similarity(AsInLance):
 
 
 class LargestFirst(AsInLance):
-    def select(self, distances: Array, k: int) -> Array:
-        return np.argsort(-distances, kind="stable")[:k]
+    def order(self, distances: Array) -> Array:
+        return np.argsort(-distances, kind="stable")
 
 
 class SmallestSizeFirst(AsInLance):
     """A negative distance taken for its size."""
 
-    def select(self, distances: Array, k: int) -> Array:
-        return np.argsort(np.abs(distances), kind="stable")[:k]
+    def order(self, distances: Array) -> Array:
+        return np.argsort(np.abs(distances), kind="stable")
 
 
 class CodesRowByRow(AsInLance):
@@ -165,6 +175,31 @@ class LastPartitionNeverSeen(AsInLance):
         return super().select(distances[: self.offsets[-2]], k)
 
 
+class NothingLeftOut(AsInLance):
+    """Rows at NaN and at infinity are returned."""
+
+    def is_distance(self, distances: Array) -> Array:
+        return np.ones(distances.size, bool)
+
+
+class NegativeInfinityKept(AsInLance):
+    def is_distance(self, distances: Array) -> Array:
+        return distances < LARGEST
+
+
+class NanLeftOutAlone(AsInLance):
+    def is_distance(self, distances: Array) -> Array:
+        return ~np.isnan(distances)
+
+
+class LeftOutAfterSelection(AsInLance):
+    """Rows without a distance take places among the k before they are left out."""
+
+    def select(self, distances: Array, k: int) -> Array:
+        rows = self.order(distances)[:k]
+        return rows[self.is_distance(distances[rows])]
+
+
 HONEST = (AsInLance, PlainProducts, InDouble, PartitionByPartition)
 WRONG: dict[type[AsInLance], tuple[str, ...]] = {
     OffsetForgotten: ("large_dynamic_range",),  # distances of 1e7 and more
@@ -179,7 +214,14 @@ WRONG: dict[type[AsInLance], tuple[str, ...]] = {
     LastSubSpaceLeftOut: (),
     FirstPartitionOnly: (),
 }
-"""Wrong kernels, and the ends of the ids of cases where they may be right."""
+"""Wrong kernels, and the ends of the ids of cases where they may be right, besides `not_finite`."""
+WRONG_WITHOUT_A_DISTANCE: dict[type[AsInLance], tuple[str, ...]] = {
+    NothingLeftOut: ("overflow", "not_finite"),
+    NegativeInfinityKept: ("overflow",),
+    NanLeftOutAlone: ("overflow",),
+    LeftOutAfterSelection: ("overflow",),
+}
+"""Kernels that are wrong about rows without a distance, and the distributions where they are refused."""
 SHAPES = [*dict.fromkeys(case.shape_id for case in BATTERY.cases.values())]
 
 
@@ -193,12 +235,20 @@ def test_honest_kernels_pass_on_every_case(case_id: str) -> None:
         verify(kernel, case_id)
 
 
-@pytest.mark.parametrize("case_id", BATTERY.cases)
+@pytest.mark.parametrize("case_id", [case_id for case_id in BATTERY.cases if not case_id.endswith("not_finite")])
 def test_wrong_kernels_fail_on_every_case(case_id: str) -> None:
     for kernel, spared in WRONG.items():
         if not case_id.endswith(spared):
             with pytest.raises(KernelIncorrect):
                 verify(kernel, case_id)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_returning_rows_without_a_distance_fails_on_every_shape(shape: str) -> None:
+    for kernel, distributions in WRONG_WITHOUT_A_DISTANCE.items():
+        for distribution in distributions:
+            with pytest.raises(KernelIncorrect):
+                verify(kernel, f"{shape}-{distribution}")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -257,3 +307,18 @@ def test_for_a_query_of_zeros_every_distance_is_one() -> None:
     assert every.tolist() == [1, 1, 1]
     assert ids.tolist() == [0, 1]
     assert distances.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_query_with_nan_or_infinity_finds_nothing(value: float) -> None:
+    ids, distances, every, limit = search((value, 0.5))
+    assert ids.size == distances.size == 0
+    assert np.isnan(every).all()
+    assert limit.tolist() == [0, 0, 0]
+
+
+def test_a_row_beyond_the_largest_float32_is_not_found_on_either_side() -> None:
+    for query in ((3e38, 3e38), (-3e38, -3e38)):  # the third row is at 1 -+ 9e38
+        ids, _, every, _ = search(query)
+        assert sorted(ids) == [0, 1]
+        assert np.isnan(every).tolist() == [False, False, True]

@@ -1,8 +1,8 @@
 """The workload of pq-cosine: shapes, distributions, and seeded generators of partitions and queries.
 
-Owns every number that is checked or timed. A partition is made as Lance makes one: vectors are normalised, their
-middle is the centroid, a short k-means over the residuals gives the codebook, and encoding them the codes; so the
-codes are skewed, as real ones are.
+Owns every number that is checked or timed. Partitions are made as Lance makes them: vectors are normalised, the
+middle of a partition's is its centroid, a short k-means over the residuals of all gives the codebook, and encoding
+them the codes; so the codes are skewed, as real ones are.
 
 The same seed gives the same bits on every machine. Lengths, k-means and encoding therefore run on whole numbers
 small enough that every sum is exact, whatever order it is added in.
@@ -23,35 +23,37 @@ if TYPE_CHECKING:
 
 
 class Shape(NamedTuple):
-    """Dimensions of a vector, sub-spaces (M) and rows of the partition that is timed."""
+    """Dimensions of a vector, sub-spaces (M), partitions, and rows of all partitions when they are timed."""
 
     dim: int
     sub_vectors: int
+    partitions: int
     rows: int
 
 
 SHAPES: Final = (
-    Shape(384, 24, 8192),
-    Shape(768, 96, 8192),
-    Shape(1536, 96, 8192),
-    Shape(100, 10, 12_299),  # sub-vectors of 10, and 11 rows after the last whole block of 16
+    Shape(384, 24, 4, 8192),
+    Shape(768, 96, 4, 8192),
+    Shape(1536, 96, 4, 8192),
+    Shape(100, 10, 3, 12_299),  # sub-vectors of 10
 )
 DISTRIBUTIONS: Final = ("gaussian", "anisotropic", "clustered")
-EDGE_DISTRIBUTIONS: Final = ("scaled_query", "near_duplicates", "one_hot", "k_exceeds_n")
+EDGE_DISTRIBUTIONS: Final = ("scaled_query", "near_duplicates", "one_hot", "k_exceeds_n", "no_direction")
 
 
 class Mixture(NamedTuple):
-    """How long, in units of a vector's noise: what all rows share, what a cluster's rows share, the noise."""
+    """How long is what all rows share, what a partition's and a cluster's rows share, and the noise of a row."""
 
     shared: float
+    partition: float
     cluster: float
     noise: float
 
 
-GAUSSIAN: Final = Mixture(0.15, 0.0, 1.0)
+GAUSSIAN: Final = Mixture(0.15, 0.3, 0.0, 1.0)
 MIXTURES: Final = {
-    "anisotropic": Mixture(1.5, 0.0, 1.0),  # the cosine of two rows is about 0.7
-    "clustered": Mixture(0.7, 0.7, 0.5),
+    "anisotropic": Mixture(1.5, 0.3, 0.0, 1.0),  # the cosine of two rows is about 0.7
+    "clustered": Mixture(0.7, 0.3, 0.7, 0.5),
 }
 DRAWN: Final = {
     "gaussian": (0.7, 0.75),
@@ -72,29 +74,31 @@ BLOCK_ROWS: Final = 1024
 
 
 class State(NamedTuple):
-    """One partition as it is before the first query, and what its queries are drawn from.
+    """The partitions as they are before the first query, and what the queries are drawn from.
 
-    `codebook` is float32 (M, 256, sd), `codes` uint8 (M, n), `centroid` float32 (D,), `k` the rows asked for.
-    `last_rows`, float32 (<= 8, D), are unit vectors like the last rows. `centres`, float32 (8, D), are the middles
-    of the clusters and `spread`, float32 (D,), the noise of each dimension, before vectors are normalised.
+    `codebook` is float32 (M, 256, sd), `codes` uint8 (M * n,), `offsets` int64 (P + 1,), `centroids` float32
+    (P, D), `k` the rows asked for. `last_rows`, float32 (<= 8 P, D), are unit vectors like the last rows of every
+    partition. `means`, of the same shape, are the middles of their clusters, and `spread`, float32 (D,), the noise
+    of each dimension, before vectors are normalised.
     """
 
     codebook: Floats
     codes: NDArray[np.uint8]
-    centroid: Floats
+    offsets: NDArray[np.int64]
+    centroids: Floats
     k: int
     last_rows: Floats
-    centres: Floats
+    means: Floats
     spread: Floats
 
 
 def make_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
-    """Make a partition with the published number of rows."""
+    """Make partitions with the published number of rows in all."""
     return _make_state(shape, distribution, _rows(shape, distribution), rng)
 
 
 def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
-    """Make a partition whose number of rows is drawn, within 10 % of the published one."""
+    """Make partitions whose number of rows is drawn, within 10 % of the published one."""
     rows = _rows(shape, distribution)
     return _make_state(shape, distribution, int(rng.integers(rows * 9 // 10, rows * 11 // 10 + 1)), rng)
 
@@ -102,14 +106,15 @@ def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator)
 def make_call(
     shape: Shape, distribution: str, state: State, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32]]:
-    """Make a query, float32 (D,), a new vector of the same distribution, drawn towards one of the last rows.
+    """Make a query, float32 (D,), a new vector of the same distribution, drawn towards a last row of a partition.
 
-    That row is then likely among the nearest, so that a kernel which forgets the rows after its last whole
-    block is found out. No query is a unit vector: lengths go from 2**-2 to 2**6, those of `scaled_query` from
-    2**-50 to 2**51. The queries of `k_exceeds_n` point away from the row, to distances near 4.
+    That row is then likely among the nearest, so that a kernel which forgets a partition, or the rows after its
+    last whole block, is found out. No query is a unit vector: lengths go from 2**-2 to 2**6, those of
+    `scaled_query` from 2**-50 to 2**51. The queries of `k_exceeds_n` point away from the row, to distances near 4;
+    those of `no_direction` have NaN or an infinity somewhere, or are zeros.
     """
     place = rng.integers(len(state.last_rows))
-    query = _vectors(distribution, state.centres[[place]], state.spread, rng)[0]
+    query = _vectors(distribution, state.means[[place]], state.spread, rng)[0]
     query /= np.float32(_length(distribution, shape.dim))
     share, pull = DRAWN.get(distribution, (0.9, 0.9))
     drawn = rng.random(shape.dim, dtype=np.float32) < share
@@ -117,52 +122,86 @@ def make_call(
     exponents = (-50, 51) if distribution == "scaled_query" else (-2, 6)
     sign = -1 if distribution == "k_exceeds_n" else 1
     scale = np.ldexp(sign * (1 + rng.random()), rng.integers(*exponents))
-    return (query * np.float32(scale),)
+    query *= np.float32(scale)
+    if distribution == "no_direction":
+        value = rng.choice((0, np.nan, np.inf, -np.inf))
+        query[rng.integers(shape.dim) if value else slice(None)] = value
+    return (query,)
 
 
-def bare_state(codebook: Floats, codes: NDArray[np.uint8], centroid: Floats, k: int) -> State:
-    """Return a partition given by its parts; queries for it come from elsewhere."""
-    nothing = np.zeros((0, centroid.size), np.float32)
-    return State(codebook, codes, centroid, k, nothing, nothing, nothing)
+def bare_state(
+    codebook: Floats, codes: NDArray[np.uint8], offsets: NDArray[np.int64], centroids: Floats, k: int
+) -> State:
+    """Return partitions given by their parts; queries for them come from elsewhere."""
+    nothing = np.zeros((0, centroids.shape[1]), np.float32)
+    return State(codebook, codes, offsets, centroids, k, nothing, nothing, nothing)
 
 
 def _rows(shape: Shape, distribution: str) -> int:
-    """Return the published number of rows; what is never timed has a quarter, 11 past a block of 16."""
+    """Return the published number of rows; what is never timed has a quarter."""
     if distribution == "k_exceeds_n":
         return K - 3
     if distribution in EDGE_DISTRIBUTIONS:
-        return shape.rows // 64 * 16 + 11
+        return shape.rows // 4 + 1
     return shape.rows
 
 
 def _make_state(shape: Shape, distribution: str, rows: int, rng: np.random.Generator) -> State:
-    mixture = MIXTURES.get(distribution, GAUSSIAN)
-    directions = rng.standard_normal((1 + CLUSTERS, shape.dim), dtype=np.float32)
-    centres = np.float32(mixture.shared) * directions[0] + np.float32(mixture.cluster) * directions[1:]
-    spread = np.float32(mixture.noise) * _spread(distribution, shape.dim, rng)
+    dim, sub_vectors, partitions, _ = shape
+    offsets = _offsets(partitions, rows, rng)
+    centres = _centres(distribution, partitions, dim, rng)
+    spread = np.float32(MIXTURES.get(distribution, GAUSSIAN).noise) * _spread(distribution, dim, rng)
 
     def unit_rows(means: Floats) -> Doubles:
         return _units(_vectors(distribution, means, spread, rng))
 
-    sample = unit_rows(centres[_clusters(TRAINING_ROWS, rng)])
-    centroid = np.rint(sample * 2**20).sum(axis=0) / (2**20 * TRAINING_ROWS)
-    encoder = _train(sample - centroid, shape, rng)
-    codes = np.empty((shape.sub_vectors, rows), np.uint8)
-    for start in range(0, rows, BLOCK_ROWS):
-        block = codes[:, start : start + BLOCK_ROWS]
-        block[:] = encoder.encode(unit_rows(centres[_clusters(block.shape[1], rng)]) - centroid)
-    last_units = unit_rows(centres[:rows])
-    codes[:, -len(last_units) :] = encoder.encode(last_units - centroid)
+    of_each = TRAINING_ROWS // partitions
+    samples = np.stack([unit_rows(own[_clusters(of_each, rng)]) for own in centres])
+    centroids = np.rint(samples * 2**20).sum(axis=1) / (2**20 * of_each)
+    encoder = _train((samples - centroids[:, None]).reshape(-1, dim), sub_vectors, rng)
+    blocks = [np.empty((sub_vectors, size), np.uint8) for size in np.diff(offsets)]
+    last = []
+    for own, centroid, codes in zip(centres, centroids, blocks, strict=True):
+        for start in range(0, codes.shape[1], BLOCK_ROWS):
+            block = codes[:, start : start + BLOCK_ROWS]
+            block[:] = encoder.encode(unit_rows(own[_clusters(block.shape[1], rng)]) - centroid)
+        last.append(unit_rows(own[: codes.shape[1]]))
+        codes[:, codes.shape[1] - len(last[-1]) :] = encoder.encode(last[-1] - centroid)
     codebook = encoder.codebook(rng)
-    last_rows = centroid + _decode(codes[:, -len(last_units) :], codebook)
-    if distribution == "one_hot":
-        last_rows = last_units  # decoded, they are no longer sparse
-    if distribution == "near_duplicates":
-        # Rows that differ from the last in one sub-space, each about 15 times; the last is a unit vector.
-        codes[:, :-1] = _one_code_changed(codes[:, -1], rows - 1, rng)
-        centroid += last_units[-1] - last_rows[-1]
-        last_rows = last_units[-1:]
-    return State(codebook, codes, centroid.astype(np.float32), K, last_rows.astype(np.float32), centres, spread)
+    for number, codes in enumerate(blocks):
+        units = last[number]
+        if distribution != "one_hot":  # decoded, they are no longer sparse
+            last[number] = centroids[number] + _decode(codes[:, codes.shape[1] - len(units) :], codebook)
+        if distribution == "near_duplicates":
+            # Rows that differ from the last in one sub-space, each about 15 times; the last is a unit vector.
+            codes[:, :-1] = _one_code_changed(codes[:, -1], codes.shape[1] - 1, rng)
+            centroids[number] += units[-1] - last[number][-1]
+            last[number] = units[-1:]
+    return State(
+        codebook,
+        np.concatenate([codes.ravel() for codes in blocks]),
+        offsets,
+        centroids.astype(np.float32),
+        K,
+        np.concatenate(last).astype(np.float32),
+        np.concatenate([own[: len(rows)] for own, rows in zip(centres, last, strict=True)]),
+        spread,
+    )
+
+
+def _offsets(partitions: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw the sizes of partitions, the largest up to four times the smallest; return where they begin."""
+    weights = np.cumsum(rng.integers(10, 41, partitions))
+    return np.concatenate(([0], rows * weights // weights[-1]))
+
+
+def _centres(distribution: str, partitions: int, dim: int, rng: np.random.Generator) -> Floats:
+    """Draw the middle of every cluster of every partition, float32 (P, 8, D)."""
+    mixture = MIXTURES.get(distribution, GAUSSIAN)
+    centres = np.float32(mixture.cluster) * rng.standard_normal((partitions, CLUSTERS, dim), dtype=np.float32)
+    centres += np.float32(mixture.partition) * rng.standard_normal((partitions, 1, dim), dtype=np.float32)
+    centres += np.float32(mixture.shared) * rng.standard_normal(dim, dtype=np.float32)
+    return centres
 
 
 def _spread(distribution: str, dim: int, rng: np.random.Generator) -> Floats:
@@ -182,7 +221,7 @@ def _length(distribution: str, dim: int) -> float:
 
 
 def _clusters(rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw each row's cluster; the first is the largest, as partitions are in practice."""
+    """Draw each row's cluster; the first is the largest."""
     weights = 1 / np.arange(1, CLUSTERS + 1)
     return rng.choice(CLUSTERS, rows, p=weights / weights.sum())
 
@@ -231,9 +270,9 @@ class _Encoder(NamedTuple):
         return (self.points / self.steps * blur).astype(np.float32)
 
 
-def _train(residuals: Doubles, shape: Shape, rng: np.random.Generator) -> _Encoder:
+def _train(residuals: Doubles, sub_vectors: int, rng: np.random.Generator) -> _Encoder:
     """Run a short k-means in every sub-space of `residuals`, (rows, D)."""
-    length = shape.dim // shape.sub_vectors
+    length = residuals.shape[1] // sub_vectors
     steps = _reach(length) / float(np.abs(residuals).max())
     points = _on_grid(residuals, steps, length)
     lengths = np.square(points).sum(axis=2)
@@ -263,14 +302,15 @@ def _nearest_points(points: Floats, centroids: Floats) -> NDArray[np.uint8]:
 def _decode(codes: NDArray[np.uint8], codebook: Floats) -> Floats:
     """Return the vectors, (rows, D), that codes, (M, rows), stand for."""
     parts = codebook[np.arange(len(codes))[:, None], codes]
-    return parts.swapaxes(0, 1).reshape(codes.shape[1], -1)
+    return parts.swapaxes(0, 1).reshape(codes.shape[1], len(codes) * codebook.shape[2])
 
 
 def _on_grid(vectors: Doubles, steps: float, length: int) -> Floats:
     """Round vectors, (rows, D), to whole numbers that `_nearest_points` can sum exactly; return (M, rows, sd)."""
     reach = _reach(length)
     points = np.rint(np.clip(vectors * steps, -reach, reach)).astype(np.float32)
-    return np.ascontiguousarray(points.reshape(len(vectors), -1, length).swapaxes(0, 1))
+    parts = points.reshape(len(vectors), points.shape[1] // length, length)
+    return np.ascontiguousarray(parts.swapaxes(0, 1))
 
 
 def _reach(length: int) -> int:

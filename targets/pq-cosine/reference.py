@@ -1,7 +1,7 @@
 """The oracle of pq-cosine: the same search in float64, and the error that float32 may make.
 
 Owns what is right and how far a float32 kernel may be from it; the comparison itself is in target.py. Plain
-numpy, one sub-space after the other.
+numpy, one partition and one sub-space after the other.
 
 The limit of a row's distance d is roundings * u * S, with u = 2**-24. S = d + 1 + |centroid|**2 + |residual|**2
 has the terms of the square and those of its expansion, which a kernel may sum instead. Additions are counted as
@@ -27,28 +27,35 @@ ROUNDING = 2.0**-24
 
 
 class PqCosineKernel:
-    """Top-k search by direction in one partition of `n` rows; see `kernels.PqCosineKernel`.
+    """Top-k search by direction in `n` rows, which lie in P partitions; see `kernels.PqCosineKernel`.
 
     Parameters
     ----------
     codebook : float32, shape (M, 256, sd)
         The centroids of each of the M sub-spaces.
-    codes : uint8, shape (M, n)
-        Column m holds, for every row, its centroid in sub-space m.
-    centroid : float32, shape (M * sd,)
+    codes : uint8, shape (M * n,)
+        One partition after the other, each (M, n_p).
+    offsets : int64, shape (P + 1,)
+        The first row of each partition, and n.
+    centroids : float32, shape (P, M * sd)
         What the rows' residuals were taken from.
     """
 
     def __init__(
-        self, codebook: NDArray[np.float32], codes: NDArray[np.uint8], centroid: NDArray[np.float32]
+        self,
+        codebook: NDArray[np.float32],
+        codes: NDArray[np.uint8],
+        offsets: NDArray[np.int64],
+        centroids: NDArray[np.float32],
     ) -> None:
         sub_vectors, _, length = codebook.shape
-        self._codes = codes
+        self._blocks = [block.reshape(sub_vectors, -1) for block in np.split(codes, offsets[1:-1] * sub_vectors)]
         self._by_dimension = np.ascontiguousarray(codebook.transpose(2, 0, 1), dtype=np.float64)
-        self._centroid = centroid.astype(np.float64)
-        self._terms = 1 + np.square(self._centroid).sum()
-        self._terms += _sum_by_code(np.square(self._by_dimension).sum(axis=0), codes)
-        self._roundings = 4 + 2 * (sub_vectors + length) ** 0.5 + centroid.size**0.5 / 2
+        self._centroids = centroids.astype(np.float64)
+        squares = np.square(self._by_dimension).sum(axis=0)
+        self._terms = 1 + np.concatenate([_sum_by_code(squares, block) for block in self._blocks])
+        self._terms += np.repeat(np.square(self._centroids).sum(axis=1), np.diff(offsets))
+        self._roundings = 4 + 2 * (sub_vectors + length) ** 0.5 + (sub_vectors * length) ** 0.5 / 2
 
     def top_k(
         self, query: NDArray[np.float32], k: int
@@ -57,26 +64,30 @@ class PqCosineKernel:
 
         Returns
         -------
-        ids : uint32, shape (min(k, n),)
-            The nearest rows, ascending by (distance, id); NaN is last.
-        distances : float32, shape (min(k, n),)
+        ids : uint32, shape (r,)
+            The nearest rows, ascending by (distance, id): min(k, n), or none if the query has no direction.
+        distances : float32, shape (r,)
             Their distances, rounded.
         every, limit : float64, shape (n,)
-            Every row's distance and the largest error allowed in it.
+            Every row's distance, NaN for a query without a direction, and the largest error allowed in it.
         """
-        residual = _unit(query.astype(np.float64)) - self._centroid
+        unit = _unit(query.astype(np.float64))
+        tables = (self._table(unit - centroid) for centroid in self._centroids)
+        every = np.concatenate([_sum_by_code(*pair) for pair in zip(tables, self._blocks, strict=True)])
+        limit = self._roundings * ROUNDING * (self._terms + np.nan_to_num(every))
+        ids = np.argsort(every, kind="stable")[: min(k, np.count_nonzero(~np.isnan(every)))]
+        return ids.astype(np.uint32), every[ids].astype(np.float32), every, limit
+
+    def _table(self, residual: Doubles) -> Doubles:
         parts = residual.reshape(-1, len(self._by_dimension))
         table = np.zeros(self._by_dimension.shape[1:])
         for centroids, coordinates in zip(self._by_dimension, parts.T, strict=True):
             table += np.square(coordinates[:, None] - centroids)
-        every = _sum_by_code(table, self._codes)
-        limit = self._roundings * ROUNDING * (self._terms + np.nan_to_num(every))
-        ids = np.argsort(every, kind="stable")[:k]
-        return ids.astype(np.uint32), every[ids].astype(np.float32), every, limit
+        return table
 
 
 def _unit(vector: Doubles) -> Doubles:
-    with np.errstate(invalid="ignore"):  # a vector of zeros has no direction: NaN
+    with np.errstate(invalid="ignore"):  # one of zeros, or with NaN or infinity, has no direction: NaN
         unit: Doubles = vector / np.sqrt(np.square(vector).sum())
     return unit
 

@@ -36,7 +36,15 @@ SHAPES: Final = (
     Shape(100, 10, 13, 20_011),  # sub-vectors of 10
 )
 DISTRIBUTIONS: Final = ("popularity", "unit", "gaussian")
-EDGE_DISTRIBUTIONS: Final = ("large_dynamic_range", "cancelling", "all_negative", "duplicates", "k_exceeds_n")
+EDGE_DISTRIBUTIONS: Final = (
+    "large_dynamic_range",
+    "cancelling",
+    "all_negative",
+    "duplicates",
+    "k_exceeds_n",
+    "overflow",
+    "not_finite",
+)
 
 SHARED: Final = 1.5
 GROUP: Final = 0.5
@@ -50,6 +58,9 @@ DRAWN: Final = {
     "all_negative": (1.0, 0.3),
 }
 """The share of a query's dimensions that is drawn towards a row, and how far: 1 is all the way."""
+
+HUGE: Final = np.float32(3e38)
+"""What two rows of three have, with either sign, in the first dimension of `overflow`: twice that overflows."""
 
 K: Final = 10
 CENTROIDS: Final = 256
@@ -96,14 +107,20 @@ def make_call(
     """Make a query, float32 (D,), a new vector of the same distribution, drawn towards a last row of a partition.
 
     That row is then likely among the nearest, so that a kernel which forgets a partition, or the rows after
-    its last whole block, is found out.
+    its last whole block, is found out. The queries of `overflow` are 2 to 3 in the first dimension; those of
+    `not_finite` have NaN or an infinity somewhere.
     """
     place = rng.integers(len(state.last_rows))
     query = _vectors(distribution, state.means[[place]], rng)[0]
     share, pull = DRAWN.get(distribution, (0.9, 0.9))
     drawn = rng.random(query.size, dtype=np.float32) < share
     query += np.float32(pull) * drawn * (state.last_rows[place] - query)
-    return (query * state.scale,)
+    query *= state.scale
+    if distribution == "overflow":
+        query[0] = 2 + rng.random()
+    if distribution == "not_finite":
+        query[rng.integers(query.size)] = rng.choice((np.nan, np.inf, -np.inf))
+    return (query,)
 
 
 def bare_state(codebook: Floats, codes: NDArray[np.uint8], offsets: NDArray[np.int64], k: int) -> State:
@@ -140,6 +157,8 @@ def _make_state(shape: Shape, distribution: str, rows: int, rng: np.random.Gener
     near = np.repeat(means + (signs - 1) * shared, [len(rows) for rows in last], axis=0)
     scale = _scale(distribution, shape, rng)
     codebook *= scale.reshape(shape.sub_vectors, 1, length)
+    if distribution == "overflow":
+        codebook[0, 0::3, 0], codebook[0, 1::3, 0] = HUGE, -HUGE
     codes = np.concatenate([block.ravel() for block in blocks])
     return State(codebook, codes, offsets, K, np.concatenate(last), near.astype(np.float32), scale)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ROUNDING = 2.0**-24
 """Largest relative error of one float32 operation."""
 
+LARGEST = np.finfo(np.float32).max
+
 
 class PqDotKernel:
     """Top-k search by inner product in `n` rows, which lie in P partitions; see `kernels.PqDotKernel`.
@@ -56,20 +58,23 @@ class PqDotKernel:
 
         Returns
         -------
-        ids : uint32, shape (min(k, n),)
-            The nearest rows, ascending by (distance, id).
-        distances : float32, shape (min(k, n),)
+        ids : uint32, shape (r,)
+            The nearest rows, ascending by (distance, id): k, or all that have a distance if they are fewer.
+        distances : float32, shape (r,)
             Their distances, rounded.
         every, limit : float64, shape (n,)
-            Every row's distance and the largest error allowed in it.
+            Every row's distance, NaN where it has none, and the largest error allowed in it.
         """
         parts = query.astype(np.float64).reshape(-1, len(self._by_dimension))
         products = np.zeros(self._by_dimension.shape[1:])
-        for centroids, coordinates in zip(self._by_dimension, parts.T, strict=True):
-            products += coordinates[:, None] * centroids
-        every = 1 - _sum_by_code(products, self._codes)
-        terms = len(parts) + np.sqrt(np.square(parts).sum()) * self._lengths
-        limit = self._roundings * ROUNDING * terms
+        with np.errstate(invalid="ignore"):  # queries with NaN or infinity
+            for centroids, coordinates in zip(self._by_dimension, parts.T, strict=True):
+                products += coordinates[:, None] * centroids
+            every = 1 - _sum_by_code(products, self._codes)
+            terms = len(parts) + np.sqrt(np.square(parts).sum()) * self._lengths
+        has_distance = (every >= -LARGEST) & (every < LARGEST)
+        every[~has_distance] = np.nan
+        limit = np.where(has_distance, self._roundings * ROUNDING * terms, 0)
         ids = _nearest(every, k)
         return ids.astype(np.uint32), every[ids].astype(np.float32), every, limit
 
@@ -82,8 +87,7 @@ def _sum_by_code(terms: Doubles, codes: NDArray[np.uint8]) -> Doubles:
 
 
 def _nearest(distances: Doubles, k: int) -> NDArray[np.intp]:
-    if k < distances.size:
+    candidates = np.flatnonzero(~np.isnan(distances))
+    if k < candidates.size:
         candidates = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
-    else:
-        candidates = np.arange(distances.size)
     return candidates[np.argsort(distances[candidates], kind="stable")][:k]

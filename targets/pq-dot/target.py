@@ -68,8 +68,8 @@ class Example(NamedTuple):
 def properties() -> SearchStrategy[tuple[inputs.State, tuple[NDArray[np.float32]]]]:
     """Return a strategy of (state, call) pairs outside the battery; shrinks to few rows and sub-spaces.
 
-    Only whole numbers and names are drawn, so that a failure shrinks fast and prints short. NaN and infinity
-    are outside this target's contract: Lance drops such rows when it builds an index.
+    Only whole numbers and names are drawn, so that a failure shrinks fast and prints short. Rows have neither
+    NaN nor infinity: Lance drops such rows when it builds an index. A query may have them.
     """
     from hypothesis import strategies as st
 
@@ -80,7 +80,9 @@ def properties() -> SearchStrategy[tuple[inputs.State, tuple[NDArray[np.float32]
         length=st.sampled_from((1, 4, 8, 12, 16, 20, 32)),
         sizes=st.lists(sizes, min_size=1, max_size=4).map(tuple),
         k=st.sampled_from(("one", "ten", "n", "n + 5")),
-        values=st.sampled_from(("normal", "ties", "duplicate_rows", "large_dynamic_range", "zeros", "zero_query")),
+        values=st.sampled_from(
+            ("normal", "ties", "duplicate_rows", "large_dynamic_range", "zeros", "zero_query", "not_finite")
+        ),
         seed=st.integers(0, 2**32 - 1),
     ).map(realise)
 
@@ -94,6 +96,8 @@ def realise(example: Example) -> tuple[inputs.State, tuple[NDArray[np.float32]]]
     query = _values(example.values, (sub_vectors * length,), rng)
     if example.values == "zero_query":
         query[:] = 0
+    if example.values == "not_finite":
+        query[rng.integers(query.size)] = rng.choice((np.nan, np.inf, -np.inf))
     codes = rng.integers(0, 256, sub_vectors * rows, dtype=np.uint8)
     if example.values == "duplicate_rows":
         codes = np.repeat(codes[:sub_vectors], rows)

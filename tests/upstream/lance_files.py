@@ -1,6 +1,6 @@
 """Lance's vector indexes: made from vectors, searched through Lance, and their files read into numpy.
 
-Owns the layout of `index.idx` and `auxiliary.idx` as Lance 1.0.0 writes them. An index is a folder with these two
+Owns the layout of `index.idx` and `auxiliary.idx` as Lance 14.0.2 writes them. An index is a folder with these two
 files: the first has the centroids of the partitions, the second the rows, one partition after the other, and
 what their quantiser learned. `read_ivf` and `read_storage` are for every kind of index, `read_pq` and
 `read_ivf_pq` for product quantisation.

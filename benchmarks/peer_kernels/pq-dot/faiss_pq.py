@@ -1,7 +1,7 @@
 """pq-dot by faiss: one IndexPQ with inner products over the rows of all partitions, so one table.
 
 faiss returns the inner product, largest first; 1 minus it is the target's distance, within the limits. Ties may
-come in another order.
+come in another order. Rows without a distance are not left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """pq-dot by numpy: one table of inner products, M products of a matrix and a vector, for all partitions.
 
 The distances are within the target's limits; which rows of a tie at the last place are returned is argpartition's
-choice. Set OPENBLAS_NUM_THREADS=1.
+choice. Rows without a distance are not left out. Set OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations

@@ -21,11 +21,11 @@ from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 pytestmark = pytest.mark.upstream
 
-FOLDER: Final = Path(__file__).parents[3] / "targets" / "pq-dot"
+FOLDER: Final = Path(__file__).parents[2] / "targets" / "pq-dot"
 TARGET: Final = load.load(discover.inspect(FOLDER))
 QUERIES: Final = 4
-PORT_CODE_SHA256: Final = "39335f25ebe243206b224004e51f2c8537534580fa109db1b24f8ef52e66ff98"
-"""Code of the port of Lance 1.0.0. An optimised kernel may sum in another order: its bits are its own."""
+PORT_CODE_SHA256: Final = "b8ba5a97829e7d5023d8d389ad1b08ad2bb934020396ef633b7033647a9cbcc6"
+"""Code of the port of Lance 14.0.2. An optimised kernel may sum in another order: its bits are its own."""
 
 Array = np.ndarray[Any, Any]
 
@@ -41,11 +41,15 @@ class Corpus(NamedTuple):
 
 
 CORPORA: Final = {
+    "sd-1": Corpus(12, 12, 2),
+    "sd-4": Corpus(64, 16, 3),
     "sd-8": Corpus(128, 16, 1),
     "sd-8-in-7-partitions": Corpus(64, 8, 7),
     "sd-8-of-96-sub-spaces": Corpus(768, 96, 3, rows=1003),
     "sd-10": Corpus(100, 10, 3),
+    "sd-15": Corpus(120, 8, 2),
     "sd-16": Corpus(256, 16, 4),
+    "sd-17": Corpus(136, 8, 3),
     "sd-20": Corpus(160, 8, 2),  # a whole block of 16 dimensions, and 4 more
     "duplicates": Corpus(128, 16, 4, copies=15),
 }
@@ -63,7 +67,7 @@ class Index(NamedTuple):
 
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
-    lance_wheel.lance(lance_wheel.EARLIER)
+    lance_wheel.lance()
     folder = tmp_path_factory.mktemp("indexes")
     return {name: make_index(folder / name, corpus) for name, corpus in CORPORA.items()}
 
@@ -77,7 +81,7 @@ def index(request: pytest.FixtureRequest, indexes: dict[str, Index]) -> Index:
 def kernels() -> Any:
     """The committed kernel; tests of its bits are skipped when it is no longer the port."""
     if TARGET.kernel.code_sha256 != PORT_CODE_SHA256:
-        pytest.skip("kernels.py is no longer the port of Lance 1.0.0, whose bits were compared while it was")
+        pytest.skip("kernels.py is no longer the port of Lance 14.0.2, whose bits were compared while it was")
     return modules.execute_source(
         modules.module_name(TARGET.name, "kernels"), TARGET.kernel.text, str(TARGET.kernel.path)
     )
@@ -94,16 +98,21 @@ def make_index(folder: Path, corpus: Corpus) -> Index:
     stored = vectors[rng.permutation(np.resize(np.arange(QUERIES, distinct), rows))]
     given = centroids, codebook
     dataset = lance_files.create_ivf_pq(folder, stored, sub_vectors, partitions, given, "dot")
-    files = lance_files.read_ivf_pq(lance_files.index_folder(dataset))
-    codes = np.concatenate([part.codes.ravel() for part in files.partitions])
-    offsets = np.cumsum([0, *(part.row_ids.size for part in files.partitions)])
-    row_ids = np.concatenate([part.row_ids for part in files.partitions])
+    state, row_ids = read(dataset)
     queries, by_row = vectors[:QUERIES], np.full((QUERIES, rows), np.nan, np.float32)
     for query, answers in zip(queries, by_row, strict=True):
         found, distances = lance_files.search(dataset, query, rows, partitions)
         answers[found] = distances
-    state = TARGET.inputs.bare_state(files.codebook, codes, offsets, rows)
     return Index(dataset, state, row_ids, queries, by_row[:, row_ids])
+
+
+def read(dataset: Any) -> tuple[Any, Array]:
+    """Return the partitions in the index's files as the target has them, k of all rows, and the rows' ids."""
+    files = lance_files.read_ivf_pq(lance_files.index_folder(dataset))
+    codes = np.concatenate([part.codes.ravel() for part in files.partitions])
+    offsets = np.cumsum([0, *(part.row_ids.size for part in files.partitions)])
+    row_ids = np.concatenate([part.row_ids for part in files.partitions])
+    return TARGET.inputs.bare_state(files.codebook, codes, offsets, int(offsets[-1])), row_ids
 
 
 def compare_with_oracle(index: Index, state: Any) -> None:
@@ -146,7 +155,7 @@ def test_the_oracle_refuses_lance_s_distances_when_the_index_is_misread(index: I
 
 
 def test_the_kernel_s_distance_of_every_row_has_the_bits_of_lance(index: Index, kernels: Any) -> None:
-    """Establishes that the committed kernel is a port of Lance 1.0.0, order of summation, offset and all."""
+    """Establishes that the committed kernel is a port of Lance 14.0.2, order of summation, offset and all."""
     search = TARGET.wiring.bind(kernels, index.state)
     for query, lance in zip(index.queries, index.lance, strict=True):
         ids, distances = search(query)
@@ -163,6 +172,40 @@ def test_the_kernel_s_top_k_of_all_partitions_is_lance_s(index: Index, kernels: 
         compare.exact(distances, by_lance)
         inside = distances < distances[-1]  # the last place may be tied with rows that were left out
         assert set(index.row_ids[ids][inside]) == set(row_ids[inside])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_query_with_nan_or_infinity_finds_nothing(indexes: dict[str, Index], kernels: Any, value: float) -> None:
+    """Establishes that Lance, the oracle and the kernel agree on it, whatever the other dimensions are."""
+    index = indexes["sd-8-in-7-partitions"]
+    query = index.queries[0].copy()
+    query[11] = value
+    found = lance_files.search(index.dataset, query, 10, index.state.offsets.size - 1)
+    answers = [TARGET.wiring.bind(side, index.state)(query)[:2] for side in (TARGET.reference, kernels)]
+    assert [(ids.size, distances.size) for ids, distances in (found, *answers)] == [(0, 0)] * 3
+
+
+def test_rows_beyond_float32_are_not_found(kernels: Any, tmp_path: Path) -> None:
+    """Establishes the rule where two rows of three are at an infinity of either sign, for k of 10 and of all."""
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "beyond float32")
+    codebook = rng.standard_normal((4, 256, 8), dtype=np.float32)
+    codebook[0, 0::3, 0], codebook[0, 1::3, 0] = 3e38, -3e38
+    vectors = rng.standard_normal((1000, 32), dtype=np.float32)
+    vectors[0::3, 0], vectors[1::3, 0] = 2.9e38, -2.9e38
+    given = rng.standard_normal((2, 32), dtype=np.float32), codebook
+    query = rng.standard_normal(32, dtype=np.float32)
+    query[0] = 2.5
+    dataset = lance_files.create_ivf_pq(tmp_path, vectors, 4, 2, given, "dot")
+    state, row_ids = read(dataset)
+    found = set()
+    for k in (10, 1000):
+        search = TARGET.wiring.bind(kernels, state._replace(k=k))
+        ids, distances = search(query)
+        oracle = oracles.Oracle(TARGET, state._replace(k=k))
+        oracle.verify((ids, distances), (query,), "rows beyond float32")
+        compare.exact((row_ids[ids], distances), lance_files.search(dataset, query, k, 2))
+        found.add(ids.size)
+    assert found == {10, 333}
 
 
 def test_faiss_agrees_on_the_same_codebook_and_codes(index: Index) -> None:
