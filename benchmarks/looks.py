@@ -27,8 +27,8 @@ from unittest import mock
 import fresh_look
 
 from pytest_lance_autoresearch.bench import measure
+from pytest_lance_autoresearch.bench.compiling import Compiling
 from pytest_lance_autoresearch.bench.fields import Field
-from pytest_lance_autoresearch.bench.looks import Looks
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
 from pytest_lance_autoresearch.kernel_side import wire
@@ -38,8 +38,8 @@ from pytest_lance_autoresearch.target_files import contract, discover, generate,
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS: Mapping[str, list[tuple[Any, str]]] = {
-    "compiling": [(Looks, "_compile")],
-    "starting": [(Field, "start")],
+    "compiling": [(Compiling, "_compile")],
+    "starting": [(Field, "launch"), (Field, "join")],
     "pricing": [(Field, "price_building")],
     "sizing": [(measure, "size")],
     "warm-up": [(measure, "warm_up")],
