@@ -411,6 +411,9 @@ class Measured:
     def __init__(self, _target: object, _baseline: object, _cases: object, rules: Rules, *_: object) -> None:
         Measured.rules = rules
 
+    def prepare(self, _state_of: object, _seed: int) -> None:
+        """Nothing has to compile."""
+
     def measure_case(self, case: Case, _state_of: object, _seed: int) -> CaseTimes:
         return self._times(case.id)
 

@@ -7,7 +7,7 @@ baseline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +37,10 @@ class Field:
         sides: Mapping[str, KernelProcess],
         memory: wire.Arena,
         started_s: float,
-        introduce: Callable[[str], dict[str, Any]],
+        pool: ThreadPoolExecutor,
+        introduced: dict[str, Future[dict[str, Any]]],
     ) -> None:
-        """`introduce` readies the side of a letter and returns its first answer to every case."""
+        """`introduced` are the first answers of each side to every case, which threads of the pool wait for."""
         self.sides = sides
         """'A' is the baseline, every other letter a candidate."""
         self._candidates = measure.candidates_of(sides)
@@ -54,8 +55,8 @@ class Field:
         """Bytes, read after each case."""
         self._seconds = 0.0
         self._is_closed = False
-        self._pool = ThreadPoolExecutor(min(len(sides), max(2, environment.count_cores())))
-        self._introduced = {letter: self._pool.submit(introduce, letter) for letter in sides}
+        self._pool = pool
+        self._introduced = introduced
 
     @classmethod
     def launch(
@@ -80,8 +81,17 @@ class Field:
         except BaseException:
             memory.close()
             raise
-        field = cls(sides, memory, started_s, lambda letter: _introduce(processes, plans, letter, sides[letter]))
-        processes.give_back_first(field.close)
+        pool = ThreadPoolExecutor(min(len(sides), max(2, environment.count_cores())))
+        try:
+            introduced = {
+                letter: pool.submit(_introduce, processes, plans, letter, one) for letter, one in sides.items()
+            }
+            field = cls(sides, memory, started_s, pool, introduced)
+            processes.give_back_first(field.close)
+        except BaseException:  # or its threads would be waited for at the end of this process
+            pool.shutdown(wait=False, cancel_futures=True)
+            memory.close()
+            raise
         return field
 
     def join(self, plans: Sequence[CasePlan]) -> None:
@@ -170,16 +180,15 @@ class Field:
         }
 
     def close(self) -> None:
-        """End all processes; safe more than once.
+        """End all processes; safe more than once, and after an interrupt of itself.
 
         Whoever still introduces one hears it before what both use is given back.
         """
-        if self._is_closed:
-            return
         self._is_closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
         for process in self.sides.values():
             process.give_up()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown()
         for process in self.sides.values():
             process.close()
         self._memory.close()
