@@ -28,7 +28,7 @@ class Shape(NamedTuple):
 
 SHAPES: Final = (
     Shape(128, 32, 60_000, 10),
-    Shape(768, 48, 30_000, 100),  # sub-vectors of 16, Lance's default
+    Shape(768, 48, 30_000, 100),  # sub-vectors of 16, the length at which fused steps matter
     Shape(1536, 384, 4111, 10),  # 384 bytes of 255 are more than a sum of 16 bits can hold
     Shape(110, 10, 100_003, 10),  # sub-vectors of 11, five bytes a row, 35 rows after the last block of 64
 )
