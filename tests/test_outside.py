@@ -107,7 +107,8 @@ def test_another_way_that_is_as_fast_is_no_regression(library: Path) -> None:
 @pytest.mark.slow
 def test_a_faster_kernel_passes_and_its_gain_is_told(library: Path) -> None:
     code, trial = pull_request(library, FASTER)
-    assert (code, trial["verdict"]) in ((0, "pass"), (12, "inconclusive"))  # the latter where the machine is busy
+    assert trial["verdict"] in {"pass"} | OPEN
+    assert code in (0, 11, 12)
     assert trial["speedup"]["low"] > 1
 
 

@@ -63,11 +63,12 @@ def create_ivf_pq(
     partitions: int,
     given: tuple[Floats, Floats] | None = None,
     metric: str = "L2",
+    bits: int = 8,
 ) -> Any:
     """Write `vectors`, (n, D), to a Lance dataset in `folder`, index them and return the dataset.
 
-    Lance trains, by random numbers of its own, unless `given` has the centroids, (P, D), and the codebook,
-    (M, 256, sd).
+    A code has 4 or 8 `bits`. Lance trains, by random numbers of its own, unless `given` has the centroids, (P, D),
+    and the codebook, (M, 2**bits, sd).
     """
     import lance
     import pyarrow as pa
@@ -76,7 +77,13 @@ def create_ivf_pq(
     dataset: Any = lance.write_dataset(pa.table({COLUMN: values}), folder)
     learned = {"ivf_centroids": given[0], "pq_codebook": given[1]} if given else {}
     return dataset.create_index(
-        COLUMN, "IVF_PQ", metric=metric, num_partitions=partitions, num_sub_vectors=sub_vectors, **learned
+        COLUMN,
+        "IVF_PQ",
+        metric=metric,
+        num_partitions=partitions,
+        num_sub_vectors=sub_vectors,
+        num_bits=bits,
+        **learned,
     )
 
 
