@@ -313,7 +313,7 @@ def test_a_kernel_is_explained_by_what_it_is(project: Path, say: Say, monkeypatc
     answer = say("explain", "toy", "--asm")
     assert answer.code == 0
     report = "\n".join(answer.out)
-    beginnings = [line for line in answer.err if " s so far, " not in line]  # those say that a busy machine is slow
+    beginnings = [line for line in answer.err if " s so far, " not in line]  # a busy machine is slow
     assert beginnings == [
         "toy: looking for the slowest of 9 cases",
         f"toy: {_case(report)}: compiling, listing and measuring the kernel",
