@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.compiling import Compiling
 from pytest_lance_autoresearch.bench.measurement import Measurement, about, at_once, refuse_lacking_cores
-from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import CaseTimes, Evidence, KernelTimes, Step
-from pytest_lance_autoresearch.target_files import contract, generate
+from pytest_lance_autoresearch.target_files import contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,9 +118,7 @@ class Alone(Measurement):
         return [self._plan(case, state_of, seed) for case in self._cases]
 
     def _plan(self, case: Case, state_of: Callable[[Case], Any], seed: int) -> CasePlan:
-        state = state_of(case)
-        feed = generate.Feed(self._target, case, state, seed, "timed")
-        return measure.new_plan(case.id, Oracle(self._target, state), feed, self._packer)
+        return measure.plan_of(self._target, case, state_of(case), seed, "timed", self._packer)
 
     def decide(self, seconds: Callable[[], float], seed: int) -> None:
         """There is nothing to compare with."""

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pytest_lance_autoresearch.bench import measure
-from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.waiting import WaitCounter
 from pytest_lance_autoresearch.kernel_side import listing, profiling, wire
-from pytest_lance_autoresearch.target_files import generate
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.bench.measure import CasePlan
@@ -112,8 +110,7 @@ class ExplainedProcess(KernelProcess):
 
 def new_plan(target: Target, case: Case, state: Any, seed: int) -> CasePlan:
     """How the case is measured in such a process."""
-    feed = generate.Feed(target, case, state, seed, "timed")
-    return measure.new_plan(case.id, Oracle(target, state), feed, wire.Packer())
+    return measure.plan_of(target, case, state, seed, "timed", wire.Packer())
 
 
 def _printable(data: bytes) -> str:

@@ -54,7 +54,7 @@ class Field:
         self._peaks = dict.fromkeys(sides, 0)
         """Bytes, read after each case."""
         self._seconds = 0.0
-        self._is_closed = False
+        self.is_closed = False
         self._pool = pool
         self._introduced = introduced
 
@@ -110,10 +110,6 @@ class Field:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def is_closed(self) -> bool:
-        return self._is_closed
 
     def begin(self) -> None:
         """Its time counts from here: before, it may have waited for its turn."""
@@ -184,7 +180,7 @@ class Field:
 
         Whoever still introduces one hears it before what both use is given back.
         """
-        self._is_closed = True
+        self.is_closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in self.sides.values():
             process.give_up()

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.compiling import Compiling
 from pytest_lance_autoresearch.bench.measurement import about, at_once, refuse_lacking_cores
-from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import Case, Pair, Source, Step
@@ -86,8 +85,7 @@ class Looks:
         return [self._plan(case, state, seed, stream) for case, state in states.items()]
 
     def _plan(self, case: Case, state: Any, seed: int, stream: str) -> CasePlan:
-        feed = generate.Feed(self._target, case, state, seed, stream)
-        return measure.new_plan(case.id, Oracle(self._target, state), feed, self._packer, self._handicap(case))
+        return measure.plan_of(self._target, case, state, seed, stream, self._packer, self._handicap(case))
 
     def compile_ahead(self, plans: Sequence[CasePlan], letters: Collection[str]) -> None:
         """Begin what the first field for these candidates would wait for."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.records import Block, Dealt, Window
@@ -22,10 +23,10 @@ from pytest_lance_autoresearch.target_files import generate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pytest_lance_autoresearch.bench.oracles import Oracle
     from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
-    from pytest_lance_autoresearch.records import Call
+    from pytest_lance_autoresearch.records import Call, Case
     from pytest_lance_autoresearch.target_files.generate import Feed
+    from pytest_lance_autoresearch.target_files.load import Target
 
 BASELINE = "A"
 """The baseline's letter among the sides; every other is a candidate's."""
@@ -106,6 +107,20 @@ class CasePlan:
     ) -> WindowAnswers:
         with self.oracle.judging_room(window.calls, self.result_bytes):
             return process.run_window(window, is_announced=is_announced)
+
+
+def plan_of(
+    target: Target,
+    case: Case,
+    state: Any,
+    seed: int,
+    stream: str,
+    packer: wire.Packer,
+    handicap: Handicap = NO_HANDICAP,
+) -> CasePlan:
+    """The plan of a case over a state, whose calls are drawn from a stream of the seed."""
+    feed = generate.Feed(target, case, state, seed, stream)
+    return new_plan(case.id, Oracle(target, state), feed, packer, handicap)
 
 
 def new_plan(
