@@ -14,7 +14,7 @@ import pytest
 import toys
 from fake_workers import BASELINE, BUILD_NS, CANDIDATE, START_S, Compared
 
-from pytest_lance_autoresearch.bench import measure
+from pytest_lance_autoresearch.bench import looks, measure
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelIncorrect, TrialInvalid
@@ -435,22 +435,24 @@ def test_many_answers_are_verified_in_the_second_look(
     assert set(thoroughly) == {(looks, looks == 1) for looks in range(LOOKS)}
 
 
-def test_in_the_second_look_the_candidate_alone_is_asked_one_call_at_a_time(
-    compared: Compared, machine: fake_workers.Machine
+@pytest.mark.parametrize("most", [48, 3])
+def test_in_the_second_look_both_sides_are_asked_one_call_at_a_time(
+    compared: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
+    """On every case in each pair, where that is not more often than is needed; else on some, left to chance."""
+    monkeypatch.setattr(looks, "_DEALT", most)
     undecided(machine)
     compared.first()
     compared.comparison.decide(lambda: 1.0, 1)
-    cases, first = list(compared.comparison.pairs()[0].call_overhead_ns), compared.rules.pairs
-    dealt = [[one.case for one in pair.dealt] for pair in compared.comparison.pairs()]
-    assert dealt[:first] == [[]] * first
-    second = dealt[first:].index([])
-    assert dealt[first : first + second] == [cases] * second
-    assert dealt[first + second :] == [[]] * (len(dealt) - first - second)
-    assert second in (compared.rules.pairs, judge.TIMES_PAIRS * compared.rules.pairs)
-    for process in machine.started:
-        own = [what for text, what in machine.events if text == process.text]
-        assert process.text == CANDIDATE or "run one by one" not in own
+    first, second = compared.rules.pairs, judge.TIMES_PAIRS * compared.rules.pairs
+    cases = set(compared.ids)
+    dealt = [{one.case for one in pair.dealt} for pair in compared.comparison.pairs()]
+    assert not any(dealt[:first] + dealt[first + second :])
+    assert sum(map(len, dealt)) == min(most, second * len(cases))
+    assert set().union(*dealt) <= cases
+    for text in (CANDIDATE, BASELINE):
+        events = [what for whose, what in machine.events if whose == text]
+        assert events.count("run one by one") == 2 * sum(map(len, dealt))
 
 
 def test_a_candidate_that_works_ahead_is_refused(compared: Compared, machine: fake_workers.Machine) -> None:

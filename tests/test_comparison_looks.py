@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -228,7 +229,9 @@ def test_calls_are_started_one_by_one_where_no_kernel_knows(
     compared: Compared, machine: fake_workers.Machine, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
     """One that counts its calls. Where blocks follow, all sides are warmed up once more."""
-    monkeypatch.setattr(looks, "_CHOICE", SimpleNamespace(randrange=lambda count: min(place, count - 1)))
+    monkeypatch.setattr(
+        looks, "_CHOICE", SimpleNamespace(randrange=lambda count: min(place, count - 1), sample=random.sample)
+    )
     compared.both = compared.both[:1]
     compared.start_over()
     compared.first()

@@ -290,33 +290,38 @@ def test_a_reference_may_return_the_same_array_each_time(lab: Lab, tmp_path: Pat
 
 def test_calls_are_started_one_by_one_twice_and_once_nothing_is_known_of_later_ones(lab: Lab) -> None:
     plan = lab.plan()
-    orders = set()
+    orders, firsts = set(), set()
     for _ in range(20):
         lab.events.clear()
-        (dealt,) = measure.measure_dealt(plan, lab.candidate)
-        runs = [(verb, detail) for name, verb, detail in lab.events if verb.startswith("run") and name == "B"]
-        (first, some), (second, others) = runs
-        orders.add((first, second))
-        assert len({*some, *others}) == 2 * plan.calls == 20
-        assert lab.did("B", "read") == [9, 9]
-        assert lab.did("A", "run") == []
+        dealt = measure.measure_dealt(plan, lab.sides())
+        runs = [event for event in lab.events if event[1].startswith("run")]
+        assert len(runs) == 4
+        for side in "AB":
+            (first, some), (second, others) = ((verb, calls) for name, verb, calls in runs if name == side)
+            orders.add((first, second))
+            assert len({*some, *others}) == 2 * plan.calls == 20
+            assert lab.did(side, "read") == [9, 9]
+        firsts.add(runs[0][0])
+        assert runs[0][2] == runs[1][2]
+        assert runs[2][2] == runs[3][2]
+    assert firsts == {"A", "B"}
     assert orders == {("run", "run unannounced"), ("run unannounced", "run")}
     read = PLANNED_NS + READ_NS
-    assert dealt == Dealt(KEY, Window(10, PLANNED_NS, read, 0), Window(10, PLANNED_NS, read, 0))
+    assert dealt == {"B": Dealt(KEY, Window(10, PLANNED_NS, read, 0), Window(10, PLANNED_NS, read, 0))}
 
 
 def test_where_windows_hold_a_single_call_there_is_nothing_to_know(lab: Lab) -> None:
     lab.baseline.call_ns = lab.candidate.call_ns = 10_000 * US
     plan = lab.plan()
     assert plan.calls == 1
-    assert measure.measure_dealt(plan, lab.candidate) == []
+    assert measure.measure_dealt(plan, lab.sides()) == {}
 
 
 def test_an_answer_that_was_read_early_is_verified(lab: Lab) -> None:
     plan = lab.plan()
     lab.candidate.fails = "right"
     with pytest.raises(KernelIncorrect, match="call 10 of 10, one by one: "):
-        measure.measure_dealt(plan, lab.candidate)
+        measure.measure_dealt(plan, lab.sides())
 
 
 # Whose fault a failure is

@@ -146,10 +146,9 @@ class Field:
         return not any(map(aggregate.is_disturbed, blocks.values()))
 
     def measure_dealt(self, plan: CasePlan) -> None:
-        """Every candidate's windows of a case whose calls are started one by one."""
-        for letter in self._candidates:
-            with measure.blaming(letter):
-                self._dealt[letter] += measure.measure_dealt(plan, self.sides[letter])
+        """Windows of a case whose calls are started one by one."""
+        for letter, dealt in measure.measure_dealt(plan, self.sides).items():
+            self._dealt[letter].append(dealt)
 
     def note(self, plan: CasePlan) -> None:
         """Read from the system what is known of the field once a case is measured."""

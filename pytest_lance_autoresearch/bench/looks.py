@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _CHOICE = random.SystemRandom()
+_DEALT = 48
+"""How often a thorough look starts calls one by one: often enough to tell who works ahead (`verdict.ahead`)."""
 
 
 class Looks:
@@ -114,6 +116,7 @@ class Looks:
         One that is over before its end counts for nothing.
         """
         count, blocks = extent
+        dealt = _dealt_places(count, plans) if thorough else frozenset[tuple[int, str]]()
         windows = 2 * (1 + len(letters)) * sum(blocks.values()) * count
         with self._turn(measure.expected_s(windows)):
             first.begin()
@@ -122,7 +125,8 @@ class Looks:
                     for plan in plans:
                         if is_over():
                             return
-                        self._measure(field, plan, blocks[plan.key], thorough=thorough)
+                        is_dealt = (number, plan.key) in dealt
+                        self._measure(field, plan, blocks[plan.key], thorough=thorough, is_dealt=is_dealt)
                     self.add(field.record())
 
     def _field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> closing[Field]:
@@ -133,20 +137,20 @@ class Looks:
         """The baseline and these candidates."""
         return {letter: self._sources[letter] for letter in (measure.BASELINE, *letters)}
 
-    def _measure(self, field: Field, plan: CasePlan, wanted: int, *, thorough: bool) -> None:
+    def _measure(self, field: Field, plan: CasePlan, wanted: int, *, thorough: bool, is_dealt: bool) -> None:
         """Blocks of one case until enough are undisturbed; at most as many again are set aside.
 
-        A thorough look starts calls one by one as well, before, between or behind the blocks: a kernel that counts
-        its calls does not know when.
+        Where calls are started one by one as well, that comes before, between or behind the blocks: a kernel that
+        counts its calls does not know when.
         """
         null, undisturbed = self._processes.null(), 0
-        place = _CHOICE.randrange(wanted + 1) if thorough else None
+        place = _CHOICE.randrange(wanted + 1) if is_dealt else None
         with environment.placed([null.pid, *field.pids()], self._target.threads), about(plan.key):
             field.warm_up(plan, null)
             for tried in range(2 * wanted):
                 if tried == place:
                     field.measure_dealt(plan)
-                    field.warm_up(plan, null)  # all sides, of which only some were at work
+                    field.warm_up(plan, null)
                 self._show(plan.key, Step(undisturbed, wanted))
                 undisturbed += field.measure_block(plan, thorough=thorough)
                 if undisturbed == wanted:
@@ -154,3 +158,9 @@ class Looks:
             if place == wanted:
                 field.measure_dealt(plan)
         field.note(plan)
+
+
+def _dealt_places(fields: int, plans: Sequence[CasePlan]) -> frozenset[tuple[int, str]]:
+    """In which fields of a look, and on which of their cases, calls are started one by one: left to chance."""
+    places = [(field, plan.key) for field in range(fields) for plan in plans]
+    return frozenset(_CHOICE.sample(places, min(len(places), _DEALT)))

@@ -273,23 +273,32 @@ def measure_blocks(
     return {letter: _block(plan.key, letters, halves, letter) for letter in candidates_of(sides)}
 
 
-def measure_dealt(plan: CasePlan, process: KernelProcess) -> list[Dealt]:
-    """Two windows of one kernel, in random order, that differ in one thing: what it can know of later calls.
+def measure_dealt(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, Dealt]:
+    """Two windows of each side, in random order, that differ in one thing: what it can know of later calls.
 
     In both each call is started by itself, its arguments written just before it. In one window those of all calls
     lie there from the start, as they do in every other window; in the other, none but those of the calls so far.
-    None where windows hold a single call.
+    Returns the candidates', by letter: none where windows hold a single call.
     """
     if plan.calls == 1:
-        return []
-    announced, dealt = _CHOICE.sample((True, False), 2), {}
-    for is_announced in announced:
-        calls = plan.draw(plan.calls, is_one_by_one=True)
+        return {}
+    dealt = {}
+    for is_announced in _CHOICE.sample((True, False), 2):
+        dealt[is_announced] = _dealt_windows(plan, sides, is_announced=is_announced)
+    return {letter: Dealt(plan.key, dealt[True][letter], dealt[False][letter]) for letter in candidates_of(sides)}
+
+
+def _dealt_windows(plan: CasePlan, sides: Mapping[str, KernelProcess], *, is_announced: bool) -> dict[str, Window]:
+    """A window of each side on the same calls; of each an answer is verified, read before the next call began."""
+    calls = plan.draw(plan.calls, is_one_by_one=True)
+
+    def run(process: KernelProcess, letter: str) -> Window:
         answers = plan.run(process, calls, is_announced=is_announced)
         index, answer = answers.early
-        _compare(plan, {"B": answer}, calls.call(index), f"call {index + 1} of {len(calls)}, one by one")
-        dealt[is_announced] = answers.settled()
-    return [Dealt(plan.key, dealt[True], dealt[False])]
+        _compare(plan, {letter: answer}, calls.call(index), f"call {index + 1} of {len(calls)}, one by one")
+        return answers.settled()
+
+    return ask(sides, run)
 
 
 def _block(key: str, letters: Sequence[str], halves: Sequence[Mapping[str, Window]], candidate: str) -> Block:

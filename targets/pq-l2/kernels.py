@@ -140,8 +140,40 @@ def _search(planes: Words, table: Floats, k: int) -> tuple[Ids, Floats]:
     distances = np.empty(near.size, np.float32)
     for place in range(near.size):
         distances[place] = _distance(codes, near[place], rows, sub_vectors, terms)
-    nearest = np.argsort(distances)[:k]
-    return near[nearest], distances[nearest]
+    bits = distances.view(np.uint32)  # of numbers >= 0, which have the same order
+    nearest = _ascending(bits)
+    found = min(k, near.size)
+    ids, found_bits = np.empty(found, np.uint32), np.empty(found, np.uint32)
+    for place in range(found):
+        ids[place], found_bits[place] = near[nearest[place]], bits[nearest[place]]
+    return ids, found_bits.view(np.float32)
+
+
+@njit()
+def _ascending(values: Words) -> Order:
+    """Return the places of the values in ascending order, by heap sort: argsort compiles for seconds."""
+    order = np.arange(values.size)
+    for root in range(values.size // 2 - 1, -1, -1):
+        _sift_down(values, order, root, values.size)
+    for end in range(values.size - 1, 0, -1):
+        order[0], order[end] = order[end], order[0]
+        _sift_down(values, order, np.int64(0), end)
+    return order
+
+
+@njit()
+def _sift_down(values: Words, order: Order, root: int, end: int) -> None:
+    """Let the place at `root` sink until no value below it in the heap, which ends before `end`, is larger."""
+    place = order[root]
+    while 2 * root + 1 < end:
+        child = 2 * root + 1
+        if child + 1 < end and values[order[child + 1]] > values[order[child]]:
+            child += 1
+        if values[order[child]] <= values[place]:
+            break
+        order[root] = order[child]
+        root = child
+    order[root] = place
 
 
 @njit(fastmath=True)
@@ -178,7 +210,7 @@ def _with_slack(limit: int, sub_vectors: int) -> int:
 
 @njit()
 def _scan(codes: Words, count: int, steps: Words, sums: Words) -> None:
-    order, done = np.arange(count), 0
+    order, done = np.arange(count), np.int64(0)
     while done < count:
         done = _add(codes, order, done, steps, sums)
 
@@ -263,7 +295,7 @@ def _near(sums: Words, sub_vectors: int, k: int) -> Ids:
     rows = sums.size
     if k > GROUPS or rows < GROUPS:
         return np.arange(rows, dtype=np.uint32)
-    least = _least_of_groups(sums, 1)
+    least = _least_of_groups(sums, uint64(1))
     limit = _with_slack(_kth(least, k), sub_vectors)
     near, count = np.empty(rows, np.uint32), 0
     for group in range(GROUPS):
@@ -310,17 +342,17 @@ def _insert(value: int, smallest: Words, count: int) -> None:
 def _scan_and_give_up(codes: Words, count: int, steps: Words, sums: Words, sub_vectors: int, k: int) -> Ids:
     """Add planes for all rows until few rows are left, then for those; return what may be among the k nearest."""
     order, to_come = _order(steps, count)
-    done, look = 0, PACE
+    done, look = np.int64(0), PACE
     while done < count:
         done = _add(codes, order, done, steps, sums)
         left = count - done
         if done == look and left >= 2:
             look += PACE
-            bound = _bound(codes, order, done, steps, sums, k, 4, max(k, 24))
+            bound = _bound(codes, order, done, steps, sums, k, uint64(4), max(k, 24))
             near = _near_in_sample(sums, _cut(bound, to_come[done], sub_vectors))
             sample = sums.size // 64 * 8
             if sample + left * near < left * sample:  # writing the list costs about as much as a plane
-                bound = _bound(codes, order, done, steps, sums, k, 1, max(k, 64))
+                bound = _bound(codes, order, done, steps, sums, k, uint64(1), max(k, 64))
                 return _finish(codes, order, to_come, done, steps, sums, sub_vectors, bound, k)
             if near > 0.99 * sample:
                 look += PACE
@@ -330,12 +362,12 @@ def _scan_and_give_up(codes: Words, count: int, steps: Words, sums: Words, sub_v
 @njit()
 def _order(steps: Words, count: int) -> tuple[Order, Order]:
     """Return the planes, those first whose steps spread farthest above their least, and the least sums to come."""
-    least, spread = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    least, closeness = np.zeros(count, np.int64), np.full(count, 0xFFFFFFFF, np.uint32)
     for m in range(4 * count):
         smallest, total = _least_and_total(steps, uint64(256 * m), 256)
         least[m // 4] += smallest
-        spread[m // 4] += total // 256 - smallest
-    order = np.argsort(-spread)
+        closeness[m // 4] -= uint32(total // 256 - smallest)
+    order = _ascending(closeness)
     to_come = np.zeros(count + 1, np.int64)
     for i in range(count - 1, -1, -1):
         to_come[i] = to_come[i + 1] + least[order[i]]
@@ -425,4 +457,8 @@ def _finish(
             total = uint32(sums[uint64(place)] + _pair(codes, a, b, uint64(rows), row, steps))
             sums[left], near[left] = total, row
             left += uint64(total <= cut)
-    return near[:left][sums[:left] <= _with_slack(_kth(sums[:left], k), sub_vectors)]
+    limit, kept = _with_slack(_kth(sums[:left], k), sub_vectors), 0
+    for place in range(left):
+        near[kept] = near[uint64(place)]
+        kept += 1 if sums[uint64(place)] <= limit else 0
+    return near[:kept]
