@@ -2,6 +2,8 @@
 
     python benchmarks/bias.py                      every target, 20 pairs of processes each: five looks of four
     python benchmarks/bias.py bitpack --looks 3    some targets
+    python benchmarks/bias.py pq-l2 --second       in second looks, over secret states, where calls are also
+                                                   started one by one
 
 Prints for each target the mean of the overall change of time, its standard error and the standard deviation
 between pairs, in percent; by how much single cases differ between pairs, the median of them and the most; and the
@@ -26,14 +28,14 @@ from pytest_lance_autoresearch.verdict import aggregate, stats
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def measured(target: load.Target, looks: int) -> list[Pair]:
+def measured(target: load.Target, looks: int, *, second: bool) -> list[Pair]:
     """The pairs of looks at the target's kernel against itself, each look with states and calls of its own."""
     timed = [case for case in contract.cases_of(target) if case.timed]
     found: list[Pair] = []
     for number in range(looks):
-        states = {case: generate.make_state(target, case, number) for case in timed}
+        states = {} if second else {case: generate.make_state(target, case, number) for case in timed}
         with turns.take(None):
-            found += fresh_look.measured(target, states)
+            found += fresh_look.measured(target, states) if states else fresh_look.measured_secretly(target, timed)
     return found
 
 
@@ -68,6 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help="names of targets (default: all)")
     parser.add_argument("--looks", type=int, default=5, help="looks at each target, of four pairs each (5)")
+    parser.add_argument("--second", action="store_true", help="second looks instead of first ones")
     chosen = parser.parse_args()
     layouts = [one for one in discover.discover(ROOT) if discover.is_judged_by_default(one)]
     print(
@@ -77,7 +80,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for layout in layouts:
         if not chosen.targets or layout.name in chosen.targets:
-            print(row(layout.name, measured(load.load(layout), chosen.looks)), flush=True)
+            print(row(layout.name, measured(load.load(layout), chosen.looks, second=chosen.second)), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 import toys
 
 from pytest_lance_autoresearch.bench import oracles, properties
+from pytest_lance_autoresearch.bench.room import Room
 from pytest_lance_autoresearch.errors import KernelReturnedMore, TargetError
 from pytest_lance_autoresearch.target_files import discover, generate, load
 
@@ -95,11 +96,11 @@ class Refusing:
     ],
 )
 def test_a_result_is_as_large_as_all_arrays_and_numbers_in_it(expected: Any, size: int) -> None:
-    assert oracles._size(expected) == size
+    assert Room([expected]).bytes == 2 * size
 
 
 def test_an_object_that_refuses_its_attributes_counts_for_nothing() -> None:
-    assert oracles._size((Refusing(), WHOLE)) == 800
+    assert Room([(Refusing(), WHOLE)]).bytes == 1600
 
 
 # Room for the kernel's result
@@ -184,7 +185,7 @@ def test_where_results_differ_too_much_in_size_it_is_not_the_kernels_fault(tmp_p
     oracle = oracles.Oracle(target, target.inputs.State(np.ones(3)))
     runner: Any = Runner()
     with pytest.raises(TargetError) as raised:
-        oracle.run(runner, "key", [(np.ones(10),), (np.ones(1000),)], oracle.result_bytes([(np.ones(10),)]))
+        oracle.run(runner, "key", [(np.ones(10),), (np.ones(1000),)], oracle.room([(np.ones(10),)]))
     assert str(raised.value) == (
         "target 'toy': key: the kernel returned 9999 bytes; there is room for 160, twice what the reference "
         "returned for other calls, and for these it returned more; expected the reference to return what a kernel "
@@ -192,6 +193,26 @@ def test_where_results_differ_too_much_in_size_it_is_not_the_kernels_fault(tmp_p
     )
     with pytest.raises(KernelReturnedMore):
         oracle.run(runner, "key", [(np.ones(10),)])
+
+
+def test_a_result_needs_room_for_those_parts_alone_whose_form_it_has() -> None:
+    """Where two parts have its form, for the larger one; where none has, for all of them; of any candidate."""
+
+    def expected(found: int) -> tuple[Any, ...]:
+        return np.zeros(found, np.uint32), np.zeros(2 * found, np.uint32), (np.zeros(500), 0.5), np.zeros(4, "f4")
+
+    results = [expected(found) for found in (0, 3, 1)]
+    ids, distances = np.zeros(0, np.uint32), np.ones(4, np.float32)
+    room = Room(iter(results))
+    assert room.bytes == 2 * (36 + 4000 + 8 + 16)
+    room.narrow([(ids, distances)])
+    assert room.bytes == 2 * (24 + 16)
+    assert not room.is_too_small_for(expected(3))
+    assert room.is_too_small_for(expected(4))
+    room.narrow([ids, (ids, distances), ()])
+    assert room.bytes == 2 * (24 + 16)
+    room.narrow([(ids, distances), (ids, np.zeros(4))])
+    assert room.bytes == 2 * (36 + 4000 + 8 + 16)
 
 
 # Without a check

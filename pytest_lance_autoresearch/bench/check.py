@@ -26,7 +26,7 @@ def check_calls(
     runner: Runner[Answers], oracle: Oracle, key: str, calls: Sequence[Call], what: str, seed: int | None = None
 ) -> Answers:
     """Run the calls and the first one again, as one window, and verify every answer; returns them all."""
-    answers = oracle.run(runner, key, [*calls, calls[0]], oracle.result_bytes(calls))
+    answers = oracle.run(runner, key, [*calls, calls[0]], oracle.room(calls))
     for index, call in enumerate(calls):
         where = f"{key}, {what} call {index + 1} of {len(calls)}"
         oracle.verify(answers[index], call, where, seed)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_lance_autoresearch.bench.process import KernelProcess, WindowAnswers
+    from pytest_lance_autoresearch.bench.room import Room
     from pytest_lance_autoresearch.records import Call, Case
     from pytest_lance_autoresearch.target_files.generate import Feed
     from pytest_lance_autoresearch.target_files.load import Target
@@ -79,7 +80,8 @@ class CasePlan:
     first: Call
     """The first call that every process answers; it is never timed."""
     first_window: wire.PackedWindow
-    result_bytes: int
+    room: Room
+    """For each result."""
     packer: wire.Packer
     """Whose memory all cases of a target may share: they are measured one after the other."""
     handicap: Handicap
@@ -100,12 +102,12 @@ class CasePlan:
 
     def pack(self, calls: Iterable[Call], *, is_one_by_one: bool = False) -> wire.PackedWindow:
         """The calls as one window, until the next is packed."""
-        return self.packer.pack(self.key, calls, self.result_bytes, is_one_by_one=is_one_by_one)
+        return self.packer.pack(self.key, calls, self.room.bytes, is_one_by_one=is_one_by_one)
 
     def run(
         self, process: KernelProcess, window: wire.PackedWindow, *, is_announced: bool = True
     ) -> WindowAnswers:
-        with self.oracle.judging_room(window.calls, self.result_bytes):
+        with self.oracle.judging_room(window.calls, self.room):
             return process.run_window(window, is_announced=is_announced)
 
 
@@ -128,8 +130,8 @@ def new_plan(
 ) -> CasePlan:
     """A plan whose windows have no size yet."""
     first, *more = feed.draw(1 + _SIZING_CALLS)
-    room = oracle.result_bytes([first, *more])
-    window = wire.Packer().pack(key, [first], room)
+    room = oracle.room([first, *more])
+    window = wire.Packer().pack(key, [first], room.bytes)
     return CasePlan(key, oracle, feed, first, window, room, packer, handicap)
 
 
@@ -199,8 +201,9 @@ def call_once(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, A
 
 
 def verify_first(plan: CasePlan, answers: Mapping[str, Any]) -> None:
-    """Compare each side's answer to the first call with the oracle's."""
+    """Compare each side's answer to the first call with the oracle's; their form tells how much room they need."""
     _compare(plan, answers, plan.first, "warm-up call")
+    plan.room.narrow(answers.values())
 
 
 def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess) -> None:

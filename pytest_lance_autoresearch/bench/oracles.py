@@ -6,21 +6,19 @@ Owns the sentences about a wrong answer, and about a reference that cannot serve
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from contextlib import contextmanager, suppress
-from types import ModuleType
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench.recall import ask_each_time
+from pytest_lance_autoresearch.bench.room import Room, arrays
 from pytest_lance_autoresearch.errors import KernelIncorrect, KernelReturnedMore, TargetError
 from pytest_lance_autoresearch.kernel_side import modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pytest_lance_autoresearch.bench.recall import Known
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
@@ -48,18 +46,18 @@ class Oracle:
         with modules.blaming(self._target.layout, "reference.py"):
             return self._function(*copies)
 
-    def result_bytes(self, calls: Sequence[Call]) -> int:
+    def room(self, calls: Iterable[Call]) -> Room:
         """Room that surely holds a kernel's result of such calls."""
-        return 2 * max(_size(self.expected(call)) for call in calls)
+        return Room(self.expected(call) for call in calls)
 
-    def run(self, runner: Runner[A], key: str, calls: Sequence[Call], result_bytes: int | None = None) -> A:
-        """Run the calls as one window, with `result_bytes` of room for each result, or as much as they need."""
-        room = self.result_bytes(calls) if result_bytes is None else result_bytes
+    def run(self, runner: Runner[A], key: str, calls: Sequence[Call], room: Room | None = None) -> A:
+        """Run the calls as one window, with that room for each result, or as much as they need."""
+        room = self.room(calls) if room is None else room
         with self.judging_room(lambda: calls, room):
-            return runner.run(key, calls, room)
+            return runner.run(key, calls, room.bytes)
 
     @contextmanager
-    def judging_room(self, calls: Callable[[], Sequence[Call]], room: int) -> Iterator[None]:
+    def judging_room(self, calls: Callable[[], Sequence[Call]], room: Room) -> Iterator[None]:
         """Around a window of the calls: TargetError where the reference made the room too small."""
         try:
             yield
@@ -67,13 +65,13 @@ class Oracle:
             self._refuse_unforeseen(calls(), room, failure)
             raise
 
-    def _refuse_unforeseen(self, calls: Sequence[Call], room: int, failure: KernelReturnedMore) -> None:
+    def _refuse_unforeseen(self, calls: Sequence[Call], room: Room, failure: KernelReturnedMore) -> None:
         """TargetError where the reference gave no way to know how much room a right result needs."""
         results = [self.expected(call) for call in calls]
-        blank = [result for result in results if next(_arrays(result), None) is None]
+        blank = [result for result in results if next(arrays(result), None) is None]
         if blank:
             why = f"and the reference returned a {type(blank[0]).__name__} without any array in it"
-        elif 2 * max(map(_size, results)) > room:
+        elif any(map(room.is_too_small_for, results)):
             why = "twice what the reference returned for other calls, and for these it returned more"
         else:
             return
@@ -117,44 +115,6 @@ def compare_answer(
             f"target '{target.name}': target.check returned {said!r}; expected None, "
             f"and a failed assert or compare helper for a wrong result"
         )
-
-
-def _size(expected: Any) -> int:
-    """Bytes of all arrays in an oracle's result; it may hold more than the kernel's."""
-    return sum(array.nbytes for array in _arrays(expected))
-
-
-def _arrays(value: Any, around: tuple[int, ...] = ()) -> Iterator[np.ndarray[Any, Any]]:
-    """The arrays and numbers in an oracle's result, whatever holds them; `around` tells what holds this value."""
-    if id(value) in around or isinstance(value, type | ModuleType):
-        return
-    array = _as_array(value)
-    if array is not None and not array.dtype.hasobject:
-        yield array
-        return
-    for part in _parts(value if array is None else list(array.flat)):
-        yield from _arrays(part, (*around, id(value)))
-
-
-def _as_array(value: Any) -> np.ndarray[Any, Any] | None:
-    """A number, what offers an array and keeps its word, or a buffer such as bytes; None for all else."""
-    with suppress(Exception):
-        if isinstance(value, bool | int | float | complex) or hasattr(value, "__array__"):
-            return np.asarray(value)
-    with suppress(Exception):
-        return np.asarray(memoryview(value))
-    return None
-
-
-def _parts(value: Any) -> Iterable[Any]:
-    """What a container holds, or an object has as its state."""
-    if isinstance(value, Mapping):
-        return (*value.keys(), *value.values())
-    if isinstance(value, tuple | list | set | frozenset | deque | KeysView | ValuesView | ItemsView):
-        return value
-    with suppress(Exception):
-        return (value.__getstate__(),)
-    return ()
 
 
 def _refuse_other_forms(target: Target, expected: Any) -> None:

@@ -281,7 +281,7 @@ def _profiled(plan: CasePlan, process: ExplainedProcess) -> tuple[PythonLine, ..
     process.bind_profiled(plan.key)
     for _ in range(PROFILED_WINDOWS):
         calls = plan.feed.draw(plan.calls)
-        process.run(PROFILED, calls, plan.result_bytes)
+        process.run(PROFILED, calls, plan.room.bytes)
     return _python_lines(process.profile())
 
 

@@ -146,7 +146,7 @@ class Selftest:
         calls = generate.Feed(self._target, case, state, seeds.PUBLISHED_SEED, "check").draw(check.CALLS_PER_CHECK)
         oracle = oracles.Oracle(self._target, state)
         expected = [deepcopy(oracle.expected(call)) for call in calls]  # it may use its buffers again
-        room = oracle.result_bytes(calls)
+        room = oracle.room(calls).bytes
         right = self._answers(KERNEL, case, state, calls, room)
         if isinstance(right, KernelFailure):
             raise right
