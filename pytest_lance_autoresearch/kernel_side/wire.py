@@ -42,6 +42,8 @@ RESULT_BYTES = 4096
 """Least room for one call's result."""
 LEAST_BYTES = 2**16
 """Least memory that is mapped."""
+BEHIND_BYTES = 4096
+"""Always mapped behind what a window needs."""
 SPARE_FRACTION = 4
 MOST_ROOM = 2
 """Times of what a window needs that may be mapped for it."""
@@ -182,11 +184,13 @@ class Arena:
     def fit(self, size: int) -> None:
         """Map room for `size` bytes, and a quarter more, unless what is mapped has room and is not much more.
 
-        So the windows of a case find the same mapping, though they differ in size. What lies in it stays.
+        So the windows of a case find the same mapping, though they differ in size. What lies in it stays. A kernel
+        that loads a little beyond an array's end must not depend on what happens to be mapped behind the last.
         """
-        if size <= self.size <= max(LEAST_BYTES, MOST_ROOM * size):
+        least = size + BEHIND_BYTES
+        if least <= self.size <= max(LEAST_BYTES, MOST_ROOM * least):
             return
-        wanted = max(LEAST_BYTES, size + size // SPARE_FRACTION)
+        wanted = max(LEAST_BYTES, least + size // SPARE_FRACTION)
         if wanted > self._file_bytes:
             _take(self.fd, wanted)
             self._file_bytes = wanted
@@ -259,7 +263,7 @@ class Memory:
         What is mapped for results does no harm to smaller ones: nothing is written behind these.
         """
         self.arguments.fit(plan.arguments_bytes)
-        if plan.results_bytes > self.results.size:
+        if plan.results_bytes > self.results.size - BEHIND_BYTES:
             self.results.fit(plan.results_bytes)
 
     def sizes(self) -> tuple[int, int]:
