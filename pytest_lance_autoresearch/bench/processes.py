@@ -119,9 +119,16 @@ class Processes:
             self._null = self.start(sources.make(b"", kernel.path, kernel.home))
         return self._null
 
-    def start(self, source: Source, *, checks_bounds: bool = False, is_portable: bool = False) -> KernelProcess:
+    def start(
+        self,
+        source: Source,
+        *,
+        checks_bounds: bool = False,
+        is_portable: bool = False,
+        compiled: Compiled = NOTHING_COMPILED,
+    ) -> KernelProcess:
         """A new process with a kernel, ready; the candidate's failure to load is final."""
-        process = self.spawn(source, checks_bounds=checks_bounds, is_portable=is_portable)
+        process = self.spawn(source, checks_bounds=checks_bounds, is_portable=is_portable, compiled=compiled)
         self.introduce(process)
         return process
 

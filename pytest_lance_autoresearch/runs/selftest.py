@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_lance_autoresearch.bench import check, oracles
 from pytest_lance_autoresearch.bench.processes import Processes
+from pytest_lance_autoresearch.bench.scratch import NOTHING_COMPILED
 from pytest_lance_autoresearch.errors import KernelFailure
 from pytest_lance_autoresearch.machine import clocks, environment
 from pytest_lance_autoresearch.records import Progress, Step
@@ -97,7 +98,7 @@ class Selftest:
 
         NotApplicable when the target gives no way to make it; KernelFailure when its own kernel does not answer.
         """
-        if name == f"honest-{FASTMATH}" and getattr(self._target.wiring, "BIT_EXACT", False):
+        if name == f"honest-{FASTMATH}" and self._is_bit_exact:
             raise NotApplicable("target.BIT_EXACT: every bit of a result is the contract")
         if not self._samples:
             self._samples = [self._sample(case) for case in self._watched("self-test", self._cases)]
@@ -118,6 +119,10 @@ class Selftest:
     def close(self) -> None:
         """End every process."""
         self._processes.clear()
+
+    @property
+    def _is_bit_exact(self) -> bool:
+        return getattr(self._target.wiring, "BIT_EXACT", False)
 
     def _watched(self, what: str, each: Sequence[T]) -> Iterator[T]:
         """Each of them, while whoever watches is told where this stands."""
@@ -150,7 +155,9 @@ class Selftest:
         right = self._answers(KERNEL, case, state, calls, room)
         if isinstance(right, KernelFailure):
             raise right
-        answers = {KERNEL: right, FASTMATH: self._answers(FASTMATH, case, state, calls, room)}
+        answers: dict[str, AnswersOrFailure] = {KERNEL: right}
+        if not self._is_bit_exact:
+            answers[FASTMATH] = self._answers(FASTMATH, case, state, calls, room)
         coarse = coarser((state, *calls))
         if any(new is not old for new, old in zip(coarse, (state, *calls), strict=True)):
             answers[FLOAT16] = self._answers(FLOAT16, case, coarse[0], coarse[1:], room)
@@ -177,11 +184,13 @@ class Selftest:
         return answers
 
     def _process(self, kind: str) -> KernelProcess:
-        """One process for each kind; a new one when the last one failed."""
+        """One process for each kind; a new one when the last one failed. What the kernel has compiled is kept."""
         if kind not in self._process_of:
             kernel = self._target.kernel
-            source = kernel
             if kind == FASTMATH:
-                source = sources.make(with_fastmath(kernel.text), kernel.path, kernel.home)
-            self._process_of[kind] = self._processes.start(source)
+                process = self._processes.start(sources.make(with_fastmath(kernel.text), kernel.path, kernel.home))
+            else:
+                own = self._process_of.get(KERNEL)
+                process = self._processes.start(kernel, compiled=own.compiled() if own else NOTHING_COMPILED)
+            self._process_of[kind] = process
         return self._process_of[kind]
