@@ -182,7 +182,7 @@ print(ends)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("runs", "options"), [(40, []), (100, ["--autoresearch-in-process"])])
+@pytest.mark.parametrize(("runs", "options"), [(20, []), (60, ["--autoresearch-in-process"])])
 def test_interrupts_at_random_moments_are_never_swallowed(
     pytester: pytest.Pytester, runs: int, options: list[str]
 ) -> None:
