@@ -295,7 +295,7 @@ def _near(sums: Words, sub_vectors: int, k: int) -> Ids:
     rows = sums.size
     if k > GROUPS or rows < GROUPS:
         return np.arange(rows, dtype=np.uint32)
-    least = _least_of_groups(sums, uint64(1))
+    least = _least_of_groups(sums, np.int64(1))
     limit = _with_slack(_kth(least, k), sub_vectors)
     near, count = np.empty(rows, np.uint32), 0
     for group in range(GROUPS):
@@ -348,11 +348,11 @@ def _scan_and_give_up(codes: Words, count: int, steps: Words, sums: Words, sub_v
         left = count - done
         if done == look and left >= 2:
             look += PACE
-            bound = _bound(codes, order, done, steps, sums, k, uint64(4), max(k, 24))
+            bound = _bound(codes, order, done, steps, sums, k, np.int64(4), max(k, 24))
             near = _near_in_sample(sums, _cut(bound, to_come[done], sub_vectors))
             sample = sums.size // 64 * 8
             if sample + left * near < left * sample:  # writing the list costs about as much as a plane
-                bound = _bound(codes, order, done, steps, sums, k, uint64(1), max(k, 64))
+                bound = _bound(codes, order, done, steps, sums, k, np.int64(1), max(k, 64))
                 return _finish(codes, order, to_come, done, steps, sums, sub_vectors, bound, k)
             if near > 0.99 * sample:
                 look += PACE
