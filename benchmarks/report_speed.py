@@ -37,8 +37,8 @@ from pytest_lance_autoresearch.records import (
 from pytest_lance_autoresearch.verdict import judge
 
 LOOKS, CALLS, WALL_NS = 2, 1000, 2_000_000
-LINES = 200
-"""Of a kernel."""
+FUNCTIONS, LINES = 20, 20
+"""Of a kernel, and of each of its functions. Each trial's kernel has another text in one of them."""
 
 
 def window(rng: random.Random, gain: float) -> Window:
@@ -58,13 +58,25 @@ def pair(rng: random.Random, cases: list[str], gain: float) -> Pair:
     return Pair(tuple(blocks), dict.fromkeys(cases, 150.0), 150 * 2**20, 151 * 2**20, 3.0)
 
 
-def kernel(rng: random.Random) -> bytes:
+def function(rng: random.Random, number: int) -> str:
     lines = (f"    x{n} = values[{rng.randrange(99)}] * {rng.random():.3f}  # step {n}" for n in range(LINES))
-    return "\n".join(['"""A kernel."""', "", "def run(values):", *lines, "    return x0", ""]).encode()
+    return "\n".join([f"def step_{number}(values):", *lines, "    return x0", ""])
+
+
+def kernel(rng: random.Random, functions: list[str]) -> bytes:
+    """The kernel of a trial: what was tried before, with one function changed."""
+    changed = rng.randrange(FUNCTIONS)
+    functions[changed] = function(rng, changed)
+    return "\n\n".join(['"""A kernel."""\n', *functions]).encode()
 
 
 def write_trial(
-    root: Path, log: Path, rng: random.Random, cases: list[str], baseline: results.Row | None
+    root: Path,
+    log: Path,
+    rng: random.Random,
+    cases: list[str],
+    functions: list[str],
+    baseline: results.Row | None,
 ) -> results.Row:
     """Log one more trial: a baseline where there is none, else one in ten kept."""
     gain = rng.uniform(-0.05, 0.009) if rng.random() > 0.1 else rng.uniform(0.012, 0.03)
@@ -74,7 +86,7 @@ def write_trial(
     pairs = tuple(pair(rng, cases, gain) for _ in range(LOOKS * Rules.pairs))
     seen = Evidence(900, 900, pairs, None, LOOKS, 40.0) if baseline else Evidence(900, alone=alone)
     judgement = judge.look(seen, Rules()) if baseline else None
-    text = kernel(rng)
+    text = kernel(rng, functions)
     record = TrialRecord(
         "synthetic",
         status,
@@ -116,9 +128,10 @@ def write_trial(
 def write_log(root: Path, trials: int, cases: int) -> Path:
     log, rng = root / "results.tsv", random.Random(1)
     names = [f"{64 << number % 4}x{number}-{('flat', 'sparse', 'mixed')[number % 3]}" for number in range(cases)]
+    functions = [function(rng, number) for number in range(FUNCTIONS)]
     baseline = None
     for _ in range(trials):
-        row = write_trial(root, log, rng, names, baseline)
+        row = write_trial(root, log, rng, names, functions, baseline)
         baseline = row if row.status in results.KEPT else baseline
     return log
 

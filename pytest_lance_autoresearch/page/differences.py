@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import functools
 import html
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +24,8 @@ MOST_LINES = 200
 """Of one difference on the page."""
 MOST_BYTES = 2**18
 """Of a kernel that is compared at all."""
+_DEFINITION = re.compile(r"@\w|def \w+\(|class \w+[(:]")
+"""How the lines begin at which a kernel may be cut without a change of colours."""
 _CLASSES = (
     (token.Comment, "comment"),
     (token.String, "string"),
@@ -59,7 +63,7 @@ def between(before: bytes, after: bytes) -> Difference | None:
     if max(len(before), len(after)) > MOST_BYTES:
         return None
     old, new = (_lines(text) for text in (before, after))
-    lines = list(_unified(old, new, _coloured("\n".join(old)), _coloured("\n".join(new))))
+    lines = list(_unified(old, new, _coloured(old), _coloured(new)))
     signs = [line.sign for line in lines]
     return Difference(
         tuple(lines[:MOST_LINES]), signs.count("+"), signs.count("-"), max(0, len(lines) - MOST_LINES)
@@ -85,11 +89,17 @@ def _unified(
             yield from (Line("+", text) for text in new_shown[j1:j2])
 
 
-@functools.lru_cache(maxsize=4)
-def _coloured(text: str) -> list[Markup]:
-    """Each line as HTML. A kernel is the newer one of a difference, and then the older one of the next."""
+def _coloured(lines: Sequence[str]) -> list[Markup]:
+    """Each line as HTML, definition by definition: few of a night's kernels are new from one keep to the next."""
+    begins = [at for at, line in enumerate(lines) if _DEFINITION.match(line)]
+    parts = itertools.pairwise(sorted({0, *begins, len(lines)}))
+    return [shown for first, end in parts for shown in _coloured_part("\n".join(lines[first:end]))]
+
+
+@functools.lru_cache(maxsize=1024)
+def _coloured_part(text: str) -> list[Markup]:
     shown: list[list[str]] = [[]]
-    for kind, piece in PythonLexer(stripnl=False).get_tokens(text):
+    for kind, piece in PythonLexer(stripnl=False, ensurenl=False).get_tokens(text):
         first, *others = html.escape(piece).split("\n")
         shown[-1].append(_span(kind, first))
         shown += [[_span(kind, part)] for part in others]
