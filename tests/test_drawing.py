@@ -269,6 +269,21 @@ def test_a_watched_page_follows_the_night(written: Written, say: Any, monkeypatc
     assert "refresh" not in Path("report.html").read_text()
 
 
+def test_a_watch_that_ends_beside_a_broken_log_leaves_the_page_as_it_was(
+    written: Written, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before: list[bytes] = []
+
+    def broken() -> None:
+        before.append(Path("report.html").read_bytes())
+        written.log.write_text("no log\n")
+
+    monkeypatch.setattr(drawing, "sleep", Clock(broken).sleep)
+    found = say("report", "--watch")
+    assert (found.code, found.err[-1]) == (130, "interrupted: report.html has all trials that could be read")
+    assert [Path("report.html").read_bytes()] == before
+
+
 def test_a_watch_waits_for_a_log_and_outlives_a_broken_one(
     tmp_path: Path, say: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -326,7 +326,7 @@ def documented(heading: str) -> set[str]:
 @pytest.mark.parametrize("count", [0, 1, 3, 20])
 @pytest.mark.parametrize("end", [doubtful(90, 90.0), trial(90, Status.CRASH), trial(90, Status.INVALID)])
 def test_twenty_lines_hold_every_night(count: int, end: Trial) -> None:
-    """However many causes there are, and however long what was tried is."""
+    """However many causes there are, and however long what was tried is; a fault of the log is told whole."""
     text = "all of it in one loop, " * 20
     failed = [
         trial(n, Status.DISCARD, 1.1, Cause.CASE_REGRESSED, worst_case=f"{'c' * 40}{n}", description=text)
@@ -334,7 +334,10 @@ def test_twenty_lines_hold_every_night(count: int, end: Trial) -> None:
     ]
     found = lines(BASELINE, replace(KEEP, row=replace(KEEP.row, description=text)), *failed, end, faults=(text,))
     typed = [line for line in found if "pytest" in line]
-    assert len(found) <= status_report.LINES + 3
+    fault = found[next(at for at, line in enumerate(found) if line.startswith("log  ")) :]
+    fault = fault[: next(at for at, line in enumerate(fault) if line.startswith("next "))]
+    assert " ".join(line[status_report._KEY :] for line in fault) == text.strip()
+    assert len(found) <= status_report.LINES + len(fault)
     assert len(lines(BASELINE, KEEP, *failed, end)) <= status_report.LINES
     assert max(len(line) for line in found if line not in typed) <= status_report.WIDTH
     assert typed
@@ -434,6 +437,14 @@ def test_the_suggestion_of_every_step(step: Step) -> None:
         assert "{" not in command
         words = shlex.split(command)
         assert words[0] == "pytest" or verbs.parser().parse_args(words[3:])
+
+
+def test_an_archive_that_was_named_is_named_where_its_log_is() -> None:
+    where = standing.of(night(*STANDINGS[Step.LONGER]))
+    assert status_report.suggestion("a.tsv", where, Path("my night")).commands == (
+        "python -m pytest_lance_autoresearch restore a.tsv --trial 2 --root 'my night'",
+        "pytest -x --autoresearch=toy --keep-gate --autoresearch-max-seconds=780",
+    )
 
 
 def test_what_is_to_be_typed_to_measure_longer() -> None:

@@ -74,8 +74,11 @@ def _watch(arguments: argparse.Namespace) -> NoReturn:
             except AutoresearchError as fault:
                 tell_fault(fault)
     except KeyboardInterrupt:
-        _write_page(arguments, *reading.each(_logs(arguments), results.read))
-        raise KeyboardInterrupt(f"{arguments.output} has all trials so far") from None
+        found, faults = reading.each(_logs(arguments), results.read)
+        if found or not faults:
+            _write_page(arguments, found, faults)
+        kept = "has all trials so far" if not faults else "has all trials that could be read"
+        raise KeyboardInterrupt(f"{arguments.output} {kept}") from None
 
 
 def _changes(logs: Callable[[], Sequence[Path]]) -> Iterator[Sequence[Path]]:

@@ -81,9 +81,12 @@ SUGGESTIONS: Mapping[Step, Suggestion] = {
 """By step; every sentence begins with the step's own words."""
 
 
-def lines(log: str, where: Standing, faults: Sequence[str]) -> list[str]:
-    """At most twenty lines, and three more about the first of `faults`, which are what is wrong with the log."""
-    sentence, commands = suggestion(log, where)
+def lines(log: str, where: Standing, faults: Sequence[str], root: Path | None = None) -> list[str]:
+    """At most twenty lines, and more about the first of `faults`, which are what is wrong with the log.
+
+    `root` is the folder of its archive, where that was named.
+    """
+    sentence, commands = suggestion(log, where, root)
     known = [
         _headline(where),
         *_rows("best", _best(where)),
@@ -93,7 +96,7 @@ def lines(log: str, where: Standing, faults: Sequence[str]) -> list[str]:
         *_rows("cases", _rooms(where)),
         *_rows("near miss", _near(where)),
     ]
-    broken = _rows("log", [line for fault in first_fault(faults) for line in _wrapped(fault, _FAULT_LINES)])
+    broken = _rows("log", [line for fault in first_fault(faults) for line in _wrapped(fault)])
     end = _rows("next", [*_wrapped(sentence, 2), *commands])
     failed = _failures(where.failures, max(0, LINES - len(known) - len(end)))
     told = [*known, *_rows("failed", failed), *broken]
@@ -104,8 +107,8 @@ def no_trial(log: Path) -> str:
     return f"{results.no_trial(log)}; record the baselines with pytest -x --keep-gate"
 
 
-def suggestion(log: str, where: Standing) -> Suggestion:
-    """The next step, with its names filled in."""
+def suggestion(log: str, where: Standing, root: Path | None = None) -> Suggestion:
+    """The next step, with its names filled in; what is to be typed names the archive as it was named here."""
     step, chosen = where.next, SUGGESTIONS[where.next.step]
     about = step.trial or next(iter(where.near_misses), None)
     names = {
@@ -122,8 +125,15 @@ def suggestion(log: str, where: Standing) -> Suggestion:
         "in_case": _in_case(step),
     }
     typed = {name: shlex.quote(text) if text else "" for name, text in names.items()}
-    commands = tuple(command.format(**typed).rstrip() for command in chosen.commands)
-    return Suggestion(chosen.sentence.format(**told), commands)
+    commands = (
+        f"{command.format(**typed).rstrip()}{_root(root) if '{log}' in command else ''}"
+        for command in chosen.commands
+    )
+    return Suggestion(chosen.sentence.format(**told), tuple(commands))
+
+
+def _root(named: Path | None) -> str:
+    return "" if named is None else f" --root {shlex.quote(str(named))}"
 
 
 def _in_case(step: Next) -> str:
@@ -132,9 +142,9 @@ def _in_case(step: Next) -> str:
     return f" in {step.case}{', which was in doubt' if was_in_doubt else ''}" if step.case else ""
 
 
-def as_json(log: str, where: Standing, faults: Sequence[str]) -> dict[str, Any]:
+def as_json(log: str, where: Standing, faults: Sequence[str], root: Path | None = None) -> dict[str, Any]:
     """The same, and what the lines leave out, as plain JSON values; a number that does not exist is null."""
-    night, step, (sentence, commands) = where.night, where.next, suggestion(log, where)
+    night, step, (sentence, commands) = where.night, where.next, suggestion(log, where, root)
     best, baseline = night.best, night.current[0]
     return {
         "log": log,
@@ -323,6 +333,6 @@ def _row(key: str, value: str) -> str:
     return f"{key:{_KEY}}{value}"
 
 
-def _wrapped(sentence: str, most: int, indent: str = "") -> list[str]:
-    """A sentence in lines behind a key, in so many at most: what matters is told before its end."""
+def _wrapped(sentence: str, most: int | None = None, indent: str = "") -> list[str]:
+    """A sentence in lines behind a key, in so many at most where it may be cut: what matters is told first."""
     return [f"{indent}{line}" for line in wording.wrapped(sentence, _ROOM - len(indent), most=most)]

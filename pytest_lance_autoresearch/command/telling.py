@@ -80,14 +80,14 @@ def status(arguments: argparse.Namespace) -> int:
         return code
     found = [(log, standing.of(one)) for log in logs for one in log.nights]
     if arguments.json:
-        told = [status_report.as_json(log.name, where, log.faults) for log, where in found]
+        told = [status_report.as_json(log.name, where, log.faults, arguments.root) for log, where in found]
         _say_json({"targets": told, "faults": _faults(logs)})
         return code
     for log in logs:
         if not log.nights:
             say(status_report.no_trial(log.path), *log.faults)
     for number, (log, where) in enumerate(found):
-        say(*([""] if number else []), *status_report.lines(log.name, where, log.faults))
+        say(*([""] if number else []), *status_report.lines(log.name, where, log.faults, arguments.root))
     return code
 
 
