@@ -345,7 +345,7 @@ def _trial_rows(facts: Facts, anchor: str) -> Iterator[TrialRow]:
 def _causes(tried: Sequence[Trial]) -> str:
     """How the trials ended, the most frequent first."""
     ends = Counter(end(trial) for trial in tried)
-    return ", ".join(f"{count} {one}" for one, count in ends.most_common())
+    return ", ".join(f"{one} {count}" for one, count in ends.most_common())
 
 
 def end(trial: Trial) -> str:
