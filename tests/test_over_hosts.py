@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +15,14 @@ from fake_cluster import FakedCluster, machine
 from fake_measuring import Lab
 
 from pytest_lance_autoresearch.bench.measurement import Measurement
+from pytest_lance_autoresearch.errors import TargetError
 from pytest_lance_autoresearch.hosts import cluster
 from pytest_lance_autoresearch.log import archive, history
 from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.records import Case, Extent, Outcome, Pair, Status
 from pytest_lance_autoresearch.runs import posts
 from pytest_lance_autoresearch.runs.over_hosts import Asked
+from pytest_lance_autoresearch.target_files.parcels import Parcel
 
 
 class Scripted(Measurement):
@@ -147,16 +148,17 @@ def test_without_a_baseline_the_first_is_measured_here(tmp_path: Path, monkeypat
         assert begun.run().status is Status.BASELINE
 
 
-def test_a_kernel_in_a_package_does_not_travel(lab: Lab, found: FakedCluster) -> None:
+def test_a_kernel_that_cannot_travel_leaves_no_verdict(
+    lab: Lab, found: FakedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> Parcel:
+        raise TargetError("target 'toy': its kernel runs with what is compiled")
+
+    monkeypatch.setattr(Parcel, "of", fails)
     begun = lab.begin(toys.FASTER, gate=True, gather=Asked("10.0.0.1:6379").gather)
-    home = begun.target.kernel.home._replace(module="lib.kernels", folder="/somewhere")
-    begun.target = replace(begun.target, kernel=replace(begun.target.kernel, home=home))
     with closing(begun):
         outcome = begun.run()
-    assert outcome.reason == (
-        "invalid: target 'toy': its kernel lies in the package of 'lib.kernels', which does not travel to other "
-        "hosts; judge it on each host by itself"
-    )
+    assert outcome.reason == "invalid: target 'toy': its kernel runs with what is compiled"
     assert not found.is_open
 
 

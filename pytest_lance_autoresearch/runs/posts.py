@@ -17,7 +17,7 @@ from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.machine import clocks, environment, turns
 from pytest_lance_autoresearch.records import Extent, Judgement, Pair, Rules, Source
 from pytest_lance_autoresearch.runs.stopwatch import Stopwatch
-from pytest_lance_autoresearch.target_files import contract
+from pytest_lance_autoresearch.target_files import contract, parcels
 from pytest_lance_autoresearch.target_files.parcels import Parcel
 from pytest_lance_autoresearch.target_files.states import States
 
@@ -54,6 +54,10 @@ class Post:
         self._folder.cleanup()
         self._resources.close()
 
+    def _settled(self, source: Source) -> Source:
+        """A kernel as it was sent, as one of the target here."""
+        return parcels.settled(source, self._target)
+
     def _turn(self, seconds: float) -> turns.Turn:
         with self._stopwatch.waiting():
             return turns.take(seconds)
@@ -66,7 +70,7 @@ class Bench(Post):
         super().__init__(parcel, timeout_s)
         self._seed = seed
         run = (self._processes, lambda *_: None, self._turn)
-        self._comparison = Comparison(self._target, baseline, self._timed, rules, *run)
+        self._comparison = Comparison(self._target, self._settled(baseline), self._timed, rules, *run)
 
     def first_look(self) -> Seen:
         return self._seen(lambda: self._comparison.measure_all(self._states.of, self._seed))

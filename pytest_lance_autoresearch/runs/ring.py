@@ -39,11 +39,11 @@ class Ring(Post):
         self._lock = Lock()
         self._recall = Recall()
         run = (self._states.of, self._processes, lambda *_: None, self._turn)
-        self._ground = Ground(self._target, baseline, self._timed, *run)
+        self._ground = Ground(self._target, self._settled(baseline), self._timed, *run)
 
     def check(self, source: Source) -> Checked:
         """All of a candidate's correctness."""
-        target = replace(self._target, kernel=source)
+        target = replace(self._target, kernel=self._settled(source))
         settings = Settings(Path(self._folder.name), seed=self._seed, timeout_s=self._timeout_s)
         trial = Trial(target, self._cases, settings, states=self._states, shared=self._recall)
         checking.check(trial, self._lock)
@@ -56,5 +56,6 @@ class Ring(Post):
     def measured(self, together: Mapping[str, Source], number: int) -> InRound:
         """A field of a round."""
         waited_s = self._stopwatch.waited_s
-        found = self._ground.measured(together, number, self._seed)
+        settled = {letter: self._settled(source) for letter, source in together.items()}
+        found = self._ground.measured(settled, number, self._seed)
         return InRound(found, self._stopwatch.waited_s - waited_s)

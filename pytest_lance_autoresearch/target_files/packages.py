@@ -11,7 +11,7 @@ import difflib
 import functools
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
@@ -113,6 +113,22 @@ def places_of(module: str) -> tuple[str, str]:
     """Where a module may lie, seen from the folder that its outermost package is imported from."""
     name = module.replace(".", "/")
     return f"{name}/__init__.py", f"{name}.py"
+
+
+def compiled(folder: Path, kernel: str, text: bytes, beside: Mapping[str, bytes]) -> str:
+    """The name of a compiled module in the folder that the kernel runs with, as far as a source says so by name.
+
+    `text` is the kernel's, `beside` are the modules that `own_modules` found. '' where there is none.
+    """
+    for name, source in {**beside, kernel: text}.items():
+        is_package = any(other.startswith(f"{name}.") for other in (*beside, kernel))
+        for imported in _imported(source, name if is_package else name.rpartition(".")[0]):
+            parts = imported.split(".")
+            for count in range(1, len(parts) + 1):
+                place = folder.joinpath(*parts[:count])
+                if any(place.with_name(f"{place.name}{end}").is_file() for end in EXTENSION_SUFFIXES):
+                    return ".".join(parts[:count])
+    return ""
 
 
 def unfound(home: Home, name: str) -> str:
