@@ -28,6 +28,8 @@ from pytest_lance_autoresearch.interface import HostsError, Progress, Rules, Sta
 from pytest_lance_autoresearch.log import archive, history, results  # noqa: E402
 from pytest_lance_autoresearch.machine import environment  # noqa: E402
 
+OTHER_NUMPY = os.environ["OTHER_NUMPY"]
+"""Where numpy 2.2.6 is installed, which a node finds before its own."""
 NODES = 2
 NODE = {"num_cpus": 1, "resources": {cluster.SLOT: 1}, "object_store_memory": 80 * 2**20}
 SOON = {f"health_check_{name}": 1000 for name in ("initial_delay_ms", "period_ms", "timeout_ms")}
@@ -107,18 +109,26 @@ def test_a_kernel_is_judged_on_every_node(nodes: Nodes, target: interface.Target
     assert faults(target) == []
 
 
-def test_a_node_with_another_numpy_is_named(
-    nodes: Nodes, target: interface.Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_kernel_in_a_package_is_judged_on_every_node(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tmp_path / "other" / "numpy-9.9.dist-info"
-    other.mkdir(parents=True)
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 9.9\n")
+    monkeypatch.chdir(tmp_path)
+    target = interface.load(toys.write_package(tmp_path))
+    assert interface.judge(target, log=target.layout.log_path, rules=BRIEF).status is Status.BASELINE
+    faster = toys.IN_PACKAGE.replace("range(REPEATS)", "range(REPEATS // 4)").encode()
+    outcome = interface.judge(target, faster, log=target.layout.log_path, rules=BRIEF, ray=nodes.address)
+    assert outcome.status in (Status.KEEP, Status.INCONCLUSIVE), outcome.reason
+    assert f" over {NODES} hosts, " in outcome.reason
+
+
+def test_a_node_with_another_numpy_is_named(
+    nodes: Nodes, target: interface.Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(other.parent), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", OTHER_NUMPY, prepend=os.pathsep)
         node = nodes.add()
-    said = (
-        rf", node \w+ at 127.0.0.1: has numpy 9.9, and this host has {environment.versions()['numpy']}; verdicts "
-    )
+    here = environment.versions()["numpy"]
+    said = rf", node \w+ at 127.0.0.1: has numpy 2.2.6, and this host has {here}; verdicts "
     try:
         with pytest.raises(HostsError, match=said):
             interface.tournament(target, [toys.FASTER.encode()], ray=nodes.address)
