@@ -64,6 +64,8 @@ _FORMS = "a numpy.ndarray or a number"
 _FORMS_OF_ALL = "a numpy.ndarray, a number, or a tuple of them"
 _TEXT_SIZE = struct.Struct("<q")
 _MAX_DIM = 2**40
+_NOTHING = mmap.mmap(-1, 1)
+"""In place of memory that was given back."""
 _SHARED_AND_PRESENT = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
 
 
@@ -201,8 +203,11 @@ class Arena:
 
         Its pages are entered in this process's tables at once, or the first window to touch them would pay for it.
         """
-        self.map = mmap.mmap(self.fd, size, flags=_SHARED_AND_PRESENT)
-        self.bytes = np.frombuffer(self.map, dtype=np.uint8)
+        self._map(mmap.mmap(self.fd, size, flags=_SHARED_AND_PRESENT))
+
+    def _map(self, mapped: mmap.mmap) -> None:
+        self.map = mapped
+        self.bytes = np.frombuffer(mapped, dtype=np.uint8)
 
     def move(self, fd: int, size: int) -> None:
         """Be that file from now on, and give the present one back."""
@@ -234,10 +239,14 @@ class Arena:
         return "".join(c for c in text if c.isprintable() or c == "\n")
 
     def close(self) -> None:
-        """Give the memory back, where nobody else has it; safe more than once."""
+        """Give the memory back, where nobody else has it; safe more than once.
+
+        Whoever still holds the arena does not hold the memory.
+        """
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+            self._map(_NOTHING)
 
 
 @dataclass
