@@ -280,7 +280,10 @@ class Memory:
         return self.arguments.size, self.results.size
 
     def fill(self, data: np.ndarray[Any, Any]) -> None:
-        """Put a window's argument bytes where they belong, and zeros after them: kernels can write there."""
+        """Put a window's argument bytes where they belong, and zeros after them.
+
+        A kernel can write there, and the other side, which is asked the same calls, could find its answers.
+        """
         self.deal(data, 0, data.size)
         self.arguments.bytes[data.size :] = 0
 
