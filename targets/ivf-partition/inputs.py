@@ -1,7 +1,8 @@
 """The workload of ivf-partition: shapes, distributions, and seeded generators of centroids and queries.
 
 Owns every number that is checked or timed. A state is what an index keeps in memory: the centroids of its
-partitions and its metric. A call is one query and the number of partitions to probe.
+partitions, in one table or, where rows came later, one for each of its deltas, and its metric. A call is one query
+or a batch of them, and the number of partitions to probe.
 
 Values are drawn and then changed element by element, so that the same seed gives the same bits on every machine.
 """
@@ -19,18 +20,21 @@ if TYPE_CHECKING:
 
 
 class Shape(NamedTuple):
-    """Partitions of the index (P), dimensions (D), and partitions asked for."""
+    """Tables of the index (T), partitions of each (P), dimensions (D), queries (Q), and partitions asked for."""
 
+    tables: int
     partitions: int
     dim: int
+    queries: int
     nprobes: int
 
 
 SHAPES: Final = (
-    Shape(1024, 768, 20),
-    Shape(1024, 768, 1024),  # no maximum of probes, the default of a query: everything is ranked
-    Shape(2048, 1536, 50),  # 12.6 MB of centroids: more than a core's L2 cache
-    Shape(4099, 100, 10),  # 3 partitions after the last block of 16, and 4 dimensions
+    Shape(1, 1024, 768, 1, 20),
+    Shape(1, 1024, 768, 1, 1024),  # no maximum of probes, the default of a query: everything is ranked
+    Shape(32, 256, 384, 1, 20),  # 32 deltas, 12.6 MB of centroids: more than a core's L2 cache
+    Shape(1, 256, 128, 64, 20),  # a batch of queries
+    Shape(1, 4099, 100, 1, 10),  # 3 partitions after the last block of 16, and 4 dimensions
 )
 DISTRIBUTIONS: Final = ("clustered", "gaussian", "unit")
 EDGE_DISTRIBUTIONS: Final = (
@@ -58,7 +62,7 @@ LAST: Final = 3
 
 
 class State(NamedTuple):
-    """Centroids, float32 (P, D), C-contiguous, and the metric: "l2", "dot" or "cosine"."""
+    """Centroids, float32 (T, P, D), C-contiguous, and the metric: "l2", "dot" or "cosine"."""
 
     centroids: Floats
     metric: str
@@ -70,32 +74,39 @@ Call = tuple["Floats", int]
 def make_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
     """Make an index with the published number of partitions; what is never timed has about a quarter."""
     partitions = shape.partitions // 64 * 16 + LAST if distribution in EDGE_DISTRIBUTIONS else shape.partitions
-    return make_index(distribution, partitions, shape.dim, rng)
+    return make_index(distribution, shape.tables, partitions, shape.dim, rng)
 
 
 def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
     """Make an index whose number of partitions is drawn, within 10 % of the published one."""
     low, high = shape.partitions * 9 // 10, shape.partitions * 11 // 10
-    return make_index(distribution, int(rng.integers(low, high + 1)), shape.dim, rng)
+    return make_index(distribution, shape.tables, int(rng.integers(low, high + 1)), shape.dim, rng)
 
 
-def make_index(distribution: str, partitions: int, dim: int, rng: np.random.Generator) -> State:
+def make_index(distribution: str, tables: int, partitions: int, dim: int, rng: np.random.Generator) -> State:
     """Make an index of any size."""
-    centroids = _centroids(distribution, partitions, dim, rng).astype(np.float32)
-    return State(centroids, METRIC.get(distribution, "l2"))
+    centroids = _centroids(distribution, tables * partitions, dim, rng).astype(np.float32)
+    return State(centroids.reshape(tables, partitions, dim), METRIC.get(distribution, "l2"))
 
 
 def make_call(shape: Shape, distribution: str, state: State, rng: np.random.Generator) -> Call:
-    """Make a query, float32 (D,), near a centroid, and the number of partitions to probe.
+    """Make queries, float32 (Q, D), each near a centroid, and the number of partitions to probe.
 
-    What is never timed has that centroid among the last three, so that a kernel which forgets the partitions
-    after its last whole block is found out.
+    What is never timed has that centroid among the last three of a table, so that a kernel which forgets the
+    partitions after its last whole block is found out.
     """
-    partitions = len(state.centroids)
+    partitions = state.centroids.shape[1]
+    queries = [_query(distribution, _near(distribution, state, rng), rng) for _ in range(shape.queries)]
+    return np.array(queries), _nprobes(shape, distribution, partitions, rng)
+
+
+def _near(distribution: str, state: State, rng: np.random.Generator) -> Floats:
+    """Draw the centroid that a query is near, (D,)."""
+    tables, partitions, dim = state.centroids.shape
+    if not partitions:
+        return np.zeros(dim, np.float32)
     first = max(partitions - LAST, 0) if distribution in EDGE_DISTRIBUTIONS else 0
-    near = state.centroids[rng.integers(first, partitions)] if partitions else np.zeros(shape.dim, np.float32)
-    query = _query(distribution, np.nan_to_num(near), rng)
-    return query, _nprobes(shape, distribution, partitions, rng)
+    return np.nan_to_num(state.centroids[rng.integers(tables), rng.integers(first, partitions)])
 
 
 def _centroids(distribution: str, partitions: int, dim: int, rng: np.random.Generator) -> NDArray[np.floating]:

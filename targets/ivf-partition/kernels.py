@@ -1,11 +1,12 @@
-"""Ranking of IVF partitions: distances from a query to all centroids, top-k. The file that an agent edits.
+"""Ranking of IVF partitions: distances from queries to all centroids, top-k. The file that an agent edits.
 
-A port of what Lance 1.0.0 runs for every query with an IVF index, with its order of summation:
-`kmeans_find_partitions` (rust/lance-index/src/vector/kmeans.rs), `l2_scalar` and `dot_scalar`
-(rust/lance-linalg/src/distance/l2.rs, dot.rs), `normalize` (rust/lance-linalg/src/kernels.rs), and arrow's
-`sort_to_indices` with a limit: a selection of the prefix, then a sort of it.
+A port of what Lance 14.0.2 runs for every query with an IVF index and for each of its deltas, with its order of
+summation: `kmeans_find_partitions` (rust/lance-index/src/vector/kmeans.rs), the distances of
+rust/lance-linalg/src/distance (l2.rs, dot.rs), `normalize` (rust/lance-linalg/src/kernels.rs), and arrow's
+`sort_to_indices` with a limit: a selection of the prefix, then a sort of it. A batch of queries is ranked query by
+query.
 
-Stays: `IvfModel(centroids, metric)` and `find_partitions(query, nprobes)`, with the dtypes, shapes and order of
+Stays: `IvfModel(centroids, metric)` and `find_partitions(queries, nprobes)`, with the dtypes, shapes and order of
 results that their docstrings give.
 
 CAN: keep any layout of the centroids, norms, or copies in another precision as a filter that `__init__`
@@ -27,16 +28,16 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-LANES = 16
+SHORT = 16  # vectors of so many dimensions or fewer are summed in 8 lanes, longer ones in 16
 SIGN = np.uint32(1 << 31)
 
 
 class IvfModel:
-    """The centroids of an IVF index with P partitions.
+    """The centroids of an IVF index with T tables of P partitions: one table, or one for each delta.
 
     Parameters
     ----------
-    centroids : float32, shape (P, D), C-contiguous
+    centroids : float32, shape (T, P, D), C-contiguous
         NaN may occur in a row, always of one sign within it; infinity does not occur.
     metric : "l2", "dot" or "cosine"
         Squared L2; 1 - dot product; squared L2 of the normalised query. The centroids are used as they are.
@@ -47,15 +48,20 @@ class IvfModel:
         self._distances = _dot if metric == "dot" else _l2
         self._normalises = metric == "cosine"
 
-    def find_partitions(self, query: Floats, nprobes: int) -> tuple[NDArray[np.uint32], Floats]:
-        """Return the ids, uint32 (min(nprobes, P),), of the nearest partitions and their distances, float32.
+    def find_partitions(self, queries: Floats, nprobes: int) -> tuple[NDArray[np.uint32], Floats]:
+        """Return the ids, uint32 (T, Q, min(nprobes, P)), of the nearest partitions, and their distances, float32.
 
-        `query` is float32 (D,), `nprobes` at least 1. Ascending by distance in IEEE's total order (negative
-        NaN first, positive NaN last), then by id.
+        `queries` are float32 (Q, D), `nprobes` is at least 1. Of each table and query ascending by distance in
+        IEEE's total order (negative NaN first, positive NaN last), then by id.
         """
-        if self._normalises:
-            query = _normalised(query)
-        return _nearest(self._distances(self._centroids, query), nprobes)
+        tables, partitions, _ = self._centroids.shape
+        shape = tables, len(queries), min(nprobes, partitions)
+        ids, distances = np.empty(shape, np.uint32), np.empty(shape, np.float32)
+        for q, query in enumerate(queries):
+            point = _normalised(query) if self._normalises else query
+            for t, table in enumerate(self._centroids):
+                ids[t, q], distances[t, q] = _nearest(self._distances(table, point), nprobes)
+        return ids, distances
 
 
 @njit()
@@ -68,48 +74,91 @@ def _normalised(query: Floats) -> Floats:
 
 @njit()
 def _l2(centroids: Floats, query: Floats) -> Floats:
-    """Sum the dimensions after the last whole block of 16 first, then the 16 lanes, in Lance's order."""
-    partitions, dim = centroids.shape
-    whole = dim // LANES * LANES
-    lanes = np.empty(LANES, np.float32)
-    distances = np.empty(partitions, np.float32)
-    for p in range(partitions):
-        centroid = centroids[p]
-        rest = np.float32(0)
-        for d in range(whole, dim):
-            difference = query[d] - centroid[d]
-            rest += difference * difference
-        lanes[:] = 0
-        for start in range(0, whole, LANES):
-            for lane in range(LANES):
-                difference = query[start + lane] - centroid[start + lane]
-                lanes[lane] += difference * difference
-        distances[p] = rest + _sum(lanes)
+    """Sum the dimensions after the last whole block first, then the lanes, in Lance's order."""
+    dim = query.size
+    lanes = 8 if dim <= SHORT else 16
+    distances = np.zeros(len(centroids), np.float32)
+    for p in range(len(centroids)):
+        for d in range(dim // lanes * lanes, dim):
+            difference = query[d] - centroids[p, d]
+            distances[p] += difference * difference
+    if lanes == 8:
+        _add_l2_in_8_lanes(centroids, query, distances)
+    else:
+        _add_l2_in_16_lanes(centroids, query, distances)
     return distances
+
+
+@njit(fastmath={"contract"})  # a square and its addition are one operation, rounded once
+def _add_l2_in_8_lanes(centroids: Floats, query: Floats, distances: Floats) -> None:
+    lanes = np.empty(8, np.float32)
+    for p in range(len(centroids)):
+        lanes[:] = 0
+        for start in range(0, query.size // 8 * 8, 8):
+            for lane in range(8):
+                difference = query[start + lane] - centroids[p, start + lane]
+                lanes[lane] += difference * difference
+        distances[p] += _sum_of_8(lanes)
+
+
+@njit()
+def _add_l2_in_16_lanes(centroids: Floats, query: Floats, distances: Floats) -> None:
+    lanes = np.empty(16, np.float32)
+    for p in range(len(centroids)):
+        lanes[:] = 0
+        for start in range(0, query.size // 16 * 16, 16):
+            for lane in range(16):
+                difference = query[start + lane] - centroids[p, start + lane]
+                lanes[lane] += difference * difference
+        distances[p] += _sum_of_16(lanes)
 
 
 @njit()
 def _dot(centroids: Floats, query: Floats) -> Floats:
     """1 - dot product, summed as in `_l2`."""
-    partitions, dim = centroids.shape
-    whole = dim // LANES * LANES
-    lanes = np.empty(LANES, np.float32)
-    distances = np.empty(partitions, np.float32)
-    for p in range(partitions):
-        centroid = centroids[p]
-        rest = np.float32(0)
-        for d in range(whole, dim):
-            rest += query[d] * centroid[d]
+    dim = query.size
+    lanes = 8 if dim <= SHORT else 16
+    products = np.zeros(len(centroids), np.float32)
+    for p in range(len(centroids)):
+        for d in range(dim // lanes * lanes, dim):
+            products[p] += query[d] * centroids[p, d]
+    if lanes == 8:
+        _add_dot_in_8_lanes(centroids, query, products)
+    else:
+        _add_dot_in_16_lanes(centroids, query, products)
+    return np.float32(1) - products
+
+
+@njit(fastmath={"contract"})  # a product and its addition are one operation, rounded once
+def _add_dot_in_8_lanes(centroids: Floats, query: Floats, products: Floats) -> None:
+    lanes = np.empty(8, np.float32)
+    for p in range(len(centroids)):
         lanes[:] = 0
-        for start in range(0, whole, LANES):
-            for lane in range(LANES):
-                lanes[lane] += query[start + lane] * centroid[start + lane]
-        distances[p] = np.float32(1) - (rest + _sum(lanes))
-    return distances
+        for start in range(0, query.size // 8 * 8, 8):
+            for lane in range(8):
+                lanes[lane] += query[start + lane] * centroids[p, start + lane]
+        products[p] += _sum_of_8(lanes)
 
 
 @njit()
-def _sum(lanes: Floats) -> np.float32:
+def _add_dot_in_16_lanes(centroids: Floats, query: Floats, products: Floats) -> None:
+    lanes = np.empty(16, np.float32)
+    for p in range(len(centroids)):
+        lanes[:] = 0
+        for start in range(0, query.size // 16 * 16, 16):
+            for lane in range(16):
+                lanes[lane] += query[start + lane] * centroids[p, start + lane]
+        products[p] += _sum_of_16(lanes)
+
+
+@njit()  # without "contract": every sum is rounded
+def _sum_of_8(lanes: Floats) -> np.float32:
+    even = (lanes[0] + lanes[4]) + (lanes[2] + lanes[6])
+    return even + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+
+
+@njit()
+def _sum_of_16(lanes: Floats) -> np.float32:
     total = np.float32(0)
     for lane in lanes:
         total += lane

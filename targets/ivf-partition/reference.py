@@ -31,7 +31,38 @@ TINY = 2.0**-126
 
 
 class IvfModel:
-    """The centroids of an IVF index with P partitions; see `kernels.IvfModel`."""
+    """The centroids of an IVF index with T tables of P partitions; see `kernels.IvfModel`."""
+
+    def __init__(self, centroids: NDArray[np.float32], metric: str) -> None:
+        self._tables = [Table(table, metric) for table in centroids]
+        self._partitions = centroids.shape[1]
+
+    def find_partitions(
+        self, queries: NDArray[np.float32], nprobes: int
+    ) -> tuple[NDArray[np.uint32], NDArray[np.float32], Doubles, Doubles]:
+        """Rank the partitions of every table for every query.
+
+        Returns
+        -------
+        ids : uint32, shape (T, Q, min(nprobes, P))
+            The nearest partitions, ascending by (distance in IEEE's total order, id).
+        distances : float32, shape (T, Q, min(nprobes, P))
+            Their distances, rounded.
+        all_distances, limits : float64, shape (T, Q, P)
+            Every partition's distance and the largest error allowed in it. A row with NaN is at its NaN.
+        """
+        shape = len(self._tables), len(queries)
+        found = min(nprobes, self._partitions)
+        ids, distances = np.empty((*shape, found), np.uint32), np.empty((*shape, found), np.float32)
+        every, limits = np.empty((2, *shape, self._partitions))
+        for t, q in np.ndindex(shape):
+            at = t, q
+            ids[at], distances[at], every[at], limits[at] = self._tables[t].ranked(queries[q], nprobes)
+        return ids, distances, every, limits
+
+
+class Table:
+    """The centroids of one table."""
 
     def __init__(self, centroids: NDArray[np.float32], metric: str) -> None:
         self._centroids = centroids.astype(np.float64)
@@ -40,20 +71,10 @@ class IvfModel:
         self._nan_rows = np.flatnonzero(not_numbers.any(axis=1))
         self._nans = centroids[self._nan_rows, not_numbers[self._nan_rows].argmax(axis=1)]
 
-    def find_partitions(
+    def ranked(
         self, query: NDArray[np.float32], nprobes: int
     ) -> tuple[NDArray[np.uint32], NDArray[np.float32], Doubles, Doubles]:
-        """Rank the partitions.
-
-        Returns
-        -------
-        ids : uint32, shape (min(nprobes, P),)
-            The nearest partitions, ascending by (distance in IEEE's total order, id).
-        distances : float32, shape (min(nprobes, P),)
-            Their distances, rounded.
-        all_distances, limit : float64, shape (P,)
-            Every partition's distance and the largest error allowed in it. A row with NaN is at its NaN.
-        """
+        """The same for one query."""
         every, limit = self._distances(query.astype(np.float64))
         every[self._nan_rows] = self._nans
         limit[self._nan_rows] = 0

@@ -29,16 +29,16 @@ COST_FRACTION = CostFraction(
 )
 
 
-def ops(shape: inputs.Shape) -> int:  # noqa: ARG001
-    """Return the operations of one call: it answers one query."""
-    return 1
+def ops(shape: inputs.Shape) -> int:
+    """Return the operations of one call: the queries that it answers."""
+    return shape.queries
 
 
 def bind(impl: ModuleType, state: inputs.State) -> Callable[..., tuple[NDArray[Any], ...]]:
     """Hand the centroids to `impl`, untimed, and return the timed call.
 
-    The call takes a query, float32 (D,), and nprobes; it returns the kernel's (ids, distances) or the oracle's
-    (ids, distances, all_distances, limit).
+    The call takes queries, float32 (Q, D), and nprobes; it returns the kernel's (ids, distances) or the oracle's
+    (ids, distances, all_distances, limits).
     """
     find: Callable[..., tuple[NDArray[Any], ...]] = impl.IvfModel(state.centroids, state.metric).find_partitions
     return find
@@ -52,9 +52,14 @@ def check(
     """Compare the kernel's (ids, distances) with the oracle's; partitions closer than the limit may swap."""
     assert len(actual) == 2, f"result: a tuple of {len(actual)}, expected (ids, distances)"
     ids, distances = actual
-    best, _, every, limit = expected
-    compare.top_k(ids, _ranked(distances), _ranked(every), best.size, limit, what="partitions")
-    compare.exact(np.isnan(distances), np.isnan(every[ids]), what="NaN among the distances")
+    best, _, every, limits = expected
+    for what, one in (("ids", ids), ("distances", distances)):
+        assert np.shape(one) == best.shape, f"{what}: shape {np.shape(one)}, expected {best.shape}"
+    for place in np.ndindex(best.shape[:2]):
+        of = "partitions" if best.shape[:2] == (1, 1) else "partitions of table {} for query {}".format(*place)
+        found, right = distances[place], every[place]
+        compare.top_k(ids[place], _ranked(found), _ranked(right), best.shape[2], limits[place], what=of)
+        compare.exact(np.isnan(found), np.isnan(right[ids[place]]), what=f"NaN among the distances of {of}")
 
 
 def _ranked(distances: NDArray[Any]) -> NDArray[Any]:
@@ -68,13 +73,15 @@ def properties() -> SearchStrategy[tuple[inputs.State, inputs.Call]]:
 
     def example(shape: inputs.Shape, distribution: str, seed: int) -> tuple[inputs.State, inputs.Call]:
         rng = np.random.default_rng(seed)
-        state = inputs.make_index(distribution, shape.partitions, shape.dim, rng)
+        state = inputs.make_index(distribution, shape.tables, shape.partitions, shape.dim, rng)
         return state, inputs.make_call(shape, distribution, state, rng)
 
     shapes = st.builds(
         inputs.Shape,
+        tables=st.integers(1, 3),
         partitions=st.integers(0, 40),
         dim=st.integers(1, 40) | st.sampled_from((15, 16, 17, 48, 100)),
+        queries=st.integers(1, 3),
         nprobes=st.integers(1, 45),
     )
     names = st.sampled_from(inputs.DISTRIBUTIONS + inputs.EDGE_DISTRIBUTIONS)

@@ -1,4 +1,4 @@
-"""The oracle of ivf-partition against Lance 1.0.0 and faiss.
+"""The oracle of ivf-partition against Lance and faiss.
 
 Lance does not give the partitions of a query away, but with k as large as the table it returns every row of the
 partitions it probed: the sets of rows show them. The distances are those of the same functions in a search
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
+from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def write(lance: ModuleType, folder: Path, vectors: Floats) -> Any:
 
 def predicted_rows(target: Target, index: Index, query: Floats, nprobes: int, metric: str) -> set[int]:
     """Return the rows of the partitions that the oracle ranks first."""
-    ids = target.reference.IvfModel(index.centroids, metric).find_partitions(query, nprobes)[0]
-    return set().union(*(index.rows[partition] for partition in ids))
+    ids = target.reference.IvfModel(index.centroids[None], metric).find_partitions(query[None], nprobes)[0]
+    return set().union(*(index.rows[partition] for partition in ids[0, 0]))
 
 
 def probed_rows(index: Index, query: Floats, nprobes: int) -> set[int]:
@@ -122,11 +123,11 @@ def test_lance_s_distances_are_within_the_oracle_s_limit(
     query = centroids[7] + np.float32(0.3) * rng.standard_normal(dim, dtype=np.float32)
     search = {"column": lance_files.COLUMN, "q": query, "k": len(centroids), "metric": metric, "use_index": False}
     found = write(lance, tmp_path, centroids).to_table(nearest=search, columns=["_distance"], with_row_id=True)
-    result = found["_rowid"].to_numpy().astype(np.uint32), found["_distance"].to_numpy()
-    oracle = target.wiring.bind(target.reference, target.inputs.State(centroids, metric))
-    call = (query, len(centroids))
+    result = found["_rowid"].to_numpy().astype(np.uint32)[None, None], found["_distance"].to_numpy()[None, None]
+    oracle = target.wiring.bind(target.reference, target.inputs.State(centroids[None], metric))
+    call = (query[None], len(centroids))
     target.wiring.check(result, oracle(*call), call)
-    query[0] = 0
+    call[0][0, 0] = 0
     with pytest.raises(compare.Mismatch, match="partitions distances"):
         target.wiring.check(result, oracle(*call), call)
 
@@ -140,8 +141,27 @@ def test_faiss_agrees(target: Target, metric: str) -> None:
     query = rng.standard_normal(768, dtype=np.float32)
     index = faiss.IndexFlatL2(768) if metric == "l2" else faiss.IndexFlatIP(768)
     index.add(centroids)
-    ((distances,), (ids,)) = index.search(query[None], 20)
+    distances, ids = index.search(query[None], 20)
     distances = distances if metric == "l2" else np.float32(1) - distances
-    oracle = target.wiring.bind(target.reference, target.inputs.State(centroids, metric))
-    call = (query, 20)
-    target.wiring.check((ids.astype(np.uint32), distances), oracle(*call), call)
+    oracle = target.wiring.bind(target.reference, target.inputs.State(centroids[None], metric))
+    call = (query[None], 20)
+    target.wiring.check((ids.astype(np.uint32)[None], distances[None]), oracle(*call), call)
+
+
+@pytest.mark.parametrize("dim", [1, 7, 8, 15, 16, 17, 100])
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+def test_the_kernel_has_the_bits_of_lance(
+    lance: ModuleType, target: Target, tmp_path: Path, metric: str, dim: int
+) -> None:
+    """Establishes the order of summation; the search without an index calls the same functions."""
+    rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition bits", metric, dim)
+    centroids = rng.standard_normal((300, dim), dtype=np.float32)
+    dataset = write(lance, tmp_path, centroids)
+    kernels: Any = modules.execute_source("kernels", target.kernel.text, str(target.kernel.path))
+    kernel = kernels.IvfModel(centroids[None], metric)
+    for query in rng.standard_normal((3, dim), dtype=np.float32):
+        search = {"column": lance_files.COLUMN, "q": query, "k": 300, "metric": metric, "use_index": False}
+        found = dataset.to_table(nearest=search, columns=["_distance"], with_row_id=True)
+        ids, distances = kernel.find_partitions(query[None], 300)
+        order, of_lance = np.argsort(found["_rowid"].to_numpy()), found["_distance"].to_numpy()
+        np.testing.assert_array_equal(distances[0, 0][np.argsort(ids[0, 0])], of_lance[order])

@@ -1,7 +1,7 @@
-"""ivf-partition by faiss: a flat index over the centroids, as faiss's own IVF indexes rank their lists.
+"""ivf-partition by faiss: a flat index over each table of centroids, as faiss's own IVF indexes rank their lists.
 
 The distances are the target's. A centroid with NaN is never found: where fewer than `nprobes` others are left,
-the last ids are -1 (`nan_rows`).
+the last ids are -1 (`nan_rows`). A batch of queries is one search.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ class IvfModel:
     """See the target's kernels.py."""
 
     def __init__(self, centroids: Floats, metric: str) -> None:
-        dim = centroids.shape[1]
+        dim = centroids.shape[2]
         self._metric = metric
-        self._index = faiss.IndexFlatIP(dim) if metric == "dot" else faiss.IndexFlatL2(dim)
-        self._index.add(centroids)
+        self._tables = [faiss.IndexFlatIP(dim) if metric == "dot" else faiss.IndexFlatL2(dim) for _ in centroids]
+        for table, own in zip(self._tables, centroids, strict=True):
+            table.add(own)
 
-    def find_partitions(self, query: Floats, nprobes: int) -> tuple[NDArray[np.uint32], Floats]:
-        queries = query[None]
+    def find_partitions(self, queries: Floats, nprobes: int) -> tuple[NDArray[np.uint32], Floats]:
         if self._metric == "cosine":
             queries = queries.copy()
             faiss.normalize_L2(queries)
-        found = min(nprobes, self._index.ntotal)
+        found = min(nprobes, self._tables[0].ntotal)
+        shape = len(self._tables), len(queries), found
         if not found:
-            return np.zeros(0, np.uint32), np.zeros(0, np.float32)
-        (distances,), (ids,) = self._index.search(queries, found)
-        return ids.astype(np.uint32), np.float32(1) - distances if self._metric == "dot" else distances
+            return np.zeros(shape, np.uint32), np.zeros(shape, np.float32)
+        answers = [table.search(queries, found) for table in self._tables]
+        distances = np.array([distances for distances, _ in answers])
+        ids = np.array([ids for _, ids in answers]).astype(np.uint32)
+        return ids, np.float32(1) - distances if self._metric == "dot" else distances

@@ -1,4 +1,4 @@
-"""ivf-partition by numpy: one matrix-vector product, then argpartition and a sort of what it selects.
+"""ivf-partition by numpy: one matrix product, then argpartition and a sort of what it selects.
 
 Squared L2 is q.q - 2 q.c + c.c with stored c.c. It cancels where the query is near a centroid: the distance of
 such a partition is outside the target's limit (`query_is_centroid`, `large_dynamic_range`). Negative NaN ranks
@@ -17,24 +17,29 @@ class IvfModel:
     """See the target's kernels.py."""
 
     def __init__(self, centroids: Floats, metric: str) -> None:
-        self._centroids = centroids
+        self._rows = centroids.reshape(-1, centroids.shape[2])
+        self._tables = len(centroids)
         self._metric = metric
-        self._norms = np.square(centroids).sum(axis=1)
+        self._norms = np.square(self._rows).sum(axis=1)
 
-    def find_partitions(self, query: Floats, nprobes: int) -> tuple[NDArray[np.uint32], Floats]:
+    def find_partitions(self, queries: Floats, nprobes: int) -> tuple[NDArray[np.uint32], Floats]:
         if self._metric == "cosine":
-            query = query / np.sqrt(query @ query)
-        products = self._centroids @ query
+            queries = queries / np.sqrt(np.square(queries).sum(axis=1, keepdims=True))
+        distances = queries @ self._rows.T
         if self._metric == "dot":
-            return nearest(np.float32(1) - products, nprobes)
-        return nearest(query @ query + self._norms - np.float32(2) * products, nprobes)
+            distances = np.float32(1) - distances
+        else:
+            distances = np.square(queries).sum(axis=1, keepdims=True) + self._norms - np.float32(2) * distances
+        return nearest(distances.reshape(len(queries), self._tables, -1).swapaxes(0, 1), nprobes)
 
 
 def nearest(distances: Floats, nprobes: int) -> tuple[NDArray[np.uint32], Floats]:
-    """Return the ids and the distances of the smallest, ascending by distance."""
-    if nprobes < distances.size:
-        selected = np.argpartition(distances, nprobes)[:nprobes]
+    """Return the ids and the distances of the smallest along the last axis, ascending by distance."""
+    if nprobes < distances.shape[-1]:
+        selected = np.argpartition(distances, nprobes, axis=-1)[..., :nprobes]
     else:
-        selected = np.arange(distances.size)
-    ids = selected[np.argsort(distances[selected])]
-    return ids.astype(np.uint32), distances[ids]
+        selected = np.broadcast_to(np.arange(distances.shape[-1]), distances.shape)
+    found = np.take_along_axis(distances, selected, -1)
+    order = np.argsort(found, axis=-1)
+    ids = np.take_along_axis(selected, order, -1)
+    return ids.astype(np.uint32), np.take_along_axis(found, order, -1)
