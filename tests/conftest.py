@@ -16,7 +16,6 @@ import command_line
 import fake_replay
 import fake_workers
 import hypothesis  # noqa: F401
-import lance_wheel
 import numpy.random  # noqa: F401
 import pytest
 import scripted
@@ -37,16 +36,6 @@ SHORTER = 6
 threadpoolctl.threadpool_limits(1)
 for library in ("OMP", "OPENBLAS"):  # what is loaded later, and in other processes
     os.environ[f"{library}_NUM_THREADS"] = "1"
-
-
-def _lance_release() -> str:
-    try:
-        return importlib.metadata.version("pylance")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-collect_ignore_glob = [] if _lance_release() == lance_wheel.EARLIER else ["upstream/earlier/*"]
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

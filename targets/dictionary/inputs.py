@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Shape(NamedTuple):
-    """Rows of a call, entries of the dictionary, the shortest and the longest entry in bytes, bits of an offset.
+    """Rows of a call, entries of the dictionary, shortest and longest entry in bytes, bits of an offset, mean run.
 
-    No offsets, 0 bits, means values of a fixed width.
+    No offsets, 0 bits, means values of a fixed width; a run of 0 means plain indices.
     """
 
     rows: int
@@ -27,14 +27,15 @@ class Shape(NamedTuple):
     shortest: int
     longest: int
     offset_bits: int
+    run: int
 
 
 SHAPES: Final = (
-    Shape(32768, 200, 8, 16, 32),
-    Shape(32768, 16, 1, 8, 32),
-    Shape(8192, 4000, 20, 40, 32),
-    Shape(32768, 50_021, 16, 16, 0),
-    Shape(8191, 20_011, 30, 60, 64),  # a dictionary of 0.9 MB, which no L1 holds; 64-bit indices; odd
+    Shape(32768, 200, 8, 16, 32, 0),
+    Shape(32768, 16, 1, 8, 32, 20),  # runs, as of sorted strings of few values
+    Shape(8192, 4000, 20, 40, 32, 0),
+    Shape(32768, 50_021, 16, 16, 0, 0),
+    Shape(8191, 20_011, 30, 60, 64, 0),  # a dictionary of 0.9 MB, which no L1 holds; 64-bit indices; odd
 )
 DISTRIBUTIONS: Final = ("uniform", "zipf", "clustered")
 EDGE_DISTRIBUTIONS: Final = (
@@ -60,6 +61,8 @@ LENGTHS: Final = 41
 RUNS: Final = (8.0, 64.0)
 """Least and largest mean length of a run of equal indices."""
 
+LONGEST_RUN: Final = 255
+"""In one piece: a longer one is several."""
 LONG_ENTRY: Final = 65_536
 LONG_SHARE: Final = 1 / 512
 DRAWS: Final = 65_536
@@ -71,7 +74,8 @@ class State(NamedTuple):
 
     Entry e of a binary dictionary is `data[offsets[e] : offsets[e + 1]]`, with `offsets` int32 or int64 (k + 1,).
     Of a fixed one, `data` is uint8 (k, width) and `offsets` are empty. `rows` are the rows of a call,
-    `index_dtype` the name of the type of its indices. `draws`, int64, are entries to choose from, each
+    `index_dtype` the name of the type of its indices, `run` the mean length of their runs where they come in runs,
+    and else 0. `draws`, int64, are entries to choose from, each
     as often as it occurs, and empty where all are equally frequent.
     """
 
@@ -79,6 +83,7 @@ class State(NamedTuple):
     data: Bytes
     rows: int
     index_dtype: str
+    run: int
     draws: NDArray[np.int64]
 
     @property
@@ -105,7 +110,7 @@ def make_state(shape: Shape, distribution: str, rng: np.random.Generator) -> Sta
         offsets = np.zeros(0, np.int32)
         width = rng.integers(17, LENGTHS) if distribution == "every_length" else shape.longest
         data = rng.integers(0, 256, (entries, width), dtype=np.uint8)
-    return State(offsets, data, rows, _index_dtype(shape, distribution), draws)
+    return State(offsets, data, rows, _index_dtype(shape, distribution), shape.run, draws)
 
 
 def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
@@ -117,9 +122,29 @@ def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator)
 def make_call(
     _shape: Shape, distribution: str, state: State, rng: np.random.Generator
 ) -> tuple[NDArray[Any], ...]:
-    """Draw the indices of a batch; return them with the outputs to fill."""
+    """Draw the indices of a batch, plain or in runs; return them with the outputs to fill."""
     indices = _indices(distribution, state, rng).astype(state.index_dtype, copy=False)
-    return (indices, *outputs(state, indices, rng))
+    if not state.run:
+        return (indices, *outputs(state, indices, rng))
+    indices = _repeated(indices, state.run, rng)
+    return (*in_runs(indices), *outputs(state, indices, rng))
+
+
+def in_runs(indices: NDArray[Any]) -> tuple[NDArray[Any], Bytes]:
+    """Return the value and the length of each run of equal indices, those of more than 255 in pieces."""
+    starts = np.flatnonzero(np.concatenate(([True], indices[1:] != indices[:-1]))) if indices.size else []
+    lengths = np.diff(np.append(starts, indices.size)).astype(np.int64)
+    pieces = -(-lengths // LONGEST_RUN)
+    runs = np.full(pieces.sum(), LONGEST_RUN)
+    runs[np.cumsum(pieces) - 1] = lengths - (pieces - 1) * LONGEST_RUN
+    return np.repeat(indices[np.asarray(starts, np.int64)], pieces), runs.astype(np.uint8)
+
+
+def _repeated(indices: NDArray[Any], mean: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Repeat each of the first indices, so that there are as many in all as before."""
+    count = 2 * len(indices) // mean + 1
+    lengths = rng.geometric(1 / mean, len(indices[:count]))
+    return np.resize(np.repeat(indices[:count], lengths), len(indices))
 
 
 def outputs(state: State, indices: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], ...]:

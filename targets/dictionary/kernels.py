@@ -1,15 +1,17 @@
 """Dictionary decoding: the entry of every row, copied to a flat output. The file that an agent edits.
 
-A port of what Lance 1.0.0 runs for a dictionary-encoded page that is wanted as a plain column:
+A port of what Lance 14.0.2 runs for a dictionary-encoded page that is wanted as a plain column:
 `DictionaryDataBlock::decode_helper` walks the indices one by one and appends each entry to a builder,
-`VariableWidthDataBlockBuilder::append` or `FixedWidthDataBlockBuilder::append`
-(rust/lance-encoding/src/data.rs).
+`VariableWidthDataBlockBuilder` or `FixedWidthDataBlockBuilder` (rust/lance-encoding/src/data.rs). Indices in runs
+are written out before that, one run after the other (encodings/physical/rle.rs).
 
-Stays: `prepare_fixed(values)`, `decode_fixed(indices, table, out)`, `prepare_binary(offsets, data)` and
-`decode_binary(indices, table, out_offsets, out_data)`, with the dtypes and shapes that their docstrings give.
+Stays: `prepare_fixed(values)`, `decode_fixed(indices, table, out)`, `prepare_binary(offsets, data)`,
+`decode_binary(indices, table, out_offsets, out_data)` and `decode_runs(values, runs, table, out_offsets,
+out_data)`, with the dtypes and shapes that their docstrings give.
 
 CAN: keep any table that is derived from the dictionary, padded or re-ordered; copy in any order and in words of
-any size; write into the slack after the output's total; treat runs of equal indices as one.
+any size; write into the slack after the output's total; treat runs of equal indices as one, without writing them
+out.
 CANNOT: keep anything that depends on a call's arguments for a later call; start threads or processes; import
 anything but numba, numpy and the mathematics of the standard library.
 """
@@ -72,6 +74,34 @@ def decode_binary(indices: NDArray[Any], table: Any, out_offsets: NDArray[Any], 
     """
     offsets, data = table
     return _copy_binary(indices, offsets, data, out_offsets, out_data)
+
+
+def decode_runs(values: NDArray[Any], runs: Bytes, table: Any, out_offsets: NDArray[Any], out_data: Bytes) -> int:
+    """Copy an entry for every row, where the rows' indices come in runs; otherwise as `decode_binary`.
+
+    Parameters
+    ----------
+    values : uint8, uint16, uint32 or uint64, shape (r,)
+        The entry of each run, 0 to k - 1. Neighbours may be equal: no run is longer than 255 rows.
+    runs : uint8, shape (r,)
+        The rows of each run, 1 to 255.
+    """
+    offsets, data = table
+    return _copy_binary(_written_out(values, runs), offsets, data, out_offsets, out_data)
+
+
+@njit()
+def _written_out(values: NDArray[Any], runs: Bytes) -> NDArray[Any]:
+    rows = 0
+    for run in runs:
+        rows += np.int64(run)
+    indices = np.empty(rows, values.dtype)
+    at = 0
+    for i in range(values.size):
+        for _ in range(runs[i]):
+            indices[at] = values[i]
+            at += 1
+    return indices
 
 
 @njit()

@@ -39,3 +39,14 @@ def decode_binary(
     out_offsets[1:] = np.cumsum(lengths[indices])
     out_data[: len(joined)] = np.frombuffer(joined, np.uint8)
     return len(joined)
+
+
+def decode_runs(
+    values: NDArray[Any],
+    runs: Bytes,
+    table: tuple[list[bytes], NDArray[Any]],
+    out_offsets: NDArray[Any],
+    out_data: Bytes,
+) -> int:
+    """See `kernels.decode_runs`."""
+    return decode_binary(np.repeat(values, runs), table, out_offsets, out_data)

@@ -40,7 +40,8 @@ def bind(impl: ModuleType, state: inputs.State) -> Callable[..., NDArray[Any] | 
     """Prepare the dictionary with `impl`, untimed, and return the timed call.
 
     For values of a fixed width it takes (indices, out) and returns out. Otherwise it takes (indices,
-    out_offsets, out_data) and returns (total, out_offsets, out_data), the total as int64 (1,).
+    out_offsets, out_data), or (values, runs, out_offsets, out_data) where indices come in runs, and returns
+    (total, out_offsets, out_data), the total as int64 (1,).
     """
     if state.fixed:
         values = impl.prepare_fixed(state.data)
@@ -58,7 +59,13 @@ def bind(impl: ModuleType, state: inputs.State) -> Callable[..., NDArray[Any] | 
         total[0] = impl.decode_binary(indices, entries, out_offsets, out_data)
         return total, out_offsets, out_data
 
-    return binary
+    def in_runs(
+        values: NDArray[Any], runs: NDArray[np.uint8], out_offsets: NDArray[Any], out_data: NDArray[np.uint8]
+    ) -> Arrays:
+        total[0] = impl.decode_runs(values, runs, entries, out_offsets, out_data)
+        return total, out_offsets, out_data
+
+    return in_runs if state.run else binary
 
 
 def check(actual: NDArray[Any] | Arrays, expected: NDArray[Any] | Arrays, _call: Arrays) -> None:
@@ -79,6 +86,7 @@ class Example(NamedTuple):
     entries: int
     longest: int
     types: tuple[str, int]
+    run: int
     seed: int
 
 
@@ -86,7 +94,8 @@ def properties() -> SearchStrategy[tuple[inputs.State, Arrays]]:
     """Return a strategy of (state, call) pairs outside the battery; shrinks to few rows and entries.
 
     The entries are of 0 to `longest` bytes, so that all may be empty; types are those of the indices and the
-    number of bits of an offset, where 0 stands for values of a fixed width.
+    number of bits of an offset, where 0 stands for values of a fixed width; `run` is the mean of runs, and 0
+    stands for plain indices.
     """
     from hypothesis import strategies as st
 
@@ -97,6 +106,7 @@ def properties() -> SearchStrategy[tuple[inputs.State, Arrays]]:
         entries=st.integers(1, 40) | st.sampled_from((1, 255, 256)),
         longest=st.sampled_from((0, 1, 7, 8, 9, 16, 17, 33, 70)),
         types=st.sampled_from(types),
+        run=st.sampled_from((0, 0, 1, 3, 300)),
         seed=st.integers(0, 2**32 - 1),
     ).map(realise)
 
@@ -106,6 +116,6 @@ def realise(example: Example) -> tuple[inputs.State, Arrays]:
     rng = np.random.default_rng(example.seed)
     dtype, bits = example.types
     longest = example.longest if bits else max(example.longest, 1)
-    shape = inputs.Shape(example.rows, example.entries, 0, longest, bits)
+    shape = inputs.Shape(example.rows, example.entries, 0, longest, bits, example.run if bits else 0)
     state = inputs.make_state(shape, "uniform", rng)._replace(index_dtype=dtype)
     return state, inputs.make_call(shape, "uniform", state, rng)

@@ -31,3 +31,9 @@ def decode_binary(indices: np.ndarray, table: Any, out_offsets: np.ndarray, out_
     places += np.arange(total)
     np.take(data, places, out=out_data[:total], mode="clip")
     return total
+
+
+def decode_runs(
+    values: np.ndarray, runs: np.ndarray, table: Any, out_offsets: np.ndarray, out_data: np.ndarray
+) -> int:
+    return decode_binary(np.repeat(values, runs), table, out_offsets, out_data)

@@ -37,6 +37,12 @@ def decode_binary(indices: np.ndarray, table: Any, out_offsets: np.ndarray, out_
     return total
 
 
+def decode_runs(
+    values: np.ndarray, runs: np.ndarray, table: Any, out_offsets: np.ndarray, out_data: np.ndarray
+) -> int:
+    return decode_binary(np.repeat(values, runs), table, out_offsets, out_data)
+
+
 def _gather(indices: np.ndarray, entries: pl.Series) -> list[pa.Buffer]:
     gathered = entries.gather(indices.astype(np.uint32, copy=False))
     return gathered.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()

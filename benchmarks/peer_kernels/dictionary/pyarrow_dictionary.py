@@ -36,6 +36,12 @@ def decode_binary(indices: np.ndarray, table: Any, out_offsets: np.ndarray, out_
     return total
 
 
+def decode_runs(
+    values: np.ndarray, runs: np.ndarray, table: Any, out_offsets: np.ndarray, out_data: np.ndarray
+) -> int:
+    return decode_binary(np.repeat(values, runs), table, out_offsets, out_data)
+
+
 def _decode(indices: np.ndarray, entries: pa.Array) -> pa.Array:
     keys = pa.Array.from_buffers(pa.from_numpy_dtype(indices.dtype), len(indices), [None, pa.py_buffer(indices)])
     return pa.DictionaryArray.from_arrays(keys, entries, safe=False).dictionary_decode()

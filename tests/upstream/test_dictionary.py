@@ -1,12 +1,13 @@
 """The oracle and the kernel of dictionary on real pages: written by Lance, decoded by Lance and by pyarrow.
 
 Establishes that both make of the dictionary and the indices in a page's own bytes the very offsets and bytes that
-Lance 1.0.0 makes of them, null rows too, for the types of values and of indices that it writes.
+Lance 14.0.2 makes of them, null rows too, for the types of values and of indices that it writes, and for runs.
 """
 
 from __future__ import annotations
 
 import decimal
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.upstream
 
 Array = np.ndarray[Any, Any]
 
-FOLDER: Final = Path(__file__).parents[3] / "targets" / "dictionary"
+FOLDER: Final = Path(__file__).parents[2] / "targets" / "dictionary"
 ROWS: Final = 5000
 PACKED: Final = {"lance-encoding:rle-threshold": "0.0000001"}
 """Keeps Lance from run-length encoding the indices."""
@@ -39,10 +40,12 @@ VERSIONS: Final = ("2.1", "2.2")
 class Column(NamedTuple):
     """A page as its bytes have it, dictionary and indices, and what Lance or pyarrow decodes it to.
 
-    Of values of a fixed width, `data` and `decoded` are uint8 (k, 16) and (n, 16), and `offsets` are empty.
+    `runs` are None where indices are packed; else `indices` are the values of the runs. Of values of a fixed
+    width, `data` and `decoded` are uint8 (k, 16) and (n, 16), and `offsets` are empty.
     """
 
     indices: Array
+    runs: Array | None
     offsets: Array
     data: Array
     decoded: tuple[Array, ...]
@@ -50,7 +53,7 @@ class Column(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pa() -> ModuleType:
-    return lance_wheel.pyarrow(lance_wheel.EARLIER)
+    return lance_wheel.pyarrow()
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +93,37 @@ def values_of(pa: ModuleType, name: str) -> Any:
 
 def column_of(page: lance_pages.Page, decoded: Any) -> Column:
     """Take a page apart; `decoded` is the pyarrow array that it stands for."""
-    how = page.encoding.partition("value_compression: ")[2].partition("dictionary: ")[0]
-    assert "InlineBitpacking" in how
-    bits = lance_pages.number(page._replace(encoding=how), "uncompressed_bits_per_value")
-    chunks = lance_pages.chunks(page)
-    indices = [lance_pages.unpack_inline(chunk.buffers[0], f"u{bits // 8}", chunk.size) for chunk in chunks]
+    how, _, dictionary = page.encoding.partition("value_compression: ")[2].partition("dictionary: ")
     entries = lance_pages.number(page, "num_dictionary_items")
-    offsets, data = entries_of(page.buffers[2], entries, fixed="Variable {" not in page.encoding)
-    return Column(np.concatenate(indices), offsets, data, arrays_of(decoded, offsets))
+    buffer = page.buffers[2]
+    if "CompressionAlgorithmLz4" in dictionary:
+        buffer = lz4_unpacked(buffer)
+    offsets, data = entries_of(buffer, entries, fixed="Variable {" not in dictionary)
+    return Column(*indices_of(page, how), offsets, data, arrays_of(decoded, offsets))
+
+
+def indices_of(page: lance_pages.Page, how: str) -> tuple[Array, Array | None]:
+    """Read the indices of all chunks, or the values and lengths of their runs."""
+    chunks = lance_pages.chunks(page)
+    if "Rle {" in how:
+        bits, lengths = re.findall(r"bits_per_value: (\d+)", how)
+        assert lengths == "8"
+        values, runs = (b"".join(chunk.buffers[part] for chunk in chunks) for part in (0, 1))
+        return np.frombuffer(values, f"u{int(bits) // 8}"), np.frombuffer(runs, np.uint8)
+    if "InlineBitpacking" not in how:  # indices that need all their bits
+        bits = lance_pages.number(page._replace(encoding=how), "bits_per_value")
+        return np.frombuffer(b"".join(chunk.buffers[0] for chunk in chunks), f"u{bits // 8}"), None
+    bits = lance_pages.number(page._replace(encoding=how), "uncompressed_bits_per_value")
+    return np.concatenate(
+        [lance_pages.unpack_inline(chunk.buffers[0], f"u{bits // 8}", chunk.size) for chunk in chunks]
+    ), None
+
+
+def lz4_unpacked(buffer: bytes) -> bytes:
+    """Undo LZ4: the size in 32 bits, then a block."""
+    size = int.from_bytes(buffer[:4], "little")
+    unpacked: bytes = lance_wheel.pyarrow().Codec("lz4_raw").decompress(buffer[4:], size, asbytes=True)
+    return unpacked
 
 
 def entries_of(buffer: bytes, entries: int, *, fixed: bool) -> tuple[Array, Array]:
@@ -120,8 +146,9 @@ def arrays_of(decoded: Any, offsets: Array) -> tuple[Array, ...]:
 
 def compare_with(target: Target, module: Any, column: Column) -> None:
     """Decode a page through the target's own wiring and check."""
-    indices, offsets, data, decoded = column
-    state = target.inputs.State(offsets, data, len(indices), indices.dtype.name, np.zeros(0, np.int64))
+    indices, runs, offsets, data, decoded = column
+    run = 0 if runs is None else 1
+    state = target.inputs.State(offsets, data, len(indices), indices.dtype.name, run, np.zeros(0, np.int64))
     slack = np.zeros(target.inputs.SLACK, np.uint8)
     if state.fixed:
         answer = target.wiring.bind(module, state)(indices, np.full_like(decoded[0], 77))
@@ -129,7 +156,8 @@ def compare_with(target: Target, module: Any, column: Column) -> None:
         return
     ends, joined = decoded
     out = np.full(len(joined) + len(slack), 77, np.uint8)
-    answer = target.wiring.bind(module, state)(indices, np.full_like(ends, -77), out)
+    given = (indices,) if runs is None else (indices, runs)
+    answer = target.wiring.bind(module, state)(*given, np.full_like(ends, -77), out)
     target.wiring.check(answer, (ends[-1:].astype(np.int64), ends, np.append(joined, slack)), ())
 
 
@@ -168,6 +196,25 @@ def test_the_oracle_refuses_misread_pages(
     """Establishes that the comparison can fail; the oracle may find no room for what it decodes."""
     with pytest.raises((compare.Mismatch, ValueError)):
         compare_with(target, target.reference, misread(column))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_oracle_and_kernel_decode_indices_in_runs(
+    version: str, pa: ModuleType, target: Target, kernel: Any, tmp_path: Path
+) -> None:
+    """Establishes the form of runs, and that Lance makes them of sorted strings of few values by itself."""
+    lengths = np.random.default_rng(2).integers(1, 700, 60)
+    array = pa.array(np.repeat([f"entry {i}, é" * (i % 5) for i in range(60)], lengths).tolist())
+    lance_pages.write(tmp_path / "page", array, version)
+    column = column_of(lance_pages.only_page(tmp_path / "page"), lance_pages.read(tmp_path / "page"))
+    assert column.runs is not None
+    assert column.runs.sum(dtype=np.int64) == len(array)
+    assert column.runs.max() == 255
+    compare_with(target, target.reference, column)
+    compare_with(target, kernel, column)
+    wrong = column._replace(runs=column.runs[::-1].copy())
+    with pytest.raises((compare.Mismatch, ValueError)):
+        compare_with(target, target.reference, wrong)
 
 
 @pytest.mark.parametrize("keys", KEYS)
