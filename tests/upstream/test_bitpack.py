@@ -1,6 +1,6 @@
 """Oracle, kernel and port of bitpack on real pages: written by Lance, and packed buffers made by Vortex.
 
-Establishes that all decode what Lance 1.0.0 packed, for every word size, every width and several column types,
+Establishes that all decode what Lance 14.0.2 packed, for every word size, every width and several column types,
 out of the page's own bytes, and that the workload lays pages out as Lance does. Vortex packs in the same layout;
 its buffers are a second, independent check.
 """

@@ -1,7 +1,7 @@
 """The oracle and the kernel of fsst on real pages: compressed by Lance, decompressed by Lance.
 
 Establishes that both make of the symbol table, the codes and the offsets in a page's own bytes the very strings
-that Lance 1.0.0 was given, in mini-blocks and full-zip pages; and that Lance reads no more of a table than that.
+that Lance 14.0.2 was given, in mini-blocks and full-zip pages; and that Lance reads no more of a table than that.
 """
 
 from __future__ import annotations
