@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from pytest_lance_autoresearch.runs.standins import NotApplicable
 from pytest_lance_autoresearch.target_files import generate, policy
 
 NAMES = sorted(path.name for path in TARGETS.iterdir() if path.is_dir())
-battery_of = lru_cache(maxsize=None)(Battery)
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=NAMES, scope="module")
 def battery(request: pytest.FixtureRequest) -> Battery:
-    return battery_of(request.param)
+    """Of one target after the other, each with all tests: their states together would take gigabytes."""
+    return Battery(request.param)
 
 
 def bits(value: Any) -> Any:
