@@ -28,12 +28,7 @@ class Battery:
     @cached_property
     def kernels(self) -> Any:
         """The target's own kernels.py."""
-        return self.module(self.target.kernel)
-
-    def module(self, kernel: Source) -> Any:
-        """A kernel of the target, loaded in this process."""
-        name = modules.module_name(self.target.name, "kernels")
-        return modules.execute_source(name, kernel.text, str(kernel.path))
+        return loaded(self.target, self.target.kernel)
 
     def _prepared(self, case_id: str) -> tuple[Any, oracles.Oracle, list[Call]]:
         case = self.cases[case_id]
@@ -52,3 +47,8 @@ class Battery:
             for call in calls:
                 own = tuple(value.copy() if isinstance(value, np.ndarray) else value for value in call)
                 oracle.verify(answer(*own), call, case_id)
+
+
+def loaded(target: load.Target, kernel: Source) -> Any:
+    """A kernel of the target as a module of this process."""
+    return modules.execute_source(modules.module_name(target.name, "kernels"), kernel.text, str(kernel.path))

@@ -2,7 +2,6 @@
 numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
 import importlib
-import importlib.metadata
 import os
 import signal
 import tempfile
@@ -11,11 +10,14 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import battery
 import command_line
 import fake_replay
 import fake_workers
 import hypothesis  # noqa: F401
+import lance_wheel
 import numpy.random  # noqa: F401
 import pytest
 import scripted
@@ -24,7 +26,7 @@ import threadpoolctl
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
 from pytest_lance_autoresearch.runs import replay
-from pytest_lance_autoresearch.target_files import policy
+from pytest_lance_autoresearch.target_files import discover, load, policy
 
 OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
 SHORTER = 6
@@ -106,3 +108,28 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> fake_replay.Measured:
     stand_in = fake_replay.Measured()
     monkeypatch.setattr(replay, "_measure", stand_in)
     return stand_in
+
+
+# What the tests in tests/upstream share
+
+
+@pytest.fixture(scope="module")
+def lance() -> ModuleType:
+    return lance_wheel.lance()
+
+
+@pytest.fixture(scope="module")
+def pa() -> ModuleType:
+    return lance_wheel.pyarrow()
+
+
+@pytest.fixture(scope="module")
+def target(request: pytest.FixtureRequest) -> load.Target:
+    """The one in the `FOLDER` that a module of tests names."""
+    return load.load(discover.inspect(request.module.FOLDER))
+
+
+@pytest.fixture(scope="module")
+def kernel(target: load.Target) -> Any:
+    """Its kernel, as a module of this process."""
+    return battery.loaded(target, target.kernel)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from battery import TARGETS, Battery
+from battery import TARGETS, Battery, loaded
 
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.target_files import discover, policy, sources
@@ -47,6 +47,6 @@ def test_a_night_began_with_the_port(path: Path) -> None:
 @of_every_port
 def test_a_port_is_right_on_every_case_of_its_target(path: Path) -> None:
     battery = Battery(path.parent.name)
-    port = battery.module(sources.read(path))
+    port = loaded(battery.target, sources.read(path))
     for case_id in battery.cases:
         battery.verify(port, case_id)

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import lance_wheel
 import numpy as np
 
 if TYPE_CHECKING:
@@ -70,11 +71,7 @@ def create_ivf_pq(
     A code has 4 or 8 `bits`. Lance trains, by random numbers of its own, unless `given` has the centroids, (P, D),
     and the codebook, (M, 2**bits, sd).
     """
-    import lance
-    import pyarrow as pa
-
-    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    dataset: Any = lance.write_dataset(pa.table({COLUMN: values}), folder)
+    dataset = write(folder, vectors)
     learned = {"ivf_centroids": given[0], "pq_codebook": given[1]} if given else {}
     return dataset.create_index(
         COLUMN,
@@ -87,16 +84,39 @@ def create_ivf_pq(
     )
 
 
+def write(folder: Path, vectors: Floats, **options: Any) -> Any:
+    """Write `vectors`, (n, D), to a Lance dataset in `folder`, with options of `lance.write_dataset`.
+
+    Returns the dataset; skips the test without Lance.
+    """
+    lance, pa = lance_wheel.lance(), lance_wheel.pyarrow()
+    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    return lance.write_dataset(pa.table({COLUMN: values}), folder, **options)
+
+
+def find(dataset: Any, query: Floats, k: int, *steps: str, **options: Any) -> tuple[NDArray[np.uint64], Floats]:
+    """Return the row ids and the distances that a search finds, whose plan must have these steps."""
+    scanner = _scanner(dataset, query, k, **options)
+    plan = scanner.explain_plan()
+    assert all(step in plan for step in steps), plan
+    return _found(scanner)
+
+
 def search(dataset: Any, query: Floats, k: int, probes: int) -> tuple[NDArray[np.uint64], Floats]:
     """Return the row ids and the distances that Lance's index gives, ascending by (distance, row id)."""
-    scanner = dataset.scanner(
-        columns=["_distance"],
-        with_row_id=True,
-        nearest={"column": COLUMN, "q": query, "k": k, "nprobes": probes},
-    )
+    scanner = _scanner(dataset, query, k, nprobes=probes)
     plan = scanner.explain_plan()
     assert "ANNSubIndex" in plan, f"not a search in the index:\n{plan}"
     assert "KNNVectorDistance" not in plan, f"not a search in the index alone:\n{plan}"
+    return _found(scanner)
+
+
+def _scanner(dataset: Any, query: Floats, k: int, **options: Any) -> Any:
+    nearest = {"column": COLUMN, "q": query, "k": k, **options}
+    return dataset.scanner(nearest=nearest, columns=["_distance"], with_row_id=True)
+
+
+def _found(scanner: Any) -> tuple[NDArray[np.uint64], Floats]:
     found = scanner.to_table()
     return found["_rowid"].to_numpy(), found["_distance"].to_numpy()
 

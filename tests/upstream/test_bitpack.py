@@ -14,14 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
+import battery
 import lance_pages
-import lance_wheel
 import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load, sources
+from pytest_lance_autoresearch.target_files import sources
 from pytest_lance_autoresearch.target_files.load import Target
 
 pytestmark = pytest.mark.upstream
@@ -49,21 +48,9 @@ class Page(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def pa() -> ModuleType:
-    return lance_wheel.pyarrow()
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def decoders(target: Target) -> list[Any]:
+def decoders(target: Target, kernel: Any) -> list[Any]:
     """The oracle, the kernel, and the port of Lance, all with the same names."""
-    name = modules.module_name(target.name, "kernels")
-    kernels = (sources.read(path) for path in (target.kernel.path, PORT))
-    return [target.reference, *(modules.execute_source(name, each.text, str(each.path)) for each in kernels)]
+    return [target.reference, kernel, battery.loaded(target, sources.read(PORT))]
 
 
 @pytest.fixture(scope="module", params=[(name, version) for version in VERSIONS for name in TYPES], ids="-".join)

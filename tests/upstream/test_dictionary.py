@@ -19,8 +19,6 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load
 from pytest_lance_autoresearch.target_files.load import Target
 
 pytestmark = pytest.mark.upstream
@@ -49,23 +47,6 @@ class Column(NamedTuple):
     offsets: Array
     data: Array
     decoded: tuple[Array, ...]
-
-
-@pytest.fixture(scope="module")
-def pa() -> ModuleType:
-    return lance_wheel.pyarrow()
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def kernel(target: Target) -> Any:
-    return modules.execute_source(
-        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
-    )
 
 
 @pytest.fixture(params=[(name, version) for version in VERSIONS for name in TYPES], ids="-".join)

@@ -12,13 +12,10 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import lance_pages
-import lance_wheel
 import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load
 from pytest_lance_autoresearch.target_files.load import Target
 
 pytestmark = pytest.mark.upstream
@@ -60,23 +57,6 @@ class Batch(NamedTuple):
     codes: Array
     offsets: Array
     strings: tuple[bytes, ...]
-
-
-@pytest.fixture(scope="module")
-def pa() -> ModuleType:
-    return lance_wheel.pyarrow()
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def kernel(target: Target) -> Any:
-    return modules.execute_source(
-        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
-    )
 
 
 @pytest.fixture(params=KINDS)

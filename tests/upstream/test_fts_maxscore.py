@@ -10,9 +10,11 @@ from __future__ import annotations
 import pickle
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import battery
 import lance_postings
 import lance_wheel
 import numpy as np
@@ -22,8 +24,7 @@ import workers
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import check, oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,11 +59,6 @@ class Index(NamedTuple):
     queries: tuple[NDArray[np.int32], ...]
     answers: tuple[Results, ...]
     scored: tuple[str, ...]
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
 
 
 @pytest.fixture(scope="module", params=[128, 256])
@@ -247,9 +243,7 @@ def test_the_kernel_looks_at_as_many_documents_as_lance(index: Index, target: Ta
     ):
         assert text.count(plain) == 1
         text = text.replace(plain, counting)
-    counter: Any = modules.execute_source(
-        modules.module_name(target.name, "kernels"), text.encode(), str(target.kernel.path)
-    )
+    counter = battery.loaded(target, replace(target.kernel, text=text.encode()))
     found = counter.InvertedIndex(*index.lists, index.postings.doc_lengths, index.block)
     for terms, (_, k), shown in zip(index.queries, QUERIES, index.scored, strict=True):
         count = int(found.bm25_topk(terms, k)[0][0])

@@ -16,12 +16,9 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
 
     from pytest_lance_autoresearch.target_files.load import Target
@@ -49,37 +46,20 @@ class Index(NamedTuple):
     queries: Floats
 
 
-@pytest.fixture(scope="module")
-def lance() -> ModuleType:
-    return lance_wheel.lance()
-
-
 @pytest.fixture(scope="module", params=METRICS)
-def index(request: pytest.FixtureRequest, lance: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Index:
+def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """Rows around some centres, indexed by Lance's own training."""
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition", request.param)
     centres = 2 * rng.standard_normal((PARTITIONS, DIM), dtype=np.float32)
     vectors = centres[rng.integers(0, PARTITIONS, ROWS + QUERIES)]
     vectors += rng.standard_normal(vectors.shape, dtype=np.float32)
-    dataset = write(lance, tmp_path_factory.mktemp("index"), vectors[:ROWS])
+    dataset = lance_files.write(tmp_path_factory.mktemp("index") / "data", vectors[:ROWS])
     dataset.create_index(lance_files.COLUMN, "IVF_FLAT", metric=request.param, num_partitions=PARTITIONS)
     folder = lance_files.index_folder(dataset)
     storage = lance_files.read_storage(folder)
     row_ids = np.split(storage.columns["_rowid"].to_numpy(), np.cumsum(storage.lengths)[:-1])
     rows = [frozenset(part.tolist()) for part in row_ids]
     return Index(request.param, dataset, lance_files.read_ivf(folder), rows, vectors[ROWS:])
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
-def write(lance: ModuleType, folder: Path, vectors: Floats) -> Any:
-    import pyarrow as pa
-
-    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    return lance.write_dataset(pa.table({lance_files.COLUMN: values}), folder / "data")
 
 
 def predicted_rows(target: Target, index: Index, query: Floats, nprobes: int, metric: str) -> set[int]:
@@ -115,15 +95,15 @@ def test_another_query_predicts_other_partitions(index: Index, target: Target) -
 @pytest.mark.parametrize("dim", [100, 768])
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 def test_lance_s_distances_are_within_the_oracle_s_limit(
-    lance: ModuleType, target: Target, tmp_path: Path, metric: str, dim: int
+    target: Target, tmp_path: Path, metric: str, dim: int
 ) -> None:
     """Establishes both formulas and both limits; without its first dimension a query is refused."""
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition", metric, dim)
     centroids = rng.standard_normal((200, dim), dtype=np.float32)
     query = centroids[7] + np.float32(0.3) * rng.standard_normal(dim, dtype=np.float32)
-    search = {"column": lance_files.COLUMN, "q": query, "k": len(centroids), "metric": metric, "use_index": False}
-    found = write(lance, tmp_path, centroids).to_table(nearest=search, columns=["_distance"], with_row_id=True)
-    result = found["_rowid"].to_numpy().astype(np.uint32)[None, None], found["_distance"].to_numpy()[None, None]
+    dataset = lance_files.write(tmp_path / "data", centroids)
+    row_ids, distances = lance_files.find(dataset, query, len(centroids), metric=metric, use_index=False)
+    result = row_ids.astype(np.uint32)[None, None], distances[None, None]
     oracle = target.wiring.bind(target.reference, target.inputs.State(centroids[None], metric))
     call = (query[None], len(centroids))
     target.wiring.check(result, oracle(*call), call)
@@ -150,18 +130,13 @@ def test_faiss_agrees(target: Target, metric: str) -> None:
 
 @pytest.mark.parametrize("dim", [1, 7, 8, 15, 16, 17, 100])
 @pytest.mark.parametrize("metric", ["l2", "dot"])
-def test_the_kernel_has_the_bits_of_lance(
-    lance: ModuleType, target: Target, tmp_path: Path, metric: str, dim: int
-) -> None:
+def test_the_kernel_has_the_bits_of_lance(kernel: Any, tmp_path: Path, metric: str, dim: int) -> None:
     """Establishes the order of summation; the search without an index calls the same functions."""
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition bits", metric, dim)
     centroids = rng.standard_normal((300, dim), dtype=np.float32)
-    dataset = write(lance, tmp_path, centroids)
-    kernels: Any = modules.execute_source("kernels", target.kernel.text, str(target.kernel.path))
-    kernel = kernels.IvfModel(centroids[None], metric)
+    dataset = lance_files.write(tmp_path / "data", centroids)
+    model = kernel.IvfModel(centroids[None], metric)
     for query in rng.standard_normal((3, dim), dtype=np.float32):
-        search = {"column": lance_files.COLUMN, "q": query, "k": 300, "metric": metric, "use_index": False}
-        found = dataset.to_table(nearest=search, columns=["_distance"], with_row_id=True)
-        ids, distances = kernel.find_partitions(query[None], 300)
-        order, of_lance = np.argsort(found["_rowid"].to_numpy()), found["_distance"].to_numpy()
-        np.testing.assert_array_equal(distances[0, 0][np.argsort(ids[0, 0])], of_lance[order])
+        row_ids, of_lance = lance_files.find(dataset, query, 300, metric=metric, use_index=False)
+        ids, distances = model.find_partitions(query[None], 300)
+        np.testing.assert_array_equal(distances[0, 0][np.argsort(ids[0, 0])], of_lance[np.argsort(row_ids)])

@@ -10,6 +10,7 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import battery
 import lance_files
 import lance_postings
 import lance_wheel
@@ -18,8 +19,7 @@ import pytest
 
 from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +49,6 @@ class Index(NamedTuple):
     docs: dict[str, set[int]]
     lists: dict[str, lance_postings.PostingList]
     row_ids: Array
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
 
 
 @pytest.fixture(scope="module", params=[lance_postings.BLOCK, lance_postings.LARGE_BLOCK])
@@ -124,9 +119,7 @@ def test_pyroaring_finds_the_same(target: Target, index: Index) -> None:
 
 def bound(target: Target, block: int) -> tuple[Callable[..., Any], oracles.Oracle]:
     """Return the kernel as a trial calls it, and the oracle."""
-    kernels = modules.execute_source(
-        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
-    )
+    kernels = battery.loaded(target, target.kernel)
     state = target.inputs.bare_state(block)
     return target.wiring.bind(kernels, state), oracles.Oracle(target, state)
 

@@ -20,8 +20,7 @@ import pytest
 
 from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
@@ -47,11 +46,6 @@ class Index(NamedTuple):
     texts: list[str]
     lists: list[lance_postings.PostingList]
     row_ids: Array
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
 
 
 @pytest.fixture(scope="module", params=[lance_postings.BLOCK, lance_postings.LARGE_BLOCK])
@@ -148,20 +142,19 @@ def test_an_and_query_taken_as_steps_finds_the_rows_of_lance(target: Target, ind
             assert sorted(found.tolist()) == sorted(row_ids.tolist())
 
 
-def test_the_kernel_passes_the_checks_of_a_trial_and_fails_on_other_blocks(target: Target, state: Any) -> None:
+def test_the_kernel_passes_the_checks_of_a_trial_and_fails_on_other_blocks(
+    target: Target, kernel: Any, state: Any
+) -> None:
     """Traces in all kinds of step; then frequencies of the first list are changed."""
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "traces")
     size = (len(WORDS), 200)
     operations = rng.integers(0, 3, size, dtype=np.uint8)
     lasts = np.array([[DOCS - 1 if share > 0.1 else 3000] for share in WORDS.values()])
     call = np.arange(len(WORDS)), operations, np.sort(rng.integers(0, lasts, size)).astype(np.uint32)
-    kernels = modules.execute_source(
-        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
-    )
     oracle = oracles.Oracle(target, state)
-    oracle.verify(target.wiring.bind(kernels, state)(*call), call, "real lists")
+    oracle.verify(target.wiring.bind(kernel, state)(*call), call, "real lists")
     blocks = state.blocks.copy()
     ends_of_whole = state.offsets[1 : state.first_blocks[1]]
     blocks[ends_of_whole[:, None] - 1 - np.arange(48)] ^= 1
     with pytest.raises(KernelIncorrect, match=r"result\[1\]: "):
-        oracle.verify(target.wiring.bind(kernels, state._replace(blocks=blocks))(*call), call, "other lists")
+        oracle.verify(target.wiring.bind(kernel, state._replace(blocks=blocks))(*call), call, "other lists")

@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,17 +85,6 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
 def index(request: pytest.FixtureRequest, indexes: dict[str, Index]) -> Index:
     """The index that the test's parameter names."""
     return indexes[request.param]
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def kernel(target: Target) -> Any:
-    name = modules.module_name(target.name, "kernels")
-    return modules.execute_source(name, target.kernel.text, str(target.kernel.path))
 
 
 def make_index(folder: Path, corpus: Corpus) -> Index:

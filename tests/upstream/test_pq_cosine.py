@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import battery
 import lance_files
 import lance_wheel
 import numpy as np
@@ -16,7 +17,6 @@ import pytest
 
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import oracles
-from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 pytestmark = pytest.mark.upstream
@@ -82,9 +82,7 @@ def kernels() -> Any:
     """The committed kernel; tests of its bits are skipped when it is no longer the port."""
     if TARGET.kernel.code_sha256 != PORT_CODE_SHA256:
         pytest.skip("kernels.py is no longer the port of Lance 14.0.2, whose bits were compared while it was")
-    return modules.execute_source(
-        modules.module_name(TARGET.name, "kernels"), TARGET.kernel.text, str(TARGET.kernel.path)
-    )
+    return battery.loaded(TARGET, TARGET.kernel)
 
 
 def make_index(folder: Path, corpus: Corpus) -> Index:

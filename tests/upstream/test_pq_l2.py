@@ -24,7 +24,7 @@ import workers
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import check, oracles
 from pytest_lance_autoresearch.errors import KernelIncorrect
-from pytest_lance_autoresearch.target_files import discover, load, seeds, sources
+from pytest_lance_autoresearch.target_files import seeds, sources
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -120,11 +120,6 @@ def faiss() -> ModuleType:
     module: ModuleType = pytest.importorskip("faiss", reason=lance_wheel.MISSING)
     module.omp_set_num_threads(1)
     return module
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
 
 
 def running(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelProcess]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -104,11 +104,6 @@ def name_of(expression: tuple[Any, ...]) -> str:
 
 
 @pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
-@pytest.fixture(scope="module")
 def table(target: Target) -> Any:
     """Four columns of the values at which orders differ, a fifth of them null, and the rows' numbers."""
     pa = pytest.importorskip("pyarrow", reason=lance_wheel.MISSING)
@@ -118,11 +113,6 @@ def table(target: Target) -> Any:
         values = rng.choice(np.append(target.inputs.special_values(dtype), np.arange(-2, 3).astype(dtype)), ROWS)
         columns[f"c{number}"] = pa.array(values, mask=rng.random(ROWS) < 0.2)
     return pa.table(columns)
-
-
-@pytest.fixture(scope="module")
-def lance() -> ModuleType:
-    return lance_wheel.lance()
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ import lance_wheel
 import numpy as np
 import pytest
 
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 if TYPE_CHECKING:
     from pytest_lance_autoresearch.target_files.load import Target
@@ -56,28 +55,14 @@ class Index(NamedTuple):
         return rotated(vector, signs), float(np.square(vector - self.centroid).sum(dtype=np.float32))
 
 
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def kernels(target: Target) -> Any:
-    name = modules.module_name(target.name, "kernels")
-    return modules.execute_source(name, target.kernel.text, str(target.kernel.path))
-
-
 @pytest.fixture(scope="module", params=INDEXES, ids=lambda index: "-".join(map(str, index)))
 def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Index:
     metric, dim, bits, rows = request.param
-    lance, pa = lance_wheel.lance(), lance_wheel.pyarrow()
+    lance_wheel.pyarrow()
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "rabitq-scan", *map(str, request.param))
     vectors = rng.standard_normal(dim) + rng.standard_normal((rows + QUERIES, dim))
     vectors = vectors.astype(np.float32)
-    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors[:rows].ravel()), dim)
-    dataset = lance.write_dataset(
-        pa.table({lance_files.COLUMN: values}), tmp_path_factory.mktemp("index") / "data"
-    )
+    dataset = lance_files.write(tmp_path_factory.mktemp("index") / "data", vectors[:rows])
     dataset = dataset.create_index(lance_files.COLUMN, "IVF_RQ", metric=metric, num_partitions=1, num_bits=bits)
     folder = lance_files.index_folder(dataset)
     (centroid,) = lance_files.read_ivf(folder)
@@ -132,16 +117,16 @@ def state_of(index: Index, target: Target, k: int) -> Any:
 
 
 @pytest.mark.parametrize("k", [K, 2000])
-def test_lance_and_the_kernel_agree_with_the_oracle(index: Index, target: Target, kernels: Any, k: int) -> None:
+def test_lance_and_the_kernel_agree_with_the_oracle(index: Index, target: Target, kernel: Any, k: int) -> None:
     state = state_of(index, target, k)
-    oracle, kernel = (target.wiring.bind(module, state) for module in (target.reference, kernels))
+    oracle, bound = (target.wiring.bind(module, state) for module in (target.reference, kernel))
     row_ids = index.storage.columns["_rowid"].to_numpy()
     assert np.array_equal(np.sort(row_ids), np.arange(row_ids.size))
     places = np.argsort(row_ids).astype(np.uint32)
     for query in index.queries:
         call = index.call(query)
         expected = oracle(*call)
-        target.wiring.check(kernel(*call), expected, call)
+        target.wiring.check(bound(*call), expected, call)
         ids, distances = lance_files.search(index.dataset, query, k, 1)
         order = np.argsort(distances, kind="stable")
         target.wiring.check((places[ids][order], distances[order]), expected, call)

@@ -13,13 +13,11 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import lance_pages
-import lance_wheel
 import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.kernel_side import modules
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 from pytest_lance_autoresearch.target_files.load import Target
 
 pytestmark = pytest.mark.upstream
@@ -60,20 +58,9 @@ class Page(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def pa() -> ModuleType:
-    return lance_wheel.pyarrow()
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def decoders(target: Target) -> list[Any]:
+def decoders(target: Target, kernel: Any) -> list[Any]:
     """The oracle and the kernel."""
-    name = modules.module_name(target.name, "kernels")
-    return [target.reference, modules.execute_source(name, target.kernel.text, str(target.kernel.path))]
+    return [target.reference, kernel]
 
 
 @pytest.fixture(params=[(name, version) for version in VERSIONS for name in TYPES], ids="-".join)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import seeds
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -43,27 +43,9 @@ SPECIAL: Final = np.array(
 ).view(np.float32)
 
 
-@pytest.fixture(scope="module")
-def lance() -> ModuleType:
-    return lance_wheel.lance()
-
-
-@pytest.fixture(scope="module")
-def target() -> Target:
-    return load.load(discover.inspect(FOLDER))
-
-
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     return seeds.rng(seeds.PUBLISHED_SEED, "upstream", "topk-merge", request.node.name)
-
-
-def write(lance: ModuleType, folder: Path, vectors: NDArray[np.float32], fragments: int = 1) -> Any:
-    import pyarrow as pa
-
-    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    table = pa.table({lance_files.COLUMN: values})
-    return lance.write_dataset(table, folder / "data", max_rows_per_file=-(-len(vectors) // fragments))
 
 
 def as_runs(groups: list[NDArray[np.intp]], rng: np.random.Generator) -> tuple[NDArray[np.intp], Any]:
@@ -72,23 +54,15 @@ def as_runs(groups: list[NDArray[np.intp]], rng: np.random.Generator) -> tuple[N
     return rows, np.cumsum([0, *map(len, groups)])[None]
 
 
-def flat_search(dataset: Any, query: Keys, k: int, metric: str) -> tuple[Keys, RowIds]:
-    nearest = {"column": lance_files.COLUMN, "q": query, "k": k, "metric": metric, "use_index": False}
-    found = dataset.to_table(nearest=nearest, columns=["_distance"], with_row_id=True)
-    return found["_distance"].to_numpy(), found["_rowid"].to_numpy()
-
-
 @pytest.fixture(scope="module")
 def indexed(lance: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An index with a delta for each of five commits, and a commit that is not indexed; many rows are alike."""
-    import pyarrow as pa
 
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "topk-merge", "deltas")
     folder = tmp_path_factory.mktemp("topk-merge")
     for number, rows in enumerate((*DELTAS, NOT_INDEXED)):
         vectors = rng.integers(0, 3, (rows, DIM)).astype(np.float32)
-        values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIM)
-        dataset = lance.write_dataset(pa.table({lance_files.COLUMN: values}), folder / "data", mode="append")
+        dataset = lance_files.write(folder / "data", vectors, mode="append")
         if number == 0:
             dataset.create_index(lance_files.COLUMN, "IVF_FLAT", metric="L2", num_partitions=PARTITIONS)
         elif number < len(DELTAS):
@@ -97,13 +71,9 @@ def indexed(lance: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def search(dataset: Any, query: Keys, k: int, *steps: str, **options: Any) -> tuple[Keys, RowIds]:
-    """Return what a search finds, whose plan must have these steps."""
-    nearest = {"column": lance_files.COLUMN, "q": query, "k": k, **options}
-    scanner = dataset.scanner(nearest=nearest, columns=["_distance"], with_row_id=True)
-    plan = scanner.explain_plan()
-    assert all(step in plan for step in steps), plan
-    found = scanner.to_table()
-    return found["_distance"].to_numpy(), found["_rowid"].to_numpy()
+    """Return what a search finds, as the kernel returns it; its plan must have these steps."""
+    row_ids, distances = lance_files.find(dataset, query, k, *steps, **options)
+    return distances, row_ids
 
 
 @pytest.mark.parametrize("options", [{}, {"refine_factor": 5}], ids=["plain", "refined"])
@@ -136,11 +106,11 @@ def test_deltas_of_an_index_come_in_the_oracle_s_order(
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 @pytest.mark.parametrize("k", [1, 7, 60, 300])
 def test_infinite_distances_come_in_the_oracle_s_order(
-    lance: ModuleType, target: Target, tmp_path: Path, rng: np.random.Generator, metric: str, k: int
+    target: Target, tmp_path: Path, rng: np.random.Generator, metric: str, k: int
 ) -> None:
     """Establishes ties by row id, whose upper half is the fragment, and that what is no number is left out."""
     vectors = np.column_stack((rng.choice(SPECIAL, 300), rng.choice(SPECIAL[4:], 300)))
-    dataset = write(lance, tmp_path, vectors, fragments=3)
+    dataset = lance_files.write(tmp_path / "data", vectors, max_rows_per_file=-(-len(vectors) // 3))
     query = np.array([1, 2], np.float32)
     distances, every = search(dataset, query, 300, "KNNVectorDistance", metric=metric, use_index=False)
     assert every.size == 300 - np.isnan(vectors).any(axis=1).sum() < 300
