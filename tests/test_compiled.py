@@ -104,6 +104,16 @@ SAME = {
         "    return types.int64(x), codegen\n"
         "@njit\ndef f(x):\n    return more(x)\n"
     ),
+    "with an intrinsic that shares types, constants and functions with others": (
+        "from llvmlite import ir\nfrom numba import types\nfrom numba.extending import intrinsic\n"
+        "WORD = ir.IntType(64)\nPAIR = ir.VectorType(WORD, 2)\nONES = ir.Constant(PAIR, [1, 1])\n"
+        "def first(builder, pair):\n    return builder.extract_element(pair, WORD(0))\n"
+        "@intrinsic\ndef more(typingctx, x):\n"
+        "    def codegen(context, builder, signature, arguments):\n"
+        "        return builder.add(arguments[0], first(builder, ONES))\n"
+        "    return types.int64(x), codegen\n"
+        "@njit\ndef f(x):\n    return more(x)\n"
+    ),
     "with a set of strings": "@njit\ndef f(x):\n    return x + 1 if 'a' in {'a', 'b', 'c', 'd'} else 0\n",
 }
 
@@ -194,6 +204,33 @@ OTHERS = {
         "        return types.int64(x), codegen\n"
         "    return njit(lambda x: more(x))\n"
     ),
+    "a constant that an intrinsic shares": (
+        "from llvmlite import ir\nfrom numba import types\nfrom numba.extending import intrinsic\n"
+        "def make(k):\n    by = ir.Constant(ir.IntType(64), k)\n"
+        "    @intrinsic\n    def more(typingctx, x):\n"
+        "        def codegen(context, builder, signature, arguments):\n"
+        "            return builder.add(arguments[0], by)\n"
+        "        return types.int64(x), codegen\n"
+        "    return njit(lambda x: more(x))\n"
+    ),
+    "a type that an intrinsic shares": (
+        "from llvmlite import ir\nfrom numba import types\nfrom numba.extending import intrinsic\n"
+        "def make(k):\n    narrow = ir.IntType((1, 2)[k])\n"
+        "    @intrinsic\n    def less(typingctx, x):\n"
+        "        def codegen(context, builder, signature, arguments):\n"
+        "            return builder.zext(builder.trunc(arguments[0], narrow), ir.IntType(64))\n"
+        "        return types.int64(x), codegen\n"
+        "    return njit(lambda x: less(x))\n"
+    ),
+    "a function that an intrinsic calls": (
+        "from llvmlite import ir\nfrom numba import types\nfrom numba.extending import intrinsic\n"
+        "def make(k):\n    def by():\n        return ir.Constant(ir.IntType(64), k)\n"
+        "    @intrinsic\n    def more(typingctx, x):\n"
+        "        def codegen(context, builder, signature, arguments):\n"
+        "            return builder.add(arguments[0], by())\n"
+        "        return types.int64(x), codegen\n"
+        "    return njit(lambda x: more(x))\n"
+    ),
     "a signature": (
         "def make(k):\n    inner = njit(('int64(int64)', 'float64(float64)')[k])(lambda x: x / 2)\n"
         "    return njit(lambda x: inner(x))\n"
@@ -232,7 +269,10 @@ UNKNOWN = {
     "an object": "class Thing:\n    pass\nTHING = Thing()\n@njit\ndef f():\n    return THING\n",
     "an array of objects": "THING = np.array([None])\n@njit\ndef f():\n    return THING\n",
     "a class": "class Thing:\n    pass\n@njit\ndef f():\n    return Thing\n",
-    "a plain function": "def thing():\n    return 1\n@njit\ndef f():\n    return thing()\n",
+    "an object that a plain function returns": (
+        "class Thing:\n    pass\nTHING = Thing()\ndef thing():\n    return THING\n"
+        "@njit\ndef f():\n    return thing()\n"
+    ),
     "an array's method": "THING = np.ones(3).sum\n@njit\ndef f():\n    return THING\n",
 }
 

@@ -98,14 +98,20 @@ def _settings(dispatcher: Any, around: tuple[int, ...]) -> Iterator[Any]:
 def _by_name(value: Any, around: tuple[int, ...]) -> Any:
     """What is found again by its name: modules, what libraries hold, numba's numbers, and enumerations.
 
-    An intrinsic of the kernel's own is told by the function that it was made of.
+    An intrinsic of the kernel's own is told by the function that it was made of, and LLVM's types and constants by
+    how LLVM writes them.
     """
+    from llvmlite import ir
     from numba.core import extending, types
 
     kind = type(value).__qualname__
     if isinstance(value, extending._Intrinsic):
         prefers_literals = getattr(value, "_prefer_literal", False)  # an option since numba 0.58
         return kind, prefers_literals, *_function(value._defn, around)
+    if isinstance(value, ir.Constant | ir.IntType | ir.FloatType | ir.DoubleType | ir.VectorType | ir.PointerType):
+        return kind, str(value)
+    if isinstance(value, FunctionType) and not _is_of_a_library(value):
+        return kind, *_function(value, around)
     if isinstance(value, ModuleType) and value.__name__.partition(".")[0] in _LIBRARIES:
         return kind, value.__name__
     if isinstance(value, types.Number | types.Boolean):
@@ -126,3 +132,7 @@ def _library_name(value: Any) -> str:
     if held is not value or module.partition(".")[0] not in _LIBRARIES:
         raise Unknown(f"a {type(value).__qualname__}")
     return f"{module}.{name}"
+
+
+def _is_of_a_library(function: FunctionType) -> bool:
+    return function.__module__.partition(".")[0] in _LIBRARIES
