@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Arrays = tuple[NDArray[Any], ...]
 
 UNIT = "row"
+INTRINSICS = True
+"""The kernel may define intrinsics of its own; correctness is checked for any processor as well."""
 
 COST_FRACTION = CostFraction(
     0.6,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 UNIT = "byte"
 
+INTRINSICS = True
+
 COST_FRACTION = CostFraction(
     0.6,
     "middle of the 50-80 % of the CPU time of a scan of strings that are not ASCII, 200,000 of 90 bytes, "
