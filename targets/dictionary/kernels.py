@@ -1,12 +1,12 @@
 """Dictionary decoding: the entry of every row, copied to a flat output. The file that an agent edits.
 
-What makes it fast: an entry is copied by one load and one store of 16, 32 or 64 bytes, as many as the longest entry
-needs, and the next row's entry overwrites what was too much. So nothing branches on the length of an entry, and no
-copy waits for the one before it. Where indices come in runs, an entry of up to 16 bytes is kept as often as it fits into 64,
-and a run is a few stores of these; the ends of its rows are made 16 at a time.
+What makes it fast: an entry is copied by one load and one store of 16, 32 or 64 bytes, as many as the longest
+entry needs, and the next row's entry overwrites what was too much. So nothing branches on the length of an
+entry, and no copy waits for the one before it. Where indices come in runs, an entry of up to 16 bytes is kept as
+often as it fits into 64, and a run is a few stores of these; the ends of its rows are made 16 at a time.
 
-In Rust: `copy_nonoverlapping` of a constant number of bytes into a buffer with that much room behind it, and a copy of the
-dictionary that has as much behind its last entry. Lance 14.0.2 appends each entry to a builder
+In Rust: `copy_nonoverlapping` of a constant number of bytes into a buffer with that much room behind it, and a
+copy of the dictionary that has as much behind its last entry. Lance 14.0.2 appends each entry to a builder
 (`DictionaryDataBlock::decode_helper`, rust/lance-encoding/src/data.rs), after it has written out runs of indices
 (encodings/physical/rle.rs); `benchmarks/ports/dictionary/kernels.py` is a port of that.
 
@@ -60,8 +60,8 @@ class Fixed(NamedTuple):
 class Binary(NamedTuple):
     """A dictionary with offsets, with SLACK bytes behind the last entry.
 
-    `repeated`, uint8 (k, 64), has each entry as often as it fits in, or is empty, and `steps`, int64 (k,), how many
-    bytes that are.
+    `repeated`, uint8 (k, 64), has each entry as often as it fits in, or is empty, and `steps`, int64 (k,), how
+    many bytes that are.
     """
 
     offsets: NDArray[Any]
@@ -123,7 +123,9 @@ def decode_binary(indices: NDArray[Any], table: Binary, out_offsets: NDArray[Any
     return table.copy(indices, table.offsets, table.data, out_offsets, out_data)
 
 
-def decode_runs(values: NDArray[Any], runs: Bytes, table: Binary, out_offsets: NDArray[Any], out_data: Bytes) -> int:
+def decode_runs(
+    values: NDArray[Any], runs: Bytes, table: Binary, out_offsets: NDArray[Any], out_data: Bytes
+) -> int:
     """Copy an entry for every row, where the rows' indices come in runs; otherwise as `decode_binary`.
 
     Parameters

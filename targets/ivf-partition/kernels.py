@@ -1,25 +1,24 @@
 """Ranking of IVF partitions: distances from queries to all centroids, top-k. The file that an agent edits.
 
-What makes it fast: reading less. Every centroid is kept a second time in bytes, a quarter of its size, with the length of
-what the bytes leave out. The product of a query with such a centroid, in whole numbers, is its dot product to within the
-query's length times that length (Cauchy and Schwarz), so that it bounds the distance from both sides. The bytes of 32 centroids lie side by side, four dimensions of each, so that no product is
-summed across a vector. Only a centroid whose
-lower bound is not above the nprobes-th smallest upper bound is read in float32, and its distance is made as before.
-Where most are asked for, all are.
+What makes it fast: reading less. Every centroid is kept a second time in bytes, a quarter of its size, with the
+length of what the bytes leave out. The product of a query with such a centroid, in whole numbers, is its dot
+product to within the query's length times that length (Cauchy and Schwarz), so that it bounds the distance from
+both sides. The bytes of 32 centroids lie side by side, four dimensions of each, so that no product is summed
+across a vector. Only a centroid whose lower bound is not above the nprobes-th smallest upper bound is read in
+float32, and its distance is made as before. Where most are asked for, all are.
 
 In Rust: `_mm512_dpbusd_epi32` (AVX-512 VNNI), which multiplies 64 bytes and adds them to 16 sums, or
-`_mm256_madd_epi16` of widened bytes; the query has two bytes a dimension, of which the first is shifted to be unsigned.
-Lance 14.0.2 computes every distance in float32 (`kmeans_find_partitions`, rust/lance-index/src/vector/kmeans.rs);
-`benchmarks/ports/ivf-partition/kernels.py` is a port of that.
+`_mm256_madd_epi16` of widened bytes; the query has two bytes a dimension, of which the first is shifted to be
+unsigned. Lance 14.0.2 computes every distance in float32 (`kmeans_find_partitions`,
+rust/lance-index/src/vector/kmeans.rs); `benchmarks/ports/ivf-partition/kernels.py` is a port of that.
 
 Stays: `IvfModel(centroids, metric)` and `find_partitions(queries, nprobes)`, with the dtypes, shapes and order of
 results that their docstrings give.
 
-CAN: keep any layout of the centroids, norms, or copies in another precision as a filter that `__init__`
-derives; change the order of summation; use fastmath where NaN stays right, blocking, another selection, scratch
-memory.
-CANNOT: keep anything that depends on a call's arguments for a later call; leave out a partition without a
-proof; start threads or processes; import anything but numba, llvmlite.ir, numpy and the mathematics of the standard
+CAN: keep any layout of the centroids, norms, or copies in another precision as a filter that `__init__` derives;
+change the order of summation; use fastmath where NaN stays right, blocking, another selection, scratch memory.
+CANNOT: keep anything that depends on a call's arguments for a later call; leave out a partition without a proof;
+start threads or processes; import anything but numba, llvmlite.ir, numpy and the mathematics of the standard
 library.
 """
 
@@ -64,10 +63,12 @@ SIGN = np.uint32(1 << 31)
 
 
 class Codes(NamedTuple):
-    """Centroids in bytes: each is scale * codes to within `error`, the length of the difference. All but `codes`: (T, P)."""
+    """Centroids in bytes: each is scale * codes to within `error`, the length of the difference. All but
+    `codes`: (T, P)."""
 
     codes: NDArray[np.int8]
-    """(T, ceil(P / 32), ceil(D / 4), 32, 4): four dimensions of 32 centroids, then the next four; zeros fill up."""
+    """(T, ceil(P / 32), ceil(D / 4), 32, 4): four dimensions of 32 centroids, then the next four; zeros fill
+    up."""
     scale: Floats
     sums: NDArray[np.int32]
     """Of each centroid's codes."""
@@ -240,7 +241,9 @@ def _bound(
         of_centroid = np.float64(codes.squares[t, p])
         product = PARTS * (np.float64(products[0, p]) - SHIFT * np.float64(codes.sums[t, p])) + products[1, p]
         dot = product * scale * np.float64(codes.scale[t, p])
-        doubt = lost * np.sqrt(of_centroid) + length * np.float64(codes.error[t, p]) + SLACK * (square + of_centroid)
+        doubt = (
+            lost * np.sqrt(of_centroid) + length * np.float64(codes.error[t, p]) + SLACK * (square + of_centroid)
+        )
         distance = offset - factor * dot + (0.0 if is_dot else of_centroid)
         lower[p], upper[p] = distance - factor * doubt, distance + factor * doubt
     for p in range(lower.size):
@@ -322,7 +325,8 @@ QUADS = ir.VectorType(ir.IntType(8), LANES * QUAD)
 
 @intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
 def _multiply(typingctx: Any, codes: Any, block: Any, first: Any, second: Any, products: Any, at: Any) -> Any:
-    """Fill products[0, at : at + 32] with the sums of first * codes of the 32 centroids of a block, and products[1] so.
+    """Fill products[0, at : at + 32] with the sums of first * codes of the 32 centroids of a block, and
+    products[1] so.
 
     A loop over groups of four dimensions, at least one; four vectors of sums stay in registers.
     """
@@ -362,7 +366,9 @@ def _multiply(typingctx: Any, codes: Any, block: Any, first: Any, second: Any, p
         width = builder.extract_value(arrays[4].shape, 1)
         for half in range(2):
             for part in range(2):
-                place = builder.add(builder.mul(width, PLACE(part)), builder.add(arguments[5], PLACE(half * LANES)))
+                place = builder.add(
+                    builder.mul(width, PLACE(part)), builder.add(arguments[5], PLACE(half * LANES))
+                )
                 builder.store(sums[2 * half + part], pointer(4, place, SUMS), align=4)
         return context.get_dummy_value()
 

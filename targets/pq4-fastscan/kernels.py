@@ -1,16 +1,17 @@
 """The k nearest rows over 4-bit product-quantised codes. The file that an agent edits.
 
-What makes it fast: the 16 entries of a sub-space's table, in bytes, are one register, and one shuffle looks them up
-for 64 rows. A byte is a whole number of steps, rounded down, so that a row's sum of bytes is a bound of its distance.
-While sums are made, the least of each of 256 groups of rows is kept; the k-th smallest of these says which sums may
-belong to one of the k nearest rows, and only such rows are summed in float32. Where the bytes tell too few rows apart,
-as they do where a few sub-spaces are far larger than the others, the next seven bits of every entry are looked up in the
-same way. The table is made for all 16 centroids of a sub-space side by side.
+What makes it fast: the 16 entries of a sub-space's table, in bytes, are one register, and one shuffle looks them
+up for 64 rows. A byte is a whole number of steps, rounded down, so that a row's sum of bytes is a bound of its
+distance. While sums are made, the least of each of 256 groups of rows is kept; the k-th smallest of these says
+which sums may belong to one of the k nearest rows, and only such rows are summed in float32. Where the bytes
+tell too few rows apart, as they do where a few sub-spaces are far larger than the others, the next seven bits of
+every entry are looked up in the same way. The table is made for all 16 centroids of a sub-space side by side.
 
 In Rust: `_mm512_shuffle_epi8` (AVX-512BW) or `_mm256_shuffle_epi8`, as Lance 14.0.2 has them in
-rust/lance-linalg/src/simd/dist_table.rs; `_mm512_min_epu16` for the groups and `_mm512_cmple_epu16_mask` for what is left of
-the rows. `benchmarks/ports/pq4-fastscan/kernels.py` is a port of what Lance runs for one query in a partition of an
-IVF_PQ index with num_bits=4 (`accumulate_topk_with_scratch`, rust/lance-index/src/vector/pq/storage.rs), without its shuffles.
+rust/lance-linalg/src/simd/dist_table.rs; `_mm512_min_epu16` for the groups and `_mm512_cmple_epu16_mask` for
+what is left of the rows. `benchmarks/ports/pq4-fastscan/kernels.py` is a port of what Lance runs for one query
+in a partition of an IVF_PQ index with num_bits=4 (`accumulate_topk_with_scratch`,
+rust/lance-index/src/vector/pq/storage.rs), without its shuffles.
 
 Stays: `Pq4Kernel(codebook, codes)` and `top_k(query, k)`, with the dtypes and shapes that their docstrings give.
 
@@ -192,10 +193,12 @@ def _distance_table(codebook: Floats, query: Floats) -> Floats:
 
 @njit
 def _quantise(table: Floats, coarse: Bytes, fine: Bytes) -> tuple[bool, Bounds]:
-    """Fill `coarse` with the table in whole steps above each sub-space's least entry, `fine` with parts of the next.
+    """Fill `coarse` with the table in whole steps above each sub-space's least entry, `fine` with parts of the
+    next.
 
-    False where every row must be scored exactly: an entry is not finite, all entries of each sub-space are equal,
-    or entries are so large that a sum may overflow. Entries are never negative, so that their bits are in their order.
+    False where every row must be scored exactly: an entry is not finite, all entries of each sub-space are
+    equal, or entries are so large that a sum may overflow. Entries are never negative, so that their bits are in
+    their order.
     """
     sub_vectors = len(table)
     bits = table.view(np.uint32)
@@ -287,7 +290,8 @@ def _rows_up_to(sums: Sums, rows: int, limit: int) -> Ids:
 def _nearest_of(
     left: Ids, totals: Totals, bounds: Bounds, table: Floats, blocks: Bytes, ids: Ids, distances: Floats
 ) -> int:
-    """Fill `ids` and `distances` from the rows that are left, by their sums in steps; return how many there are."""
+    """Fill `ids` and `distances` from the rows that are left, by their sums in steps; return how many there
+    are."""
     k = len(ids)
     found, cutoff = 0, totals.max() if len(totals) else 0
     for place in range(len(left)):
@@ -407,7 +411,8 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, place: Any, vect
 
 @intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
 def _sum_block(typingctx: Any, quantised: Any, blocks: Any, block: Any, sums: Any) -> Any:
-    """Sum the bytes of all rows of a block: a loop over its bytes, the sums of 256 rows in eight vectors of 16 bits.
+    """Sum the bytes of all rows of a block: a loop over its bytes, the sums of 256 rows in eight vectors of 16
+    bits.
 
     A sum of the bytes of two neighbours is kept with that of the second one alone, from which both follow.
     """
@@ -456,7 +461,9 @@ def _sum_block(typingctx: Any, quantised: Any, blocks: Any, block: Any, sums: An
                 place = builder.add(
                     builder.mul(arguments[2], PLACE(BLOCK_ROWS)), PLACE(vector * VECTOR_ROWS + half * SUM_LANES)
                 )
-                builder.store(value, _pointer(context, builder, kinds[3], arguments[3], place, SUM_VECTOR), align=2)
+                builder.store(
+                    value, _pointer(context, builder, kinds[3], arguments[3], place, SUM_VECTOR), align=2
+                )
         return context.get_dummy_value()
 
     return types.void(quantised, blocks, block, sums), codegen
@@ -469,7 +476,9 @@ def _eights() -> ir.Constant:
 def _repeated(builder: Any, pointer: Any) -> Any:
     """Load a table of 16 bytes, four times side by side."""
     table = builder.load(pointer, align=1)
-    order = ir.Constant(ir.VectorType(ir.IntType(32), VECTOR_ROWS), [lane % CENTROIDS for lane in range(VECTOR_ROWS)])
+    order = ir.Constant(
+        ir.VectorType(ir.IntType(32), VECTOR_ROWS), [lane % CENTROIDS for lane in range(VECTOR_ROWS)]
+    )
     return builder.shuffle_vector(table, table, order)
 
 

@@ -1,11 +1,11 @@
 """Offsets and UTF-8 of decoded string columns: is a batch what it says it is? The file that an agent edits.
 
-What makes it fast: bytes are looked at 64 at a time, and never characters. A byte is right or wrong by itself and
-the three before it. Three look-ups of 16 bytes each, by the halves of the byte before and the upper half of the
-byte itself, say which faults each pair of bytes may be part of; a fault is where all three agree (Keiser and
-Lemire, "Validating UTF-8 in less than one instruction per byte", 2021). Nothing branches on what a character is, so
-nothing is guessed wrong. Where something is wrong, its place is found character by character. Offsets are not looked
-up where all bytes are ASCII.
+What makes it fast: bytes are looked at 64 at a time, and never characters. A byte is right or wrong by itself
+and the three before it. Three look-ups of 16 bytes each, by the halves of the byte before and the upper half of
+the byte itself, say which faults each pair of bytes may be part of; a fault is where all three agree (Keiser and
+Lemire, "Validating UTF-8 in less than one instruction per byte", 2021). Nothing branches on what a character is,
+so nothing is guessed wrong. Where something is wrong, its place is found character by character. Offsets are not
+looked up where all bytes are ASCII.
 
 In Rust: `_mm512_shuffle_epi8` and `_mm512_subs_epu8` (AVX-512BW), or `_mm256_shuffle_epi8` and `vqtbl1q_u8` for
 32 and 16 bytes, as the crate simdutf8 has them. Lance 14.0.2 runs `std::str::from_utf8`, character by character;
@@ -17,8 +17,8 @@ CAN: look at a batch's bytes in words of any size and in any order, at several b
 bytes together; read the bytes before and after a batch, there are always 16; look for the place of a fault
 only once it is known that there is one.
 CANNOT: keep anything that depends on a call's arguments for a later call; leave out a byte, an offset or a
-batch; start threads or processes; import anything but numba, llvmlite.ir, numpy and the mathematics of the standard
-library.
+batch; start threads or processes; import anything but numba, llvmlite.ir, numpy and the mathematics of the
+standard library.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ BEFORE = 3
 TOO_SHORT, TOO_LONG, OVERLONG_3, TOO_LARGE, SURROGATE, OVERLONG_2, BEYOND_1000, TWO_CONTINUATIONS = (
     1 << bit for bit in range(8)
 )
-"""Faults that a pair of bytes may have: a first byte without its continuation, a continuation without its first byte,
-what takes fewer than 3 bytes or 2, what is above U+10FFFF, a surrogate. `BEYOND_1000` is what is above U+10FFFF, or
-takes fewer than 4 bytes. Two continuations are a fault only where no byte before asked for them."""
+"""Faults that a pair of bytes may have: a first byte without its continuation, a continuation without its first
+byte, what takes fewer than 3 bytes or 2, what is above U+10FFFF, a surrogate. `BEYOND_1000` is what is above
+U+10FFFF, or takes fewer than 4 bytes. Two continuations are a fault only where no byte before asked for them."""
 OVERLONG_4 = BEYOND_1000
 ANY_LOWER = TOO_SHORT | TOO_LONG | TWO_CONTINUATIONS
 """The faults that do not depend on the lower half of the first byte."""
@@ -185,8 +185,11 @@ def _valid_up_to(data: Bytes, first: int, last: int) -> tuple[int, bool]:
         return begin, False
     at = begin
     while at + STEP <= last:
-        if _is_ascii(data, at) & _is_ascii(data, at + BLOCK) & _is_ascii(data, at + 2 * BLOCK) & _is_ascii(
-            data, at + 3 * BLOCK
+        if (
+            _is_ascii(data, at)
+            & _is_ascii(data, at + BLOCK)
+            & _is_ascii(data, at + 2 * BLOCK)
+            & _is_ascii(data, at + 3 * BLOCK)
         ):
             if _is_cut(data, at):
                 break
