@@ -1,10 +1,17 @@
 """RaBitQ search in one partition: table, scan of sign codes, bounds, extra codes. The file that an agent edits.
 
-A port of what Lance 14.0.2 runs for one query and one IVF_RQ partition in its normal mode:
-`build_dist_table_direct`, the scan, and `accumulate_raw_query_multi_bit_topk_dense_with_scratch` with its heap
-(rust/lance-index/src/vector/bq/storage.rs), `quantize_dist_table_into` (dist_table_quant.rs), the bounds of 16
-rows at a time (prune.rs) and the products with extra codes (ex_dot.rs). As Lance does, it looks up 16 entries of
-the table at once by a vector shuffle where the processor has one, and one by one elsewhere.
+What makes it fast: one shuffle of 64 bytes looks up four tables for 16 rows, as the codes lie, and the sums of a
+block of 32 rows stay in registers over all tables. Bounds are made for whole vectors of rows, and a comparison
+of 64 of them leaves out nearly all. Which k rows are estimated by all bits first, the estimates by signs say;
+the farthest of these k is a limit that hardly any other row passes.
+
+In Rust: `_mm512_shuffle_epi8` and `_mm512_add_epi16` (AVX-512BW), as rust/lance-linalg/src/simd/dist_table.rs
+has them for 4-bit codes, with sums of 16 bits that are widened after the last table; `_mm512_cmplt_ps_mask` for
+the bounds. `benchmarks/ports/rabitq-scan/kernels.py` is a port of what Lance 14.0.2 runs for one query and one
+IVF_RQ partition in its normal mode: `build_dist_table_direct`, the scan, and
+`accumulate_raw_query_multi_bit_topk_dense_with_scratch` (rust/lance-index/src/vector/bq/storage.rs),
+`quantize_dist_table_into` (dist_table_quant.rs), the bounds of 16 rows at a time (prune.rs) and the products
+with extra codes (ex_dot.rs).
 
 Stays: `RabitKernel(codes, factors, ex_codes, ex_factors)` and `top_k(query, query_factor, k)`, with the dtypes,
 shapes and order of results that their docstrings give.
@@ -25,17 +32,28 @@ from numba import njit, types, uint8
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
     Floats = NDArray[np.float32]
     Ids = NDArray[np.uint32]
-    Sums = NDArray[np.uint16] | NDArray[np.uint32]
+    Sums = NDArray[np.uint32]
 
 BLOCK = 32
 LANES = 16
-PERMUTED = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])
-"""Byte j of a segment has the nibbles of the rows PERMUTED[j] and 16 + PERMUTED[j] of its block."""
+ENTRIES = 16
+AT_ONCE = 4
+"""The tables that are looked up by one shuffle."""
+WIDENED = 64
+"""After so many shuffles, sums of 16 bits are added to those of 32: 64 times 255, in 4 lanes, is 65,280."""
+GROUP = 64
+"""The rows whose bounds are compared at once."""
+SUBSETS = ((np.arange(ENTRIES) >> np.arange(4)[:, None]) & 1).astype(np.float32)
+"""Which of four dimensions are in a subset, (4, 16)."""
+FINITE = {"nnan", "ninf", "nsz"}
+"""For fastmath: neither NaN nor infinity occurs, but every rounding stays."""
 
 
 class RabitKernel:
@@ -46,9 +64,10 @@ class RabitKernel:
     codes : uint8, shape (n, D / 8), C-contiguous
         The signs of the rows' rotated residuals: bit i of a row's byte c is 1 where dimension 8 c + i is not
         negative. The bytes do not lie row by row. First come the blocks of 32 rows. A block has, for each c, 16
-        bytes of low nibbles, then 16 of high ones; byte j of the 16 holds the nibble of row PERMUTED[j] in its
-        low half and that of row 16 + PERMUTED[j] in its high half. The n % 32 rows after the last block follow,
-        first the byte c = 0 of all of them, then the next.
+        bytes of low nibbles, then 16 of high ones; byte j of the 16 holds the nibble of row j / 2 in its low
+        half, where j is even, or that of row 8 + (j - 1) / 2, where it is odd, and the nibble of the row 16
+        further in its high half. The n % 32 rows after the last block follow, first the byte c = 0 of all of
+        them, then the next.
     factors : float32, shape (3, n)
         What is added to a row's sum, what scales it, and how far the estimate may be off.
     ex_codes : uint8, shape (n, D e / 8), D rounded up to a multiple of 64
@@ -63,8 +82,6 @@ class RabitKernel:
         self._ex_codes = ex_codes
         self._ex_factors = ex_factors
         self._extra_bits = ex_codes.shape[1] // (-(-codes.shape[1] // 8) * 8)
-        dtype = np.uint16 if codes.shape[1] <= 128 else np.uint32  # 255 in each of 256 tables
-        self._sums = np.empty((len(codes) // BLOCK, BLOCK), dtype)
         self._add_up = _add_up_by_shuffles if _has_shuffle() else _add_up_one_by_one
 
     def top_k(self, query: Floats, query_factor: float, k: int) -> tuple[Ids, Floats]:
@@ -74,48 +91,47 @@ class RabitKernel:
         squared distance from the centroid. A distance is the estimate by all bits. A row may be left out only
         where its estimate or its lower bound is no less than the largest distance that is returned.
         """
+        rows = self._factors.shape[1]
         factor = np.float32(query_factor)
         table = _build_table(query)
         steps, least, most = _quantise(table)
-        self._add_up(self._codes, steps, self._sums)
-        products = _products(self._sums, self._codes, table, least, most, self._factors.shape[1])
-        if self._extra_bits == 0:
-            return _nearest(products, self._factors, _total(query), factor, k)
-        return _nearest_by_all_bits(
-            products,
-            self._factors,
-            self._ex_codes,
-            self._ex_factors,
-            self._extra_bits,
-            query,
-            _total(query),
-            factor,
-            k,
-        )
+        sums = np.empty(rows // BLOCK * BLOCK, np.uint32)
+        self._add_up(self._codes, steps, sums)
+        products = _products(sums, self._codes, table, least, most, rows)
+        estimates = np.full(-(-rows // GROUP) * GROUP, np.inf, np.float32)
+        total = query.sum()
+        _estimate(products, self._factors, total, factor, estimates)
+        ids, distances = np.empty(min(k, rows), np.uint32), np.empty(min(k, rows), np.float32)
+        _nearest(estimates, ids, distances)
+        if self._extra_bits:
+            query_parts = _in_order_of(self._extra_bits, query, self._ex_codes.shape[1])
+            _refine(
+                *(products, estimates, self._factors, self._ex_codes, self._ex_factors, self._extra_bits),
+                *(query_parts, total, factor, ids, distances),
+            )
+        return ids, distances
 
 
-@njit()
+@njit
 def _build_table(query: Floats) -> Floats:
     """Return the sums of all subsets of each four dimensions, (D / 4 * 16,): bit i stands for dimension i."""
-    table = np.empty(4 * query.size, np.float32)
+    table = np.empty(query.size // 4 * ENTRIES, np.float32)
     for part in range(query.size // 4):
-        sums, values = table[16 * part : 16 * part + 16], query[4 * part : 4 * part + 4]
-        sums[0] = 0
-        for dimension in range(3, -1, -1):
-            bit = 1 << dimension
-            for subset in range(bit, 16, 2 * bit):
-                sums[subset] = sums[subset - bit] + values[dimension]
+        for subset in range(ENTRIES):
+            value = np.float32(0)
+            for dimension in range(3, -1, -1):
+                value += query[4 * part + dimension] * SUBSETS[dimension, subset]
+            table[ENTRIES * part + subset] = value
     return table
 
 
-@njit()
+@njit(fastmath=FINITE)
 def _quantise(table: Floats) -> tuple[Bytes, np.float32, np.float32]:
     """Return the table in 255 steps from its least entry to its largest, and these two."""
     least, most = table[0], table[0]
     for entry in table:
         least, most = min(least, entry), max(most, entry)
-    steps = np.empty(table.size, np.uint8)
-    steps[:] = 0
+    steps = np.zeros(table.size, np.uint8)
     if most > least:
         factor = np.float32(255) / (most - least)
         for i in range(table.size):
@@ -123,235 +139,347 @@ def _quantise(table: Floats) -> tuple[Bytes, np.float32, np.float32]:
     return steps, least, most
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
-def _feature(typingctx: Any) -> Any:
-    """Whether the processor that numba compiles for has the shuffle."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        features = context.codegen().magic_tuple()[2].split(",")
-        return context.get_constant(types.boolean, "+ssse3" in features)
-
-    return types.boolean(), codegen
-
-
-@njit()
-def _has_shuffle() -> bool:
-    found: bool = _feature()
-    return found
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _add_steps(typingctx: Any, segment: Any, entries: Any, sums: Any) -> Any:
-    """Add the entries that 16 bytes name, by `pshufb`: low nibbles to sums[:16], high ones to sums[16:]."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide = ir.VectorType(context.get_data_type(signature.args[2].dtype), LANES)
-        narrow = ir.VectorType(ir.IntType(8), LANES)
-        data = [
-            context.make_array(kind)(context, builder, argument).data
-            for kind, argument in zip(signature.args, arguments, strict=True)
-        ]
-        codes, table = (builder.load(builder.bitcast(at, narrow.as_pointer()), align=1) for at in data[:2])
-        kind = ir.FunctionType(narrow, [narrow, narrow])
-        shuffle = builder.module.declare_intrinsic("llvm.x86.ssse3.pshuf.b.128", (), kind)
-        low = builder.and_(codes, ir.Constant(narrow, [15] * LANES))
-        high = builder.lshr(codes, ir.Constant(narrow, [4] * LANES))
-        for half, nibbles in enumerate((low, high)):
-            place = builder.gep(data[2], [context.get_constant(types.intp, LANES * half)])
-            at = builder.bitcast(place, wide.as_pointer())
-            found = builder.zext(builder.call(shuffle, [table, nibbles]), wide)
-            builder.store(builder.add(builder.load(at, align=1), found), at, align=1)
-        return context.get_dummy_value()
-
-    return types.void(segment, entries, sums), codegen
-
-
-@njit()
+@njit
 def _add_up_by_shuffles(codes: Bytes, steps: Bytes, sums: Sums) -> None:
-    """Add up the steps of whole blocks: those of byte j's low nibble in sums[block, j], of its high in 16 + j."""
+    """Fill `sums` with the sums of steps of the rows of whole blocks."""
+    tables = steps.size // ENTRIES
+    shuffles = tables // AT_ONCE
     sums[:] = 0
-    tables = steps.size // LANES
-    for block in range(len(sums)):
-        for part in range(tables):
-            first = LANES * (block * tables + part)
-            _add_steps(codes[first : first + LANES], steps[LANES * part : LANES * part + LANES], sums[block])
+    for block in range(sums.size // BLOCK):
+        for first in range(0, shuffles, WIDENED):
+            entries = first * AT_ONCE * ENTRIES
+            count = min(WIDENED, shuffles - first)
+            _add_up_part(codes, block * steps.size + entries, steps, entries, count, sums, block * BLOCK)
+    _add_up_tables(codes, steps, shuffles * AT_ONCE, sums)
 
 
-@njit()
+@njit
 def _add_up_one_by_one(codes: Bytes, steps: Bytes, sums: Sums) -> None:
-    """The same for any processor."""
+    """Do the same on any processor."""
     sums[:] = 0
-    tables = steps.size // LANES
-    for block in range(len(sums)):
-        for part in range(tables):
+    _add_up_tables(codes, steps, 0, sums)
+
+
+@njit
+def _add_up_tables(codes: Bytes, steps: Bytes, begin: int, sums: Sums) -> None:
+    """Add the steps of the tables from `begin` on to `sums`."""
+    tables = steps.size // ENTRIES
+    for block in range(sums.size // BLOCK):
+        for part in range(begin, tables):
             first = LANES * (block * tables + part)
-            entries = steps[LANES * part : LANES * part + LANES]
             for j in range(LANES):
-                sums[block, j] += entries[codes[first + j] & 15]
-                sums[block, LANES + j] += entries[codes[first + j] >> 4]
+                row, code = BLOCK * block + j // 2 + j % 2 * 8, codes[first + j]
+                sums[row] += np.uint32(steps[ENTRIES * part + (code & 15)])
+                sums[row + LANES] += np.uint32(steps[ENTRIES * part + (code >> 4)])
 
 
-@njit()
+@njit
 def _products(sums: Sums, codes: Bytes, table: Floats, least: np.float32, most: np.float32, rows: int) -> Floats:
     """Return the products of all rows: from sums of steps in whole blocks, from the table itself after them."""
     products = np.empty(rows, np.float32)
-    tables, whole = table.size // 16, len(sums) * BLOCK
+    tables = table.size // ENTRIES
     step, start = (most - least) / np.float32(255), np.float32(tables) * least
-    for block in range(len(sums)):
-        for j in range(LANES):
-            first = block * BLOCK + PERMUTED[j]
-            products[first] = np.float32(sums[block, j]) * step + start
-            products[first + LANES] = np.float32(sums[block, LANES + j]) * step + start
-    for row in range(whole, rows):
+    for row in range(sums.size):
+        products[row] = np.float32(sums[row]) * step + start
+    for row in range(sums.size, rows):
         product = np.float32(0)
         for column in range(tables // 2):
-            byte = codes[whole * tables // 2 + column * (rows - whole) + row - whole]
+            byte = codes[sums.size * tables // 2 + column * (rows - sums.size) + row - sums.size]
             product += table[32 * column + (byte & 15)] + table[32 * column + 16 + (byte >> 4)]
         products[row] = product
     return products
 
 
-@njit()
-def _total(query: Floats) -> np.float32:
-    total = np.float32(0)
-    for value in query:
-        total += value
-    return total
-
-
-@njit()
-def _nearest(
-    products: Floats, factors: Floats, total: np.float32, query_factor: np.float32, k: int
-) -> tuple[Ids, Floats]:
-    """Return the nearest rows by the estimate of one bit."""
+@njit
+def _estimate(
+    products: Floats, factors: Floats, total: np.float32, query_factor: np.float32, estimates: Floats
+) -> None:
+    """Fill `estimates` with the distances by signs; what is behind the last row stays infinite."""
     half = np.float32(0.5) * total
-    heap, ids = _empty_heap(products.size, k)
     for row in range(products.size):
-        distance = (products[row] - half) * factors[1, row] + factors[0, row] + query_factor
-        _offer(heap, ids, row, row, distance)
-    _sort(heap, ids)
-    return ids, heap
+        estimates[row] = (products[row] - half) * factors[1, row] + factors[0, row] + query_factor
 
 
-@njit()
-def _nearest_by_all_bits(
+@njit
+def _nearest(estimates: Floats, ids: Ids, distances: Floats) -> None:
+    """Fill `ids` and `distances` with the least estimates."""
+    distances[:] = np.inf
+    last = distances.size - 1
+    for start in range(0, estimates.size, GROUP):
+        mask = _less(estimates, start, distances[last])
+        while mask:
+            row = start + _lowest_bit(mask)
+            _insert(row, estimates[row], ids, distances)
+            mask &= mask - np.uint64(1)
+
+
+@njit
+def _refine(
     products: Floats,
+    estimates: Floats,
     factors: Floats,
     ex_codes: Bytes,
     ex_factors: Floats,
     extra_bits: int,
-    query: Floats,
+    query_parts: Floats,
     total: np.float32,
     query_factor: np.float32,
-    k: int,
-) -> tuple[Ids, Floats]:
-    """Return the nearest rows by all bits, of those whose lower bound is below the heap's farthest."""
-    half, query_error = np.float32(0.5) * total, np.sqrt(query_factor)
-    doubled = np.float32(1 << extra_bits)
-    bias = doubled - np.float32(0.5)
-    bounds, lanes = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    heap, ids = _empty_heap(products.size, k)
-    kept = 0
-    for first in range(0, products.size, LANES):
-        size = min(LANES, products.size - first)
-        survives = False
-        for lane in range(size):
-            row = first + lane
-            estimate = (products[row] - half) * factors[1, row] + factors[0, row] + query_factor
-            bounds[lane] = estimate - factors[2, row] * query_error
-            survives |= bounds[lane] < heap[0]
-        if not (survives or kept < heap.size):
-            continue
-        for lane in range(size):
-            if kept < heap.size or bounds[lane] < heap[0]:
-                row = first + lane
-                extra = _extra_product(ex_codes[row], query, extra_bits, lanes)
-                full = doubled * products[row] + extra - bias * total
-                distance = full * ex_factors[1, row] + ex_factors[0, row] + query_factor
-                _offer(heap, ids, kept, row, distance)
-                kept += 1
-    _sort(heap, ids)
-    return ids, heap
+    ids: Ids,
+    distances: Floats,
+) -> None:
+    """Make the rows in `ids`, nearest by signs, the nearest by all bits.
+
+    First the k that are there; then every row whose lower bound is less than the farthest of these.
+    """
+    query_error, doubled = np.sqrt(query_factor), np.float32(1 << extra_bits)
+    bias = (doubled - np.float32(0.5)) * total
+    first = ids.copy()
+    bounds = estimates
+    for row in range(products.size):
+        bounds[row] -= factors[2, row] * query_error
+    distances[:] = np.inf
+    for row in first:
+        bounds[row] = np.inf
+        full = doubled * products[row] + _extra_product(ex_codes, np.int64(row), extra_bits, query_parts) - bias
+        _insert(row, full * ex_factors[1, row] + ex_factors[0, row] + query_factor, ids, distances)
+    last = distances.size - 1
+    for start in range(0, bounds.size, GROUP):
+        mask = _less(bounds, start, distances[last])
+        while mask:
+            row = start + _lowest_bit(mask)
+            if bounds[row] < distances[last]:
+                full = (
+                    doubled * products[row]
+                    + _extra_product(ex_codes, np.int64(row), extra_bits, query_parts)
+                    - bias
+                )
+                _insert(row, full * ex_factors[1, row] + ex_factors[0, row] + query_factor, ids, distances)
+            mask &= mask - np.uint64(1)
 
 
-@njit()
-def _extra_product(codes: Bytes, query: Floats, extra_bits: int, lanes: Floats) -> np.float32:
-    """Return the product of the query with a row's extra codes; `lanes` is scratch memory."""
-    lanes[:] = 0
-    whole = query.size // LANES * LANES
-    for first in range(0, whole, LANES):
-        values = query[first : first + LANES]
+@njit
+def _in_order_of(extra_bits: int, query: Floats, size: int) -> Floats:
+    """Return the query as extra codes lie, (2, size): what meets the low halves of bytes, and the high ones.
+
+    With 8 bits, what meets whole bytes. What is behind the last dimension is 0.
+    """
+    parts = np.zeros((2, size), np.float32)
+    for dimension in range(query.size):
         if extra_bits == 4:
-            group = codes[first // 2 : first // 2 + 8]
-            for b in range(8):
-                lanes[b] += values[b] * np.float32(group[b] & 15)
-                lanes[8 + b] += values[8 + b] * np.float32(group[b] >> 4)
+            within = dimension % LANES
+            parts[within // 8, dimension // LANES * 8 + within % 8] = query[dimension]
         else:
-            group = codes[first : first + LANES]
-            for b in range(LANES):
-                lanes[b] += values[b] * np.float32(group[b])
-    product = np.float32(0)
-    for lane in lanes:
-        product += lane
-    for b in range(query.size - whole):  # 8 dimensions, or none
-        code = codes[whole // 2 + b] & 15 if extra_bits == 4 else codes[whole + b]
-        product += query[whole + b] * np.float32(code)
+            parts[0, dimension] = query[dimension]
+    return parts
+
+
+@njit
+def _extra_product(ex_codes: Bytes, row: int, extra_bits: int, query_parts: Floats) -> np.float32:
+    """Return the product of the query with a row's extra codes."""
+    if extra_bits == 4:
+        return _product_of_nibbles(ex_codes, row, query_parts)
+    return _product_of_bytes(ex_codes, row, query_parts)
+
+
+@njit
+def _insert(row: int, distance: np.float32, ids: Ids, distances: Floats) -> None:
+    """Put a row among the nearest, ascending by (distance, id), if it is nearer than the last of them."""
+    at = distances.size - 1
+    if not (distance < distances[at]):
+        return
+    while at > 0 and (distances[at - 1] > distance or (distances[at - 1] == distance and ids[at - 1] > row)):
+        distances[at], ids[at] = distances[at - 1], ids[at - 1]
+        at -= 1
+    distances[at], ids[at] = distance, row
+
+
+BYTES = ir.VectorType(ir.IntType(8), AT_ONCE * ENTRIES)
+WORDS = ir.VectorType(ir.IntType(16), AT_ONCE * ENTRIES // 2)
+ROWS = ir.VectorType(ir.IntType(32), ENTRIES // 2)
+"""The sums of eight rows."""
+EXTRA_BYTES = ir.VectorType(ir.IntType(8), 32)
+EXTRA_VALUES = ir.VectorType(ir.FloatType(), EXTRA_BYTES.count)
+"""Extra codes of a row that are multiplied at once; they are filled up to a multiple of 32 bytes."""
+PLACE = ir.IntType(64)
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, place: Any, vector: Any) -> Any:
+    """Where in an array a vector begins, as a pointer to it."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
+
+
+def _summed(builder: Any, count: Any, kinds: list[Any], step: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    """Build a loop of `count` turns, at least one, over sums that begin with 0; return what they are after it.
+
+    `step` gets the number of the turn and the sums, and returns the next ones.
+    """
+    before, loop = builder.block, builder.append_basic_block("loop")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    turn, sums = builder.phi(PLACE), [builder.phi(kind) for kind in kinds]
+    following = step(turn, sums)
+    next_turn = builder.add(turn, PLACE(1))
+    turn.add_incoming(PLACE(0), before)
+    turn.add_incoming(next_turn, loop)
+    for total, value in zip(sums, following, strict=True):
+        total.add_incoming(ir.Constant(total.type, [0] * total.type.count), before)
+        total.add_incoming(value, loop)
+    after = builder.append_basic_block("after")
+    builder.cbranch(builder.icmp_signed("<", next_turn, count), loop, after)
+    builder.position_at_end(after)
+    return following
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
+def _add_up_part(
+    typingctx: Any, codes: Any, at: Any, steps: Any, entries: Any, count: Any, sums: Any, row: Any
+) -> Any:
+    """Add to sums[row : row + 32] what `count` shuffles look up: codes from `at` on, steps from `entries` on.
+
+    There are four sums in registers: for low and for high nibbles, of even bytes together with 256 times the odd
+    ones, and of the odd ones alone.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def pointer(array: int, place: Any, vector: Any) -> Any:
+            return _pointer(context, builder, signature.args[array], arguments[array], place, vector)
+
+        def step(turn: Any, running: list[Any]) -> list[Any]:
+            offset = builder.mul(turn, PLACE(BYTES.count))
+            looked_at, table = (
+                builder.load(pointer(array, builder.add(arguments[array + 1], offset), BYTES), align=1)
+                for array in (0, 2)
+            )
+            following = []
+            for half, nibbles in enumerate(_nibbles(builder, looked_at, BYTES)):
+                found = builder.bitcast(_looked_up(builder, table, nibbles), WORDS)
+                following.append(builder.add(running[2 * half], found))
+                following.append(builder.add(running[2 * half + 1], builder.lshr(found, _eights())))
+            return following
+
+        totals = _summed(builder, arguments[4], [WORDS] * 4, step)
+        for half in range(2):
+            both, odd = totals[2 * half : 2 * half + 2]
+            even = builder.sub(both, builder.shl(odd, _eights()))
+            for part, value in enumerate((even, odd)):
+                place = builder.add(arguments[6], PLACE((2 * half + part) * ROWS.count))
+                target = pointer(5, place, ROWS)
+                added = builder.zext(_sum_of_tables(builder, value), ROWS)
+                builder.store(builder.add(builder.load(target, align=4), added), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(codes, at, steps, entries, count, sums, row), codegen
+
+
+def _eights() -> ir.Constant:
+    return ir.Constant(WORDS, [8] * WORDS.count)
+
+
+def _nibbles(builder: Any, codes: Any, kind: Any) -> tuple[Any, Any]:
+    """The low and the high four bits of every byte."""
+    low = builder.and_(codes, ir.Constant(kind, [ENTRIES - 1] * kind.count))
+    return low, builder.lshr(codes, ir.Constant(kind, [4] * kind.count))
+
+
+def _looked_up(builder: Any, tables: Any, codes: Any) -> Any:
+    kind = ir.FunctionType(BYTES, [BYTES, BYTES])
+    shuffle = builder.module.declare_intrinsic("llvm.x86.avx512.pshuf.b.512", (), kind)
+    return builder.call(shuffle, [tables, codes])
+
+
+def _sum_of_tables(builder: Any, sums: Any) -> Any:
+    """Add up the four tables' sums of eight rows."""
+    parts = []
+    for table in range(AT_ONCE):
+        lanes = list(range(table * ROWS.count, (table + 1) * ROWS.count))
+        parts.append(builder.shuffle_vector(sums, sums, ir.Constant(ROWS, lanes)))
+    return builder.add(builder.add(parts[0], parts[1]), builder.add(parts[2], parts[3]))
+
+
+def _product_of(split: Callable[[Any, Any], tuple[Any, ...]]) -> Any:
+    """Return the product of a row's extra codes with the query's parts, one for each that `split` makes of a
+    byte."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def product(typingctx: Any, ex_codes: Any, row: Any, query_parts: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            shape = context.make_array(signature.args[0])(context, builder, arguments[0]).shape
+            size = builder.extract_value(shape, 1)
+            first = builder.mul(arguments[1], size)
+
+            def pointer(array: int, place: Any, vector: Any) -> Any:
+                return _pointer(context, builder, signature.args[array], arguments[array], place, vector)
+
+            def step(turn: Any, sums: list[Any]) -> list[Any]:
+                offset = builder.mul(turn, PLACE(EXTRA_BYTES.count))
+                codes = builder.load(pointer(0, builder.add(first, offset), EXTRA_BYTES), align=1)
+                following = []
+                for part, values in enumerate(split(builder, codes)):
+                    place = builder.add(builder.mul(size, PLACE(part)), offset)
+                    query = builder.load(pointer(2, place, EXTRA_VALUES), align=4)
+                    products = builder.fmul(builder.uitofp(values, EXTRA_VALUES), query, flags=("contract",))
+                    following.append(builder.fadd(sums[part], products, flags=("contract",)))
+                return following
+
+            turns = builder.udiv(size, PLACE(EXTRA_BYTES.count))
+            parts = len(split(builder, ir.Constant(EXTRA_BYTES, ir.Undefined)))
+            totals = _summed(builder, turns, [EXTRA_VALUES] * parts, step)
+            kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), EXTRA_VALUES])
+            reduce = builder.module.declare_intrinsic("llvm.vector.reduce.fadd.v32f32", (), kind)
+            total = ir.FloatType()(0.0)
+            for value in totals:
+                total = builder.call(reduce, [total, value], fastmath=("reassoc",))
+            return total
+
+        return types.float32(ex_codes, row, query_parts), codegen
+
     return product
 
 
-@njit()
-def _empty_heap(rows: int, k: int) -> tuple[Floats, Ids]:
-    """Return a max-heap, whose first is the farthest of the rows kept, and their ids; full of infinity."""
-    size = min(k, rows)
-    heap, ids = np.empty(size, np.float32), np.empty(size, np.uint32)
-    heap[:] = np.inf
-    return heap, ids
+_product_of_nibbles = _product_of(lambda builder, codes: _nibbles(builder, codes, EXTRA_BYTES))
+_product_of_bytes = _product_of(lambda _, codes: (codes,))
 
 
-@njit()
-def _offer(heap: Floats, ids: Ids, kept: int, row: int, distance: np.float32) -> None:
-    """Keep the row if the heap has room after `kept` rows, or if it is nearer than the heap's farthest."""
-    if kept < heap.size:
-        at = kept
-    elif distance < heap[0]:
-        at = heap.size - 1
-        _remove_root(heap, ids)
-    else:
-        return
-    heap[at], ids[at] = distance, row
-    _rise(heap, ids, at)
+@intrinsic  # type: ignore[untyped-decorator]
+def _less(typingctx: Any, values: Any, start: Any, limit: Any) -> Any:
+    """Which of values[start : start + 64] are less than the limit, a bit for each."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.FloatType(), GROUP)
+        found = builder.load(
+            _pointer(context, builder, signature.args[0], arguments[0], arguments[1], vector), align=4
+        )
+        limits = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[2], PLACE(0))
+        order = ir.Constant(ir.VectorType(ir.IntType(32), GROUP), [0] * GROUP)
+        limits = builder.shuffle_vector(limits, limits, order)
+        return builder.bitcast(builder.fcmp_ordered("<", found, limits), PLACE)
+
+    return types.uint64(values, start, limit), codegen
 
 
-@njit()
-def _rise(heap: Floats, ids: Ids, at: int) -> None:
-    while at > 0 and heap[at] > heap[(at - 1) // 2]:
-        above = (at - 1) // 2
-        heap[at], heap[above] = heap[above], heap[at]
-        ids[at], ids[above] = ids[above], ids[at]
-        at = above
+@intrinsic  # type: ignore[untyped-decorator]
+def _lowest_bit(typingctx: Any, mask: Any) -> Any:
+    """The place of the lowest bit of a mask that is not 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), codegen
 
 
-@njit()
-def _remove_root(heap: Floats, ids: Ids) -> None:
-    """Leave the last place free."""
-    last = ids.size - 1
-    heap[0], ids[0] = heap[last], ids[last]
-    at, below = 0, 1
-    while below < last:
-        if below + 1 < last and heap[below] <= heap[below + 1]:
-            below += 1
-        if heap[below] <= heap[at]:
-            return
-        heap[at], heap[below] = heap[below], heap[at]
-        ids[at], ids[below] = ids[below], ids[at]
-        at, below = below, 2 * below + 1
+@intrinsic  # type: ignore[untyped-decorator]
+def _feature(typingctx: Any) -> Any:
+    """Whether the processor that numba compiles for has the shuffle."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        features = context.codegen().magic_tuple()[2].split(",")
+        return context.get_constant(types.boolean, "+avx512bw" in features)
+
+    return types.boolean(), codegen
 
 
-@njit()
-def _sort(distances: Floats, ids: Ids) -> None:
-    for end in range(1, ids.size):
-        at = end
-        while at > 0 and (distances[at], ids[at]) < (distances[at - 1], ids[at - 1]):
-            distances[at], distances[at - 1] = distances[at - 1], distances[at]
-            ids[at], ids[at - 1] = ids[at - 1], ids[at]
-            at -= 1
+@njit
+def _has_shuffle() -> bool:
+    found: bool = _feature()
+    return found
