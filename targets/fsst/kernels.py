@@ -1,8 +1,20 @@
 """FSST decompression: codes of one byte, each for 1 to 8 bytes, back to strings. The file that an agent edits.
 
-A port of what Lance 1.0.0 runs for a batch of compressed strings: `decompress_bulk` after `FsstDecoder::init`
-(rust/compression/fsst/src/fsst.rs). It looks at four codes at a time, and where none is an escape it stores
-four words of 8 bytes, each over the end of the one before.
+All strings are decoded as one run of codes, since no code crosses from one to the next.
+
+What makes it fast: eight codes make one store. Their symbols are put side by side in a vector of 64 bytes, and
+one instruction moves those bytes together that count. Which these are is looked up for 64 codes at once, as
+masks with a bit for each byte of each symbol. As many bits of a mask are set as its eight codes write bytes; so
+nothing waits for one length after the other, and nothing branches on what a code is. Escapes are found for 64
+codes at once too: bits of a word say which codes are literal bytes, by the arithmetic that finds escaped quotes
+in JSON (Langdale and Lemire, "Parsing gigabytes of JSON per second", 2019). A literal byte is a symbol of one
+byte, an escape one of none. Strings are looked at once in a thousand codes: where one ends is the place of its
+eight codes, and as many bytes on as there are bits below it in their mask.
+
+In Rust: `_mm512_maskz_compress_epi8` (AVX-512VBMI2; into a register, since into memory it is slow on AMD's Zen 4),
+`_mm512_permutex2var_epi8` (AVX-512VBMI) and `u64::count_ones`, chosen by `is_x86_feature_detected`; elsewhere the
+same symbol by symbol. Lance 1.0.0 decodes string by string and looks at four codes at a time (`decompress_bulk`,
+rust/compression/fsst/src/fsst.rs); `benchmarks/ports/fsst/kernels.py` is a port of that.
 
 Stays: `prepare(table)` and `decode(decoder, codes, offsets, out, out_offsets)`, with the dtypes and shapes that
 their docstrings give.
@@ -10,7 +22,7 @@ their docstrings give.
 CAN: derive any tables from the symbol table; decode several codes, or several places, at once; decode all
 strings as one run, since no code crosses from one to the next; write into the slack after the output's total.
 CANNOT: keep anything that depends on a call's arguments for a later call; start threads or processes; import
-anything but numba, numpy and the mathematics of the standard library.
+anything but numba, llvmlite.ir, numpy and the mathematics of the standard library.
 """
 
 from __future__ import annotations
@@ -18,24 +30,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
+    Words = NDArray[np.uint64]
 
 ESCAPE = 255
 COMPRESSED = 1 << 24
-HIGH_BITS = np.uint32(0x80808080)
-LOW_BITS = np.uint32(0x7F7F7F7F)
+SYMBOL = 8
+"""The most bytes that a code may stand for, and those of a word."""
+GROUP = 8
+"""Codes that are stored at once."""
+LANES = 64
+"""Codes whose masks are found at once, and the bytes of a vector."""
+BLOCK = 1024
+"""Codes after which the ends of strings are looked for; a multiple of LANES."""
+
+ONE = np.uint64(1)
+ODD = np.uint64(0xAAAAAAAAAAAAAAAA)
+"""Every other bit, without the lowest one."""
 
 
 class Decoder(NamedTuple):
-    """A symbol table: `symbols` uint64 (256,), first byte lowest; `lengths` uint8 (256,); and the switch."""
+    """A symbol table: `symbols` uint64 (256,), first byte lowest; `bits` uint8 (256,); and the switch.
 
-    symbols: NDArray[np.uint64]
-    lengths: Bytes
+    `bits` has a bit for each byte that a code stands for, from the lowest on, and none for an escape.
+    """
+
+    symbols: Words
+    bits: Bytes
     compressed: bool
 
 
@@ -48,10 +76,10 @@ def prepare(table: Bytes) -> Decoder:
     """
     header = int(table[:8].view(np.uint64)[0])
     count = header & 255
-    symbols, lengths = np.zeros(256, np.uint64), np.zeros(256, np.uint8)
+    symbols, bits = np.zeros(256, np.uint64), np.zeros(256, np.uint8)
     symbols[:count] = table[8 : 8 + 8 * count].view(np.uint64)
-    lengths[:count] = table[8 + 8 * count : 8 + 9 * count]
-    return Decoder(symbols, lengths, bool(header & COMPRESSED))
+    bits[:count] = 255 >> (SYMBOL - table[8 + 8 * count : 8 + 9 * count])
+    return Decoder(symbols, bits, bool(header & COMPRESSED))
 
 
 def decode(decoder: Decoder, codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[Any]) -> int:
@@ -73,10 +101,7 @@ def decode(decoder: Decoder, codes: Bytes, offsets: NDArray[Any], out: Bytes, ou
     """
     if not decoder.compressed:
         return _copy(codes, offsets, out, out_offsets)
-    # Words that overlap: store number i writes the bytes i to i + 7.
-    words = np.ndarray(out.size - 7, np.uint64, out, strides=(1,))
-    quads = np.ndarray(codes.size - 3, np.uint32, codes, strides=(1,))
-    return _decompress(decoder.symbols, decoder.lengths, codes, quads, offsets, out, words, out_offsets)
+    return _decompress(decoder.symbols, decoder.bits, codes, offsets, out, out_offsets)
 
 
 def _copy(codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[Any]) -> int:
@@ -86,42 +111,245 @@ def _copy(codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[
     return total
 
 
-@njit()
+@njit
 def _decompress(
-    symbols: NDArray[np.uint64],
-    lengths: Bytes,
-    codes: Bytes,
-    quads: NDArray[np.uint32],
-    offsets: NDArray[Any],
-    out: Bytes,
-    words: NDArray[np.uint64],
-    out_offsets: NDArray[Any],
+    symbols: Words, bits: Bytes, codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[Any]
 ) -> int:
-    at = 0
-    out_offsets[0] = 0
-    for string in range(offsets.size - 1):
-        i, end = offsets[string], offsets[string + 1]
-        while i < end:
-            if i + 4 <= end and not _has_escape(quads[i]):
-                for j in range(i, i + 4):
-                    words[at] = symbols[codes[j]]
-                    at += lengths[codes[j]]
-                i += 4
-            elif codes[i] != ESCAPE:
-                words[at] = symbols[codes[i]]
-                at += lengths[codes[i]]
-                i += 1
-            else:
-                out[at] = codes[i + 1]
-                at += 1
-                i += 2
-        out_offsets[string + 1] = at
+    """Decode block by block, and the end code by code, where a store of a vector could reach beyond `out`."""
+    literals = np.empty(BLOCK // LANES, np.uint64)
+    masks = np.empty(BLOCK // GROUP, np.uint64)
+    places = np.empty(BLOCK // GROUP, np.int64)
+    begin, end = np.int64(offsets[0]), np.int64(offsets[-1])
+    at, string, after_escape = 0, 0, np.uint64(0)
+    while True:
+        size = min(BLOCK, end - begin, (len(out) - LANES - at) // SYMBOL) // LANES * LANES
+        if size <= 0:
+            break
+        after_escape = _find_literals(codes, begin, size, after_escape, literals)
+        _find_masks(bits, codes, begin, size, literals, masks)
+        at = _lay_block(symbols, codes, begin, size, literals, masks, out, at, places)
+        while offsets[string] < begin + size:
+            out_offsets[string] = _place(places, masks, np.uint64(offsets[string] - begin))
+            string += 1
+        begin += size
+    return _lay_one_by_one(symbols, bits, codes, begin, offsets, out, at, out_offsets, string, after_escape != 0)
+
+
+@njit
+def _find_literals(codes: Bytes, begin: int, size: int, after_escape: np.uint64, literals: Words) -> np.uint64:
+    """Write a bit for each code that is a literal byte, and return whether the next block begins with one.
+
+    Of codes 255 in a row every other one is an escape. The subtraction carries through those of a row, so that
+    `ends` has what is behind the row where its first code is at an odd place, as if the row were.
+    """
+    for word in range(size // LANES):
+        escapes = _equal(codes, begin + word * LANES)
+        turns = (((escapes << ONE) | ODD) - (escapes & ~after_escape)) ^ ODD
+        literals[word] = turns ^ (escapes | after_escape)
+        after_escape = (turns & escapes) >> np.uint64(LANES - 1)
+    return after_escape
+
+
+@njit
+def _find_masks(bits: Bytes, codes: Bytes, begin: int, size: int, literals: Words, masks: Words) -> None:
+    """Write a byte for each code: a bit for each byte that it stands for."""
+    for word in range(size // LANES):
+        _look_up(bits, codes, begin + word * LANES, literals[word], masks, word * (LANES // GROUP))
+
+
+@njit
+def _lay_block(
+    symbols: Words,
+    codes: Bytes,
+    begin: int,
+    size: int,
+    literals: Words,
+    masks: Words,
+    out: Bytes,
+    at: int,
+    places: NDArray[np.int64],
+) -> int:
+    """Store the symbols of all groups one after the other; `places` says where each begins."""
+    for group in range(size // GROUP):
+        places[group] = at
+        at += _lay(symbols, codes, begin + group * GROUP, literals, masks, group, out, at)
     return at
 
 
-@njit()
-def _has_escape(quad: np.uint32) -> bool:
-    """Look at four codes at once: does a byte have its high bit and all of its low bits?"""
-    high = quad & HIGH_BITS
-    low = (~quad & LOW_BITS) + LOW_BITS
-    return np.uint32(high & (low ^ HIGH_BITS)) != 0
+@njit
+def _place(places: NDArray[np.int64], masks: Words, code: np.uint64) -> int:
+    """Return where a code of the block begins in the output."""
+    group = code // np.uint64(GROUP)
+    before = (ONE << (code % np.uint64(GROUP) * np.uint64(SYMBOL))) - ONE
+    place: int = places[group] + _count(masks[group] & before)
+    return place
+
+
+@njit
+def _lay_one_by_one(
+    symbols: Words,
+    bits: Bytes,
+    codes: Bytes,
+    begin: int,
+    offsets: NDArray[Any],
+    out: Bytes,
+    at: int,
+    out_offsets: NDArray[Any],
+    string: int,
+    is_literal: bool,
+) -> int:
+    """Decode what is left from code `begin` on, where string number `string` is the next to begin or to end."""
+    for i in range(begin, offsets[-1]):
+        while offsets[string] == i:
+            out_offsets[string] = at
+            string += 1
+        if is_literal:
+            out[at] = codes[i]
+            at += 1
+            is_literal = False
+        else:
+            _store(out, at, symbols[codes[i]])
+            at += _count(bits[codes[i]])
+            is_literal = codes[i] == ESCAPE
+    out_offsets[string:] = at
+    return at
+
+
+BIT, BYTE, LANE_NUMBER, WORD = (ir.IntType(width) for width in (1, 8, 32, 64))
+CODES = ir.VectorType(BYTE, LANES)
+FLAGS = ir.VectorType(BIT, LANES)
+SYMBOLS = ir.VectorType(WORD, GROUP)
+
+
+def _has_vectors(context: Any) -> bool:
+    """Whether the processor has the instructions that look up and move bytes."""
+    return {"+avx512vbmi", "+avx512vbmi2"} <= set(context.codegen().magic_tuple()[2].split(","))
+
+
+def _all(byte: int) -> ir.Constant:
+    return ir.Constant(CODES, [byte] * LANES)
+
+
+def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Return a function that points to an element of an array, which is an argument, as another type."""
+
+    def pointer(argument: int, index: Any, kind: Any) -> Any:
+        data = context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
+        return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
+
+    return pointer
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
+def _count(typingctx: Any, word: Any) -> Any:
+    """How many bits are set."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(builder.zext(arguments[0], WORD))
+
+    return types.int64(word), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _store(typingctx: Any, out: Any, at: Any, word: Any) -> Any:
+    """out[at : at + 8] = the bytes of the word."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointers(context, builder, signature, arguments)
+        builder.store(arguments[2], pointer(0, arguments[1], WORD), align=1)
+        return context.get_dummy_value()
+
+    return types.void(out, at, word), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _equal(typingctx: Any, codes: Any, begin: Any) -> Any:
+    """Which of the 64 codes from `begin` on are 255, a bit for each."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        loaded = builder.load(_pointers(context, builder, signature, arguments)(0, arguments[1], CODES), align=1)
+        return builder.bitcast(builder.icmp_unsigned("==", loaded, _all(ESCAPE)), WORD)
+
+    return types.uint64(codes, begin), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _look_up(typingctx: Any, bits: Any, codes: Any, begin: Any, literals: Any, masks: Any, group: Any) -> Any:
+    """The bytes of masks[group : group + 8] are those of `bits` for 64 codes, and 1 for literals."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointers(context, builder, signature, arguments)
+        loaded = builder.load(pointer(1, arguments[2], CODES), align=1)
+        look_up = _looked_up_by_vectors if _has_vectors(context) else _looked_up_one_by_one
+        found = look_up(builder, pointer(0, WORD(0), BYTE), loaded)
+        found = builder.select(builder.bitcast(arguments[3], FLAGS), _all(1), found)
+        builder.store(found, pointer(4, arguments[5], CODES), align=1)
+        return context.get_dummy_value()
+
+    return types.void(bits, codes, begin, literals, masks, group), codegen
+
+
+def _looked_up_by_vectors(builder: Any, table: Any, codes: Any) -> Any:
+    """Look up 64 bytes in a table of 256, by halves."""
+    quarters = [
+        builder.load(builder.bitcast(builder.gep(table, [WORD(LANES * quarter)]), CODES.as_pointer()), align=1)
+        for quarter in range(4)
+    ]
+    kind = ir.FunctionType(CODES, [CODES] * 3)
+    permute = builder.module.declare_intrinsic("llvm.x86.avx512.vpermi2var.qi.512", (), kind)
+    low, high = (builder.call(permute, [quarters[half], codes, quarters[half + 1]]) for half in (0, 2))
+    return builder.select(builder.icmp_signed("<", codes, _all(0)), high, low)
+
+
+def _looked_up_one_by_one(builder: Any, table: Any, codes: Any) -> Any:
+    """Do the same on any processor."""
+    found = _all(0)
+    for lane in map(LANE_NUMBER, range(LANES)):
+        code = builder.zext(builder.extract_element(codes, lane), WORD)
+        found = builder.insert_element(found, builder.load(builder.gep(table, [code])), lane)
+    return found
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lay(
+    typingctx: Any, symbols: Any, codes: Any, begin: Any, literals: Any, masks: Any, group: Any, out: Any, at: Any
+) -> Any:
+    """Store what the eight codes from `begin` on stand for at out[at], and return how many bytes that is.
+
+    Up to 64 bytes from there on are overwritten.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointers(context, builder, signature, arguments)
+        word = builder.load(pointer(1, arguments[2], WORD), align=1)
+        looked_up = ir.Constant(SYMBOLS, ir.Undefined)
+        for lane in range(GROUP):
+            code = builder.and_(builder.lshr(word, WORD(8 * lane)), WORD(255))
+            symbol = builder.load(pointer(0, code, WORD))
+            looked_up = builder.insert_element(looked_up, symbol, LANE_NUMBER(lane))
+        bytes_of_literals = builder.load(builder.gep(pointer(3, WORD(0), BYTE), [arguments[5]]))
+        are_literal = builder.bitcast(bytes_of_literals, ir.VectorType(BIT, GROUP))
+        as_they_are = builder.zext(builder.bitcast(word, ir.VectorType(BYTE, GROUP)), SYMBOLS)
+        laid = builder.select(are_literal, as_they_are, looked_up)
+        mask = builder.load(pointer(4, arguments[5], WORD))
+        lay = _lay_by_vectors if _has_vectors(context) else _lay_words
+        lay(builder, laid, mask, pointer(6, arguments[7], BYTE))
+        return builder.ctpop(mask)
+
+    return types.int64(symbols, codes, begin, literals, masks, group, out, at), codegen
+
+
+def _lay_by_vectors(builder: Any, symbols: Any, mask: Any, out: Any) -> None:
+    """Move the bytes that count together, and store them all."""
+    kind = ir.FunctionType(CODES, [CODES, CODES, FLAGS])
+    compress = builder.module.declare_intrinsic("llvm.x86.avx512.mask.compress.v64i8", (), kind)
+    together = builder.call(compress, [builder.bitcast(symbols, CODES), _all(0), builder.bitcast(mask, FLAGS)])
+    builder.store(together, builder.bitcast(out, CODES.as_pointer()), align=1)
+
+
+def _lay_words(builder: Any, symbols: Any, mask: Any, out: Any) -> None:
+    """Do the same on any processor: every symbol is stored as a word, over the end of the one before."""
+    for lane in range(GROUP):
+        symbol = builder.extract_element(symbols, LANE_NUMBER(lane))
+        before = builder.ctpop(builder.and_(mask, WORD((1 << SYMBOL * lane) - 1)))
+        builder.store(symbol, builder.bitcast(builder.gep(out, [before]), WORD.as_pointer()), align=1)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Arrays = tuple[NDArray[Any], ...]
 
 UNIT = "byte"
+INTRINSICS = True
 
 COST_FRACTION = CostFraction(
     0.3,

@@ -1,11 +1,18 @@
 """Squared-L2 distances over product-quantised rows: table build, scan, top-k. The file that an agent edits.
 
-Finds what Lance 1.0.0 finds for one query and one IVF partition of 8-bit PQ codes, `build_distance_table_l2` and
-`compute_pq_distance` (rust/lance-index/src/vector/pq/distance.rs) and the heap of `FlatIndex::search`
-(rust/lance-index/src/vector/flat/index.rs), in another way: it was found in the night that docs/nights/pq-l2.md
-tells of, and was more than twice as fast there as the port of Lance's way, which is
-benchmarks/ports/pq-l2/kernels.py. Distances are summed in another order than Lance's, so their last bits differ;
-of rows at the same distance any may be returned, in any order.
+What makes it fast: the 256 entries of a sub-space's table, in whole steps above the least, are four registers,
+and two shuffles look them up for 64 rows. Sums of 16 bits stay in registers over all sub-spaces, 256 rows at a
+time; they bound every distance from both sides. The least sum of each of 256 groups of rows is kept; the k-th
+smallest of these says which rows may be among the k nearest, and only these are summed in float32. Where the
+bytes tell too few rows apart, the next seven bits of every entry are looked up in the same way. The table is
+made for all 256 centroids of a sub-space side by side, which stay in 16 registers over all of its dimensions.
+
+In Rust: `_mm512_permutex2var_epi8` (AVX-512 VBMI), `_mm512_add_epi16`, `_mm512_cmple_epu16_mask`; without these
+the same steps one by one. What Lance 1.0.0 finds for one query and one IVF partition of 8-bit PQ codes,
+`build_distance_table_l2` and `compute_pq_distance` (rust/lance-index/src/vector/pq/distance.rs) and the heap of
+`FlatIndex::search` (rust/lance-index/src/vector/flat/index.rs), is ported in
+`benchmarks/ports/pq-l2/kernels.py`. Distances are summed in another order than Lance's, so their last bits
+differ; of rows at the same distance any may be returned, in any order.
 
 Stays: `PqKernel(codebook, codes)`, `distance_table(query, out)` and `probe_top_k(table, k)`, with the dtypes,
 shapes and order of results that their docstrings give.
@@ -14,29 +21,7 @@ CAN: keep any layout of the codebook and the codes that `__init__` derives; chan
 use fastmath, blocking, another selection, scratch memory; hand work from `distance_table` to the
 `probe_top_k` of the same call.
 CANNOT: keep anything that depends on a call's arguments for a later call; start threads or processes; use
-float16; import anything but numba, numpy and the mathematics of the standard library.
-
-Why it is fast:
-
-- The table is built for many centroids at once. The codebook is stored as (M, sd, 256), so that the 256 centroids
-  of a sub-space lie side by side, and four dimensions are added in one pass over them.
-- Rows are compared by whole numbers, which a processor loads and adds faster than float32. The table is turned
-  into steps, uint32, so small that no row's sum reaches 2**31. A sum is off by one step for each sub-space and by
-  the rounding of the scale, and by no more. So the k-th smallest sum, with that much slack, is a limit: no row
-  above it is among the k nearest. The few rows at or below it are summed again in float32, from the table itself,
-  and these sums are the distances that are returned.
-- The sums are seldom read and written. A plane holds the codes of four sub-spaces, one word for each row. Each
-  pass over the rows adds four planes, all of them from one flat table; the first pass writes instead of adding.
-- The k nearest are found without a heap. The rows form 256 groups, each of every 256th row. The k-th smallest of
-  the groups' least sums is not below the k-th smallest of all sums. So only the groups whose least sum is at or
-  below it, hardly more than k, are looked into. (For a k above 256, and for fewer than 256 rows, every row is
-  summed in float32.)
-- From 25 sub-spaces and 4,096 rows on, rows are given up early. The planes whose terms spread farthest are added
-  first. From time to time a few promising rows are summed in full, and the k-th smallest of their sums is a bound:
-  a row is too far if its sum so far, with the least that the planes to come can add, exceeds it. Once few rows are
-  left they are written to a list, which gets shorter after every two planes. With fewer sub-spaces or rows, adding
-  all of them is quicker.
-- Indices are unsigned. For signed ones numba allows for negative values, which keeps LLVM from vectorising.
+float16; import anything but numba, llvmlite.ir, numpy and the mathematics of the standard library.
 """
 
 from __future__ import annotations
@@ -44,19 +29,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import int32, njit, uint32, uint64
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    Codes = NDArray[np.uint8]
     Floats = NDArray[np.float32]
     Ids = NDArray[np.uint32]
-    Words = NDArray[np.uint32]  # codes, four to a word, or steps, or sums of steps
-    Order = NDArray[np.int64]
+    Sums = NDArray[np.uint16]
 
-GROUPS = 256  # of rows, whose least sums are compared; row i is in group i % GROUPS
-MANY = 8  # from so many planes on, rows are given up early
-PACE = 4  # planes per pass, and between two looks at how many rows are left
+CENTROIDS = 256
+VECTOR_ROWS = 64
+"""The rows whose codes are one vector, and whose sums are two."""
+VECTORS = 4
+BLOCK_ROWS = VECTORS * VECTOR_ROWS
+"""The rows whose codes lie together, and the groups of rows whose least sum is kept."""
+LARGEST_BYTE = 255.0
+LARGEST_SUM = 65535
+FINE = 128
+"""The parts that a step has where bytes do not tell rows apart."""
+MOST_FINE = LARGEST_SUM // FINE - 1
+"""The most sub-spaces whose parts of steps can be summed in 16 bits."""
+FEW = 32
+"""Rows are looked at more finely where more than one in so many is left."""
+FINITE = {"nnan", "ninf", "nsz"}
+"""For fastmath: neither NaN nor infinity gets there, but every rounding stays."""
+LARGEST = float(np.finfo(np.float32).max)
+SMALLEST = 2.0**-100
+"""Spans of all sub-spaces together that are no larger are not rounded to steps."""
+ROUNDING = 2.0**-22
+"""More than the error of two float32 operations."""
 
 
 class PqKernel:
@@ -70,13 +77,16 @@ class PqKernel:
         Column m holds, for every row, its centroid in sub-space m.
     """
 
-    def __init__(self, codebook: Floats, codes: NDArray[np.uint8]) -> None:
-        self._by_dimension = np.ascontiguousarray(codebook.transpose(0, 2, 1))
-        self._planes = _in_planes(codes)
+    def __init__(self, codebook: Floats, codes: Codes) -> None:
+        self._books = np.ascontiguousarray(codebook.transpose(0, 2, 1))
+        self._rows = codes.shape[1]
+        self._blocks = np.zeros((-(-self._rows // BLOCK_ROWS), len(codebook), BLOCK_ROWS), np.uint8)
+        _lay_out(codes, self._blocks)
+        self._search = _search_by_shuffles if _has_shuffle() else _search_by_look_ups
 
     def distance_table(self, query: Floats, out: Floats) -> None:
         """Fill `out`, float32 (M, 256), with the squared distances of `query`, float32 (M * sd,)."""
-        _build_table(self._by_dimension, query, out)
+        _fill_table(self._books, query, out)
 
     def probe_top_k(self, table: Floats, k: int) -> tuple[Ids, Floats]:
         """Return the ids, uint32 (min(k, n),), of the k >= 1 nearest rows and their distances, float32.
@@ -84,381 +94,381 @@ class PqKernel:
         Ascending by distance; rows at the same distance are in no order. `table` is what `distance_table` wrote
         last.
         """
-        return _search(self._planes, table, k)
+        ids, distances = self._search(self._blocks, self._rows, table, k)
+        if ids.size < distances.size:  # those of all rows
+            ids = np.argsort(distances, kind="stable")[:k].astype(np.uint32)
+            distances = distances[ids]
+        return ids, distances
 
 
-@njit()
-def _in_planes(codes: NDArray[np.uint8]) -> Words:
-    """Return the codes as (planes, n), four sub-spaces to a plane; zeros fill up the last pair of planes."""
-    sub_vectors, rows = codes.shape
-    planes = np.zeros((-(-sub_vectors // 8) * 2, rows), np.uint32)
-    for m in range(sub_vectors):
-        column, plane, shift = codes[m], planes[m // 4], uint32(8 * (m % 4))
-        for row in range(rows):
-            plane[row] |= uint32(column[row]) << shift
-    return planes
+@njit
+def _lay_out(codes: Codes, blocks: Codes) -> None:
+    """Fill blocks of 256 rows, (blocks, M, 256)."""
+    for block in range(len(blocks)):
+        first = block * BLOCK_ROWS
+        count = min(BLOCK_ROWS, codes.shape[1] - first)
+        for m in range(len(codes)):
+            blocks[block, m, :count] = codes[m, first : first + count]
 
 
-@njit(fastmath=True)
-def _build_table(by_dimension: Floats, query: Floats, out: Floats) -> None:
-    """Add four dimensions per pass over the centroids, then those that are left one by one."""
-    sub_vectors, length, centroids = by_dimension.shape
-    books, terms = by_dimension.ravel(), out.ravel()
-    at, to, d = uint64(0), uint64(0), uint64(0)
-    for _ in range(sub_vectors):
-        for c in range(centroids):
-            terms[to + uint64(c)] = 0
-        for _ in range(length // 4):
-            q0, q1, q2, q3 = query[d], query[d + uint64(1)], query[d + uint64(2)], query[d + uint64(3)]
-            for c in range(centroids):
-                here = at + uint64(c)
-                d0, d1 = q0 - books[here], q1 - books[here + uint64(256)]
-                d2, d3 = q2 - books[here + uint64(512)], q3 - books[here + uint64(768)]
-                terms[to + uint64(c)] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
-            at += uint64(1024)
-            d += uint64(4)
-        for _ in range(length % 4):
-            for c in range(centroids):
-                difference = query[d] - books[at + uint64(c)]
-                terms[to + uint64(c)] += difference * difference
-            at += uint64(256)
-            d += uint64(1)
-        to += uint64(256)
+@njit
+def _fill_table(books: Floats, query: Floats, table: Floats) -> None:
+    for m in range(len(books)):
+        _add_squares(books, m, query, table)
 
 
-@njit()
-def _search(planes: Words, table: Floats, k: int) -> tuple[Ids, Floats]:
-    count, rows = planes.shape
-    codes, terms, sub_vectors = planes.ravel(), table.ravel(), len(table)
-    steps = _in_steps(terms, sub_vectors, count)
-    sums = np.empty(rows, np.uint32)
-    if count >= MANY and rows >= 16 * GROUPS and k <= GROUPS:
-        near = _scan_and_give_up(codes, count, steps, sums, sub_vectors, k)
-    else:
-        _scan(codes, count, steps, sums)
-        near = _near(sums, sub_vectors, k)
-    distances = np.empty(near.size, np.float32)
-    for place in range(near.size):
-        distances[place] = _distance(codes, near[place], rows, sub_vectors, terms)
-    bits = distances.view(np.uint32)  # of numbers >= 0, which have the same order
-    nearest = _ascending(bits)
-    found = min(k, near.size)
-    ids, found_bits = np.empty(found, np.uint32), np.empty(found, np.uint32)
-    for place in range(found):
-        ids[place], found_bits[place] = near[nearest[place]], bits[nearest[place]]
-    return ids, found_bits.view(np.float32)
+def _search_with(make_sums: Any) -> Any:
+    """Return the search whose sums of bytes are made by that function."""
+
+    @njit
+    def search(blocks: Codes, rows: int, table: Floats, k: int) -> tuple[Ids, Floats]:
+        """The k nearest rows, or no ids and the distances of all where bytes cannot tell which these are."""
+        sub_vectors = len(table)
+        least, base, reach = np.empty(sub_vectors, np.float32), 0.0, 0.0
+        span, spans = _spans(table, least)
+        for entry in least:
+            base += np.float64(entry)
+        reach = base + np.float64(spans)
+        if rows < BLOCK_ROWS or 2 * k > BLOCK_ROWS or not (spans > SMALLEST and reach <= LARGEST / 1024):
+            return np.empty(0, np.uint32), _all_distances(table, blocks, rows)
+        lost = (sub_vectors + 8) * ROUNDING * reach
+        by_bytes = np.float32(LARGEST_BYTE) / max(span, spans * np.float32(2.0**-12))
+        by_sums = np.float32(LARGEST_SUM - sub_vectors) / spans
+        scale = min(by_bytes, by_sums) * np.float32(1 - 2.0**-16)
+        steps = np.empty((2, sub_vectors, CENTROIDS), np.uint8)
+        _round(table, least, scale, steps)
+        sums, minima = np.empty(len(blocks) * BLOCK_ROWS, np.uint16), np.full(BLOCK_ROWS, LARGEST_SUM, np.uint16)
+        make_sums(blocks, steps[0], rows // BLOCK_ROWS, sums, minima)
+        doubt = sub_vectors + 1 + np.int64(2 * lost * np.float64(scale))
+        left = _rows_up_to(sums, rows, min(_kth(minima, k) + doubt, LARGEST_SUM))
+        totals = np.empty(left.size, np.int64)
+        for place, row in enumerate(left):
+            totals[place] = sums[row]
+        per_distance = np.float64(scale)
+        if left.size > rows // FEW and sub_vectors <= MOST_FINE:
+            make_sums(blocks, steps[1], rows // BLOCK_ROWS, sums, minima)
+            for place, row in enumerate(left):
+                totals[place] = totals[place] * FINE + sums[row]
+            per_distance *= FINE
+        ids, distances, cutoff = np.empty(k, np.uint32), np.full(k, np.inf, np.float32), np.inf
+        for place, row in enumerate(left):
+            if totals[place] <= cutoff:
+                _offer(row, _distance(table, blocks, np.int64(row)), ids, distances)
+                cutoff = (np.float64(distances[-1]) - base + lost) * per_distance + 1
+        return ids, distances
+
+    return search
 
 
-@njit()
-def _ascending(values: Words) -> Order:
-    """Return the places of the values in ascending order, by heap sort: argsort compiles for seconds."""
-    order = np.arange(values.size)
-    for root in range(values.size // 2 - 1, -1, -1):
-        _sift_down(values, order, root, values.size)
-    for end in range(values.size - 1, 0, -1):
-        order[0], order[end] = order[end], order[0]
-        _sift_down(values, order, np.int64(0), end)
-    return order
+@njit
+def _all_distances(table: Floats, blocks: Codes, rows: int) -> Floats:
+    """The distances of all rows."""
+    distances = np.empty(rows, np.float32)
+    for row in range(rows):
+        distances[row] = _distance(table, blocks, row)
+    return distances
 
 
-@njit()
-def _sift_down(values: Words, order: Order, root: int, end: int) -> None:
-    """Let the place at `root` sink until no value below it in the heap, which ends before `end`, is larger."""
-    place = order[root]
-    while 2 * root + 1 < end:
-        child = 2 * root + 1
-        if child + 1 < end and values[order[child + 1]] > values[order[child]]:
-            child += 1
-        if values[order[child]] <= values[place]:
-            break
-        order[root] = order[child]
-        root = child
-    order[root] = place
+@njit(fastmath=FINITE)
+def _spans(table: Floats, least: Floats) -> tuple[np.float32, np.float32]:
+    """Fill `least` with the least entry of every sub-space; return the largest span of one, and the sum of all."""
+    span, spans = np.float32(0), np.float32(0)
+    for m in range(len(table)):
+        low, high = table[m, 0], table[m, 0]
+        for entry in table[m]:
+            low, high = min(low, entry), max(high, entry)
+        least[m] = low
+        span = max(span, high - low)
+        spans += high - low
+    return span, spans
 
 
-@njit(fastmath=True)
-def _in_steps(terms: Floats, sub_vectors: int, count: int) -> Words:
-    """Return the table in whole steps, none of them rounded up, for as many sub-spaces as `count` planes have."""
-    largest = _largest(terms)
-    scale = np.float32(0)
-    if largest > 0:
-        scale = np.float32(min(2.0**31 / (1.001 * sub_vectors * largest), 2.0**120))
-    steps = np.empty(1024 * count, np.uint32)
-    for i in range(terms.size):
-        steps[i] = np.int32(terms[i] * scale)
-    steps[terms.size :] = 0
-    return steps
+@njit(fastmath=FINITE)
+def _round(table: Floats, least: Floats, scale: np.float32, steps: Codes) -> None:
+    """Fill steps[0] with how far each entry is above the least of its sub-space, and steps[1] with parts of the
+    next step.
+
+    Both rounded down.
+    """
+    scale *= np.float32(FINE)
+    for m in range(len(table)):
+        for c in range(CENTROIDS):
+            parts = np.int32((table[m, c] - least[m]) * scale)
+            steps[0, m, c], steps[1, m, c] = np.uint8(parts >> 7), np.uint8(parts & (FINE - 1))
 
 
-@njit()
-def _largest(terms: Floats) -> np.float32:
-    """Return the largest of numbers >= 0. Their bits have the same order, and LLVM has vectors for those."""
-    bits = terms.view(np.int32)
-    most = int32(0)
-    for i in range(bits.size):
-        most = max(most, bits[i])
-    largest = np.empty(1, np.int32)
-    largest[0] = most
-    return largest.view(np.float32)[0]
+@njit
+def _sum_one_by_one(blocks: Codes, steps: Codes, whole: int, sums: Sums, minima: Sums) -> None:
+    """Fill `sums` with every row's sum of steps; lower `minima` to the least of rows of equal place in whole
+    blocks."""
+    sums[:] = 0
+    for block in range(len(blocks)):
+        of_block = sums[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
+        for m in range(blocks.shape[1]):
+            codes, of_m = blocks[block, m], steps[m]
+            for row in range(BLOCK_ROWS):
+                of_block[row] += np.uint16(of_m[codes[row]])
+        if block < whole:
+            for row in range(BLOCK_ROWS):
+                minima[row] = min(minima[row], of_block[row])
 
 
-@njit()
-def _with_slack(limit: int, sub_vectors: int) -> int:
-    """Return the largest sum of a row that may be as near as one with the sum `limit`."""
-    return uint64(limit) + uint64(sub_vectors + 1) + (uint64(limit) >> uint64(21))
+@njit
+def _sum_by_shuffles(blocks: Codes, steps: Codes, whole: int, sums: Sums, minima: Sums) -> None:
+    """Do the same by vectors."""
+    for block in range(len(blocks)):
+        _sum_block(blocks, block, steps, sums)
+        if block < whole:
+            for within in range(0, BLOCK_ROWS, VECTOR_ROWS // 2):
+                _lower(minima, within, sums, block * BLOCK_ROWS + within)
 
 
-@njit()
-def _scan(codes: Words, count: int, steps: Words, sums: Words) -> None:
-    order, done = np.arange(count), np.int64(0)
-    while done < count:
-        done = _add(codes, order, done, steps, sums)
+@njit
+def _kth(minima: Sums, k: int) -> int:
+    """The k-th smallest, found bit by bit."""
+    found = 0
+    for bit in range(15, -1, -1):
+        limit = np.uint16(found + (1 << bit) - 1)
+        count = 0
+        for least in minima:
+            count += least <= limit
+        if count < k:
+            found += 1 << bit
+    return found
 
 
-@njit()
-def _add(codes: Words, order: Order, done: int, steps: Words, sums: Words) -> int:
-    """Add the next four planes, or the last two, the first by writing; return how many are then done."""
-    if order.size - done < PACE:
-        if done == 0:
-            _set_two(codes, order[0], order[1], steps, sums)
-        else:
-            _add_two(codes, order[done], order[done + 1], steps, sums)
-        return done + 2
-    if done == 0:
-        _set_four(codes, order[0], order[1], order[2], order[3], steps, sums)
-    else:
-        _add_four(codes, order[done], order[done + 1], order[done + 2], order[done + 3], steps, sums)
-    return done + 4
+@njit
+def _rows_up_to(sums: Sums, rows: int, limit: int) -> Ids:
+    """The rows with a sum up to `limit`."""
+    found = np.empty(rows, np.uint32)
+    count = 0
+    for start in range(0, sums.size, VECTOR_ROWS):
+        mask = _at_most(sums, start, np.uint16(limit))
+        while mask:
+            row = start + _lowest_bit(mask)
+            if row < rows:
+                found[count] = row
+                count += 1
+            mask &= mask - np.uint64(1)
+    return found[:count]
 
 
-@njit()
-def _set_two(codes: Words, a: int, b: int, steps: Words, sums: Words) -> None:
-    rows = uint64(sums.size)
-    for row in range(sums.size):
-        sums[row] = _pair(codes, a, b, rows, row, steps)
-
-
-@njit()
-def _add_two(codes: Words, a: int, b: int, steps: Words, sums: Words) -> None:
-    rows = uint64(sums.size)
-    for row in range(sums.size):
-        sums[row] += _pair(codes, a, b, rows, row, steps)
-
-
-@njit()
-def _set_four(codes: Words, a: int, b: int, c: int, d: int, steps: Words, sums: Words) -> None:
-    rows = uint64(sums.size)
-    for row in range(sums.size):
-        sums[row] = _pair(codes, a, b, rows, row, steps) + _pair(codes, c, d, rows, row, steps)
-
-
-@njit()
-def _add_four(codes: Words, a: int, b: int, c: int, d: int, steps: Words, sums: Words) -> None:
-    rows = uint64(sums.size)
-    for row in range(sums.size):
-        sums[row] += _pair(codes, a, b, rows, row, steps) + _pair(codes, c, d, rows, row, steps)
-
-
-@njit(inline="always")
-def _pair(codes: Words, a: int, b: int, rows: int, row: int, steps: Words) -> int:
-    """Return the steps of a row's codes in two planes."""
-    return _plane(codes, a, rows, row, steps) + _plane(codes, b, rows, row, steps)
-
-
-@njit(inline="always")
-def _plane(codes: Words, plane: int, rows: int, row: int, table: NDArray[Any]) -> Any:
-    """Return the sum of the four entries of a table, of steps or of terms, that a row's codes in a plane name."""
-    word = uint64(codes[uint64(plane) * rows + uint64(row)])
-    first = uint64(plane) * uint64(1024)
-    return (
-        table[first + (word & uint64(255))]
-        + table[first + uint64(256) + (word >> uint64(8) & uint64(255))]
-        + table[first + uint64(512) + (word >> uint64(16) & uint64(255))]
-        + table[first + uint64(768) + (word >> uint64(24))]
-    )
-
-
-@njit()
-def _distance(codes: Words, row: int, rows: int, sub_vectors: int, terms: Floats) -> np.float32:
+@njit
+def _distance(table: Floats, blocks: Codes, row: int) -> np.float32:
+    block, within = row // BLOCK_ROWS, row % BLOCK_ROWS
     total = np.float32(0)
-    for plane in range(sub_vectors // 4):
-        total += _plane(codes, plane, uint64(rows), row, terms)
-    for m in range(sub_vectors // 4 * 4, sub_vectors):
-        word = uint64(codes[uint64(m // 4) * uint64(rows) + uint64(row)])
-        total += terms[uint64(256 * m) + (word >> uint64(8 * (m % 4)) & uint64(255))]
+    for m in range(len(table)):
+        total += table[m, blocks[block, m, within]]
     return total
 
 
-@njit()
-def _near(sums: Words, sub_vectors: int, k: int) -> Ids:
-    """Return the rows that may be among the k nearest; `sums` are complete."""
-    rows = sums.size
-    if k > GROUPS or rows < GROUPS:
-        return np.arange(rows, dtype=np.uint32)
-    least = _least_of_groups(sums, np.int64(1))
-    limit = _with_slack(_kth(least, k), sub_vectors)
-    near, count = np.empty(rows, np.uint32), 0
-    for group in range(GROUPS):
-        if least[group] <= limit:
-            for row in range(group, rows, GROUPS):
-                if sums[row] <= limit:
-                    near[count] = row
-                    count += 1
-    return near[:count]
+@njit
+def _offer(row: int, distance: np.float32, ids: Ids, distances: Floats) -> None:
+    """Put a row among the nearest, ascending by (distance, id), if it is nearer than the last; ids come
+    ascending."""
+    at = distances.size - 1
+    if not distance < distances[at]:
+        return
+    while at > 0 and distances[at - 1] > distance:
+        distances[at], ids[at] = distances[at - 1], ids[at - 1]
+        at -= 1
+    distances[at], ids[at] = distance, row
 
 
-@njit()
-def _least_of_groups(sums: Words, stride: int) -> Words:
-    """Return the least sum of each group, counting every `stride`-th of its rows."""
-    least = sums[:GROUPS].copy()
-    for first in range(stride * GROUPS, sums.size, stride * GROUPS):
-        for group in range(min(GROUPS, sums.size - first)):
-            least[group] = min(least[group], sums[uint64(first) + uint64(group)])
-    return least
+FLOAT, PLACE = ir.FloatType(), ir.IntType(64)
+FLOATS = ir.VectorType(FLOAT, 16)
+BYTES = ir.VectorType(ir.IntType(8), VECTOR_ROWS)
+WORDS = ir.VectorType(ir.IntType(16), VECTOR_ROWS // 2)
+WORD_ORDER = ir.VectorType(ir.IntType(32), WORDS.count)
 
 
-@njit()
-def _kth(values: Words, k: int) -> int:
-    """Return the k-th smallest of at least k values."""
-    smallest = np.empty(k, np.uint32)
-    for i in range(values.size):
-        _insert(values[i], smallest, i)
-    return smallest[k - 1]
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, place: Any, vector: Any) -> Any:
+    """Where in an array a vector begins, as a pointer to it."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
 
 
-@njit(inline="always")
-def _insert(value: int, smallest: Words, count: int) -> None:
-    """Sort a value in among the smallest of the `count` values before it."""
-    size = smallest.size
-    if count < size or value < smallest[size - 1]:
-        at = min(count, size - 1)
-        while at > 0 and smallest[at - 1] > value:
-            smallest[at] = smallest[at - 1]
-            at -= 1
-        smallest[at] = value
+def _repeated(builder: Any, value: Any, vector: Any) -> Any:
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(
+        one, one, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    )
 
 
-@njit()
-def _scan_and_give_up(codes: Words, count: int, steps: Words, sums: Words, sub_vectors: int, k: int) -> Ids:
-    """Add planes for all rows until few rows are left, then for those; return what may be among the k nearest."""
-    order, to_come = _order(steps, count)
-    done, look = np.int64(0), PACE
-    while done < count:
-        done = _add(codes, order, done, steps, sums)
-        left = count - done
-        if done == look and left >= 2:
-            look += PACE
-            bound = _bound(codes, order, done, steps, sums, k, np.int64(4), max(k, 24))
-            near = _near_in_sample(sums, _cut(bound, to_come[done], sub_vectors))
-            sample = sums.size // 64 * 8
-            if sample + left * near < left * sample:  # writing the list costs about as much as a plane
-                bound = _bound(codes, order, done, steps, sums, k, np.int64(1), max(k, 64))
-                return _finish(codes, order, to_come, done, steps, sums, sub_vectors, bound, k)
-            if near > 0.99 * sample:
-                look += PACE
-    return _near(sums, sub_vectors, k)
+def _summed(builder: Any, count: Any, firsts: list[Any], step: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    """Build a loop of `count` turns, at least one, over sums that begin as `firsts`; return what they are after
+    it.
 
-
-@njit()
-def _order(steps: Words, count: int) -> tuple[Order, Order]:
-    """Return the planes, those first whose steps spread farthest above their least, and the least sums to come."""
-    least, closeness = np.zeros(count, np.int64), np.full(count, 0xFFFFFFFF, np.uint32)
-    for m in range(4 * count):
-        smallest, total = _least_and_total(steps, uint64(256 * m), 256)
-        least[m // 4] += smallest
-        closeness[m // 4] -= uint32(total // 256 - smallest)
-    order = _ascending(closeness)
-    to_come = np.zeros(count + 1, np.int64)
-    for i in range(count - 1, -1, -1):
-        to_come[i] = to_come[i + 1] + least[order[i]]
-    return order, to_come
-
-
-@njit()
-def _least_and_total(steps: Words, first: int, size: int) -> tuple[int, int]:
-    smallest, total = uint32(0xFFFFFFFF), uint64(0)
-    for c in range(size):
-        smallest = min(smallest, steps[first + uint64(c)])
-        total += uint64(steps[first + uint64(c)])
-    return np.int64(smallest), np.int64(total)
-
-
-@njit()
-def _bound(
-    codes: Words, order: Order, done: int, steps: Words, sums: Words, k: int, stride: int, tried: int
-) -> int:
-    """Return the k-th smallest complete sum of about `tried` rows whose sums so far are small."""
-    least = _least_of_groups(sums, stride)
-    limit = _kth(least, tried)
-    best = np.empty(k, np.uint32)
-    count = 0
-    for group in range(GROUPS):
-        if least[group] <= limit:
-            row = uint64(group)
-            while sums[row] != least[group]:
-                row += uint64(stride * GROUPS)
-            total = uint64(sums[row])
-            for i in range(done, order.size):
-                total += _plane(codes, order[i], uint64(sums.size), row, steps)
-            _insert(uint32(total), best, count)
-            count += 1
-    return best[k - 1]
-
-
-@njit()
-def _cut(bound: int, to_come: int, sub_vectors: int) -> int:
-    """Return the largest sum so far of a row that may be at or below the bound when the rest has come."""
-    return uint32(max(np.int64(_with_slack(bound, sub_vectors)) - to_come, 0))
-
-
-@njit()
-def _near_in_sample(sums: Words, cut: int) -> int:
-    """Return how many rows are at or below `cut`, of eight runs of rows that are an eighth of all."""
-    near = np.int32(0)
-    size = sums.size // 64
-    for run in range(8):
-        first = uint64(8 * size * run)
-        for row in range(size):
-            near += np.int32(1) if sums[first + uint64(row)] <= cut else np.int32(0)
-    return near
-
-
-@njit()
-def _finish(
-    codes: Words,
-    order: Order,
-    to_come: Order,
-    done: int,
-    steps: Words,
-    sums: Words,
-    sub_vectors: int,
-    bound: int,
-    k: int,
-) -> Ids:
-    """Add the planes to come for the rows that are left, giving up more rows after every two.
-
-    The sums of the rows that are left move to the front of `sums`. Every row is written to the list, whose end
-    moves on only with those that stay: the processor would guess a decision for each wrong too often.
+    `step` gets the number of the turn and the sums, and returns the next ones.
     """
-    rows = sums.size
-    near = np.empty(rows, np.uint32)
-    left = uint64(0)
-    cut = _cut(bound, to_come[done], sub_vectors)
-    for row in range(rows):
-        total = sums[row]
-        sums[left], near[left] = total, row
-        left += uint64(total <= cut)
-    for i in range(done, order.size, 2):
-        cut = _cut(bound, to_come[i + 2], sub_vectors)
-        a, b = order[i], order[i + 1]
-        before, left = left, uint64(0)
-        for place in range(before):
-            row = near[uint64(place)]
-            total = uint32(sums[uint64(place)] + _pair(codes, a, b, uint64(rows), row, steps))
-            sums[left], near[left] = total, row
-            left += uint64(total <= cut)
-    limit, kept = _with_slack(_kth(sums[:left], k), sub_vectors), 0
-    for place in range(left):
-        near[kept] = near[uint64(place)]
-        kept += 1 if sums[uint64(place)] <= limit else 0
-    return near[:kept]
+    before, loop = builder.block, builder.append_basic_block("loop")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    turn, sums = builder.phi(PLACE), [builder.phi(first.type) for first in firsts]
+    following = step(turn, sums)
+    next_turn = builder.add(turn, PLACE(1))
+    turn.add_incoming(PLACE(0), before)
+    turn.add_incoming(next_turn, loop)
+    for total, first, value in zip(sums, firsts, following, strict=True):
+        total.add_incoming(first, before)
+        total.add_incoming(value, loop)
+    after = builder.append_basic_block("after")
+    builder.cbranch(builder.icmp_signed("<", next_turn, count), loop, after)
+    builder.position_at_end(after)
+    return following
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
+def _add_squares(typingctx: Any, books: Any, m: Any, query: Any, table: Any) -> Any:
+    """Fill table[m] with the squared distances of a part of the query from all centroids, which stay in 16
+    vectors."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def pointer(array: int, place: Any, vector: Any) -> Any:
+            return _pointer(context, builder, signature.args[array], arguments[array], place, vector)
+
+        shape = context.make_array(signature.args[0])(context, builder, arguments[0]).shape
+        length = builder.extract_value(shape, 1)
+        first = builder.mul(arguments[1], length)
+
+        def step(turn: Any, sums: list[Any]) -> list[Any]:
+            dimension = builder.add(first, turn)
+            value = _repeated(builder, builder.load(pointer(2, dimension, FLOAT)), FLOATS)
+            following = []
+            for vector, total in enumerate(sums):
+                place = builder.add(builder.mul(dimension, PLACE(CENTROIDS)), PLACE(vector * FLOATS.count))
+                difference = builder.fsub(value, builder.load(pointer(0, place, FLOATS), align=4))
+                square = builder.fmul(difference, difference, flags=("contract",))
+                following.append(builder.fadd(total, square, flags=("contract",)))
+            return following
+
+        zero = ir.Constant(FLOATS, [0.0] * FLOATS.count)
+        for vector, values in enumerate(_summed(builder, length, [zero] * (CENTROIDS // FLOATS.count), step)):
+            place = builder.add(builder.mul(arguments[1], PLACE(CENTROIDS)), PLACE(vector * FLOATS.count))
+            builder.store(values, pointer(3, place, FLOATS), align=4)
+        return context.get_dummy_value()
+
+    return types.void(books, m, query, table), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _sum_block(typingctx: Any, blocks: Any, block: Any, steps: Any, sums: Any) -> Any:
+    """Sum the steps of all rows of a block, the sums of 256 rows in eight vectors of 16
+    bits.
+
+    A sum of two neighbours, the second times 256, is kept with that of the second one alone, from which both
+    follow."""
+    order = {
+        "first": [row // 2 + row % 2 * WORDS.count for row in range(WORDS.count)],
+        "last": [row // 2 + row % 2 * WORDS.count for row in range(WORDS.count, 2 * WORDS.count)],
+    }
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def pointer(array: int, place: Any, vector: Any) -> Any:
+            return _pointer(context, builder, signature.args[array], arguments[array], place, vector)
+
+        def picked(one: Any, other: Any, which: str) -> Any:
+            return builder.shuffle_vector(one, other, ir.Constant(WORD_ORDER, list(order[which])))
+
+        eight = ir.Constant(WORDS, [8] * WORDS.count)
+        shape = context.make_array(signature.args[0])(context, builder, arguments[0]).shape
+        sub_vectors = builder.extract_value(shape, 1)
+        row = builder.mul(arguments[1], PLACE(BLOCK_ROWS))
+        zeros = [ir.Constant(WORDS, [0] * WORDS.count)] * (2 * VECTORS)
+
+        def step(turn: Any, sums: list[Any]) -> list[Any]:
+            entries = builder.mul(turn, PLACE(CENTROIDS))
+            quarters = [
+                builder.load(pointer(2, builder.add(entries, PLACE(BYTES.count * quarter)), BYTES), align=1)
+                for quarter in range(CENTROIDS // BYTES.count)
+            ]
+            begin = builder.mul(builder.add(builder.mul(arguments[1], sub_vectors), turn), PLACE(BLOCK_ROWS))
+            following = []
+            for vector in range(VECTORS):
+                place = builder.add(begin, PLACE(vector * VECTOR_ROWS))
+                codes = builder.load(pointer(0, place, BYTES), align=1)
+                found = builder.bitcast(_looked_up(builder, quarters, codes), WORDS)
+                following.append(builder.add(sums[2 * vector], found))
+                following.append(builder.add(sums[2 * vector + 1], builder.lshr(found, eight)))
+            return following
+
+        totals = _summed(builder, sub_vectors, zeros, step)
+        for vector in range(VECTORS):
+            both, odd = totals[2 * vector : 2 * vector + 2]
+            even = builder.sub(both, builder.shl(odd, eight))
+            for half, which in enumerate(("first", "last")):
+                place = builder.add(row, PLACE(vector * VECTOR_ROWS + half * WORDS.count))
+                builder.store(picked(even, odd, which), pointer(3, place, WORDS), align=2)
+        return context.get_dummy_value()
+
+    return types.void(blocks, block, steps, sums), codegen
+
+
+def _looked_up(builder: Any, quarters: list[Any], codes: Any) -> Any:
+    """What 64 codes name in a table of 256 bytes: in its lower half, or where the highest bit is set in its
+    upper."""
+    kind = ir.FunctionType(BYTES, [BYTES, BYTES, BYTES])
+    shuffle = builder.module.declare_intrinsic("llvm.x86.avx512.vpermi2var.qi.512", (), kind)
+    low = builder.call(shuffle, [quarters[0], codes, quarters[1]])
+    high = builder.call(shuffle, [quarters[2], codes, quarters[3]])
+    return builder.select(builder.icmp_signed("<", codes, ir.Constant(BYTES, [0] * BYTES.count)), high, low)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lower(typingctx: Any, minima: Any, group: Any, sums: Any, start: Any) -> Any:
+    """minima[group : group + 32] = the smaller of them and of sums[start : start + 32]."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        least, found = (
+            _pointer(context, builder, signature.args[at], arguments[at], arguments[at + 1], WORDS)
+            for at in (0, 2)
+        )
+        one, other = builder.load(least, align=2), builder.load(found, align=2)
+        builder.store(builder.select(builder.icmp_unsigned("<", one, other), one, other), least, align=2)
+        return context.get_dummy_value()
+
+    return types.void(minima, group, sums, start), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _at_most(typingctx: Any, sums: Any, start: Any, limit: Any) -> Any:
+    """Which of sums[start : start + 64] are at most `limit`, a bit for each."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(16), VECTOR_ROWS)
+        place = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], vector)
+        limits = _repeated(builder, arguments[2], vector)
+        return builder.bitcast(builder.icmp_unsigned("<=", builder.load(place, align=2), limits), PLACE)
+
+    return types.uint64(sums, start, limit), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lowest_bit(typingctx: Any, mask: Any) -> Any:
+    """The place of the lowest bit of a mask that is not 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _feature(typingctx: Any) -> Any:
+    """Whether the processor that numba compiles for has the shuffle."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        features = context.codegen().magic_tuple()[2].split(",")
+        return context.get_constant(types.boolean, "+avx512vbmi" in features)
+
+    return types.boolean(), codegen
+
+
+@njit
+def _has_shuffle() -> bool:
+    found: bool = _feature()
+    return found
+
+
+_search_by_shuffles = _search_with(_sum_by_shuffles)
+_search_by_look_ups = _search_with(_sum_one_by_one)

@@ -1,82 +1,27 @@
-"""Run-length decoding: values and run lengths of mini-block chunks to a flat array. The file that an agent edits.
-
-A port of what Lance 14.0.2 runs for every chunk of a run-length encoded page: the chunk is taken apart by its
-header (`decode_miniblock_chunk`, rust/lance-encoding/src/encodings/logical/primitive.rs), and
-`RleDecompressor::decode_generic` (rust/lance-encoding/src/encodings/physical/rle.rs) repeats one value after the
-other by `Vec::resize`, with all checks in the same pass.
-
-Stays: `Rle(bits, size_bits)` and `decode_chunks(page, starts, counts, out)`, with the dtypes and shapes that
-their docstrings give.
-
-CAN: write in words of any size, and beyond the end of a run as long as the next one is written later; take
-several passes, sort runs by length, treat equal lengths alike; write anything for a chunk that is faulty.
-CANNOT: keep anything that depends on a call's arguments for a later call; write outside `out`; start threads or
-processes; import anything but numba, numpy and the mathematics of the standard library.
-"""
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
-from numba import njit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Bytes = NDArray[np.uint8]
-    Places = NDArray[np.int64]
-    Words = NDArray[np.unsignedinteger[Any]]
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 FINE, EMPTY, UNDIVIDED, UNEQUAL, ZERO_RUN, TOO_FEW = range(6)
-"""What a chunk may be; the order is that in which Lance looks for it."""
-
 LEVELS_BYTES = 2
-"""The header begins with the number of levels, which nobody needs here."""
-
+VEC = 32
+STEP = 64
 
 class Rle:
-    """Decoder of words of `bits` bits, 8, 16, 32 or 64, in chunks whose headers have sizes of 16 or 32 bits."""
-
-    def __init__(self, bits: int, size_bits: int) -> None:
+    def __init__(self, bits, size_bits):
         self._size_bytes = size_bits // 8
         self._words = np.dtype(f"u{bits // 8}")
 
-    def decode_chunks(self, page: Bytes, starts: Places, counts: Places, out: Words) -> Bytes:
-        """Fill `out` with the values of c chunks, and say which chunks Lance refuses.
-
-        Parameters
-        ----------
-        page : uint8, shape (m,)
-            The chunks as they lie in the file. A chunk is a header: the number of levels in 2 bytes, the sizes in
-            bytes of values and run lengths in `size_bits` each, lowest byte first; then the values, one of `bits`
-            bits for each run, and the run lengths, a byte each. Each of the three is padded to a multiple of 8
-            bytes, with anything.
-        starts : int64, shape (c + 1,)
-            Chunk j is `page[starts[j] : starts[j + 1]]`; multiples of 8, ascending.
-        counts : int64, shape (c,)
-            How many values chunk j has, 1 or more.
-        out : words of `bits` bits, shape (the sum of counts,)
-            To be filled, chunk after chunk.
-
-        Returns
-        -------
-        uint8, shape (c,)
-            FINE, or the first of these that holds for a chunk; its part of `out` may become anything.
-            EMPTY: no values or no run lengths; UNDIVIDED: the size of the values is no multiple of a word's;
-            UNEQUAL: not as many values as run lengths; ZERO_RUN: a run of no values, before there are too
-            many; TOO_FEW: the runs are less than the count. Runs beyond the count are cut off there, and
-            what follows is not looked at.
-        """
+    def decode_chunks(self, page, starts, counts, out):
         faults = np.empty(len(counts), np.uint8)
         _decode_chunks(page, page.view(self._words), self._size_bytes, starts, counts, out, faults)
         return faults
 
-
 @njit()
-def _decode_chunks(
-    page: Bytes, words: Words, size_bytes: int, starts: Places, counts: Places, out: Words, faults: Bytes
-) -> None:
+def _decode_chunks(page, words, size_bytes, starts, counts, out, faults):
     first = 0
     for chunk in range(len(counts)):
         start = starts[chunk]
@@ -93,35 +38,83 @@ def _decode_chunks(
         else:
             values = words[values_at // out.itemsize :][:lengths_bytes]
             lengths = page[lengths_at : lengths_at + lengths_bytes]
-            faults[chunk] = _decode(values, lengths, out[first : first + counts[chunk]])
+            faults[chunk] = _decode(values, lengths, out, first, first + counts[chunk])
         first += counts[chunk]
 
-
-@njit()
-def _decode(values: Words, lengths: Bytes, out: Words) -> int:
-    """Repeat each value (`decode_generic`), which is one call of `Vec::resize` for each run."""
+@njit
+def _check(lengths, count):
+    total = np.uint32(0)
+    zeros = np.uint8(0)
+    for l in lengths:
+        total += np.uint32(l)
+        zeros |= np.uint8(l == 0)
+    if total == count and zeros == 0:
+        return FINE, len(lengths), count
     done = 0
     for run in range(len(lengths)):
         length = np.int64(lengths[run])
         if length == 0:
-            return ZERO_RUN
-        remaining = len(out) - done
-        if length > remaining:
-            out[done:] = values[run]
-            return FINE
-        out[done : done + length] = values[run]
+            return ZERO_RUN, run, done
+        if length > count - done:
+            return FINE, run, done
         done += length
-    return FINE if done == len(out) else TOO_FEW
+    return (FINE if done == count else TOO_FEW), len(lengths), done
 
+@njit
+def _decode(values, lengths, out, first, last):
+    fault, runs, done = _check(lengths, last - first)
+    if fault != FINE:
+        return fault
+    end = first + done
+    step = STEP // out.itemsize
+    # trailing runs
+    fast = runs
+    safe = len(out) - step
+    while fast > 0 and end > safe:
+        fast -= 1
+        end -= np.int64(lengths[fast])
+    at = np.uint64(first)
+    for run in range(fast):
+        value = values[run]
+        length = np.uint64(lengths[run])
+        _fill(out, at, value)
+        if length > step:
+            k = at + np.uint64(step)
+            while k < at + length:
+                _fill(out, k, value)
+                k += np.uint64(step)
+        at += length
+    at = np.int64(at)
+    for run in range(fast, runs):
+        length = np.int64(lengths[run])
+        out[at:at+length] = values[run]
+        at += length
+    if at < last:
+        out[at:last] = values[runs]
+    return FINE
+
+@intrinsic
+def _fill(typingctx, out, at, value):
+    def codegen(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        word = context.get_value_type(signature.args[0].dtype)
+        lanes = VEC * 8 // word.width
+        vec = ir.VectorType(word, lanes)
+        v = builder.insert_element(ir.Constant(vec, ir.Undefined), arguments[2], ir.IntType(32)(0))
+        v = builder.shuffle_vector(v, ir.Constant(vec, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
+        for k in range(STEP // VEC):
+            p = builder.gep(array.data, [builder.add(arguments[1], ir.Constant(arguments[1].type, k*lanes))])
+            builder.store(v, builder.bitcast(p, vec.as_pointer()), align=1)
+        return context.get_dummy_value()
+    return types.void(out, at, value), codegen
 
 @njit()
-def _size(page: Bytes, at: int, size_bytes: int) -> int:
+def _size(page, at, size_bytes):
     size = 0
     for byte in range(size_bytes):
         size |= np.int64(page[at + byte]) << (8 * byte)
     return size
 
-
 @njit()
-def _padded(size: int) -> int:
+def _padded(size):
     return (size + 7) // 8 * 8

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Decoded = tuple[NDArray[np.uint8], NDArray[np.unsignedinteger[Any]]]
 
 UNIT = "value"
+INTRINSICS = True
 
 COST_FRACTION = CostFraction(
     0.3,

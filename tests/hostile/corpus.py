@@ -52,11 +52,13 @@ def source(kind: str, name: str) -> str:
 
 
 def write_project(root: Path) -> None:
-    """A project with these targets; each has the port as its kernel."""
+    """A project with these targets; each has the port as its kernel, which needs no intrinsics."""
     ignored = shutil.ignore_patterns("results.tsv", "lessons.md", "__pycache__")
     for target in CLASSES:
         shutil.copytree(TARGETS / target, root / "targets" / target, ignore=ignored)
         kernel(root, target).write_text(port(target))
+        wiring = root / "targets" / target / "target.py"
+        wiring.write_text(wiring.read_text().replace("INTRINSICS = True\n", ""))
     (root / "pytest.ini").write_text("[pytest]\n")
 
 
