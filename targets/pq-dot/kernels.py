@@ -1,27 +1,13 @@
-"""Inner-product search over product-quantised rows: tables, scans, top-k. The file that an agent edits.
-
-A port of what Lance 14.0.2 runs for one query and the IVF partitions that it probes, 8-bit PQ codes, bit for bit
-on a processor with fused multiply-add: `build_distance_table_dot` and `compute_pq_distance`
-(rust/lance-index/src/vector/pq/distance.rs), the inner product (rust/lance-linalg/src/distance/dot.rs), the offset
-of `distance_all` (rust/lance-index/src/vector/pq/storage.rs) and the heap that a query has for all of its
-partitions (rust/lance-index/src/vector/flat/index.rs). As there, each partition gets a table of its own, though
-all of them are equal: an inner product has no residual.
-
-Stays: `PqDotKernel(codebook, codes, offsets)` and `top_k(query, k)`, with the dtypes, shapes and order of results
-that their docstrings give.
-
-CAN: build the table once; keep any layout and any sums of the codebook and the codes that `__init__` derives;
-sum plain products, in any order; use fastmath, blocking, another selection, scratch memory.
-CANNOT: keep anything that depends on a call's arguments for a later call; start threads or processes; use
-float16; import anything but numba, numpy and the mathematics of the standard library.
-"""
+"""Inner-product search over product-quantised rows: bytes by shuffles. The file that an agent edits."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,188 +15,342 @@ if TYPE_CHECKING:
     Codes = NDArray[np.uint8]
     Floats = NDArray[np.float32]
     Ids = NDArray[np.uint32]
+    Sums = NDArray[np.uint16]
 
-SHORT = 16  # sub-vectors of so many dimensions or fewer are summed in 8 lanes, longer ones in 16
 LARGEST = np.finfo(np.float32).max
+CENTROIDS = 256
+BLOCK = 256  # rows whose codes lie together
+GROUPS = 256
+LANES = 32
+LARGEST_BYTE = 255
+LARGEST_SUM = 65535
 
 
 class PqDotKernel:
-    """Top-k search by inner product in `n` rows, which lie in P partitions.
-
-    Parameters
-    ----------
-    codebook : float32, shape (M, 256, sd), C-contiguous
-        The centroids of each of the M sub-spaces; sd dimensions each.
-    codes : uint8, shape (M * n,)
-        One partition after the other. The n_p rows of a partition are (M, n_p): column m holds, for every row,
-        its centroid in sub-space m.
-    offsets : int64, shape (P + 1,)
-        The first row of each partition, and n. A partition may be empty.
-    """
-
     def __init__(self, codebook: Floats, codes: Codes, offsets: NDArray[np.int64]) -> None:
-        self._codebook = codebook
-        self._codes = codes
-        self._offsets = offsets
+        self._books = np.ascontiguousarray(codebook.transpose(0, 2, 1))
+        self._largest = np.abs(self._books).max(axis=2).ravel()
+        self._rows = int(offsets[-1])
+        self._blocks = np.zeros((-(-self._rows // BLOCK), len(codebook), BLOCK), np.uint8)
+        _lay_out(codes, offsets, self._blocks)
 
     def top_k(self, query: Floats, k: int) -> tuple[Ids, Floats]:
-        """Return the ids, uint32 (r,), of the k >= 1 nearest rows and their distances, float32 (r,).
-
-        Ascending by (distance, id). `query` is float32 (M * sd,). A distance is 1 - <query, row>; an id is the
-        row's number among all n. A row has no distance, and is never returned, where it would be NaN, below the
-        least float32 or not below the largest: so r is k, or the number of rows that have one if that is less.
-        """
-        return _top_k(self._codebook, self._codes, self._offsets, query, k)
+        return _search(self._books, self._largest, self._blocks, self._rows, query, k)
 
 
 @njit()
-def _top_k(
-    codebook: Floats, codes: Codes, offsets: NDArray[np.int64], query: Floats, k: int
-) -> tuple[Ids, Floats]:
-    """Search one partition after the other, with one heap for all of them."""
-    sub_vectors, n = len(codebook), offsets[-1]
-    heap = np.empty(min(k, n), np.float32)  # a max-heap: heap[0] is the farthest of the rows kept
-    ids = np.empty(min(k, n), np.uint32)
-    kept = 0
+def _lay_out(codes: Codes, offsets: NDArray[np.int64], blocks: NDArray[np.uint8]) -> None:
+    sub_vectors = blocks.shape[1]
     for p in range(offsets.size - 1):
         first, end = offsets[p], offsets[p + 1]
-        table = _build_table(codebook, query)
-        block = codes[first * sub_vectors : end * sub_vectors].reshape(sub_vectors, end - first)
-        kept = _keep_nearest(_scan(block, table), first, heap, ids, kept)
-    _sort(heap[:kept], ids[:kept])
+        for m in range(sub_vectors):
+            column = codes[first * sub_vectors + m * (end - first) :]
+            row = first
+            while row < end:
+                block, lane = row // BLOCK, row % BLOCK
+                count = min(BLOCK - lane, end - row)
+                blocks[block, m, lane : lane + count] = column[row - first : row - first + count]
+                row += count
+
+
+@njit()
+def _search(books: Floats, largest: Floats, blocks: Codes, rows: int, query: Floats, k: int) -> tuple[Ids, Floats]:
+    sub_vectors, length = len(books), books.shape[1]
+    table = np.empty((sub_vectors, CENTROIDS), np.float32)
+    least, most = np.empty(sub_vectors, np.float32), np.empty(sub_vectors, np.float32)
+    for m in range(sub_vectors):
+        _products(books, m, query, length, table, least, most)
+    sums = np.empty(len(blocks) * BLOCK, np.uint16)
+    minima = np.empty(len(blocks) * LANES, np.uint16)
+    limit = LARGEST_SUM
+    reach = _reach(query, largest)
+    if k < rows and reach < LARGEST / 4:
+        limit = _scan(table, least, most, reach, blocks, rows, sums, minima, k)
+    return _nearest(table, blocks, sums, minima, limit, rows, k)
+
+
+@njit(fastmath={"reassoc", "contract"})
+def _reach(query: Floats, largest: Floats) -> float:
+    reach = 0.0
+    for d in range(query.size):
+        reach += np.float64(abs(query[d])) * np.float64(largest[d])
+    return reach
+
+
+@njit()
+def _scan(table, least, most, reach, blocks, rows, sums, minima, k):
+    sub_vectors = len(table)
+    span = np.float32(0)
+    for m in range(sub_vectors):
+        span = max(span, most[m] - least[m])
+    top = min(LARGEST_BYTE, LARGEST_SUM // sub_vectors)
+    scale = np.float32(min(top / max(span, np.float32(1e-37)), 2.0**120))
+    steps = np.empty((sub_vectors, CENTROIDS), np.uint8)
+    for m in range(sub_vectors):
+        of_m, products, above = steps[m], table[m], most[m]
+        for c in range(CENTROIDS):
+            of_m[c] = np.int32((above - products[c]) * scale)
+    _sum(blocks, steps, sums, minima)
+    whole = rows // BLOCK * LANES
+    if whole < GROUPS or 2 * k > GROUPS:
+        kth = _kth(sums[:rows], k)
+    else:
+        kth = _kth(_least_of_groups(minima[:whole]), k)
+    slack = sub_vectors * (1 + 2.0**-13) + np.float64(scale) * (sub_vectors + 2) * 2.0**-22 * (1 + reach)
+    return np.int64(min(kth + slack, np.float64(LARGEST_SUM)))
+
+
+@njit()
+def _sum(blocks, steps, sums, minima):
+    sub_vectors = len(steps)
+    if _has_shuffle():
+        for block in range(len(blocks)):
+            _sum_block(blocks, block, steps, sub_vectors, sums, minima)
+    else:
+        for block in range(len(blocks)):
+            of_block = sums[block * BLOCK : (block + 1) * BLOCK]
+            of_block[:] = 0
+            for m in range(sub_vectors):
+                codes, of_m = blocks[block, m], steps[m]
+                for row in range(BLOCK):
+                    of_block[row] += np.uint16(of_m[codes[row]])
+            least = minima[block * LANES : (block + 1) * LANES]
+            least[:] = of_block[:LANES]
+            for row in range(LANES, BLOCK):
+                least[row % LANES] = min(least[row % LANES], of_block[row])
+
+
+@njit()
+def _least_of_groups(sums):
+    least = sums[:GROUPS].copy()
+    for first in range(GROUPS, sums.size, GROUPS):
+        group = sums[first : first + GROUPS]
+        for i in range(group.size):
+            least[i] = min(least[i], group[i])
+    return least
+
+
+@njit()
+def _kth(values, k):
+    """Return the k-th smallest by bisection."""
+    low, high = np.uint16(0), np.uint16(LARGEST_SUM)
+    while low < high:
+        middle = np.uint16(low + (high - low) // 2)
+        count = np.uint32(0)
+        for i in range(values.size):
+            count += np.uint32(values[i] <= middle)
+        if count >= k:
+            high = middle
+        else:
+            low = np.uint16(middle + 1)
+    return np.int64(low)
+
+
+@njit()
+def _nearest(table, blocks, sums, minima, limit, rows, k):
+    heap = np.empty(min(k, rows), np.float32)
+    ids = np.empty(min(k, rows), np.uint32)
+    kept = 0
+    for block in range(len(blocks)):
+        if _any_at_most(minima, block * LANES, limit):
+            for start in range(block * BLOCK, min((block + 1) * BLOCK, rows), LANES):
+                if _any_at_most(sums, start, limit):
+                    for row in range(start, min(start + LANES, rows)):
+                        if sums[row] <= limit:
+                            distance = _distance(table, blocks, row)
+                            if -LARGEST <= distance < LARGEST:
+                                kept = _offer(row, distance, heap, ids, kept)
+    for end in range(kept - 1, 0, -1):
+        heap[0], heap[end] = heap[end], heap[0]
+        ids[0], ids[end] = ids[end], ids[0]
+        _sink(heap[:end], ids)
     return ids[:kept], heap[:kept]
 
 
 @njit()
-def _build_table(codebook: Floats, query: Floats) -> Floats:
-    """Return 1 - <query, centroid> of every sub-space, float32 (M, 256), summed in Lance's order.
-
-    That is: in lanes over the whole blocks of dimensions, and apart from them, in sequence, over the rest.
-    """
-    length = codebook.shape[2]
-    if length <= SHORT:
-        table = _sum_rest(codebook, query, length // 8 * 8)
-        _add_8_lanes(codebook, query, table)
-    else:
-        table = _sum_rest(codebook, query, length // 16 * 16)
-        _add_16_lanes(codebook, query, table)
-    return np.float32(1) - table
+def _distance(table, blocks, row):
+    block, lane = row // BLOCK, row % BLOCK
+    total = np.float32(0)
+    for m in range(len(table)):
+        total += table[m, blocks[block, m, lane]]
+    return np.float32(1) - total
 
 
 @njit()
-def _sum_rest(codebook: Floats, query: Floats, whole: int) -> Floats:
-    """Return the inner products over the dimensions from `whole` on, float32 (M, 256)."""
-    sub_vectors, centroids, length = codebook.shape
-    table = np.zeros((sub_vectors, centroids), np.float32)
-    for m in range(sub_vectors):
-        part = query[m * length : (m + 1) * length]
-        for c in range(centroids):
-            centroid = codebook[m, c]
-            for d in range(whole, length):
-                table[m, c] += part[d] * centroid[d]
-    return table
-
-
-@njit(fastmath={"contract"})  # a product and its addition are one operation, rounded once
-def _add_8_lanes(codebook: Floats, query: Floats, table: Floats) -> None:
-    sub_vectors, centroids, length = codebook.shape
-    lanes = np.empty(8, np.float32)
-    for m in range(sub_vectors):
-        part = query[m * length : (m + 1) * length]
-        for c in range(centroids):
-            centroid = codebook[m, c]
-            lanes[:] = 0
-            for start in range(0, length // 8 * 8, 8):
-                for lane in range(8):
-                    lanes[lane] += part[start + lane] * centroid[start + lane]
-            table[m, c] += _sum_of_8(lanes)
-
-
-@njit()  # without "contract": every sum is rounded
-def _sum_of_8(lanes: Floats) -> np.float32:
-    even = (lanes[0] + lanes[4]) + (lanes[2] + lanes[6])
-    return even + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
-
-
-@njit()
-def _add_16_lanes(codebook: Floats, query: Floats, table: Floats) -> None:
-    sub_vectors, centroids, length = codebook.shape
-    lanes = np.empty(16, np.float32)
-    for m in range(sub_vectors):
-        part = query[m * length : (m + 1) * length]
-        for c in range(centroids):
-            centroid = codebook[m, c]
-            lanes[:] = 0
-            for start in range(0, length // 16 * 16, 16):
-                for lane in range(16):
-                    lanes[lane] += part[start + lane] * centroid[start + lane]
-            of_lanes = np.float32(0)
-            for lane in range(16):
-                of_lanes += lanes[lane]
-            table[m, c] += of_lanes
-
-
-@njit()
-def _scan(codes: Codes, table: Floats) -> Floats:
-    """Return the distances of a partition's rows: each table entry brought a 1, and one is to remain."""
-    sub_vectors, n = codes.shape
-    distances = np.zeros(n, np.float32)
-    for m in range(sub_vectors):
-        column = codes[m]
-        terms = table[m]
-        for i in range(n):
-            distances[i] += terms[column[i]]
-    distances -= np.float32(sub_vectors - 1)
-    return distances
-
-
-@njit()
-def _keep_nearest(distances: Floats, first: int, heap: Floats, ids: Ids, kept: int) -> int:
-    """Take the rows from `first` on into the heap, which holds `kept` rows, and return how many it holds then."""
-    for i in range(distances.size):
-        distance = distances[i]
-        if not -LARGEST <= distance < LARGEST:
-            continue
-        if kept < heap.size:
-            heap[kept], ids[kept] = distance, first + i
-            _rise(heap, ids, kept)
-            kept += 1
-        elif heap[0] > distance:
-            _remove_root(heap, ids)
-            heap[kept - 1], ids[kept - 1] = distance, first + i
-            _rise(heap, ids, kept - 1)
+def _offer(row, distance, heap, ids, kept):
+    if kept < heap.size:
+        at = kept
+        while at > 0 and heap[(at - 1) // 2] < distance:
+            above = (at - 1) // 2
+            heap[at], ids[at] = heap[above], ids[above]
+            at = above
+        heap[at], ids[at] = distance, row
+        return kept + 1
+    if distance < heap[0]:
+        heap[0], ids[0] = distance, row
+        _sink(heap, ids)
     return kept
 
 
 @njit()
-def _rise(heap: Floats, ids: Ids, at: int) -> None:
-    while at > 0 and heap[at] > heap[(at - 1) // 2]:
-        above = (at - 1) // 2
-        heap[at], heap[above] = heap[above], heap[at]
-        ids[at], ids[above] = ids[above], ids[at]
-        at = above
-
-
-@njit()
-def _remove_root(heap: Floats, ids: Ids) -> None:
-    """Leave the last place free, by the steps of Rust's BinaryHeap: they decide which of equals goes."""
-    last = ids.size - 1
-    heap[0], ids[0] = heap[last], ids[last]
+def _sink(heap, ids):
+    """Let the root sink until nothing below it is larger."""
+    distance, row = heap[0], ids[0]
     at, below = 0, 1
-    while below < last:
-        if below + 1 < last and heap[below] <= heap[below + 1]:
+    while below < heap.size:
+        if below + 1 < heap.size and heap[below + 1] > heap[below]:
             below += 1
-        heap[at], heap[below] = heap[below], heap[at]
-        ids[at], ids[below] = ids[below], ids[at]
+        if heap[below] <= distance:
+            break
+        heap[at], ids[at] = heap[below], ids[below]
         at, below = below, 2 * below + 1
-    _rise(heap, ids, at)
+    heap[at], ids[at] = distance, row
 
 
-@njit()
-def _sort(distances: Floats, ids: Ids) -> None:
-    for end in range(1, ids.size):
-        at = end
-        while at > 0 and (distances[at], ids[at]) < (distances[at - 1], ids[at - 1]):
-            distances[at], distances[at - 1] = distances[at - 1], distances[at]
-            ids[at], ids[at - 1] = ids[at - 1], ids[at]
-            at -= 1
+BYTE, SHORT, WORD, LONG, FLOAT = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
+BYTES, SHORTS, FLOATS = ir.VectorType(BYTE, 64), ir.VectorType(SHORT, 32), ir.VectorType(FLOAT, 16)
+ACCUMULATORS = 16
+HALF = BLOCK // 2
+
+
+def _has_vbmi(context: Any) -> bool:
+    return "+avx512vbmi" in context.codegen().magic_tuple()[2].split(",")
+
+
+@intrinsic
+def _has_shuffle(typingctx: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_constant(types.boolean, _has_vbmi(context))
+
+    return types.boolean(), codegen
+
+
+def _data(context: Any, builder: Any, signature: Any, arguments: Any, position: int) -> Any:
+    return context.make_array(signature.args[position])(context, builder, arguments[position]).data
+
+
+def _vector_at(builder: Any, data: Any, index: Any, vector: Any) -> Any:
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+def _repeat(builder: Any, count: Any, carried: Any, body: Any) -> Any:
+    """Emit a loop of at least one turn."""
+    before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    turn = builder.phi(LONG)
+    values = [builder.phi(value.type) for value in carried]
+    results = body(turn, values)
+    following = builder.add(turn, LONG(1))
+    for phi, first, later in zip([turn, *values], [LONG(0), *carried], [following, *results]):
+        phi.add_incoming(first, before)
+        phi.add_incoming(later, builder.block)
+    builder.cbranch(builder.icmp_unsigned("<", following, count), loop, after)
+    builder.position_at_end(after)
+    return results
+
+
+def _splat(builder: Any, value: Any, vector: Any) -> Any:
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, WORD(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(WORD, vector.count), [0] * vector.count))
+
+
+@intrinsic
+def _products(typingctx: Any, books: Any, m: Any, query: Any, length: Any, table: Any, least: Any, most: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        books, query, table, least, most = (
+            _data(context, builder, signature, arguments, position) for position in (0, 2, 4, 5, 6)
+        )
+        m, length = arguments[1], arguments[3]
+        begin = builder.mul(m, length)
+
+        def add(d: Any, sums: Any) -> Any:
+            at = builder.add(begin, d)
+            factor = _splat(builder, builder.load(builder.gep(query, [at])), FLOATS)
+            first = builder.mul(at, LONG(CENTROIDS))
+            results = []
+            for i, total in enumerate(sums):
+                place = _vector_at(builder, books, builder.add(first, LONG(16 * i)), FLOATS)
+                product = builder.fmul(factor, builder.load(place, align=4), flags=("contract",))
+                results.append(builder.fadd(total, product, flags=("contract",)))
+            return results
+
+        zero = ir.Constant(FLOATS, None)
+        sums = _repeat(builder, length, [zero] * ACCUMULATORS, add)
+        to = builder.mul(m, LONG(CENTROIDS))
+        for i, total in enumerate(sums):
+            builder.store(total, _vector_at(builder, table, builder.add(to, LONG(16 * i)), FLOATS), align=4)
+        kind = ir.FunctionType(FLOAT, [FLOATS])
+        smallest = builder.module.declare_intrinsic("llvm.vector.reduce.fmin.v16f32", (), kind)
+        largest = builder.module.declare_intrinsic("llvm.vector.reduce.fmax.v16f32", (), kind)
+        low, high = sums[0], sums[0]
+        for total in sums[1:]:
+            low = builder.select(builder.fcmp_ordered("<", total, low), total, low)
+            high = builder.select(builder.fcmp_ordered(">", total, high), total, high)
+        builder.store(builder.call(smallest, [low]), builder.gep(least, [m]))
+        builder.store(builder.call(largest, [high]), builder.gep(most, [m]))
+        return context.get_dummy_value()
+
+    return types.void(books, types.intp, query, types.intp, table, least, most), codegen
+
+
+@intrinsic
+def _sum_block(typingctx: Any, blocks: Any, block: Any, steps: Any, sub_vectors: Any, sums: Any, minima: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if not _has_vbmi(context):
+            return context.get_dummy_value()
+        codes, steps, sums, minima = (_data(context, builder, signature, arguments, position) for position in (0, 2, 4, 5))
+        block, sub_vectors = arguments[1], arguments[3]
+        kind = ir.FunctionType(BYTES, [BYTES, BYTES, BYTES])
+        shuffle = builder.module.declare_intrinsic("llvm.x86.avx512.vpermi2var.qi.512", (), kind)
+        first = builder.mul(block, sub_vectors)
+        zeros = ir.Constant(BYTES, None)
+
+        def loaded(data: Any, index: Any, offset: int) -> Any:
+            return builder.load(_vector_at(builder, data, builder.add(index, LONG(offset)), BYTES), align=1)
+
+        def add(m: Any, totals: Any) -> Any:
+            table_at = builder.mul(m, LONG(CENTROIDS))
+            quarters = [loaded(steps, table_at, 64 * i) for i in range(4)]
+            codes_at = builder.mul(builder.add(first, m), LONG(BLOCK))
+            results = []
+            for i in range(BLOCK // 64):
+                code = loaded(codes, codes_at, 64 * i)
+                low = builder.call(shuffle, [quarters[0], code, quarters[1]])
+                high = builder.call(shuffle, [quarters[2], code, quarters[3]])
+                found = builder.select(builder.icmp_signed("<", code, zeros), high, low)
+                pairs = builder.bitcast(found, SHORTS)
+                results.append(builder.add(totals[2 * i], pairs))
+                results.append(builder.add(totals[2 * i + 1], builder.lshr(pairs, ir.Constant(SHORTS, [8] * 32))))
+            return results
+
+        totals = _repeat(builder, sub_vectors, [ir.Constant(SHORTS, None)] * (BLOCK // 32), add)
+        to = builder.mul(block, LONG(BLOCK))
+        least = None
+        for i in range(BLOCK // 64):
+            odd = totals[2 * i + 1]
+            even = builder.sub(totals[2 * i], builder.shl(odd, ir.Constant(SHORTS, [8] * 32)))
+            for half in range(2):
+                order = [lane // 2 + 16 * half + 32 * (lane % 2) for lane in range(32)]
+                woven = builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(WORD, 32), order))
+                place = _vector_at(builder, sums, builder.add(to, LONG(64 * i + 32 * half)), SHORTS)
+                builder.store(woven, place, align=2)
+            for value in (even, odd):
+                least = value if least is None else builder.select(builder.icmp_unsigned("<", value, least), value, least)
+        builder.store(least, _vector_at(builder, minima, builder.mul(block, LONG(LANES)), SHORTS), align=2)
+        return context.get_dummy_value()
+
+    return types.void(blocks, types.intp, steps, types.intp, sums, minima), codegen
+
+
+@intrinsic
+def _any_at_most(typingctx: Any, sums: Any, start: Any, limit: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = SHORTS
+        data = _data(context, builder, signature, arguments, 0)
+        values = builder.load(_vector_at(builder, data, arguments[1], vector), align=2)
+        limits = _splat(builder, builder.trunc(arguments[2], SHORT), vector)
+        found = builder.bitcast(builder.icmp_unsigned("<=", values, limits), WORD)
+        return builder.icmp_unsigned("!=", found, WORD(0))
+
+    return types.boolean(sums, types.intp, types.intp), codegen
