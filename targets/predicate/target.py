@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNIT = "row"
+INTRINSICS = True
+"""The kernel may define intrinsics of its own; correctness is checked for any processor as well."""
 
 COST_FRACTION = CostFraction(
     0.1,
