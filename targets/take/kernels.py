@@ -1,22 +1,23 @@
 """Gathering rows by index, and finding requested rows among those that were read. The file that an agent edits.
 
 What makes it fast: `remap` keeps no addresses in its table but 32-bit positions in `returned`, hashes with one
-multiplication, and compares the address where it already is, so that the table is a quarter of a megabyte and not one.
-A string is copied 64 bytes at a time, whatever its length: what is too much, the next string overwrites. Eight bits are
-gathered in a register, with unsigned places, of which numba does not ask whether they count from the end. What is
-bound by misses of the caches, values and vectors, is left to the processor, which overlaps them as it is.
+multiplication, and compares the address where it already is, so that the table is a quarter of a megabyte and
+not one. A string is copied 64 bytes at a time, whatever its length: what is too much, the next string
+overwrites. Eight bits are gathered in a register, with unsigned places, of which numba does not ask whether they
+count from the end. What is bound by misses of the caches, values and vectors, is left to the processor, which
+overlaps them as it is.
 
 In Rust: a map of the address to its position with a multiplying hasher (`hashbrown` with `FxHash`), and
-`copy_nonoverlapping` of 64 bytes into a buffer with as much room behind it. Lance 14.0.2 runs `arrow_select::take`
-(arrow-rs 58) and in `do_take_rows` (rust/lance/src/dataset/take.rs) a `std::collections::HashMap` that hashes with SipHash-1-3;
-`benchmarks/ports/take/kernels.py` is a port of these.
+`copy_nonoverlapping` of 64 bytes into a buffer with as much room behind it. Lance 14.0.2 runs
+`arrow_select::take` (arrow-rs 58) and in `do_take_rows` (rust/lance/src/dataset/take.rs) a
+`std::collections::HashMap` that hashes with SipHash-1-3; `benchmarks/ports/take/kernels.py` is a port of these.
 
 Stays: `take_fixed`, `take_rows`, `take_binary`, `take_bits` and `remap`, with the dtypes, shapes and bits that
 their docstrings give. Indices are uint32 or uint64 and always in range; no array overlaps another.
 
 CAN: copy in any order and any unit; group, sort or prefetch indices; build tables within a call.
-CANNOT: keep anything for a later call; start threads or processes; import anything but numba, llvmlite.ir, numpy and
-the mathematics of the standard library.
+CANNOT: keep anything for a later call; start threads or processes; import anything but numba, llvmlite.ir, numpy
+and the mathematics of the standard library.
 """
 
 from __future__ import annotations
