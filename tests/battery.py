@@ -14,6 +14,7 @@ from pytest_lance_autoresearch.records import Call, Case, Source
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
 
 TARGETS = Path(__file__).parent.parent / "targets"
+PORTS = TARGETS.parent / "benchmarks" / "ports"
 CALLS = 3
 
 

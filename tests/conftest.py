@@ -26,7 +26,7 @@ import threadpoolctl
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
 from pytest_lance_autoresearch.runs import replay
-from pytest_lance_autoresearch.target_files import discover, load, policy
+from pytest_lance_autoresearch.target_files import discover, load, policy, sources
 
 OUTER_RUN = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_ADDOPTS")
 SHORTER = 6
@@ -133,3 +133,9 @@ def target(request: pytest.FixtureRequest) -> load.Target:
 def kernel(target: load.Target) -> Any:
     """Its kernel, as a module of this process."""
     return battery.loaded(target, target.kernel)
+
+
+@pytest.fixture(scope="module")
+def port(target: load.Target) -> Any:
+    """The port of Lance whose place the kernel has taken."""
+    return battery.loaded(target, sources.read(battery.PORTS / target.name / "kernels.py"))

@@ -50,11 +50,14 @@ def test_who_ignores_interrupts_goes_on_doing_so() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_who_is_told_to_end_closes_what_is_open(number: signal.Signals) -> None:
-    closed = io.StringIO()
-    with pytest.raises(SystemExit) as raised, interrupt.orderly_end(), closed:
-        os.kill(os.getpid(), number)
-    assert (raised.value.code, closed.closed) == (128 + number, True)
-    assert signal.getsignal(number) is signal.SIG_DFL
+    before, closed = signal.signal(number, signal.SIG_DFL), io.StringIO()
+    try:
+        with pytest.raises(SystemExit) as raised, interrupt.orderly_end(), closed:
+            os.kill(os.getpid(), number)
+        assert (raised.value.code, closed.closed) == (128 + number, True)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_who_ignores_a_hang_up_goes_on_doing_so() -> None:

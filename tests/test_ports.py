@@ -1,4 +1,7 @@
-"""The ports of Lance whose places other kernels have taken: unchanged, still right, and no targets themselves."""
+"""The ports of Lance whose places other kernels have taken: unchanged, still right, and no targets themselves.
+
+And the nights that began with them, whose verdicts are computed again.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from battery import TARGETS, Battery, loaded
+from battery import PORTS, TARGETS, Battery, loaded
 
 from pytest_lance_autoresearch.command.verbs import main
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.target_files import discover, load, policy, sources
 
-PORTS = TARGETS.parent / "benchmarks" / "ports"
 NIGHTS = TARGETS.parent / "docs" / "nights"
 FOUND = sorted(PORTS.glob("*/*.py"))
 ARCHIVES = sorted(NIGHTS.glob("*.tar.xz"))

@@ -130,12 +130,12 @@ def test_faiss_agrees(target: Target, metric: str) -> None:
 
 @pytest.mark.parametrize("dim", [1, 7, 8, 15, 16, 17, 100])
 @pytest.mark.parametrize("metric", ["l2", "dot"])
-def test_the_kernel_has_the_bits_of_lance(kernel: Any, tmp_path: Path, metric: str, dim: int) -> None:
+def test_the_port_has_the_bits_of_lance(port: Any, tmp_path: Path, metric: str, dim: int) -> None:
     """Establishes the order of summation; the search without an index calls the same functions."""
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "ivf-partition bits", metric, dim)
     centroids = rng.standard_normal((300, dim), dtype=np.float32)
     dataset = lance_files.write(tmp_path / "data", centroids)
-    model = kernel.IvfModel(centroids[None], metric)
+    model = port.IvfModel(centroids[None], metric)
     for query in rng.standard_normal((3, dim), dtype=np.float32):
         row_ids, of_lance = lance_files.find(dataset, query, 300, metric=metric, use_index=False)
         ids, distances = model.find_partitions(query[None], 300)

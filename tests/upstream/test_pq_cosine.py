@@ -1,7 +1,7 @@
 """The oracle and the kernel of pq-cosine on real indexes: made by Lance, read from its files, answered by Lance.
 
-Establishes that `reference.py` computes the `_distance` of Lance within its own limits for every row, that
-`kernels.py` as committed computes its bits and its top-k, and that faiss agrees with both.
+Establishes that `reference.py` computes the `_distance` of Lance within its own limits for every row, that the
+port computes its bits and its top-k, that the kernel passes the checks of a trial, and that faiss agrees.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ import pytest
 
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import oracles
-from pytest_lance_autoresearch.target_files import discover, load, seeds
+from pytest_lance_autoresearch.target_files import discover, load, seeds, sources
 
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "pq-cosine"
 TARGET: Final = load.load(discover.inspect(FOLDER))
+KERNEL: Final = battery.loaded(TARGET, TARGET.kernel)
 QUERIES: Final = 4
-PORT_CODE_SHA256: Final = "3e8300a352b93b3bd64250d0ae987c3d279284acc168a19e8a192b4ca99b39d2"
-"""Code of the port of Lance 14.0.2. An optimised kernel may sum in another order: its bits are its own."""
 
 Array = np.ndarray[Any, Any]
 
@@ -78,11 +77,9 @@ def index(request: pytest.FixtureRequest, indexes: dict[str, Index]) -> Index:
 
 
 @pytest.fixture(scope="module")
-def kernels() -> Any:
-    """The committed kernel; tests of its bits are skipped when it is no longer the port."""
-    if TARGET.kernel.code_sha256 != PORT_CODE_SHA256:
-        pytest.skip("kernels.py is no longer the port of Lance 14.0.2, whose bits were compared while it was")
-    return battery.loaded(TARGET, TARGET.kernel)
+def port() -> Any:
+    """The port of Lance whose place the kernel has taken."""
+    return battery.loaded(TARGET, sources.read(battery.PORTS / TARGET.name / "kernels.py"))
 
 
 def make_index(folder: Path, corpus: Corpus) -> Index:
@@ -145,18 +142,27 @@ def test_the_oracle_refuses_lance_s_distances_when_the_index_is_misread(index: I
         compare_with_oracle(index, misread(index.state))
 
 
-def test_the_kernel_s_distance_of_every_row_has_the_bits_of_lance(index: Index, kernels: Any) -> None:
-    """Establishes that the committed kernel is a port of Lance 14.0.2, order of summation and all."""
-    search = TARGET.wiring.bind(kernels, index.state)
+def test_the_port_s_distance_of_every_row_has_the_bits_of_lance(index: Index, port: Any) -> None:
+    """Establishes that the port is one of Lance 14.0.2, order of summation and all."""
+    search = TARGET.wiring.bind(port, index.state)
     for query, lance in zip(index.queries, index.lance, strict=True):
         ids, distances = search(query)
         compare.exact(distances, lance[ids], "distances of all rows")
 
 
+@pytest.mark.parametrize("k", [1, 10, 5000])
+def test_the_kernel_passes_the_checks_of_a_trial(index: Index, k: int) -> None:
+    """Establishes that it is right on what Lance made of data, more rows asked for than there are among it."""
+    state = index.state._replace(k=k)
+    search, oracle = (TARGET.wiring.bind(side, state) for side in (KERNEL, TARGET.reference))
+    for query in index.queries:
+        TARGET.wiring.check(search(query), oracle(query), (query,))
+
+
 @pytest.mark.parametrize("k", [1, 10, 100])
-def test_the_kernel_s_top_k_of_all_partitions_is_lance_s(index: Index, kernels: Any, k: int) -> None:
+def test_the_port_s_top_k_of_all_partitions_is_lance_s(index: Index, port: Any, k: int) -> None:
     """Establishes the same of the top-k: same distances, and the same rows, equal ones aside."""
-    search = TARGET.wiring.bind(kernels, index.state._replace(k=k))
+    search = TARGET.wiring.bind(port, index.state._replace(k=k))
     for query in index.queries:
         ids, distances = search(query)
         row_ids, by_lance = lance_files.search(index.dataset, query, k, len(index.state.centroids))
@@ -166,7 +172,7 @@ def test_the_kernel_s_top_k_of_all_partitions_is_lance_s(index: Index, kernels: 
 
 
 @pytest.mark.parametrize("length", [1, 4, 5, 8, 12, 15, 16, 17, 20, 32])
-def test_lance_sums_squared_distances_in_the_same_order_by_l2(kernels: Any, tmp_path: Path, length: int) -> None:
+def test_lance_sums_squared_distances_in_the_same_order_by_l2(port: Any, tmp_path: Path, length: int) -> None:
     """Establishes that table and scan are those of pq-l2 too, of whose port the bits are those of Lance 1.0.0."""
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "l2", length)
     codebook = rng.standard_normal((6, 256, length), dtype=np.float32)
@@ -178,19 +184,19 @@ def test_lance_sums_squared_distances_in_the_same_order_by_l2(kernels: Any, tmp_
     by_row[row_ids] = lance
     files = lance_files.read_ivf_pq(lance_files.index_folder(dataset))
     for centroid, part in zip(files.centroids, files.partitions, strict=True):
-        table = kernels._build_table(files.codebook, vectors[0] - centroid)
-        compare.exact(kernels._scan(part.codes, table), by_row[part.row_ids])
+        table = port._build_table(files.codebook, vectors[0] - centroid)
+        compare.exact(port._scan(part.codes, table), by_row[part.row_ids])
 
 
 @pytest.mark.parametrize("value", [0, np.nan, np.inf, -np.inf])
-def test_a_query_without_direction_finds_nothing(indexes: dict[str, Index], kernels: Any, value: float) -> None:
+def test_a_query_without_direction_finds_nothing(indexes: dict[str, Index], port: Any, value: float) -> None:
     """Establishes that Lance, the oracle and the kernel agree on zeros, and on NaN or infinity in one place."""
     index = indexes["sd-10"]
     query = index.queries[2].copy()
     query[11 if value else slice(None)] = value
     found = lance_files.search(index.dataset, query, 10, len(index.state.centroids))
-    answers = [TARGET.wiring.bind(side, index.state)(query)[:2] for side in (TARGET.reference, kernels)]
-    assert [(ids.size, distances.size) for ids, distances in (found, *answers)] == [(0, 0)] * 3
+    answers = [TARGET.wiring.bind(side, index.state)(query)[:2] for side in (TARGET.reference, port, KERNEL)]
+    assert [(ids.size, distances.size) for ids, distances in (found, *answers)] == [(0, 0)] * 4
 
 
 def test_the_distance_is_twice_1_minus_cos(indexes: dict[str, Index]) -> None:
