@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -115,6 +116,15 @@ def test_what_is_listed_is_there(module: str) -> None:
 )
 def test_what_lies_beyond_is_named(path: str, said: str) -> None:
     assert offered.beyond(path) == said
+
+
+def test_another_name_for_a_listed_function_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `numpy.abs` in numpy 1.24; what is listed under no name is not, and a value is not a function."""
+    library = ModuleType("listed")
+    vars(library).update(__all__=["absolute", "one"], absolute=abs, abs=abs, length=len, one=1, eins=1)
+    monkeypatch.setitem(sys.modules, "listed", library)
+    names = ("absolute", "abs", "one", "length", "eins")
+    assert [offered._is_public(library, "listed", name) for name in names] == [True, True, True, False, False]
 
 
 def test_every_attribute_that_an_intrinsic_is_handed_is_open_or_closed() -> None:

@@ -93,13 +93,17 @@ def _not_public(root: str, names: list[str]) -> str:
 def _is_public(module: ModuleType, path: str, name: str) -> bool:
     """Whether it is among the names that the module lists, or where it lists none, begins with a letter.
 
-    A name that is not there at all may be another version's, and leads nowhere.
+    So is another name for a listed function, as `numpy.abs` is in numpy 1.24. A name that is not there at all
+    may be another version's, and leads nowhere.
     """
     listed = getattr(module, "__all__", None)
     if name in (listed or ()):
         return True
     if hasattr(module, name):
-        return listed is None and not name.startswith("_") and not isinstance(getattr(module, name), ModuleType)
+        value = getattr(module, name)
+        if listed is None:
+            return not name.startswith("_") and not isinstance(value, ModuleType)
+        return callable(value) and any(getattr(module, other, None) is value for other in listed)
     return not hasattr(module, "__path__") or find_spec(f"{path}.{name}") is None
 
 
