@@ -166,7 +166,7 @@ def test_the_port_that_a_kernel_has_replaced_is_one_of_its_peers(benchmark_modul
     peers = benchmark_module("peers")
     assert list(peers.peers_of("bitpack")) == ["lance_port", "numpy_rows", "vortex_fastlanes"]
     assert peers.peers_of("bitpack")["lance_port"] == BENCHMARKS / "ports" / "bitpack" / "kernels.py"
-    assert "lance_port" not in peers.peers_of("take")
+    assert "lance_port" not in peers.peers_of("posting-seek")
 
 
 def test_a_peer_s_line_tells_its_time_over_the_kernel_s(benchmark_module: Import) -> None:
