@@ -96,7 +96,7 @@ def prepare_binary(offsets: NDArray[Any], data: Bytes) -> Binary:
     """Return what `decode_binary` and `decode_runs` need of the dictionary. Not timed.
 
     Entry e is `data[offsets[e] : offsets[e + 1]]`; `offsets` are int32 or int64 (k + 1,), the first is 0;
-    `data`, uint8 (m,), ends with the last entry.
+    `data`, uint8 (m,), ends with the last entry. There is at least one.
     """
     longest, count = int(np.diff(offsets).max()), len(offsets) - 1
     padded = _padded(data)
