@@ -109,7 +109,8 @@ def index_jobs(
 def compared(job: Job, target: Target) -> str:
     """Check both on every call, time them in turn, and return a line."""
     port = sources.read(ROOT / "benchmarks" / "ports" / target.name / "kernels.py")
-    bound = [target.wiring.bind(_module(target, source), job.state) for source in (port, target.kernel)]
+    both = (modules.execute_kernel(target.name, source) for source in (port, target.kernel))
+    bound = [target.wiring.bind(kernels, job.state) for kernels in both]
     oracle = target.wiring.bind(target.reference, job.state)
     for call in job.calls:
         for answer in bound:
@@ -122,10 +123,6 @@ def compared(job: Job, target: Target) -> str:
         ratios.append(old / new)
     low, *_, high = statistics.quantiles(ratios, n=20)
     return f"{target.name}: {job.what}: {statistics.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _module(target: Target, source: Any) -> Any:
-    return modules.execute_source(modules.module_name(target.name, "kernels"), source.text, str(source.path))
 
 
 def _seconds(answer: Any, call: tuple[Any, ...]) -> float:

@@ -76,9 +76,7 @@ def _compiled(intrinsic: Any) -> Any:
 
 def lines(target: Target) -> list[str]:
     """A line for each timed case."""
-    kernels = modules.execute_source(
-        modules.module_name(target.name, "kernels"), target.kernel.text, str(target.kernel.path)
-    )
+    kernels = modules.execute_kernel(target.name, target.kernel)
     found = []
     for case in contract.cases_of(target):
         if case.timed:

@@ -52,4 +52,4 @@ class Battery:
 
 def loaded(target: load.Target, kernel: Source) -> Any:
     """A kernel of the target as a module of this process."""
-    return modules.execute_source(modules.module_name(target.name, "kernels"), kernel.text, str(kernel.path))
+    return modules.execute_kernel(target.name, kernel)

@@ -110,9 +110,9 @@ def _by_name(value: Any, around: tuple[int, ...]) -> Any:
         return kind, prefers_literals, *_function(value._defn, around)
     if isinstance(value, ir.Constant | ir.IntType | ir.FloatType | ir.DoubleType | ir.VectorType | ir.PointerType):
         return kind, str(value)
-    if isinstance(value, FunctionType) and not _is_of_a_library(value):
+    if isinstance(value, FunctionType) and not _is_of_a_library(value.__module__):
         return kind, *_function(value, around)
-    if isinstance(value, ModuleType) and value.__name__.partition(".")[0] in _LIBRARIES:
+    if isinstance(value, ModuleType) and _is_of_a_library(value.__name__):
         return kind, value.__name__
     if isinstance(value, types.Number | types.Boolean):
         return kind, value.name
@@ -129,10 +129,10 @@ def _library_name(value: Any) -> str:
     """Where a library holds a function, a class or the like; ufuncs do not say that they are numpy's."""
     module, name = getattr(value, "__module__", None) or "numpy", getattr(value, "__name__", "")
     held = getattr(sys.modules.get(module), name, None) if name else None
-    if held is not value or module.partition(".")[0] not in _LIBRARIES:
+    if held is not value or not _is_of_a_library(module):
         raise Unknown(f"a {type(value).__qualname__}")
     return f"{module}.{name}"
 
 
-def _is_of_a_library(function: FunctionType) -> bool:
-    return function.__module__.partition(".")[0] in _LIBRARIES
+def _is_of_a_library(module: str) -> bool:
+    return module.partition(".")[0] in _LIBRARIES

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_lance_autoresearch.errors import TargetError
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.records import Layout
+    from pytest_lance_autoresearch.records import Layout, Source
 
 _IMPORTING = threading.RLock()
 """Held while modules are importable: what one thread takes back, another may be about to need."""
@@ -123,6 +123,11 @@ def blaming(layout: Layout, file: str) -> Iterator[None]:
 def module_name(target: str, stem: str) -> str:
     """The name under which a target's module is registered, the same in every process (pickle needs it)."""
     return f"autoresearch_{stem}_{target}"
+
+
+def execute_kernel(target: str, kernel: Source) -> ModuleType:
+    """Run a kernel of one file as that target's, in this process."""
+    return execute_source(module_name(target, "kernels"), kernel.text, str(kernel.path))
 
 
 def execute_source(name: str, text: bytes, filename: str) -> ModuleType:

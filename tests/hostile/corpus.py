@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from battery import PORTS, TARGETS
 
 HERE = Path(__file__).parent
-TARGETS = HERE.parent.parent / "targets"
-PORTS = HERE.parent.parent / "benchmarks" / "ports"
 CLASSES = {"bitpack": "Bitpack", "pq-l2": "PqKernel"}
 """The targets that are attacked, each with the class that its kernel is."""
 

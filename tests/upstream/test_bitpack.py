@@ -14,13 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-import battery
 import lance_pages
 import numpy as np
 import pytest
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.target_files import sources
 from pytest_lance_autoresearch.target_files.load import Target
 
 pytestmark = pytest.mark.upstream
@@ -29,7 +27,6 @@ Array = np.ndarray[Any, Any]
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "targets" / "bitpack"
-PORT: Final = ROOT / "benchmarks" / "ports" / "bitpack" / "kernels.py"
 TYPES: Final = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 VERSIONS: Final = ("2.1", "2.2")
 TAIL: Final = 37
@@ -48,9 +45,9 @@ class Page(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def decoders(target: Target, kernel: Any) -> list[Any]:
+def decoders(target: Target, kernel: Any, port: Any) -> list[Any]:
     """The oracle, the kernel, and the port of Lance, all with the same names."""
-    return [target.reference, kernel, battery.loaded(target, sources.read(PORT))]
+    return [target.reference, kernel, port]
 
 
 @pytest.fixture(scope="module", params=[(name, version) for version in VERSIONS for name in TYPES], ids="-".join)

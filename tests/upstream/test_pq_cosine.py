@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import battery
 import lance_files
 import lance_wheel
 import numpy as np
@@ -17,13 +16,12 @@ import pytest
 
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import oracles
-from pytest_lance_autoresearch.target_files import discover, load, seeds, sources
+from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "pq-cosine"
 TARGET: Final = load.load(discover.inspect(FOLDER))
-KERNEL: Final = battery.loaded(TARGET, TARGET.kernel)
 QUERIES: Final = 4
 
 Array = np.ndarray[Any, Any]
@@ -74,12 +72,6 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
 @pytest.fixture(params=CORPORA)
 def index(request: pytest.FixtureRequest, indexes: dict[str, Index]) -> Index:
     return indexes[request.param]
-
-
-@pytest.fixture(scope="module")
-def port() -> Any:
-    """The port of Lance whose place the kernel has taken."""
-    return battery.loaded(TARGET, sources.read(battery.PORTS / TARGET.name / "kernels.py"))
 
 
 def make_index(folder: Path, corpus: Corpus) -> Index:
@@ -151,10 +143,10 @@ def test_the_port_s_distance_of_every_row_has_the_bits_of_lance(index: Index, po
 
 
 @pytest.mark.parametrize("k", [1, 10, 5000])
-def test_the_kernel_passes_the_checks_of_a_trial(index: Index, k: int) -> None:
+def test_the_kernel_passes_the_checks_of_a_trial(index: Index, kernel: Any, k: int) -> None:
     """Establishes that it is right on what Lance made of data, more rows asked for than there are among it."""
     state = index.state._replace(k=k)
-    search, oracle = (TARGET.wiring.bind(side, state) for side in (KERNEL, TARGET.reference))
+    search, oracle = (TARGET.wiring.bind(side, state) for side in (kernel, TARGET.reference))
     for query in index.queries:
         TARGET.wiring.check(search(query), oracle(query), (query,))
 
@@ -189,13 +181,15 @@ def test_lance_sums_squared_distances_in_the_same_order_by_l2(port: Any, tmp_pat
 
 
 @pytest.mark.parametrize("value", [0, np.nan, np.inf, -np.inf])
-def test_a_query_without_direction_finds_nothing(indexes: dict[str, Index], port: Any, value: float) -> None:
+def test_a_query_without_direction_finds_nothing(
+    indexes: dict[str, Index], port: Any, kernel: Any, value: float
+) -> None:
     """Establishes that Lance, the oracle and the kernel agree on zeros, and on NaN or infinity in one place."""
     index = indexes["sd-10"]
     query = index.queries[2].copy()
     query[11 if value else slice(None)] = value
     found = lance_files.search(index.dataset, query, 10, len(index.state.centroids))
-    answers = [TARGET.wiring.bind(side, index.state)(query)[:2] for side in (TARGET.reference, port, KERNEL)]
+    answers = [TARGET.wiring.bind(side, index.state)(query)[:2] for side in (TARGET.reference, port, kernel)]
     assert [(ids.size, distances.size) for ids, distances in (found, *answers)] == [(0, 0)] * 4
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import battery
 import lance_files
 import lance_wheel
 import numpy as np
@@ -18,13 +17,12 @@ import pytest
 
 from pytest_lance_autoresearch import compare
 from pytest_lance_autoresearch.bench import oracles
-from pytest_lance_autoresearch.target_files import discover, load, seeds, sources
+from pytest_lance_autoresearch.target_files import discover, load, seeds
 
 pytestmark = pytest.mark.upstream
 
 FOLDER: Final = Path(__file__).parents[2] / "targets" / "pq-dot"
 TARGET: Final = load.load(discover.inspect(FOLDER))
-KERNEL: Final = battery.loaded(TARGET, TARGET.kernel)
 QUERIES: Final = 4
 
 Array = np.ndarray[Any, Any]
@@ -75,12 +73,6 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
 @pytest.fixture(params=CORPORA)
 def index(request: pytest.FixtureRequest, indexes: dict[str, Index]) -> Index:
     return indexes[request.param]
-
-
-@pytest.fixture(scope="module")
-def port() -> Any:
-    """The port of Lance whose place the kernel has taken."""
-    return battery.loaded(TARGET, sources.read(battery.PORTS / TARGET.name / "kernels.py"))
 
 
 def make_index(folder: Path, corpus: Corpus) -> Index:
@@ -159,10 +151,10 @@ def test_the_port_s_distance_of_every_row_has_the_bits_of_lance(index: Index, po
 
 
 @pytest.mark.parametrize("k", [1, 10, 5000])
-def test_the_kernel_passes_the_checks_of_a_trial(index: Index, k: int) -> None:
+def test_the_kernel_passes_the_checks_of_a_trial(index: Index, kernel: Any, k: int) -> None:
     """Establishes that it is right on what Lance made of data, more rows asked for than there are among it."""
     state = index.state._replace(k=k)
-    search, oracle = (TARGET.wiring.bind(side, state) for side in (KERNEL, TARGET.reference))
+    search, oracle = (TARGET.wiring.bind(side, state) for side in (kernel, TARGET.reference))
     for query in index.queries:
         TARGET.wiring.check(search(query), oracle(query), (query,))
 
@@ -180,17 +172,19 @@ def test_the_port_s_top_k_of_all_partitions_is_lance_s(index: Index, port: Any, 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_query_with_nan_or_infinity_finds_nothing(indexes: dict[str, Index], port: Any, value: float) -> None:
+def test_a_query_with_nan_or_infinity_finds_nothing(
+    indexes: dict[str, Index], port: Any, kernel: Any, value: float
+) -> None:
     """Establishes that Lance, the oracle and the kernel agree on it, whatever the other dimensions are."""
     index = indexes["sd-8-in-7-partitions"]
     query = index.queries[0].copy()
     query[11] = value
     found = lance_files.search(index.dataset, query, 10, index.state.offsets.size - 1)
-    answers = [TARGET.wiring.bind(side, index.state)(query)[:2] for side in (TARGET.reference, port, KERNEL)]
+    answers = [TARGET.wiring.bind(side, index.state)(query)[:2] for side in (TARGET.reference, port, kernel)]
     assert [(ids.size, distances.size) for ids, distances in (found, *answers)] == [(0, 0)] * 4
 
 
-def test_rows_beyond_float32_are_not_found(port: Any, tmp_path: Path) -> None:
+def test_rows_beyond_float32_are_not_found(port: Any, kernel: Any, tmp_path: Path) -> None:
     """Establishes the rule where two rows of three are at an infinity of either sign, for k of 10 and of all."""
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "beyond float32")
     codebook = rng.standard_normal((4, 256, 8), dtype=np.float32)
@@ -207,7 +201,9 @@ def test_rows_beyond_float32_are_not_found(port: Any, tmp_path: Path) -> None:
         search = TARGET.wiring.bind(port, state._replace(k=k))
         ids, distances = search(query)
         oracle = oracles.Oracle(TARGET, state._replace(k=k))
-        oracle.verify((ids, distances), (query,), "rows beyond float32")
+        for side in (port, kernel):
+            answer = TARGET.wiring.bind(side, state._replace(k=k))(query)
+            oracle.verify(answer, (query,), "rows beyond float32")
         compare.exact((row_ids[ids], distances), lance_files.search(dataset, query, k, 2))
         found.add(ids.size)
     assert found == {10, 333}

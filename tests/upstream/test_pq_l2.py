@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import battery
 import lance_files
 import lance_wheel
 import numpy as np
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.upstream
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "targets" / "pq-l2"
-PORT: Final = ROOT / "benchmarks" / "ports" / "pq-l2" / "kernels.py"
+PORT: Final = battery.PORTS / "pq-l2" / "kernels.py"
 QUERIES: Final = 4
 TIMEOUT_S: Final = 120.0
 
