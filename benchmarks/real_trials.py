@@ -58,7 +58,7 @@ def trial(target: Target, rules: Rules, handicap: Handicap) -> Ended:
     watch = Stopwatch()
     processes = Processes(target, ANSWER_TIMEOUT_S, in_process=False)
     timed = [case for case in contract.cases_of(target) if case.timed]
-    rules = replace(rules, build_ms_per_mb=contract.build_budget(target))
+    rules = contract.rules_of(target, rules)
     comparison = Comparison(
         target,
         replace(target.kernel),

@@ -179,11 +179,55 @@ def top_k(
     values = f"{what} {'scores' if largest else 'distances'}"
     _same_form(ids, np.dtype(id_dtype), (size,), f"{what} ids")
     _same_form(distances, np.dtype(dtype), (size,), values)
-    _valid_ids(ids, every.size, what)
+    _valid_ids(ids, every.size, f"{what} ids")
     rows = ids.astype(np.int64)
     max_abs_err(distances, every[rows], limits[rows], dtype=dtype, what=f"{values} of the returned ids")
     _right_ranks(distances, every, limits, values, largest=largest)
     _in_order(distances, values, descends=largest)
+
+
+@_quietly
+def recall(ids: Any, every_distance: ArrayLike, k: int, *, largest: bool = False, what: str = "ids") -> float:
+    """How many of the k nearest rows are among the ids, as a share from 0 to 1.
+
+    What the `check` of a lossy target returns.
+
+    Parameters
+    ----------
+    ids : numpy.ndarray of integers, shape (min(k, n),)
+        Rows chosen by the kernel: unique and in range, in any order.
+    every_distance : array, shape (n,)
+        The oracle's distance of every row; NaN ranks last.
+    k : int
+        How many rows were asked for.
+    largest : bool
+        The values are scores: the k largest are the nearest.
+
+    Returns
+    -------
+    float
+        The share of the ids that are no farther than the k-th nearest row: inside a tie any row is right. 1 where
+        there are no rows.
+
+    Raises
+    ------
+    Mismatch
+        For another number of ids, and for ids that are not rows or stand there twice.
+    """
+    every = np.asarray(every_distance)
+    size = min(k, every.size)
+    if type(ids) is not np.ndarray:
+        raise Mismatch(f"{what}: {_kind(ids)}, expected an array of whole numbers")
+    if not _is_whole(ids):
+        raise Mismatch(f"{what}: {ids.dtype}, expected whole numbers")
+    _same_form(ids, ids.dtype, (size,), what)
+    _valid_ids(ids, every.size, what)
+    if size == 0:
+        return 1.0
+    farthest = _best(every, size, largest=largest)[-1]
+    chosen = every[ids.astype(np.int64)]
+    found = (chosen >= farthest) if largest else (chosen <= farthest)
+    return float(np.mean(found | np.isnan(farthest)))
 
 
 def _right_ranks(
@@ -229,14 +273,14 @@ def _valid_ids(ids: NDArray[Any], n: int, what: str) -> None:
     if outside.any():
         first = _first(outside)
         raise Mismatch(
-            f"{what} ids: {_count(outside)} are not rows; first at {_where(first)}: "
+            f"{what}: {_count(outside)} are not rows; first at {_where(first)}: "
             f"{_show(ids[first])}, expected 0 to {n - 1}"
         )
     values, first_seen, times = np.unique(ids, return_index=True, return_counts=True)
     if (times > 1).any():
         twice = int(np.argmax(times > 1))
         raise Mismatch(
-            f"{what} ids: row {_show(values[twice])} is returned {int(times[twice])} times; "
+            f"{what}: row {_show(values[twice])} is returned {int(times[twice])} times; "
             f"first at [{int(first_seen[twice])}]"
         )
 

@@ -108,6 +108,24 @@ class CostFraction(NamedTuple):
     source: str
 
 
+class Lossy(NamedTuple):
+    """What a target demands of its kernels' recall, where answers may be approximate; shares from 0 to 1."""
+
+    margin: float
+    """By how much a kernel's recall may be lower than its baseline's."""
+    floors: Mapping[str, float]
+    """By distribution, timed or not: the least recall of any kernel."""
+
+
+@dataclass(frozen=True)
+class RecallRules:
+    """The same as a verdict asks for it."""
+
+    margin: float
+    floors: Mapping[str, float]
+    """By timed case."""
+
+
 @dataclass(frozen=True)
 class Window:
     """A timed batch of calls in one worker; None where the system does not tell."""
@@ -157,6 +175,15 @@ class Dealt(NamedTuple):
     """Those of each call came when the call before it had been answered."""
 
 
+class Recalled(NamedTuple):
+    """Timed calls of one case in which both kernels' recall was the same two shares."""
+
+    case: str
+    baseline: float
+    candidate: float
+    calls: int
+
+
 class Building(NamedTuple):
     """What it took to build both kernels over the state of a case."""
 
@@ -199,6 +226,8 @@ class Pair:
     """By case; empty where it was not noted."""
     dealt: tuple[Dealt, ...] = ()
     """Of cases whose windows hold several calls; empty where they were not measured."""
+    recalled: tuple[Recalled, ...] = ()
+    """Over states that nobody could know; empty where answers are exact."""
 
 
 class Extent(NamedTuple):
@@ -338,6 +367,7 @@ class Cause(StrEnum):
     MEMORY = "memory"
     BUILDING = "building"
     CPU_DISAGREES = "cpu time disagrees"
+    RECALL = "recall"
     OUTRUN = "outrun"
     WORKS_AHEAD = "works ahead"
     IDENTICAL = "identical"
@@ -372,6 +402,8 @@ class Rules:
     """Longest building, in milliseconds per megabyte of state; None is five times the baseline's, or 1 where that
     is more. A millisecond in all is always allowed."""
     max_seconds: float = 600.0
+    recall: RecallRules | None = None
+    """None where answers are exact."""
 
 
 @dataclass(frozen=True)
@@ -380,6 +412,24 @@ class RegressionRules(Rules):
 
     slowdown_limit: float = 0.02
     """Largest slow-down overall, as a fraction."""
+
+
+@dataclass(frozen=True)
+class CaseRecall:
+    """A kernel's recall on one case, and how it differs from its baseline's on the same calls; shares."""
+
+    baseline: float
+    candidate: float
+    candidate_low: float
+    candidate_high: float
+    change_low: float
+    """Of candidate less baseline, ..."""
+    change_high: float
+    calls: int
+
+    @property
+    def change(self) -> float:
+        return self.candidate - self.baseline
 
 
 @dataclass(frozen=True)
@@ -399,6 +449,8 @@ class Doubt:
     """Of CPU time, where it is open whether that agrees."""
     host: str = ""
     """Where the case is open; '' where there was one host."""
+    recall: CaseRecall | None = None
+    """Of the case, where its recall is what is open."""
 
 
 class Ahead(NamedTuple):
@@ -459,6 +511,10 @@ class Judgement:
     reaches from the lowest bound on any of them to the highest."""
     ahead: Ahead | None = None
     """Where it is refused for working ahead."""
+    recalls: dict[str, CaseRecall] = field(default_factory=dict)
+    """By case, where answers may be approximate, as far as they were measured."""
+    low_recall: str = ""
+    """The case whose recall is too low; '' where none is."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Lab:
     def block(self, plan: CasePlan, *, thorough: bool = False) -> Block:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(measure, "_CHOICE", Chance(self))
-            return measure.measure_blocks(plan, self.sides(), thorough=thorough)["B"]
+            return measure.measure_blocks(plan, self.sides(), thorough=thorough).blocks["B"]
 
     def alone(self, plan: CasePlan, count: int) -> tuple[Window, ...]:
         with pytest.MonkeyPatch.context() as patch:

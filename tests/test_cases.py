@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.records import Layout
+from pytest_lance_autoresearch.records import Layout, Lossy
 from pytest_lance_autoresearch.target_files import contract, sources
 from pytest_lance_autoresearch.target_files.contract import cases_of, shape_id
 from pytest_lance_autoresearch.target_files.load import Target
@@ -36,6 +36,8 @@ WIRING: dict[str, Any] = {
     "ops": lambda _: 1,
     "BIT_EXACT": False,
     "BUILD_BUDGET": None,
+    "LOSSY": None,
+    "check": lambda *_: None,
 }
 ABSENT = object()
 
@@ -229,6 +231,32 @@ def test_a_cost_fraction_is_a_fraction_and_its_source(share: Any) -> None:
         f"target.COST_FRACTION is {share!r}; expected (fraction from 0 to 1, its source)"
     ]
     assert not list(contract._share_faults((0.35, "a profile")))
+
+
+FLOORS = dict.fromkeys((*INPUTS["DISTRIBUTIONS"], *INPUTS["EDGE_DISTRIBUTIONS"]), 0.9)
+MARGIN = "expected a share above 0 and at most 0.1"
+SHARES = "expected a share for each distribution, and for no other"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"LOSSY": (0.01, FLOORS)}, f"target.LOSSY is {(0.01, FLOORS)!r}; expected records.Lossy(margin, floors)"),
+        ({"BIT_EXACT": True}, "target.LOSSY and target.BIT_EXACT contradict each other; expected one of them"),
+        ({"check": ABSENT}, "target.py has a LOSSY and no function 'check', which returns the recall of a call"),
+        ({"LOSSY": Lossy(0, FLOORS)}, f"target.LOSSY.margin is 0; {MARGIN}"),
+        ({"LOSSY": Lossy(0.2, FLOORS)}, f"target.LOSSY.margin is 0.2; {MARGIN}"),
+        ({"LOSSY": Lossy(0.01, {"flat": 0.9})}, f"target.LOSSY.floors is {{'flat': 0.9}}; {SHARES}"),
+        (
+            {"LOSSY": Lossy(0.01, {**FLOORS, "huge": 1.5})},
+            "target.LOSSY.floors has 1.5; expected shares above 0 and at most 1",
+        ),
+    ],
+)
+def test_a_lossy_target_says_how_much_must_be_right(changed: dict[str, Any], sentence: str) -> None:
+    said = {"LOSSY": Lossy(0.01, FLOORS), "check": lambda *_: 1.0}
+    assert cases_of(target(**said))
+    assert fault(**{**said, **changed}) == f"target 'demo': {sentence}"
 
 
 # Operations

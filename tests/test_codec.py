@@ -24,6 +24,8 @@ from pytest_lance_autoresearch.records import (
     Evidence,
     KernelTimes,
     Pair,
+    Recalled,
+    RecallRules,
     RegressionRules,
     Rules,
     Status,
@@ -66,9 +68,18 @@ DEALT = (Dealt(CASES[0], Window(50, 7, 6, 0, 0), Window(50, 9, 8, None, None)),)
 def test_what_is_written_is_what_is_read(ratios: list[float], alone: Any, seconds: float) -> None:
     known = None if alone is None else KernelTimes(alone, 2**28)
     one = replace(pair(everywhere(ratios)), seconds=1.5, building={CASES[0]: Building(1, 2, 3)}, dealt=DEALT)
+    one = replace(one, recalled=(Recalled(CASES[0], 0.9, 1.0, 7),))
     measured = Evidence(90, 100, (one,), known, looks=3, seconds=seconds, waited_s=0.25)
-    written = record(measured, Rules(min_effect=0.02, build_ms_per_mb=0.5))
+    recall = RecallRules(0.01, {CASES[0]: 0.9})
+    written = record(measured, Rules(min_effect=0.02, build_ms_per_mb=0.5, recall=recall))
     assert codec.trial_from_json(codec.trial_to_json(written)) == written
+
+
+@pytest.mark.parametrize("rules", [Rules(), RegressionRules()])
+def test_rules_from_before_recall_asked_for_none(rules: Rules) -> None:
+    known = json.loads(codec.trial_to_json(record(evidence(pair(everywhere([0.0]))), rules)))
+    assert known["rules"].pop("recall", "missing") is None
+    assert codec.trial_from_json(json.dumps(known).encode()).rules == rules
 
 
 def test_a_pair_and_a_calibration_are_stored_in_the_same_way() -> None:

@@ -14,7 +14,7 @@ from builders import quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_lance_autoresearch.compare import Mismatch, exact, max_abs_err, top_k
+from pytest_lance_autoresearch.compare import Mismatch, exact, max_abs_err, recall, top_k
 
 F4 = np.float32
 HUGE = 1e300
@@ -633,3 +633,48 @@ def test_a_helper_takes_what_the_reference_says(helper: Any) -> None:
     parameters = inspect.signature(helper).parameters
     assert [*map(ast.unparse, call.args), *said] == list(parameters)
     assert said == {name: one.default for name, one in parameters.items() if one.default is not one.empty}
+
+
+# recall
+
+
+def test_the_recall_is_the_share_of_the_nearest_rows_that_are_found() -> None:
+    assert recall(ids(1, 3, 4), ORACLE, 3) == 1.0
+    assert recall(ids(0, 3, 2), ORACLE, 3) == pytest.approx(1 / 3)
+    assert recall(ids(0), ORACLE, 1) == 0.0
+
+
+def test_the_recall_of_scores_counts_the_largest() -> None:
+    assert recall(ids(0, 2), ORACLE, 2, largest=True) == 1.0
+    assert recall(ids(1, 2), ORACLE, 2, largest=True) == 0.5
+
+
+def test_inside_a_tie_at_the_cut_any_row_is_found() -> None:
+    assert recall(ids(3), ORACLE, 1) == recall(ids(1), ORACLE, 1) == 1.0
+
+
+def test_of_rows_without_a_distance_any_will_do_once_they_are_among_the_nearest() -> None:
+    oracle = np.array([np.nan, 2.0, np.nan, 1.0])
+    assert recall(ids(3, 1, 0), oracle, 3) == 1.0
+    assert recall(ids(3, 0), oracle, 2) == 0.5
+
+
+def test_of_no_rows_all_are_found() -> None:
+    assert recall(ids(), np.zeros(0), 3) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        (ids(1, 3, 4, 2), "ids: uint32 of shape (4,), expected uint32 of shape (3,)"),
+        (ids(1, 3), "ids: uint32 of shape (2,), expected uint32 of shape (3,)"),
+        (ids(1, 3, 3), "ids: row 3 is returned 2 times; first at [1]"),
+        (ids(1, 3, 5), "ids: 1 of 3 are not rows; first at [2]: 5, expected 0 to 4"),
+        (f4(1, 3, 4), "ids: float32, expected whole numbers"),
+        ([1, 3, 4], "ids: a list, expected an array of whole numbers"),
+    ],
+)
+def test_more_ids_than_asked_for_and_what_is_no_row_are_refused(chosen: Any, sentence: str) -> None:
+    with pytest.raises(Mismatch) as raised:
+        recall(chosen, ORACLE, 3)
+    assert str(raised.value) == sentence

@@ -18,7 +18,7 @@ from pytest_lance_autoresearch.bench import looks, measure
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.bench.processes import Processes
 from pytest_lance_autoresearch.errors import KernelCrashed, KernelIncorrect, TrialInvalid
-from pytest_lance_autoresearch.records import Block, BuildPrice, Case, Cause, Extent, Rules, Source, Verdict
+from pytest_lance_autoresearch.records import BuildPrice, Case, Cause, Extent, Rules, Source, Verdict
 from pytest_lance_autoresearch.target_files import discover, generate, load
 from pytest_lance_autoresearch.verdict import judge
 
@@ -424,7 +424,7 @@ def test_many_answers_are_verified_in_the_second_look(
 ) -> None:
     measure_blocks, thoroughly = measure.measure_blocks, []
 
-    def noted(*arguments: Any, thorough: bool) -> dict[str, Block]:
+    def noted(*arguments: Any, thorough: bool) -> measure.Measured:
         thoroughly.append((compared.comparison.evidence().looks, thorough))
         return measure_blocks(*arguments, thorough=thorough)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, groupby
+from itertools import chain, cycle, groupby
 from pathlib import Path
 
 import pytest
@@ -397,7 +397,7 @@ def test_every_candidate_has_a_block_of_its_own_with_the_baselines_windows_share
     lab.candidate.call_ns, third.call_ns = 200 * US, 300 * US
     for _ in range(40):
         start = len(lab.events)
-        blocks = measure.measure_blocks(plan, {**lab.sides(), "C": third})
+        blocks = measure.measure_blocks(plan, {**lab.sides(), "C": third}).blocks
         windows = [(name, tuple(calls)) for name, verb, calls in lab.events[start:] if verb == "run"]
         order = "".join(name for name, _ in windows)
         orders.add(order[:3])
@@ -417,3 +417,22 @@ def test_a_candidates_failure_says_whose_it_is(lab: Lab) -> None:
     with pytest.raises(KernelIncorrect) as raised:
         measure.measure_blocks(plan, {**lab.sides(), "C": third})
     assert raised.value.side == "C"
+
+
+# Recall
+
+
+def test_many_answers_of_each_half_tell_a_recall(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plan that counts it: both sides' answers to the same calls."""
+    plan = lab.plan()
+    plan.calls, plan.counts_recall = 40, True
+    shares = cycle([0.9, 0.8])
+    monkeypatch.setattr(lab.oracle, "compare", lambda *_: next(shares))
+    _, recalls = measure.measure_blocks(plan, lab.sides())
+    assert recalls == [{"B": 0.9, "A": 0.8}] * 64
+
+
+def test_where_recall_is_not_counted_none_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = lab.plan()
+    monkeypatch.setattr(lab.oracle, "compare", lambda *_: 0.9)
+    assert measure.measure_blocks(plan, lab.sides()).recalls == []

@@ -14,6 +14,7 @@ from pytest_lance_autoresearch.errors import KernelCrashed
 from pytest_lance_autoresearch.records import (
     Ahead,
     BuildPrice,
+    CaseRecall,
     CaseTimes,
     Cause,
     Disturbance,
@@ -23,6 +24,7 @@ from pytest_lance_autoresearch.records import (
     Judgement,
     Progress,
     Race,
+    RecallRules,
     RegressionRules,
     Rules,
     Status,
@@ -57,7 +59,17 @@ def judgement(kind: Verdict, cause: Cause, point: float = 1.04) -> Judgement:
         DOUBT,
         Race(16, 3, 0.0234, is_last=False),
         ahead=Ahead(0.414, 0.306),
+        recalls=RECALLS if cause is Cause.RECALL else {},
+        low_recall="50x1-flat" if cause is Cause.RECALL else "",
     )
+
+
+RECALLS = {
+    "2x3-flat": CaseRecall(0.9512, 0.9508, 0.94, 0.96, -0.004, 0.003, 1024),
+    "2x3-sorted": CaseRecall(0.98, 0.99, 0.98, 1.0, 0.004, 0.02, 1024),
+    "50x1-flat": CaseRecall(0.96, 0.93, 0.91, 0.95, -0.045, -0.015, 1024),
+}
+LOSSY = Rules(recall=RecallRules(0.01, dict.fromkeys(RECALLS, 0.9)))
 
 
 # The block
@@ -330,6 +342,7 @@ def test_the_json_of_a_keep() -> None:
         "verdict": "keep",
         "cause": "faster",
         "reason": KEEP.reason,
+        "recalls": None,
         "hosts": None,
         "doubt": None,
         "windows": 1152,
@@ -356,6 +369,7 @@ def test_the_json_of_a_failed_trial_has_null_for_every_number_that_it_lacks() ->
         "speedup",
         "cpu_speedup",
         "case_speedups",
+        "recalls",
         "hosts",
         "cause",
         "doubt",
@@ -384,6 +398,7 @@ def test_the_json_of_a_doubt(case: str | None, seconds: float | None) -> None:
         "speedup": {"low": 0.94, "point": 0.97, "high": 1.0},
         "cpu_speedup": None,
         "is_unconfirmed": False,
+        "recall": None,
         "seconds_to_settle": seconds,
     }
     of_cpu = replace(doubt, is_unconfirmed=True, cpu_speedup=Interval(0.0, 0.99, math.inf))
@@ -650,7 +665,7 @@ def test_every_cause_has_a_sentence_of_its_own() -> None:
     unmeasured = {Cause.IDENTICAL, Cause.NEW}
     of_hosts = {Cause.HOST_REGRESSED, Cause.HOSTS_DIFFER}
     rules = {
-        cause: RegressionRules() if cause is Cause.NOT_SLOWER else Rules()
+        cause: RegressionRules() if cause is Cause.NOT_SLOWER else LOSSY
         for cause in Cause
         if cause not in unmeasured | of_hosts
     }
@@ -952,4 +967,48 @@ def test_a_note_says_what_the_gain_means_for_a_whole_operation() -> None:
     note = report.share_note((0.35, "measured in a profile"), Interval(1.9, 2.0, 2.1))
     assert note == (
         "the whole operation would change by -17.5 %: the kernel is 35 % of it (measured in a profile)"
+    )
+
+
+# Recall
+
+
+def test_a_block_about_approximate_answers_has_both_kernels_recall() -> None:
+    told = report.block(replace(KEEP, judgement=replace(judgement(Verdict.KEEP, Cause.FASTER), recalls=RECALLS)))
+    assert "recall: 0.9569 (baseline 0.9637)" in told
+    assert "recall_change: 50x1-flat -3.00 [-4.50, -1.50] points" in told
+    assert len(told) <= report.BLOCK_LINES
+
+
+def test_a_reason_has_both_kernels_recall() -> None:
+    reason = report.judged_reason(judgement(Verdict.DISCARD, Cause.RECALL), figures(), LOSSY)
+    assert reason == (
+        "discard: geomean 1.04 -> 1.00 us/query (-3.8 %), but the recall of 50x1-flat changes by -3.00 "
+        "[-4.50, -1.50] points (limit -1); recall 0.9569 (baseline 0.9637)"
+    )
+
+
+def test_the_json_of_a_recall_has_its_bounds() -> None:
+    found = report.as_json(replace(KEEP, judgement=judgement(Verdict.DISCARD, Cause.RECALL)))
+    assert found["recalls"]["50x1-flat"] == {
+        "baseline": 0.96,
+        "candidate": 0.93,
+        "candidate_low": 0.91,
+        "candidate_high": 0.95,
+        "change_low": -0.045,
+        "change_high": -0.015,
+        "calls": 1024,
+    }
+
+
+def test_an_open_recall_is_in_the_json_of_its_doubt() -> None:
+    open_one = replace(DOUBT, recall=RECALLS["50x1-flat"])
+    found = report.as_json(
+        replace(KEEP, judgement=replace(judgement(Verdict.INCONCLUSIVE, Cause.BUDGET), doubt=open_one))
+    )
+    assert (
+        found["doubt"]["recall"]
+        == report.as_json(replace(KEEP, judgement=judgement(Verdict.DISCARD, Cause.RECALL)))["recalls"][
+            "50x1-flat"
+        ]
     )

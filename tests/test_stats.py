@@ -286,3 +286,61 @@ def test_a_run_of_one_pair_says_nothing_of_the_spread() -> None:
 def test_a_log_estimate_becomes_a_ratio() -> None:
     ratio = stats.LogEstimate(-math.log(2), 0.0, math.log(4)).ratio()
     assert ratio == Interval(pytest.approx(0.5), 1.0, pytest.approx(4.0))  # type: ignore[arg-type]
+
+
+# mean_bounds
+
+
+def test_without_values_a_mean_may_be_anything() -> None:
+    assert stats.mean_bounds({}, 0.01, 0.01) == pytest.approx((0.0, 1.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 10, 100, 1000])
+def test_equal_values_leave_room_for_rare_others(count: int) -> None:
+    """So many calls without a loss rule out a mean loss of 4.6 / count at most, whatever is laid on them."""
+    low, high = stats.mean_bounds({0.5: count}, 0.01, 0.01)
+    least = 0.5 * math.exp(math.log(0.01) / count)
+    assert low <= least
+    assert 1 - low == pytest.approx(high)
+    if count >= 100:
+        assert low > 0.5 - 2 * (0.5 - least)
+
+
+@quick
+@given(st.dictionaries(st.floats(0, 1), st.integers(1, 500), min_size=1, max_size=8))
+def test_the_bounds_hold_the_mean_and_are_mirrored_with_the_values(counts: dict[float, int]) -> None:
+    low, high = stats.mean_bounds(counts, 0.05, 0.01)
+    assert low - 1e-9 <= stats.weighted_mean(counts) <= high + 1e-9
+    mirrored: dict[float, int] = {}
+    for value, count in counts.items():
+        mirrored[1 - value] = mirrored.get(1 - value, 0) + count
+    assert stats.mean_bounds(mirrored, 0.01, 0.05) == pytest.approx((1 - high, 1 - low), abs=1e-6)
+
+
+@quick
+@given(st.dictionaries(st.floats(0, 1), st.integers(1, 50), min_size=1, max_size=5), st.floats(1e-3, 0.2))
+def test_surer_bounds_are_wider(counts: dict[float, int], alpha: float) -> None:
+    sure, unsure = stats.mean_bounds(counts, alpha / 10, alpha / 10), stats.mean_bounds(counts, alpha, alpha)
+    assert sure.low <= unsure.low
+    assert unsure.high <= sure.high
+
+
+def ever_wrong(values: np.ndarray, truth: float, alpha: float, looks: int) -> bool:
+    """Whether the lower bound lies above the truth at any of so many looks while the values come in."""
+    counts: dict[float, int] = {}
+    for number, value in enumerate(values.tolist(), 1):
+        counts[value] = counts.get(value, 0) + 1
+        if number % (len(values) // looks) == 0 and stats.mean_bounds(counts, alpha, alpha).low > truth:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("rarely", [0.02, 0.3])
+def test_a_bound_is_wrong_at_any_of_many_looks_no_more_often_than_it_says(rarely: float) -> None:
+    """Changes of recall that are 0 but for rare losses, each as large as can be: the hardest to bound."""
+    random, alpha, runs = np.random.default_rng(7), 0.1, 300
+    wrong = sum(
+        ever_wrong(np.where(random.random(400) < rarely, 0.0, 0.5), 0.5 * (1 - rarely), alpha, looks=8)
+        for _ in range(runs)
+    )
+    assert wrong <= alpha * runs

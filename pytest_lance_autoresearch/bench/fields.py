@@ -7,6 +7,7 @@ baseline.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from pytest_lance_autoresearch.bench import measure
 from pytest_lance_autoresearch.bench.measurement import about
 from pytest_lance_autoresearch.kernel_side import wire
 from pytest_lance_autoresearch.machine import clocks, environment, interrupt
-from pytest_lance_autoresearch.records import Block, Building, Dealt, Pair
+from pytest_lance_autoresearch.records import Block, Building, Dealt, Pair, Recalled
 from pytest_lance_autoresearch.verdict import aggregate
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Field:
         self._blocks: dict[str, list[Block]] = {letter: [] for letter in self._candidates}
         self._started_s = started_s
         self._dealt: dict[str, list[Dealt]] = {letter: [] for letter in self._candidates}
+        self._recalled = {letter: Counter[tuple[str, Any, Any]]() for letter in self._candidates}
+        """Calls by case and by what the recall of the baseline and of a candidate was."""
         self._call_overhead_ns: dict[str, float] = {}
         self._building: dict[str, dict[str, Building]] = {letter: {} for letter in self._candidates}
         self._peaks = dict.fromkeys(sides, 0)
@@ -140,9 +143,10 @@ class Field:
 
     def measure_block(self, plan: CasePlan, *, thorough: bool) -> bool:
         """A block of a case for every candidate; whether others' work disturbed none of them too much."""
-        blocks = measure.measure_blocks(plan, self.sides, thorough=thorough)
+        blocks, recalls = measure.measure_blocks(plan, self.sides, thorough=thorough)
         for letter, block in blocks.items():
             self._blocks[letter].append(block)
+            self._recalled[letter].update((plan.key, one[measure.BASELINE], one[letter]) for one in recalls)
         return not any(map(aggregate.is_disturbed, blocks.values()))
 
     def measure_dealt(self, plan: CasePlan) -> None:
@@ -170,6 +174,7 @@ class Field:
                 self._seconds / len(self._candidates),
                 dict(self._building[letter]),
                 tuple(self._dealt[letter]),
+                tuple(Recalled(*one, calls) for one, calls in sorted(self._recalled[letter].items())),
             )
             for letter in self._candidates
         }

@@ -81,7 +81,10 @@ class Looks:
         """The plans of a later look: states and calls that no process has seen, at hidden sizes."""
         stream = f"look {number}"
         states = {case: generate.make_hidden_state(self._target, case, seed, stream) for case in self._cases}
-        return self._plans(states, seed, stream)
+        plans = self._plans(states, seed, stream)
+        for plan in plans:
+            plan.counts_recall = self._target.lossy is not None
+        return plans
 
     def _plans(self, states: Mapping[Case, Any], seed: int, stream: str) -> list[CasePlan]:
         return [self._plan(case, state, seed, stream) for case, state in states.items()]

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelFailure, TrialInvalid
@@ -51,6 +51,8 @@ _THOROUGH_SHARE = 0.25
 _THOROUGH_CALLS = 32
 """Of one window: so many tell a kernel that is wrong in a tenth of its calls in 97 of 100 windows."""
 _CHOICE = random.SystemRandom()
+Recalls = dict[str, float | None]
+"""Of each side's answer to one call, by its letter; None where answers are exact."""
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -91,6 +93,8 @@ class CasePlan:
     """What the runner itself costs."""
     is_sized: bool = False
     """Whether both are known."""
+    counts_recall: bool = False
+    """Whether its timed answers tell a recall: approximate ones, over a state that nobody could know."""
 
     def state(self) -> bytes:
         """As it is sent to a kernel's process; made each time, since all of a target's would take much memory."""
@@ -262,18 +266,30 @@ def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[W
     return tuple(windows)
 
 
-def measure_blocks(
-    plan: CasePlan, sides: Mapping[str, KernelProcess], *, thorough: bool = False
-) -> dict[str, Block]:
-    """A block for each candidate, by its letter, whose windows of the baseline they share.
+class Measured(NamedTuple):
+    """What came of a block of windows."""
+
+    blocks: dict[str, Block]
+    """By the candidate's letter; they share the windows of the baseline."""
+    recalls: list[Recalls]
+    """Of the calls whose answers were verified, where the plan counts recall."""
+
+
+def measure_blocks(plan: CasePlan, sides: Mapping[str, KernelProcess], *, thorough: bool = False) -> Measured:
+    """A block for each candidate.
 
     Every side has two windows, in one order twice, which is left to chance: a side whose two windows follow each
     other (ABBA) finds its caches warm in the second, which makes it 1 % faster there and the next side slower
     after it. `thorough` verifies far more of the answers.
     """
     letters = _drawn_order(sides)
-    halves = [_measure_half(plan, sides, letters, thorough=thorough) for _ in range(2)]
-    return {letter: _block(plan.key, letters, halves, letter) for letter in candidates_of(sides)}
+    halves, recalls = [], []
+    for _ in range(2):
+        windows, of_half = _measure_half(plan, sides, letters, thorough=thorough)
+        halves.append(windows)
+        recalls += of_half
+    blocks = {letter: _block(plan.key, letters, halves, letter) for letter in candidates_of(sides)}
+    return Measured(blocks, recalls if plan.counts_recall else [])
 
 
 def measure_dealt(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, Dealt]:
@@ -314,26 +330,27 @@ def _block(key: str, letters: Sequence[str], halves: Sequence[Mapping[str, Windo
 
 def _measure_half(
     plan: CasePlan, sides: Mapping[str, KernelProcess], letters: Sequence[str], *, thorough: bool
-) -> dict[str, Window]:
+) -> tuple[dict[str, Window], list[Recalls]]:
     """A window of each side, in the order of their letters, on the same calls; answers of all are verified.
 
     A side's answers are taken away before the next side is asked, which is given the same memory.
     """
     calls = plan.draw(plan.calls)
-    chosen = _chosen(len(calls), thorough=thorough)
+    chosen = _chosen(len(calls), thorough=thorough, tells_recall=plan.counts_recall)
     answers = ask(sides, lambda process, _: _answers_of(plan, process, calls, chosen), letters)
+    recalls = []
     for index in chosen:
         given = {letter: of_side[index] for letter, (_, of_side) in answers.items()}
-        _compare(plan, given, calls.call(index), f"timed call {index + 1} of {len(calls)}")
-    return {letter: answers[letter][0].settled() for letter in letters}
+        recalls.append(_compare(plan, given, calls.call(index), f"timed call {index + 1} of {len(calls)}"))
+    return {letter: answers[letter][0].settled() for letter in letters}, recalls
 
 
-def _chosen(count: int, *, thorough: bool) -> Sequence[int]:
+def _chosen(count: int, *, thorough: bool, tells_recall: bool) -> Sequence[int]:
     """The calls of a window whose answers are verified: known to this process alone, and left to chance.
 
-    One, or in a thorough block, with a probability of a quarter for each half, many of them.
+    One, or many where they tell a recall, or in a thorough block, with a probability of a quarter for each half.
     """
-    many = thorough and _CHOICE.random() < _THOROUGH_SHARE
+    many = tells_recall or (thorough and _CHOICE.random() < _THOROUGH_SHARE)
     return _CHOICE.sample(range(count), min(count, _THOROUGH_CALLS) if many else 1)
 
 
@@ -353,7 +370,7 @@ def _call_overhead_ns(plan: CasePlan, null: KernelProcess, echo: wire.Echo) -> f
     return statistics.median((w.wall_ns - (w.waited_ns or 0)) / w.calls for w in windows)
 
 
-def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, which: str) -> None:
+def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, which: str) -> Recalls:
     """Compare each side's answer with the oracle's; a candidate's fault goes before the baseline's.
 
     The oracle is asked each time: what it returned before, it may have overwritten with its next result.
@@ -361,7 +378,9 @@ def _compare(plan: CasePlan, answers: Mapping[str, Any], call: Call, which: str)
     expected = plan.oracle.expected(call)
     where, seed = f"{plan.key}, {which}", plan.feed.seed
     candidate_first = sorted(answers, reverse=True)
-    ask(answers, lambda answer, _: plan.oracle.compare(answer, expected, call, where, seed), candidate_first)
+    return ask(
+        answers, lambda answer, _: plan.oracle.compare(answer, expected, call, where, seed), candidate_first
+    )
 
 
 @contextmanager

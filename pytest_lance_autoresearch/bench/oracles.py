@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from pytest_lance_autoresearch import compare
-from pytest_lance_autoresearch.bench.recall import ask_each_time
+from pytest_lance_autoresearch.bench.memo import ask_each_time
 from pytest_lance_autoresearch.bench.room import Room, arrays
 from pytest_lance_autoresearch.errors import KernelIncorrect, KernelReturnedMore, TargetError
 from pytest_lance_autoresearch.kernel_side import modules
@@ -20,7 +21,7 @@ from pytest_lance_autoresearch.kernel_side import modules
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pytest_lance_autoresearch.bench.recall import Known
+    from pytest_lance_autoresearch.bench.memo import Known
     from pytest_lance_autoresearch.bench.runner import Answers, Runner
     from pytest_lance_autoresearch.records import Call
     from pytest_lance_autoresearch.target_files.load import Target
@@ -80,21 +81,25 @@ class Oracle:
             f"returns, alone or with more beside it, and about as much for every call of a case"
         ) from failure
 
-    def verify(self, actual: Any, call: Call, where: str, seed: int | None = None) -> None:
-        """Compare one answer; KernelIncorrect with `where` and the difference."""
-        self.compare(actual, self.expected(call), call, where, seed)
+    def verify(self, actual: Any, call: Call, where: str, seed: int | None = None) -> float | None:
+        """Compare one answer; KernelIncorrect with `where` and the difference.
 
-    def compare(self, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None) -> None:
+        Returns its recall where answers may be approximate.
+        """
+        return self.compare(actual, self.expected(call), call, where, seed)
+
+    def compare(self, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None) -> float | None:
         """The same, with the expected result at hand."""
-        compare_answer(self._target, actual, expected, call, where, seed)
+        return compare_answer(self._target, actual, expected, call, where, seed)
 
 
 def compare_answer(
     target: Target, actual: Any, expected: Any, call: Call, where: str, seed: int | None = None
-) -> None:
+) -> float | None:
     """Compare one answer with the oracle's; KernelIncorrect with `where` and the difference.
 
-    What a kernel answers may overflow in `check`: the user's filters for warnings do not decide about a kernel.
+    Returns its recall, from 0 to 1, where answers may be approximate. What a kernel answers may overflow in
+    `check`: the user's filters for warnings do not decide about a kernel.
     """
     check = getattr(target.wiring, "check", None)
     if check is None:
@@ -110,11 +115,24 @@ def compare_answer(
         raise KernelIncorrect(
             f"{where}: target.check could not compare the result: {type(error).__name__}: {error}", seed
         ) from error
+    if target.lossy is not None:
+        return _share(target, said)
     if said is not None:
         raise TargetError(
             f"target '{target.name}': target.check returned {said!r}; expected None, "
             f"and a failed assert or compare helper for a wrong result"
         )
+    return None
+
+
+def _share(target: Target, said: object) -> float:
+    """What a lossy target's check returns; TargetError for anything else."""
+    if not isinstance(said, Real) or not 0 <= float(said) <= 1:
+        raise TargetError(
+            f"target '{target.name}': target.check returned {said!r}; expected the call's recall, a share from 0 "
+            f"to 1 as compare.recall returns it, since target.py has a LOSSY"
+        )
+    return float(said)
 
 
 def _refuse_other_forms(target: Target, expected: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_lance_autoresearch.bench import recall
+from pytest_lance_autoresearch.bench import memo
 from pytest_lance_autoresearch.bench.oracles import Oracle
 from pytest_lance_autoresearch.errors import KernelFailure, KernelIncorrect, KernelRaised, TargetError
 from pytest_lance_autoresearch.kernel_side import modules
@@ -30,7 +30,7 @@ _KEY = "properties"
 
 
 def check_properties(
-    target: Target, runner: Runner[Answers], seed: int | None, examples: int, shared: recall.Recall | None = None
+    target: Target, runner: Runner[Answers], seed: int | None, examples: int, shared: memo.Memo | None = None
 ) -> None:
     """Let Hypothesis look for a state and a call outside the battery on which the kernel is wrong.
 
@@ -79,7 +79,7 @@ class _Probe:
     target: Target
     runner: Runner[Answers]
     seed: int | None
-    shared: recall.Recall | None
+    shared: memo.Memo | None
     failure: Exception | None = None
 
     def holds(self, example: tuple[Any, Call]) -> None:
@@ -100,7 +100,7 @@ class _Probe:
         where = f"{_KEY}, {shown}"
         try:
             sent = generate.pickled(self.target, state)
-            oracle = Oracle(self.target, state, recall.known(self.shared, sent))
+            oracle = Oracle(self.target, state, memo.known(self.shared, sent))
             self.runner.bind(_KEY, sent)
             answers = oracle.run(self.runner, _KEY, [call])
             oracle.verify(answers[0], call, where, self.seed)

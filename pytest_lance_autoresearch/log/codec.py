@@ -21,6 +21,8 @@ SCHEMA = 4
 one host only, and had no calls that were started one by one."""
 _LEAST_JUDGED = 3
 """What was recorded under an earlier one was judged by other rules."""
+_ADDED_TO_RULES = frozenset({"recall"})
+"""What rules have from a later version on; those without it asked for nothing of the kind."""
 DIGEST_SCHEMA = 3
 """Of what a record comes to. Another one is made again."""
 
@@ -90,8 +92,9 @@ def _seal(record: str, digest: Digest) -> str:
 
 def _rules_from(found: Any) -> Rules | None:
     """Those of the gate whose thresholds have these names; None where no gate has, or its values cannot be."""
-    kinds = {frozenset(field.name for field in fields(kind)): kind for kind in (Rules, RegressionRules)}
-    kind = kinds.get(frozenset(found)) if isinstance(found, dict) else None
+    names = {kind: frozenset(field.name for field in fields(kind)) for kind in (Rules, RegressionRules)}
+    kinds = {of_kind - _ADDED_TO_RULES: kind for kind, of_kind in names.items()}
+    kind = kinds.get(frozenset(found) - _ADDED_TO_RULES) if isinstance(found, dict) else None
     with _as_value_errors():
         return None if kind is None else msgspec.convert(found, kind)
 

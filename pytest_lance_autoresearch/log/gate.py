@@ -255,7 +255,7 @@ def _row(
         commit=git.commit(target.layout.kernel_path, target.kernel.sha256),
         harness=target.fingerprint,
         host=record.host,
-        description=description or outcome.reason,
+        description=f"{description}{report.recall_clause(judgement)}" if description else outcome.reason,
         record=sha256,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_lance_autoresearch.bench.recall import Recall
+from pytest_lance_autoresearch.bench.memo import Memo
 from pytest_lance_autoresearch.bench.rounds import Ground, Measured
 from pytest_lance_autoresearch.runs import checking
 from pytest_lance_autoresearch.runs.posts import Post
@@ -37,7 +37,7 @@ class Ring(Post):
         super().__init__(parcel, timeout_s)
         self._seed = seed
         self._lock = Lock()
-        self._recall = Recall()
+        self._memo = Memo()
         run = (self._states.of, self._processes, lambda *_: None, self._turn)
         self._ground = Ground(self._target, self._settled(baseline), self._timed, *run)
 
@@ -45,7 +45,7 @@ class Ring(Post):
         """All of a candidate's correctness."""
         target = replace(self._target, kernel=self._settled(source))
         settings = Settings(Path(self._folder.name), seed=self._seed, timeout_s=self._timeout_s)
-        trial = Trial(target, self._cases, settings, states=self._states, shared=self._recall)
+        trial = Trial(target, self._cases, settings, states=self._states, shared=self._memo)
         checking.check(trial, self._lock)
         return trial.checked()
 

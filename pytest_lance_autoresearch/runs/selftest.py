@@ -100,6 +100,8 @@ class Selftest:
         """
         if name == f"honest-{FASTMATH}" and self._is_bit_exact:
             raise NotApplicable("target.BIT_EXACT: every bit of a result is the contract")
+        if name == f"wrong-{FLOAT16}" and self._target.lossy is not None:
+            raise NotApplicable("target.LOSSY: answers may be approximate")
         if not self._samples:
             self._samples = [self._sample(case) for case in self._watched("self-test", self._cases)]
         kind, _, stand_in = name.partition("-")
@@ -135,12 +137,13 @@ class Selftest:
 
     def _refusal(self, sample: Sample, stand_in: StandIn) -> str:
         """The sentence that refuses the stand-in's answers to one case; '' when all are accepted."""
+        recalls, floor = [], contract.recall_floor(self._target, sample.case)
         try:
             for number, call in enumerate(sample.calls):
                 where = f"{sample.case.id}, call {number + 1} of {len(sample.calls)}"
-                oracles.compare_answer(
-                    self._target, stand_in(sample, number), sample.expected[number], call, where
-                )
+                answer, expected = stand_in(sample, number), sample.expected[number]
+                recalls.append(oracles.compare_answer(self._target, answer, expected, call, where))
+            check.refuse_low_recall(recalls, floor, f"{sample.case.id}: the recall of {len(recalls)} calls")
         except KernelFailure as failure:
             return str(failure)
         return ""
@@ -148,7 +151,9 @@ class Selftest:
     def _sample(self, case: Case) -> Sample:
         state = generate.make_state(self._target, case, seeds.PUBLISHED_SEED)
         self._refuse_other_states(case, state)
-        calls = generate.Feed(self._target, case, state, seeds.PUBLISHED_SEED, "check").draw(check.CALLS_PER_CHECK)
+        calls = generate.Feed(self._target, case, state, seeds.PUBLISHED_SEED, "check").draw(
+            check.calls_of(self._target)
+        )
         oracle = oracles.Oracle(self._target, state)
         expected = [deepcopy(oracle.expected(call)) for call in calls]  # it may use its buffers again
         room = oracle.room(calls).bytes

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_lance_autoresearch.bench.recall import Recall
+from pytest_lance_autoresearch.bench.memo import Memo
 from pytest_lance_autoresearch.bench.rounds import Rounds
 from pytest_lance_autoresearch.errors import HostLost, LogError
 from pytest_lance_autoresearch.hosts import cluster
@@ -68,7 +68,7 @@ class Contest:
         self._stopwatch = Stopwatch()
         self._seed = seeds.secret_seed() if settings.seed is None else settings.seed
         self._states = States(target, folder=settings.states)
-        self._recall = Recall()
+        self._memo = Memo()
         self._cases = contract.cases_of(target)
         self._trials: dict[str, Trial] = {}
         """Of all candidates, by name."""
@@ -163,7 +163,7 @@ class Contest:
             self._settings, seed=self._seed, description=report.entered(name, len(self._candidates))
         )
         target = replace(self._target, kernel=source)
-        return Trial(target, self._cases, settings, states=self._states, shared=self._recall, opened=self._opened)
+        return Trial(target, self._cases, settings, states=self._states, shared=self._memo, opened=self._opened)
 
     # Who goes on.
 
@@ -270,7 +270,7 @@ class Contest:
     @functools.cached_property
     def _rules(self) -> Rules:
         """Those of every trial, with what its target says."""
-        return replace(self._settings.rules, build_ms_per_mb=contract.build_budget(self._target))
+        return contract.rules_of(self._target, self._settings.rules)
 
     def _turn(self, seconds: float) -> turns.Turn:
         with self._stopwatch.waiting():

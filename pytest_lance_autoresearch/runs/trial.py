@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_lance_autoresearch.bench import check, properties, recall
+from pytest_lance_autoresearch.bench import check, memo, properties
 from pytest_lance_autoresearch.bench.alone import Alone
 from pytest_lance_autoresearch.bench.comparison import Comparison
 from pytest_lance_autoresearch.bench.oracles import Oracle
@@ -126,7 +126,7 @@ class Trial:
         settings: Settings,
         watch: Callable[[Progress], None] = lambda _: None,
         states: States | None = None,
-        shared: recall.Recall | None = None,
+        shared: memo.Memo | None = None,
         opened: gate.Gate | None = None,
     ) -> None:
         """`states` are those that several trials of a target have in common; None makes the trial's own.
@@ -155,7 +155,7 @@ class Trial:
             in_process=settings.in_process,
             checks_bounds=not settings.brief,
         )
-        self._recall = shared
+        self._memo = shared
         self._opened = opened
         self._measurement: Measurement | None = None
         self._prepared: Measurement | None = None
@@ -215,13 +215,14 @@ class Trial:
         return not (self._is_checked_only or self.nothing_to_measure())
 
     def _check_calls(self, case: Case, runner: Runner[Answers], oracle: Oracle) -> None:
-        published = self._feed(case, seeds.PUBLISHED_SEED, "check").draw(check.CALLS_PER_CHECK)
-        check.check_calls(runner, oracle, case.id, published, "published")
+        count, floor = check.calls_of(self.target), contract.recall_floor(self.target, case)
+        published = self._feed(case, seeds.PUBLISHED_SEED, "check").draw(count)
+        check.check_calls(runner, oracle, case.id, published, "published", floor=floor)
         if not self._checks_secretly:
             return
         with self._on_secret_inputs():
-            calls = self._feed(case, self._seed, "secret check").draw(check.CALLS_PER_CHECK)
-            check.check_calls(runner, oracle, case.id, calls, "secret", self._seed)
+            calls = self._feed(case, self._seed, "secret check").draw(count)
+            check.check_calls(runner, oracle, case.id, calls, "secret", self._seed, floor)
 
     def check_properties(self) -> None:
         """Shapes and values beyond the battery; published examples, or secret ones when judged or seeded."""
@@ -229,7 +230,7 @@ class Trial:
         with self._recorded(Item(ItemKind.PROPERTIES)):
             for runner, telling in self._processes.checkers():
                 with telling, nullcontext() if seed is None else self._on_secret_inputs():
-                    properties.check_properties(self.target, runner, seed, PROPERTY_EXAMPLES, self._recall)
+                    properties.check_properties(self.target, runner, seed, PROPERTY_EXAMPLES, self._memo)
 
     def measure_case(self, case: Case) -> CaseTimes | None:
         """The speed of one case: alone, or under a gate in blocks beside the baseline.
@@ -463,7 +464,7 @@ class Trial:
     @property
     def _rules(self) -> Rules:
         """Those of the command line and of the target."""
-        return replace(self.settings.rules, build_ms_per_mb=contract.build_budget(self.target))
+        return contract.rules_of(self.target, self.settings.rules)
 
     @property
     def _checks_secretly(self) -> bool:
@@ -477,7 +478,7 @@ class Trial:
         """The oracle, bound to the case's published state as the kernel is where it runs."""
         state = self._states.of(case)
         sent = generate.pickled(self.target, state)
-        oracle = Oracle(self.target, state, recall.known(self._recall, sent))
+        oracle = Oracle(self.target, state, memo.known(self._memo, sent))
         runner.bind(case.id, sent)
         yield oracle
         runner.release(case.id)

@@ -6,18 +6,23 @@ Owns which names a target's modules must have, what its case ids may look like, 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.records import Case
+from pytest_lance_autoresearch.records import Case, Lossy, RecallRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_lance_autoresearch.records import Rules
     from pytest_lance_autoresearch.target_files.load import Target
 
 MAX_THREADS = 256
+MOST_MARGIN = 0.1
+"""Of recall: what gives up more is another answer."""
 MIN_SHAPES = 3
 MIN_TIMED_DISTRIBUTIONS = 3
 MIN_DISTRIBUTIONS = 5
@@ -62,6 +67,23 @@ def build_budget(target: Target) -> float | None:
     return None if budget is None else float(budget)
 
 
+def rules_of(target: Target, rules: Rules) -> Rules:
+    """The rules of a trial, with what its target demands."""
+    return replace(rules, build_ms_per_mb=build_budget(target), recall=_recall_rules(target))
+
+
+def recall_floor(target: Target, case: Case) -> float | None:
+    """The least recall of a kernel on that case; None where answers are exact."""
+    return None if target.lossy is None else float(target.lossy.floors[case.distribution])
+
+
+def _recall_rules(target: Target) -> RecallRules | None:
+    if target.lossy is None:
+        return None
+    floors = {case.id: target.lossy.floors[case.distribution] for case in cases_of(target) if case.timed}
+    return RecallRules(target.lossy.margin, floors)
+
+
 def smallest(target: Target) -> list[Case]:
     """The cases of the shape whose calls are the fewest operations."""
     found = cases_of(target)
@@ -88,10 +110,32 @@ def _faults(target: Target) -> Iterator[str]:
     threads = getattr(target.wiring, "THREADS", 1)
     if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
         yield f"target.THREADS is {threads!r}; expected a whole number from 1 to {MAX_THREADS}"
+    yield from _lossy_faults(target)
     for name, meaning in _DECLARED.items():
         value = getattr(target.wiring, name, False)
         if not isinstance(value, bool):
             yield f"target.{name} is {value!r}; expected True where {meaning}"
+
+
+def _lossy_faults(target: Target) -> Iterator[str]:
+    """Where answers may be approximate, it is told how much of them must be right."""
+    lossy = target.lossy
+    if lossy is None:
+        return
+    if not isinstance(lossy, Lossy):
+        yield f"target.LOSSY is {lossy!r}; expected records.Lossy(margin, floors)"
+        return
+    if getattr(target.wiring, "BIT_EXACT", False):
+        yield "target.LOSSY and target.BIT_EXACT contradict each other; expected one of them"
+    if not callable(getattr(target.wiring, "check", None)):
+        yield "target.py has a LOSSY and no function 'check', which returns the recall of a call"
+    if not (_is_positive(lossy.margin) and lossy.margin <= MOST_MARGIN):
+        yield f"target.LOSSY.margin is {lossy.margin!r}; expected a share above 0 and at most {MOST_MARGIN:g}"
+    distributions = {*target.inputs.DISTRIBUTIONS, *target.inputs.EDGE_DISTRIBUTIONS}
+    if not isinstance(lossy.floors, Mapping) or set(lossy.floors) != distributions:
+        yield f"target.LOSSY.floors is {lossy.floors!r}; expected a share for each distribution, and for no other"
+    elif others := [one for one in lossy.floors.values() if not (_is_positive(one) and one <= 1)]:
+        yield f"target.LOSSY.floors has {others[0]!r}; expected shares above 0 and at most 1"
 
 
 def _is_positive(value: Any) -> bool:

@@ -21,7 +21,7 @@ from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.target_files import packages, sources
 
 if TYPE_CHECKING:
-    from pytest_lance_autoresearch.records import Layout, Source
+    from pytest_lance_autoresearch.records import Layout, Lossy, Source
 
 HARNESS_FILES = ("inputs.py", "reference.py", "target.py")
 """What the measured party must not change; each is fingerprinted."""
@@ -61,6 +61,11 @@ class Target:
     def has_intrinsics(self) -> bool:
         """Whether its kernel may define intrinsics of its own."""
         return getattr(self.wiring, "INTRINSICS", False)
+
+    @property
+    def lossy(self) -> Lossy | None:
+        """What it demands of its kernels' recall; None where answers are exact."""
+        return getattr(self.wiring, "LOSSY", None)
 
     @property
     def is_imported_here(self) -> bool:

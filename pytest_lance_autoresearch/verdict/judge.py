@@ -8,10 +8,12 @@ The sentence about a verdict is `words.report`'s, the measuring `bench`'s.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from pytest_lance_autoresearch.records import (
+    CaseRecall,
     Cause,
     Doubt,
     Evidence,
@@ -21,7 +23,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.verdict import ahead, hosts, keeping, price, regression, selection
+from pytest_lance_autoresearch.verdict import ahead, hosts, keeping, price, recall, regression, selection
 from pytest_lance_autoresearch.verdict.view import View
 
 TIMES_PAIRS = 2
@@ -34,8 +36,9 @@ MOST_BLOCKS = 16
 """Of a single case in a pair."""
 
 
-_OPEN_OR_KEPT = (Verdict.KEEP, Verdict.PASS, Verdict.UNDECIDED)
-"""What a kernel that works ahead is refused in place of."""
+_KEPT = (Verdict.KEEP, Verdict.PASS)
+_OPEN_OR_KEPT = (*_KEPT, Verdict.UNDECIDED)
+"""What a kernel that works ahead, or whose recall is too low, is turned down in place of."""
 
 
 class _Answer(Protocol):
@@ -56,8 +59,9 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
     """Judge the evidence: a verdict, or undecided, which asks for another look."""
     question = _answer(evidence, rules)
     seen = question.view(evidence, rules)
-    cpu = seen.cpu
-    decided, works_ahead = _unless_outrun(evidence, *question.decide(seen)), None
+    cpu, recalls = seen.cpu, recall.by_case(evidence, rules)
+    decided = _unless_recall_is_low(recalls, rules, *_unless_outrun(evidence, *question.decide(seen)))
+    works_ahead = None
     if decided[0] in _OPEN_OR_KEPT and (works_ahead := ahead.shown(evidence)) is not None:
         decided = Verdict.REFUSED, Cause.WORKS_AHEAD
     verdict, cause = _unless_over(seen, *decided)
@@ -73,10 +77,12 @@ def look(evidence: Evidence, rules: Rules) -> Judgement:
         evidence.baseline_code_size,
         evidence.candidate_code_size,
         price.build_price(seen.priced, rules),
-        question.doubt(seen, decided) if is_open else None,
+        _doubt(question, seen, decided, recalls) if is_open else None,
         selection.race(evidence) if evidence.heat else None,
         seen.by_host(),
         works_ahead,
+        recalls,
+        recall.too_low(recalls, rules) if decided[1] is Cause.RECALL else "",
     )
 
 
@@ -87,7 +93,7 @@ def refusal(evidence: Evidence, rules: Rules) -> Judgement | None:
         return None
     baseline, candidate = price.peaks(evidence.pairs)
     return Judgement(
-        Verdict.REGRESSED if isinstance(rules, RegressionRules) else Verdict.DISCARD,
+        _turned_down(rules),
         cause,
         baseline_peak_rss_bytes=baseline,
         candidate_peak_rss_bytes=candidate,
@@ -160,6 +166,33 @@ def _unless_outrun(evidence: Evidence, verdict: Verdict, cause: Cause) -> tuple[
     if selection.is_outrun(evidence.pairs, evidence.heat):
         return Verdict.DISCARD, Cause.OUTRUN
     return Verdict.UNDECIDED, Cause.UNDECIDED
+
+
+def _unless_recall_is_low(
+    recalls: Mapping[str, CaseRecall], rules: Rules, verdict: Verdict, cause: Cause
+) -> tuple[Verdict, Cause]:
+    """Nothing is kept whose recall is not shown to be high enough."""
+    if rules.recall is None or verdict not in _OPEN_OR_KEPT:
+        return verdict, cause
+    if recall.too_low(recalls, rules):
+        return _turned_down(rules), Cause.RECALL
+    if verdict in _KEPT and recall.open_case(recalls, rules):
+        return Verdict.UNDECIDED, Cause.RECALL
+    return verdict, cause
+
+
+def _turned_down(rules: Rules) -> Verdict:
+    return Verdict.REGRESSED if isinstance(rules, RegressionRules) else Verdict.DISCARD
+
+
+def _doubt(
+    question: _Answer, seen: View, decided: tuple[Verdict, Cause], recalls: Mapping[str, CaseRecall]
+) -> Doubt:
+    """What keeps an inconclusive verdict open, which without regard to the time is `decided`."""
+    if decided == (Verdict.UNDECIDED, Cause.RECALL):
+        case = recall.open_case(recalls, seen.rules)
+        return Doubt(case, seen.cases[case].ratio(), None, recall=recalls[case])
+    return question.doubt(seen, decided)
 
 
 def _unless_over(seen: View, verdict: Verdict, cause: Cause) -> tuple[Verdict, Cause]:

@@ -10,11 +10,23 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pytest_lance_autoresearch.records import Interval
 
 _LARGEST = 700.0
 """About the logarithm of the largest float."""
+_BETS = (0.1, 0.3, 0.9)
+"""Shares of what one has that are laid on each value: small ones tell of values that vary much."""
+_HALVINGS = 40
+"""Of the range of a mean: finer than any number of values can tell."""
+
+
+class Bounds(NamedTuple):
+    """Of a mean."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,40 @@ def student_cdf(t: float, df: int) -> float:
     if df % 2 == 0:
         return 0.5 + sin * total / 2
     return 0.5 + (theta + (sin * total if df > 1 else 0.0)) / math.pi
+
+
+def weighted_mean(counts: Mapping[float, int]) -> float:
+    """Of values, each as often as it says."""
+    return math.fsum(value * count for value, count in counts.items()) / sum(counts.values())
+
+
+def mean_bounds(counts: Mapping[float, int], alpha_low: float, alpha_high: float) -> Bounds:
+    """Bounds of the mean of values from 0 to 1, each as often as it says; 0 and 1 without any.
+
+    Each is wrong with the probability given for it at most, whatever the values' distribution, and however often
+    one looks while they come in. They bet against each mean that is possible: whoever gains by a factor of
+    1 / alpha by betting that values are larger has shown that they are (Waudby-Smith and Ramdas, Estimating means
+    of bounded random variables by betting, JRSS B 86, 2024).
+    """
+    mirrored = [(1 - value, count) for value, count in counts.items()]
+    return Bounds(_mean_at_least(list(counts.items()), alpha_low), 1 - _mean_at_least(mirrored, alpha_high))
+
+
+def _mean_at_least(counts: Sequence[tuple[float, int]], alpha: float) -> float:
+    """The largest mean of which it is shown that the values' own lies above it; 0 where none is."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        is_shown = _log_gain(counts, middle) >= -math.log(alpha)
+        low, high = (middle, high) if is_shown else (low, middle)
+    return low
+
+
+def _log_gain(counts: Sequence[tuple[float, int]], mean: float) -> float:
+    """The logarithm of what one unit became, a part of it in each bet, if the values' mean is said to be that."""
+    gains = [math.fsum(count * math.log1p(bet * (value / mean - 1)) for value, count in counts) for bet in _BETS]
+    largest = max(gains)
+    return largest + math.log(math.fsum(math.exp(gain - largest) for gain in gains) / len(gains))
 
 
 def median_interval(values: Sequence[float], alpha: float) -> LogEstimate:

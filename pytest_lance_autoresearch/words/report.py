@@ -5,6 +5,7 @@ Owns every sentence about a verdict, the block at the end of a run, and its JSON
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ from typing import Any
 from pytest_lance_autoresearch.records import (
     BuildPrice,
     Calibration,
+    CaseRecall,
     CaseTimes,
     Cause,
     Disturbance,
@@ -102,6 +104,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
         ("total_seconds", f"{outcome.seconds:.1f}"),
         ("waited_seconds", f"{outcome.waited_s:.1f}"),
         ("speedup", wording.interval(speedup) if speedup else wording.NONE),
+        *_recall(outcome.judgement),
         *_extremes(outcome),
         *_hosts(outcome),
         ("verdict", verdict),
@@ -133,6 +136,40 @@ def _ends(told: Sequence[tuple[float, str]], most: int) -> tuple[list[str], list
     ordered = [text for _, text in sorted(told, reverse=True)]
     best = ordered[: min(most, (len(ordered) + 1) // 2)]
     return best, ordered[len(best) :][-most:]
+
+
+def _recall(judgement: Judgement | None) -> list[tuple[str, str]]:
+    """How much of approximate answers is right, and on which case that changed for the worst."""
+    measured = _measured_recalls(judgement)
+    if not measured:
+        return []
+    case = min(measured, key=lambda name: measured[name].change)
+    change = _points(measured[case].change_low, measured[case].change, measured[case].change_high)
+    return [("recall", _both_recalls(measured)), ("recall_change", f"{case} {change}")]
+
+
+def _measured_recalls(judgement: Judgement | None) -> dict[str, CaseRecall]:
+    return {case: one for case, one in judgement.recalls.items() if one.calls} if judgement else {}
+
+
+def _both_recalls(measured: Mapping[str, CaseRecall]) -> str:
+    """The means over cases."""
+    candidate, baseline = (
+        math.fsum(values) / len(measured)
+        for values in zip(*((one.candidate, one.baseline) for one in measured.values()), strict=True)
+    )
+    return f"{candidate:.4f} (baseline {baseline:.4f})"
+
+
+def _points(low: float, point: float, high: float) -> str:
+    """A change of recall, in percentage points."""
+    return f"{100 * point:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points"
+
+
+def recall_clause(judgement: Judgement | None) -> str:
+    """Both kernels' recall, for a sentence about them; '' where answers are exact, or it was not measured."""
+    measured = _measured_recalls(judgement)
+    return f"; recall {_both_recalls(measured)}" if measured else ""
 
 
 def _hosts(outcome: Outcome) -> list[tuple[str, str]]:
@@ -233,6 +270,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "speedup": _interval_json(judgement.speedup if judgement else None),
         "cpu_speedup": _interval_json(judgement.cpu_speedup if judgement else None),
         "case_speedups": _cases_json(judgement.cases) if judgement else None,
+        "recalls": {case: asdict(one) for case, one in _measured_recalls(judgement).items()} or None,
         "hosts": [_host_json(host) for host in judgement.hosts] if judgement and judgement.hosts else None,
         "verdict": outcome.status.value if outcome.status else None,
         "cause": judgement.cause.value if judgement else None,
@@ -292,6 +330,7 @@ def _doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
         "speedup": _interval_json(doubt.speedup),
         "cpu_speedup": _interval_json(doubt.cpu_speedup),
         "is_unconfirmed": doubt.is_unconfirmed,
+        "recall": asdict(doubt.recall) if doubt.recall else None,
         "seconds_to_settle": doubt.seconds,
     }
 
@@ -306,7 +345,7 @@ def judged_reason(judgement: Judgement, figures: Figures | None, rules: Rules) -
         else judgement.verdict.value
     )
     change = _change_over_hosts(judgement) if judgement.hosts else _geomean_change(judgement, figures)
-    return f"{word}: {change}{_explained(judgement, figures, rules)}"
+    return f"{word}: {change}{_explained(judgement, figures, rules)}{recall_clause(judgement)}"
 
 
 def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
@@ -337,8 +376,10 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
             return f"{_joint(judgement, says)} its CPU time says {says}; wall and CPU time must agree"
         case Cause.OUTRUN:
             return f", {_outrun(judgement)}"
-        case Cause.WORKS_AHEAD:
-            return f"{_joint(judgement)} {_works_ahead(judgement)}"
+        case Cause.WORKS_AHEAD | Cause.RECALL if judgement.verdict is not Verdict.INCONCLUSIVE:
+            is_lossy = judgement.cause is Cause.RECALL
+            fault = _low_recall(judgement, rules) if is_lossy else _works_ahead(judgement)
+            return f"{_joint(judgement)} {fault}"
         case _:
             return f", {_end(judgement, rules)}: {_open_question(judgement, rules)}"
 
@@ -348,6 +389,17 @@ def _end(judgement: Judgement, rules: Rules) -> str:
     if judgement.cause is Cause.BUDGET:
         return f"undecided when the time budget of {rules.max_seconds:g} s ended"
     return "undecided after the last look"
+
+
+def _low_recall(judgement: Judgement, rules: Rules) -> str:
+    """By how much the recall of a case is too low, by the margin or by the floor."""
+    case, wanted = judgement.low_recall, rules.recall
+    one = judgement.recalls[case]
+    assert wanted is not None, "answers may be approximate"
+    if one.change_high < -wanted.margin:
+        change = _points(one.change_low, one.change, one.change_high)
+        return f"the recall of {case} changes by {change} (limit {-100 * wanted.margin:+g})"
+    return f"the recall of {case} is {one.candidate:.4f} (expected at least {wanted.floors[case]:g})"
 
 
 def _works_ahead(judgement: Judgement) -> str:
@@ -749,6 +801,8 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
     """What the windows could not show, that no case regressed or how large the gain is, and what would show it."""
     doubt = judgement.doubt
     assert doubt is not None, "an inconclusive verdict has one"
+    if doubt.recall is not None:
+        return _open_recall(doubt, rules)
     if doubt.is_unconfirmed:
         settling = "more time would do" if judgement.hosts else _settling(doubt, rules)
         return f"the second look was missing, which must confirm it over fresh inputs; {settling}"
@@ -768,6 +822,22 @@ def _open_question(judgement: Judgement, rules: Rules) -> str:
     slower = f"{worst:.{wording.digits_apart(worst, rules.case_limit * 100)}f} %"
     settling = "more time or a quieter host would tell" if on_host else _settling(doubt, rules)
     return f"{doubt.case} may be up to {slower} slower{on_host} ({measured}); {settling}"
+
+
+def _open_recall(doubt: Doubt, rules: Rules) -> str:
+    """Which recall the calls so far could not show to be high enough."""
+    one, wanted = doubt.recall, rules.recall
+    assert one is not None, "it is open"
+    assert wanted is not None, "and asked for"
+    assert doubt.case is not None, "of a case"
+    if not one.calls:
+        return f"the recall of {doubt.case} was not measured yet; more time would tell"
+    if one.change_low <= -wanted.margin:
+        change = _points(one.change_low, one.change, one.change_high)
+        found = f"changes by {change} (limit {-100 * wanted.margin:+g})"
+    else:
+        found = f"may be {one.candidate_low:.4f} (expected at least {wanted.floors[doubt.case]:g})"
+    return f"the recall of {doubt.case} {found} in {wording.many(one.calls, 'call')}; more time would tell"
 
 
 def _settling(doubt: Doubt, rules: Rules) -> str:

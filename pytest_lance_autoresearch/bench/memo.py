@@ -26,12 +26,12 @@ def ask_each_time(_call: object, ask: Ask) -> Any:
     return ask()
 
 
-def known(recall: Recall | None, state: bytes) -> Known:
-    """The answers over a state, given as it is sent to a kernel's process; without a recall none are known."""
-    return ask_each_time if recall is None else recall.over(state)
+def known(memo: Memo | None, state: bytes) -> Known:
+    """The answers over a state, given as it is sent to a kernel's process; without a memo none are known."""
+    return ask_each_time if memo is None else memo.over(state)
 
 
-class Recall:
+class Memo:
     """The answers to some calls over some states; used by one thread at a time."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
