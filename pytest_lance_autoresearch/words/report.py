@@ -145,7 +145,7 @@ def _recall(judgement: Judgement | None) -> list[tuple[str, str]]:
         return []
     case = min(measured, key=lambda name: measured[name].change)
     change = _points(measured[case].change_low, measured[case].change, measured[case].change_high)
-    return [("recall", _both_recalls(measured)), ("recall_change", f"{case} {change}")]
+    return [("recall", f"{_both_recalls(measured)}; {case} {change}")]
 
 
 def _measured_recalls(judgement: Judgement | None) -> dict[str, CaseRecall]:
