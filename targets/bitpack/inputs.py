@@ -4,7 +4,7 @@ Owns every number that is checked or timed. Time depends on the widths and not o
 is a sequence of widths; nearly all bits of a page are random, those between and after the chunks too.
 
 A page has the layout of Lance's files, versions 2.1 and 2.2 alike. Values carry their width with them. Levels,
-which say which values are null, do not: they have one width in the whole page, and lie before their chunk's values.
+which say which values are null, do not: a page has one width for all, and they lie before their chunk's values.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ rust/compression/fsst/src/fsst.rs); `benchmarks/ports/fsst/kernels.py` is a port
 
 Chunks of a page are decoded one after the other straight into their places, by a table that is parsed once.
 
-Stays: `prepare(table)`, `decode(decoder, codes, offsets, out, out_offsets)` and `decode_chunks(table, page, starts,
-counts, out, out_offsets)`, with the dtypes and shapes that their docstrings give.
+Stays: `prepare(table)`, `decode(decoder, codes, offsets, out, out_offsets)` and
+`decode_chunks(table, page, starts, counts, out, out_offsets)`, with the dtypes and shapes of their docstrings.
 
 CAN: derive any tables from the symbol table; decode several codes, or several places, at once; decode all
 strings as one run, since no code crosses from one to the next; write into the slack after the output's total.

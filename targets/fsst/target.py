@@ -74,7 +74,8 @@ def _by_chunks(impl: ModuleType) -> Callable[..., int]:
             room = np.zeros(inputs.LONGEST_SYMBOL * int(offsets[-1] - offsets[0]) + inputs.SLACK, np.uint8)
             ends = np.zeros_like(offsets)
             total = impl.decode(impl.prepare(table), codes, offsets, room, ends)
-            out[at : at + total] = room[:total]
+            own = out[at : at + total]
+            own[:] = room[: own.size]
             out_offsets[string + 1 : string + count + 1] = ends[1:] + at
             at, string = at + total, string + count
         return at

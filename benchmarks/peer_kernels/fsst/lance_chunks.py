@@ -1,23 +1,19 @@
 """fsst by the port of Lance, with what Lance does for each chunk of a page compiled too. Exact.
 
-For each chunk the table is parsed, a buffer of eight times the codes is allocated and zeroed, and what was decoded is
-copied on. The port alone goes from chunk to chunk in Python, which takes longer than its decoding does.
+For each chunk the table is parsed, a buffer of eight times the codes is allocated and zeroed, and what was decoded
+is copied on. The port alone goes from chunk to chunk in Python, which takes longer than its decoding does.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
+import fsst_port
 import numpy as np
 from numba import njit
 from numpy.lib.stride_tricks import as_strided
 
-PORT = Path(__file__).resolve().parents[2] / "ports" / "fsst" / "kernels.py"
-SPEC = importlib.util.spec_from_file_location("lance_port_of_fsst", PORT)
-port = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(port)
+port = fsst_port.load()
 prepare, decode, decompress = port.prepare, port.decode, port._decompress
 
 LONGEST_SYMBOL = SLACK = 8
