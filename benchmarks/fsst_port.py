@@ -12,7 +12,8 @@ PATH = Path(__file__).resolve().parent / "ports" / "fsst" / "kernels.py"
 def load() -> ModuleType:
     """Import the port by its path, since it lies in no package."""
     spec = importlib.util.spec_from_file_location("lance_port_of_fsst", PATH)
-    assert spec is not None and spec.loader is not None, f"{PATH} is no Python file"
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

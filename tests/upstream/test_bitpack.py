@@ -204,7 +204,8 @@ def test_a_chunk_begins_with_eight_bytes_in_both_versions(
     values = np.random.default_rng(5).integers(0, 2**13, 5000).astype(np.int32)
     is_null = np.random.default_rng(6).random(5000) < 0.1
     lance_pages.write(tmp_path / "page", pa.array(values, mask=is_null if nulls else None), version)
-    data = lance_pages.only_page(tmp_path / "page").buffers[1]
+    described, data = lance_pages.only_page(tmp_path / "page").buffers
+    assert len(described) == 5 * (2 if version == "2.1" else 4)
     levels = 128 * nulls
     packed = 4 + 128 * 13
     size = packed.to_bytes(2 if version == "2.1" else 4, "little")
@@ -212,6 +213,13 @@ def test_a_chunk_begins_with_eight_bytes_in_both_versions(
     assert data[:8] == header.ljust(8, b"\xfe")
     assert data[8 + levels + packed :][:4] == b"\xfe" * 4
     assert len(data) == 5 * (8 + levels + packed + 4)
+
+
+def test_levels_of_nulls_in_runs_are_not_packed(pa: ModuleType, tmp_path: Path) -> None:
+    lance_pages.write(tmp_path / "page", pa.array(WIDE, mask=np.arange(WIDE.size) // 5000 % 2 == 1), "2.2")
+    levels = lance_pages.only_page(tmp_path / "page").encoding.partition("value_compression")[0]
+    assert "Rle" in levels
+    assert "OutOfLineBitpacking" not in levels
 
 
 NORMAL: Final = np.random.default_rng(8).normal(size=50 * 1024)
