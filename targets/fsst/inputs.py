@@ -48,7 +48,7 @@ SHAPES: Final = (
     Shape(8192, 20, 66, 32),
     Shape(16384, 8, 16, 32),
     Shape(256, 300, 2000, 32),
-    ChunkedShape(16384, 12, 36, 32, 4096),
+    ChunkedShape(16411, 12, 36, 32, 4096),
     Shape(9001, 0, 33, 64),  # empty strings, 64-bit offsets, odd
 )
 DISTRIBUTIONS: Final = ("urls", "english", "random")
