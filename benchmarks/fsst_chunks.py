@@ -4,9 +4,9 @@
 
 For each timed case of a chunked shape: what the kernel takes for a chunk, and how many times as long the others
 take, the median of paired calls in this process and the middle 90 %. `compiled` is the port with all that Lance
-does for a chunk compiled (peer_kernels/fsst/lance_chunks.py), `python` the port as the target's wiring calls it for
-each chunk. In one batch there are no chunks: the same strings by one call of `decode`, the table prepared before.
-All answers must be equal.
+does for a chunk compiled (peer_kernels/fsst/lance_chunks.py), `python` the port as the target's wiring calls it
+for each chunk. In one batch there are no chunks: the same strings by one call of `decode`, the table prepared
+before. All answers must be equal.
 """
 
 from __future__ import annotations
