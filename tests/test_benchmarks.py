@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import toys
 from builders import CASES, everywhere, pair, pairs_of_a_look
@@ -167,6 +168,32 @@ def test_the_port_that_a_kernel_has_replaced_is_one_of_its_peers(benchmark_modul
     assert list(peers.peers_of("bitpack")) == ["lance_port", "numpy_rows", "vortex_fastlanes"]
     assert peers.peers_of("bitpack")["lance_port"] == BENCHMARKS / "ports" / "bitpack" / "kernels.py"
     assert "lance_port" not in peers.peers_of("posting-seek")
+
+
+def test_the_chunks_of_a_page_are_put_together_as_a_batch(benchmark_module: Import) -> None:
+    page = np.full(48, 99, np.uint8)
+    for start, ends, codes in ((8, (12, 13, 15), b"abc"), (32, (8, 10), b"de")):
+        offsets = np.array(ends, np.int32)
+        page[start : start + offsets.nbytes] = offsets.view(np.uint8)
+        page[start + ends[0] : start + ends[-1]] = list(codes)
+    codes, offsets = benchmark_module("fsst_chunks").batch(
+        page, np.array([8, 32]), np.array([2, 1]), np.dtype(np.int32)
+    )
+    assert (codes.tobytes(), offsets.tolist(), offsets.dtype) == (b"abcde" + bytes(8), [0, 1, 3, 5], np.int32)
+
+
+def test_chunks_are_told_beside_what_a_batch_takes(benchmark_module: Import) -> None:
+    chunks = benchmark_module("fsst_chunks")
+    found = {
+        "kernel": [4000],
+        "compiled": [12_000],
+        "python": [40_000],
+        "kernel, batch": [2000],
+        "port, batch": [7000],
+    }
+    assert chunks.row("demo", 2, found) == (
+        "| demo | 2.0 us | 3.00 [3.00, 3.00] | 10.00 [10.00, 10.00] | 3.50 [3.50, 3.50] | 2.00 [2.00, 2.00] |"
+    )
 
 
 def test_a_peer_s_line_tells_its_time_over_the_kernel_s(benchmark_module: Import) -> None:

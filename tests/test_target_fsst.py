@@ -20,8 +20,11 @@ EVERY = tuple(BATTERY.cases)
 Array = np.ndarray[Any, Any]
 
 
-def cases(*distributions: str) -> tuple[str, ...]:
-    return tuple(case for case in EVERY if case.rpartition("-")[2] in distributions)
+CHUNKED = tuple(case for case in EVERY if case.startswith("16411x12x36x32x4096"))
+
+
+def cases(*distributions: str, among: tuple[str, ...] = EVERY) -> tuple[str, ...]:
+    return tuple(case for case in among if case.rpartition("-")[2] in distributions)
 
 
 class ByteByByte:
@@ -37,12 +40,13 @@ class ByteByByte:
         return [data[8 + 8 * code : 8 + 8 * code + length] for code, length in enumerate(lengths)]
 
     def decode(self, decoder: Any, codes: Array, offsets: Array, out: Array, out_offsets: Array) -> int:
+        return self.write(self.strings(decoder, codes, offsets), out, out_offsets)
+
+    def strings(self, decoder: Any, codes: Array, offsets: Array) -> list[bytes]:
         symbols, compressed = decoder
         data = codes.tobytes()
         strings = [data[start:end] for start, end in pairwise(offsets.tolist())]
-        if compressed:
-            strings = [self.expand(symbols, string) for string in strings]
-        return self.write(strings, out, out_offsets)
+        return [self.expand(symbols, string) for string in strings] if compressed else strings
 
     def expand(self, symbols: list[bytes], string: bytes) -> bytes:
         parts = []
@@ -99,6 +103,60 @@ class BehindTheEnd(ByteByByte):
         total = super().write(strings, out, out_offsets)
         out[total:] = 77
         return total
+
+
+class ByChunks(ByteByByte):
+    """Takes all chunks of a page at once; the base of those that do so wrongly."""
+
+    def decode_chunks(
+        self, table: Array, page: Array, starts: Array, counts: Array, out: Array, out_offsets: Array
+    ) -> int:
+        decoder = self.prepare(table)
+        strings = []
+        for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
+            offsets = page[start : start + (count + 1) * out_offsets.itemsize].view(out_offsets.dtype)
+            strings += self.strings(decoder, page[start:], offsets)
+        return self.write(strings, out, out_offsets)
+
+
+class FirstTableKept(ByChunks):
+    """Takes the table of the first page for that of all."""
+
+    kept: Any = None
+
+    def prepare(self, table: Array) -> Any:
+        self.kept = self.kept or super().prepare(table)
+        return self.kept
+
+
+class LastChunkForgotten(ByChunks):
+    def decode_chunks(
+        self, table: Array, page: Array, starts: Array, counts: Array, out: Array, out_offsets: Array
+    ) -> int:
+        out_offsets[-counts[-1] :] = -1
+        strings = out_offsets[: -counts[-1]]
+        return super().decode_chunks(table, page, starts[:-1], counts[:-1], out, strings)
+
+
+class EndsInTheChunk(ByChunks):
+    """Counts the ends of strings from the beginning of their chunk's bytes."""
+
+    def decode_chunks(
+        self, table: Array, page: Array, starts: Array, counts: Array, out: Array, out_offsets: Array
+    ) -> int:
+        total = super().decode_chunks(table, page, starts, counts, out, out_offsets)
+        firsts = np.cumsum(counts) - counts
+        out_offsets[1:] -= np.repeat(out_offsets[firsts], counts)
+        return total
+
+
+class CodesRightBehindTheOffsets(ByChunks):
+    """Takes a chunk's offsets for those of the codes alone."""
+
+    def strings(self, decoder: Any, codes: Array, offsets: Array) -> list[bytes]:
+        symbols, compressed = decoder
+        all_symbols = [*symbols, *[b""] * (256 - len(symbols))]
+        return super().strings((all_symbols, compressed), codes[offsets.nbytes :], offsets)
 
 
 class EscapesSkipped(ByteByByte):
@@ -202,7 +260,7 @@ class LastStringForgotten(ByteByByte):
         return total
 
 
-HONEST = (ByteByByte, Tokens, OneRun, BehindTheEnd)
+HONEST = (ByteByByte, Tokens, OneRun, BehindTheEnd, ByChunks)
 ESCAPED = ("all_escapes", "mixed_escapes", "one_symbol")
 COMPRESSED = tuple(case for case in EVERY if not case.endswith("verbatim"))
 WRONG = {
@@ -212,11 +270,25 @@ WRONG = {
     OneEscapeOfFour: cases(*ESCAPED),
     LengthsAtTheEnd: cases("urls", "english", "random", "mixed_escapes", "one_symbol", "single_bytes"),
     EightBytesEach: cases("urls", "english", "random", "mixed_escapes", "one_symbol", "single_bytes"),
-    FromTheStart: tuple(case for case in EVERY if case.startswith("256x") or "_" in case or "verbatim" in case),
+    FromTheStart: tuple(case for case in EVERY if case.startswith("256x") or "_" in case or "verbatim" in case)
+    + CHUNKED,
     SwitchNotRead: cases("verbatim"),
     EmptiesSkipped: cases("mostly_empty") + tuple(case for case in EVERY if case.startswith("9001x")),
     HalvesInWrongOrder: EVERY,
     LastStringForgotten: EVERY,
+    FirstTableKept: cases(
+        "urls",
+        "english",
+        "random",
+        "mixed_escapes",
+        "longest_symbols",
+        "single_bytes",
+        "mostly_empty",
+        among=CHUNKED,
+    ),
+    LastChunkForgotten: CHUNKED,
+    EndsInTheChunk: CHUNKED,
+    CodesRightBehindTheOffsets: CHUNKED,
 }
 """Wrong kernels, and the cases in which each must be found out."""
 

@@ -2,6 +2,9 @@
 
 Owns every number that is checked or timed. Time depends on the widths and not on the values, so a distribution
 is a sequence of widths; nearly all bits of a page are random, those between and after the chunks too.
+
+A page has the layout of Lance's files, versions 2.1 and 2.2 alike. Values carry their width with them. Levels,
+which say which values are null, do not: a page has one width for all, and they lie before their chunk's values.
 """
 
 from __future__ import annotations
@@ -25,10 +28,12 @@ class Shape(NamedTuple):
     chunks: int
 
 
+LEVELS: Final = Shape(16, 1, 512)
+"""Definition levels, null or not; what is timed of this shape is levels, what is only checked is values."""
 SHAPES: Final = (
-    Shape(32, 12, 256),  # ids and categories in an int32
-    Shape(64, 20, 128),  # timestamps, offsets and counts in an int64
-    Shape(16, 1, 256),  # definition levels: null or not
+    Shape(32, 9, 256),  # the indices of a dictionary of some hundred strings
+    Shape(64, 41, 128),  # timestamps in milliseconds, from November 2004 on
+    LEVELS,
     Shape(8, 3, 1019),  # an odd number of chunks; a call of 250 of them would take 20 us
 )
 DISTRIBUTIONS: Final = ("constant", "mixed", "growing")
@@ -48,7 +53,9 @@ EDGE_CHUNKS: Final = 67
 ZERO_WIDTH: Final = {"growing": 0.25, "mostly_zero_width": 0.9}
 """The share of chunks of width 0."""
 HEADER_BYTES: Final = 8
-"""What stands before a chunk's own word with the width: numbers of levels and sizes."""
+"""What a chunk begins with: how many levels it has, the sizes of its parts, padding."""
+COLUMN: Final = Shape(32, 12, LEVELS.chunks)
+"""The column of values between whose chunks the timed levels lie."""
 
 Call = tuple["Words", "NDArray[np.int64]", "Widths", int, "Words"]
 """words, word_off, widths, n and the output, as `Bitpack.unpack_chunks` takes them."""
@@ -78,8 +85,11 @@ def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator)
 
 def make_call(shape: Shape, distribution: str, state: State, rng: np.random.Generator) -> Call:
     """Make a page and an output; how much of the last chunk counts is drawn."""
+    in_last = int(rng.integers(1, CHUNK + 1))
+    if shape == LEVELS and distribution in DISTRIBUTIONS:
+        return make_levels(state, shape.width, _widths(COLUMN, distribution, state.chunks, rng), in_last, rng)
     widths = _widths(shape, distribution, state.chunks, rng)
-    return make_page(state, widths, distribution, int(rng.integers(1, CHUNK + 1)), rng)
+    return make_page(state, widths, distribution, in_last, rng)
 
 
 def new_state(bits: int, chunks: int, rng: np.random.Generator) -> State:
@@ -92,8 +102,14 @@ def make_page(state: State, widths: Widths, content: str, in_last: int, rng: np.
     word_off, size = layout(state.bits, widths)
     words = _noise(state.bits, size, rng)
     _fill(words, word_off, widths, content, rng)
-    n = CHUNK * (widths.size - 1) + in_last if widths.size else 0
-    return words, word_off, widths, n, np.tile(state.old, widths.size)
+    return words, word_off, widths, _count(widths, in_last), np.tile(state.old, widths.size)
+
+
+def make_levels(state: State, width: int, beside: Widths, in_last: int, rng: np.random.Generator) -> Call:
+    """Make a page of levels of `width` bits between values of 32 bits and the widths `beside`, and an output."""
+    word_off, size = level_layout(width, COLUMN.bits, beside)
+    words = _noise(state.bits, size, rng)
+    return words, word_off, np.full_like(beside, width), _count(beside, in_last), np.tile(state.old, beside.size)
 
 
 def layout(bits: int, widths: Widths) -> tuple[NDArray[np.int64], int]:
@@ -102,10 +118,28 @@ def layout(bits: int, widths: Widths) -> tuple[NDArray[np.int64], int]:
     A chunk is a header, a word with the width, and the packed words; the next begins at a multiple of 8 bytes.
     """
     before = HEADER_BYTES * 8 // bits + 1
-    whole = 64 // bits
-    sizes = -(-(before + CHUNK // bits * widths.astype(np.int64)) // whole) * whole
-    ends = np.cumsum(sizes)
-    return ends - sizes + before, int(sizes.sum())
+    ends, sizes = _ends(HEADER_BYTES, bits, widths)
+    return (ends - sizes) * 8 // bits + before, int(sizes.sum()) * 8 // bits
+
+
+def level_layout(width: int, bits: int, beside: Widths) -> tuple[NDArray[np.int64], int]:
+    """Return the same for levels of `width` bits, in words of 16, before values of `bits` bits, `beside` packed.
+
+    A chunk is a header, 1024 packed levels, and then what comes after the header in a page without nulls.
+    """
+    ends, sizes = _ends(HEADER_BYTES + CHUNK // 8 * width, bits, beside)
+    return (ends - sizes + HEADER_BYTES) * 8 // LEVELS.bits, int(sizes.sum()) * 8 // LEVELS.bits
+
+
+def _ends(before: int, bits: int, widths: Widths) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ends and the sizes of chunks in bytes, which have `before` bytes before a word with the width."""
+    sizes = -(-(before + bits // 8 + CHUNK // 8 * widths.astype(np.int64)) // 8) * 8
+    return np.cumsum(sizes), sizes
+
+
+def _count(widths: Widths, in_last: int) -> int:
+    """Return how many values there are."""
+    return CHUNK * (widths.size - 1) + in_last if widths.size else 0
 
 
 def _chunks(shape: Shape, distribution: str) -> int:
@@ -120,7 +154,7 @@ def _widths(shape: Shape, distribution: str, chunks: int, rng: np.random.Generat
     elif distribution == "mixed":
         widths = np.clip(width + rng.integers(-2, 3, chunks), 0, bits)
     elif distribution == "growing":
-        widths = 1 + np.arange(chunks) * (2 * width) // chunks
+        widths = 1 + np.arange(chunks) * min(2 * width, bits - 1) // chunks
     elif distribution == "full_width":
         widths = np.full(chunks, bits)
     elif distribution == "boundary_widths":

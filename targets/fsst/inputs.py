@@ -5,6 +5,9 @@ of a batch of strings are the call. Timed strings are text, compressed by a trai
 
 Each state also has a pool of compressed strings, for `make_call` only: a call is the strings of the pool, run by
 run in random order, and one code of 32 is then drawn anew. No kernel is bound to the pool.
+
+Of one shape a call is a page of mini-block chunks, laid out as in Lance's files, and has the symbol table with it:
+another one each time, its symbols of equal length exchanged.
 """
 
 from __future__ import annotations
@@ -31,10 +34,21 @@ class Shape(NamedTuple):
     offset_bits: int
 
 
+class ChunkedShape(NamedTuple):
+    """The same, cut into chunks of at most so many bytes: offsets and codes together."""
+
+    strings: int
+    shortest: int
+    longest: int
+    offset_bits: int
+    chunk_bytes: int
+
+
 SHAPES: Final = (
     Shape(8192, 20, 66, 32),
     Shape(16384, 8, 16, 32),
     Shape(256, 300, 2000, 32),
+    ChunkedShape(16411, 12, 36, 32, 4096),
     Shape(9001, 0, 33, 64),  # empty strings, 64-bit offsets, odd
 )
 DISTRIBUTIONS: Final = ("urls", "english", "random")
@@ -71,6 +85,9 @@ LONGEST_SYMBOL: Final = 8
 SLACK: Final = 8
 """Bytes after the last code, and after the last byte of the output, that mean nothing."""
 
+HEADER_BYTES: Final = 8
+"""What a chunk begins with: numbers of levels and sizes, which mean nothing here."""
+
 FULL_ZIP: Final = 256
 """Where a string is this long, Lance hands over a page's codes and offsets that begin in their middle."""
 
@@ -103,7 +120,7 @@ class State(NamedTuple):
     String i of the pool is `codes[offsets[i] : offsets[i + 1]]`, int64 offsets; `sizes`, int64 (n,), are the bytes
     it decodes to, and `lengths`, int64 (256,), those of each code. `plain`, uint8 (65,536,), are the pool's codes
     that are no escapes, as often as they occur. `offset_bits` and the greatest number of bytes `before` the first
-    string are those of a call.
+    string are those of a call. `chunk_bytes` is what a chunk of a page holds at most; 0, and a call is one batch.
     """
 
     table: Bytes
@@ -114,10 +131,13 @@ class State(NamedTuple):
     plain: Bytes
     offset_bits: int
     before: int
+    chunk_bytes: int = 0
 
 
-def make_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
+def make_state(shape: Shape | ChunkedShape, distribution: str, rng: np.random.Generator) -> State:
     """Make a symbol table and a pool with as many strings as a call has; what is never timed has a quarter."""
+    if isinstance(shape, ChunkedShape):
+        return make_state(Shape(*shape[:4]), distribution, rng)._replace(chunk_bytes=shape.chunk_bytes)
     if distribution in EDGES:
         quarter = Shape(*(size // 4 for size in shape[:3]), shape.offset_bits)
         return drawn_state(quarter, EDGES[distribution], rng, before=MOST_BEFORE)
@@ -131,14 +151,14 @@ def make_state(shape: Shape, distribution: str, rng: np.random.Generator) -> Sta
     return _state(symbols, (values, escaped, item_offsets), shape.offset_bits, before, rng)
 
 
-def make_hidden_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
+def make_hidden_state(shape: Shape | ChunkedShape, distribution: str, rng: np.random.Generator) -> State:
     """Make a state whose number of strings is drawn, within 10 % of the published one."""
     strings = int(rng.integers(shape.strings * 9 // 10, shape.strings * 11 // 10 + 1))
     return make_state(shape._replace(strings=strings), distribution, rng)
 
 
 def make_call(
-    _shape: Shape, _distribution: str, state: State, rng: np.random.Generator
+    _shape: Shape | ChunkedShape, _distribution: str, state: State, rng: np.random.Generator
 ) -> tuple[NDArray[Any], ...]:
     """Put the strings of the pool together, run by run in random order, and draw one code of 32 anew."""
     strings = len(state.sizes)
@@ -156,13 +176,70 @@ def make_call(
 def arguments(
     codes: Bytes, offsets: Ints, total: int, state: State, rng: np.random.Generator
 ) -> tuple[NDArray[Any], ...]:
-    """Return the arguments of a call: codes and offsets as a page has them, and outputs full of noise."""
+    """Return the arguments of a call: codes and offsets as a page has them, and outputs full of noise.
+
+    In chunks these are a symbol table, a page, where its chunks begin and how many strings they have, and outputs.
+    """
+    if state.chunk_bytes:
+        return (
+            exchanged(state.table, rng),
+            *pages(codes, offsets, state, rng),
+            *_outputs(offsets, total, state, rng),
+        )
     before = int(rng.integers(state.before)) + 1 if state.before else 0
     around = rng.integers(0, 256, before + SLACK, dtype=np.uint8)
-    offsets = (offsets + before).astype(f"i{state.offset_bits // 8}")
-    noise = rng.integers(1, 256)
-    out, out_offsets = np.full(total + SLACK, noise, np.uint8), np.full_like(offsets, -noise)
-    return np.concatenate((around[:before], codes, around[before:])), offsets, out, out_offsets
+    all_codes = np.concatenate((around[:before], codes, around[before:]))
+    return all_codes, (offsets + before).astype(_offset(state)), *_outputs(offsets, total, state, rng)
+
+
+def exchanged(table: Bytes, rng: np.random.Generator) -> Bytes:
+    """Return a copy of the table in which symbols of equal length have changed places."""
+    table, count = table.copy(), int(table[0])
+    symbols, lengths = table[8 : 8 + 8 * count].view(np.uint64), table[8 + 8 * count : 8 + 9 * count]
+    symbols[np.argsort(lengths, kind="stable")] = symbols[np.lexsort((rng.random(count), lengths))]
+    return table
+
+
+def pages(codes: Bytes, offsets: Ints, state: State, rng: np.random.Generator) -> tuple[Bytes, Ints, Ints]:
+    """Lay a page out as Lance does, and return it with the places of its chunks' values and their strings.
+
+    A chunk is a header, offsets that count from their own beginning, and the codes; the next one begins at a
+    multiple of 8 bytes. What is between is noise.
+    """
+    word = state.offset_bits // 8
+    counts = chunk_counts(offsets, word, state.chunk_bytes)
+    firsts = _offsets(counts)
+    heads = (counts + 1) * word
+    sizes = HEADER_BYTES + -(-(heads + np.diff(offsets[firsts])) // 8) * 8
+    starts = _offsets(sizes)[:-1] + HEADER_BYTES
+    page = rng.integers(0, 256, int(sizes.sum()) + SLACK, dtype=np.uint8)
+    for start, head, first, last in zip(
+        starts.tolist(), heads.tolist(), firsts[:-1].tolist(), firsts[1:].tolist(), strict=True
+    ):
+        own = codes[offsets[first] : offsets[last]]
+        page[start + head : start + head + len(own)] = own
+        page[start : start + head].view(_offset(state))[:] = offsets[first : last + 1] - (offsets[first] - head)
+    return page, starts, counts
+
+
+def chunk_counts(offsets: Ints, word: int, chunk_bytes: int) -> Ints:
+    """Return how many strings each chunk has: Lance doubles from two on while they fit; the last has the rest."""
+    ends, last = offsets.tolist(), len(offsets) - 1
+    counts: list[int] = []
+    start = 0
+
+    def fit(end: int) -> bool:
+        return bool(ends[end] - ends[start] + (end - start + 1) * word <= chunk_bytes)
+
+    while start < last:
+        count = 2
+        while start + 2 * count <= last and fit(start + 2 * count):
+            count *= 2
+        if start + 2 * count > last and fit(last):
+            count = last
+        counts.append(min(count, last - start))
+        start += counts[-1]
+    return np.array(counts, np.int64)
 
 
 def drawn_state(shape: Shape, codes: Codes, rng: np.random.Generator, before: int) -> State:
@@ -221,6 +298,16 @@ def _edit(codes: Bytes, state: State, rng: np.random.Generator) -> int:
     added = int(state.lengths[new].sum() - state.lengths[codes[places]].sum())
     codes[places] = new
     return added
+
+
+def _outputs(offsets: Ints, total: int, state: State, rng: np.random.Generator) -> tuple[Bytes, NDArray[Any]]:
+    noise = rng.integers(1, 256)
+    return np.full(total + SLACK, noise, np.uint8), np.full(len(offsets), -noise, _offset(state))
+
+
+def _offset(state: State) -> str:
+    """Return the type of an offset."""
+    return f"i{state.offset_bits // 8}"
 
 
 def _offsets(sizes: Ints) -> Ints:

@@ -16,8 +16,10 @@ In Rust: `_mm512_maskz_compress_epi8` (AVX-512VBMI2; into a register, since into
 same symbol by symbol. Lance 1.0.0 decodes string by string and looks at four codes at a time (`decompress_bulk`,
 rust/compression/fsst/src/fsst.rs); `benchmarks/ports/fsst/kernels.py` is a port of that.
 
-Stays: `prepare(table)` and `decode(decoder, codes, offsets, out, out_offsets)`, with the dtypes and shapes that
-their docstrings give.
+Chunks of a page are decoded one after the other straight into their places, by a table that is parsed once.
+
+Stays: `prepare(table)`, `decode(decoder, codes, offsets, out, out_offsets)` and
+`decode_chunks(table, page, starts, counts, out, out_offsets)`, with the dtypes and shapes of their docstrings.
 
 CAN: derive any tables from the symbol table; decode several codes, or several places, at once; decode all
 strings as one run, since no code crosses from one to the next; write into the slack after the output's total.
@@ -104,6 +106,66 @@ def decode(decoder: Decoder, codes: Bytes, offsets: NDArray[Any], out: Bytes, ou
     return _decompress(decoder.symbols, decoder.bits, codes, offsets, out, out_offsets)
 
 
+def decode_chunks(
+    table: Bytes,
+    page: Bytes,
+    starts: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    out: Bytes,
+    out_offsets: NDArray[Any],
+) -> int:
+    """Decompress the strings of all chunks of a page, one after the other, and return the number of bytes written.
+
+    Parameters
+    ----------
+    table : uint8, shape (2312,)
+        As `prepare` takes it; another one for each page.
+    page : uint8, shape (m,), C-contiguous
+        The chunks as they lie in the file. At least 8 bytes follow the last string.
+    starts : int64, shape (c,)
+        Where each chunk's n + 1 offsets begin, of the dtype of `out_offsets`, at a multiple of 8. They count from
+        there: the codes of string i are `page[start + offset[i] : start + offset[i + 1]]`, as `decode` takes them.
+    counts : int64, shape (c,)
+        How many strings each chunk has, n.
+    out : uint8, shape (total + 8,)
+        To be filled up to the total of all chunks; what is in the last 8 bytes is not looked at.
+    out_offsets : int32 or int64, shape (sum of n + 1,)
+        To be filled: 0, then the end of each string in `out`.
+    """
+    symbols, bits, compressed = prepare(table)
+    return _decompress_chunks(symbols, bits, compressed, page, starts, counts, out, out_offsets)
+
+
+@njit
+def _decompress_chunks(
+    symbols: Words,
+    bits: Bytes,
+    compressed: bool,
+    page: Bytes,
+    starts: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    out: Bytes,
+    out_offsets: NDArray[Any],
+) -> int:
+    """Decode each chunk behind the one before, over what that one stored too much."""
+    at, string = 0, 0
+    out_offsets[0] = 0
+    for chunk in range(starts.size):
+        codes = page[starts[chunk] :]
+        offsets = codes[: (counts[chunk] + 1) * out_offsets.itemsize].view(out_offsets.dtype)
+        ends = out_offsets[string : string + counts[chunk] + 1]
+        if compressed:
+            total = _decompress(symbols, bits, codes, offsets, out[at:], ends)
+        else:
+            total = _copy(codes, offsets, out[at:], ends)
+        for i in range(ends.size):
+            ends[i] += at
+        at += total
+        string += counts[chunk]
+    return at
+
+
+@njit
 def _copy(codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[Any]) -> int:
     total = int(offsets[-1]) - int(offsets[0])
     out[:total] = codes[offsets[0] : offsets[-1]]

@@ -1,8 +1,9 @@
 """Oracle, kernel and port of bitpack on real pages: written by Lance, and packed buffers made by Vortex.
 
 Establishes that all decode what Lance 14.0.2 packed, for every word size, every width and several column types,
-out of the page's own bytes, and that the workload lays pages out as Lance does. Vortex packs in the same layout;
-its buffers are a second, independent check.
+out of the page's own bytes; what it packs where nobody asks it to, such as levels, indices of dictionaries and
+timestamps; and that the workload lays pages out as Lance does. Vortex packs in the same layout; its buffers are a
+second, independent check.
 """
 
 from __future__ import annotations
@@ -133,6 +134,118 @@ def test_the_oracle_refuses_misread_pages(page: Page, target: Target, misread: C
         compare_with(target.reference, misread(page))
 
 
+def levels_of(target: Target, stored: lance_pages.Page, is_null: Array) -> Page:
+    """Find the levels by the layout that the workload has too, before values of 32 bits."""
+    assert "OutOfLineBitpacking" in stored.encoding
+    chunks = lance_pages.chunks(stored)
+    beside = np.array([int.from_bytes(chunk.buffers[0][:4], "little") for chunk in chunks], np.uint8)
+    word_off, size = target.inputs.level_layout(1, 32, beside)
+    assert 2 * size == len(stored.buffers[1])
+    words = np.frombuffer(stored.buffers[1], np.uint16)
+    return Page(words, word_off, np.ones_like(beside), is_null.astype(np.uint16))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_levels_and_the_values_of_a_nullable_column(
+    version: str, pa: ModuleType, target: Target, decoders: list[Any], tmp_path: Path
+) -> None:
+    """Establishes the shape of levels: 64 words before the values of each chunk, and none for the width."""
+    rng = np.random.default_rng(21)
+    most = np.repeat(rng.integers(2**10, 2**14, 9), 1024)[:9000]
+    values, is_null = rng.integers(0, most).astype(np.uint32), rng.random(9000) < 0.1
+    values[is_null] = 0
+    lance_pages.write(tmp_path / "page", pa.array(values, mask=is_null), version, PACKED)
+    stored = lance_pages.only_page(tmp_path / "page")
+    levels = levels_of(target, stored, is_null)
+    compare_with_all(decoders, levels)
+    chunks = lance_pages.chunks(stored)
+    widths = np.array([chunk.buffers[0][0] for chunk in chunks], np.uint8)
+    words = np.frombuffer(stored.buffers[1], np.uint32)
+    compare_with_all(decoders, Page(words, levels.word_off // 2 + 32 + 1, widths, values))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("strings", "width"), [(16, 4), (300, 9), (2000, 11)])
+def test_the_indices_of_a_dictionary(
+    strings: int, width: int, version: str, pa: ModuleType, target: Target, decoders: list[Any], tmp_path: Path
+) -> None:
+    """Establishes that nobody need ask: strings that come often are indices of 32 bits in order of appearance."""
+    drawn = np.random.default_rng(strings).integers(0, strings, 9 * 1024 + TAIL)
+    column = pa.array([f"category number {number}" for number in drawn])
+    lance_pages.write(tmp_path / "page", column, version)
+    stored = lance_pages.only_page(tmp_path / "page")
+    encoded = column.dictionary_encode()
+    assert lance_pages.number(stored, "num_dictionary_items") == len(encoded.dictionary)
+    page = page_of(target, stored, encoded.indices.to_numpy().astype(np.uint32))
+    assert max(page.widths) == width
+    compare_with_all(decoders, page)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("year", "width"), [(2001, 40), (2026, 41)])
+def test_timestamps_in_milliseconds(
+    year: int, width: int, version: str, pa: ModuleType, target: Target, decoders: list[Any], tmp_path: Path
+) -> None:
+    """Establishes that nobody need ask, and that neither a base nor the value before is taken off."""
+    first = np.datetime64(f"{year}-03-01", "ms").astype(np.int64)
+    values = np.sort(first + np.random.default_rng(year).integers(0, 10**9, 5000))
+    lance_pages.write(tmp_path / "page", pa.array(values, pa.timestamp("ms")), version)
+    page = page_of(target, lance_pages.only_page(tmp_path / "page"), values.view("u8"))
+    assert set(page.widths.tolist()) == {width}
+    compare_with_all(decoders, page)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("nulls", [False, True], ids=["no-nulls", "nulls"])
+def test_a_chunk_begins_with_eight_bytes_in_both_versions(
+    nulls: bool, version: str, pa: ModuleType, tmp_path: Path
+) -> None:
+    """Establishes what the workload leaves before a chunk: 16 bits, a size of 16 or 32 bits, padding of 0xfe."""
+    values = np.random.default_rng(5).integers(0, 2**13, 5000).astype(np.int32)
+    is_null = np.random.default_rng(6).random(5000) < 0.1
+    lance_pages.write(tmp_path / "page", pa.array(values, mask=is_null if nulls else None), version)
+    described, data = lance_pages.only_page(tmp_path / "page").buffers
+    assert len(described) == 5 * (2 if version == "2.1" else 4)
+    levels = 128 * nulls
+    packed = 4 + 128 * 13
+    size = packed.to_bytes(2 if version == "2.1" else 4, "little")
+    header = (1024).to_bytes(2, "little") + levels.to_bytes(2, "little") + size if nulls else bytes(2) + size
+    assert data[:8] == header.ljust(8, b"\xfe")
+    assert data[8 + levels + packed :][:4] == b"\xfe" * 4
+    assert len(data) == 5 * (8 + levels + packed + 4)
+
+
+def test_levels_of_nulls_in_runs_are_not_packed(pa: ModuleType, tmp_path: Path) -> None:
+    lance_pages.write(tmp_path / "page", pa.array(WIDE, mask=np.arange(WIDE.size) // 5000 % 2 == 1), "2.2")
+    levels = lance_pages.only_page(tmp_path / "page").encoding.partition("value_compression")[0]
+    assert "Rle" in levels
+    assert "OutOfLineBitpacking" not in levels
+
+
+NORMAL: Final = np.random.default_rng(8).normal(size=50 * 1024)
+WIDE: Final = np.random.default_rng(9).integers(0, 10**6, 50 * 1024)
+BY_DEFAULT: Final[dict[str, tuple[Array, set[int]]]] = {
+    "floats with signs": (NORMAL, set()),
+    "floats from 1 to 2": (1 + abs(NORMAL) % 1, {62}),
+    "integers with signs": (WIDE - 500_000, set()),
+    "integers, one of them negative": (np.where(np.arange(WIDE.size) == 20_000, -1, WIDE), {20, 64}),
+}
+
+
+@pytest.mark.parametrize("name", BY_DEFAULT)
+def test_which_columns_of_64_bits_are_packed(name: str, pa: ModuleType, target: Target, tmp_path: Path) -> None:
+    """Establishes that full width occurs in single chunks only: a page with nothing to gain is not packed."""
+    values, widths = BY_DEFAULT[name]
+    lance_pages.write(tmp_path / "page", pa.array(values), "2.2")
+    stored = lance_pages.only_page(tmp_path / "page")
+    if not widths:
+        assert "Bitpacking" not in stored.encoding
+        return
+    page = page_of(target, stored, values.view("u8"))
+    assert set(page.widths.tolist()) == widths
+    compare_with(target.reference, page)
+
+
 def test_a_negative_value_makes_its_chunk_full_width(pa: ModuleType, target: Target, tmp_path: Path) -> None:
     values = np.arange(2 * 1024, dtype=np.int32)
     values[3] = -1
@@ -146,7 +259,7 @@ def test_a_negative_value_makes_its_chunk_full_width(pa: ModuleType, target: Tar
 def test_oracle_kernel_and_port_decode_lance_s_definition_levels(
     rows: int, pa: ModuleType, decoders: list[Any], tmp_path: Path
 ) -> None:
-    """Establishes the shape 16x1: out of line and without a word for the width, or inline up to 1024 rows."""
+    """Establishes that levels are out of line, without a word for the width, or inline up to 1024 rows."""
     rng = np.random.default_rng(rows)
     is_null = rng.random(rows) < 0.3
     lance_pages.write(tmp_path / "page", pa.array(rng.integers(0, 99, rows), mask=is_null), "2.1", PACKED)
