@@ -1,7 +1,8 @@
 """The workload of posting-decode: shapes, distributions, and seeded generators of posting lists and positions.
 
-Owns every number that is checked or timed, and the writer of Lance's blocks and position streams. A state is a pool
-of encoded lists, a few for each length; a call takes one of each, in any order. Everything is drawn with whole numbers and square roots, which are exact, so that a seed gives the same bits on every machine.
+Owns every number that is checked or timed, and the writer of Lance's blocks and position streams. A state is a
+pool of encoded lists, a few for each length; a call takes one of each, in any order. Everything is drawn with
+whole numbers and square roots, which are exact, so that a seed gives the same bits on every machine.
 """
 
 from __future__ import annotations
@@ -81,6 +82,9 @@ LARGEST: Final = 2**32 - 1
 MOST_POSITIONS: Final = 200
 """The largest frequency where a doc's positions are written."""
 
+ALIKE: Final = 300
+"""Differences of positions that are all 0 or all 7, one after the other."""
+
 VARINT_EDGES: Final = (1, 2, 127, 128, 129, 2**14 - 1, 2**14, 2**21 - 1, 2**21)
 
 
@@ -141,7 +145,7 @@ def make_call(shape: Shape, _distribution: str, state: State, rng: np.random.Gen
 
 
 def call_of(state: State, chosen: Sequence[tuple[int, int]], asked: int, rng: np.random.Generator) -> Call:
-    """Return the arguments for the lists from each first to before each last, and `asked` docs of them, or fewer."""
+    """Return the arguments for the lists from each first to before each last; of their docs, `asked` or fewer."""
     lists = _taken(state.pool, chosen)
     if state.part == "lists":
         return lists[:4]
@@ -367,7 +371,10 @@ def _taken(pool: Lists, chosen: Sequence[tuple[int, int]]) -> Lists:
 
 
 def _rows(values: NDArray[Any], starts: Numbers | None, chosen: Sequence[tuple[int, int]]) -> NDArray[Any]:
-    """Return the rows from each first to before each last; row i is values[starts[i]:starts[i + 1]], or values[i]."""
+    """Return the rows from each first to before each last.
+
+    Row i is values[starts[i]:starts[i + 1]], or values[i] without `starts`.
+    """
     if starts is not None:
         chosen = [(starts[first], starts[last]) for first, last in chosen]
     return np.concatenate([values[first:last] for first, last in chosen])
@@ -431,7 +438,7 @@ def _positions(distribution: str, frequencies: Ids, rng: np.random.Generator) ->
     """Draw the positions of the word in each doc, ascending; at edges they may repeat."""
     of_position = np.repeat(frequencies.astype(np.int64), frequencies)
     if distribution == "constant":
-        gaps = np.zeros(len(of_position), np.int64)
+        gaps = 7 * (np.arange(len(of_position)) // ALIKE % 2)
     elif distribution == "tails":
         gaps = rng.choice((0, *VARINT_EDGES), len(of_position))
     elif distribution == "wide":
@@ -476,14 +483,14 @@ def _edge_frequencies(distribution: str, lengths: Numbers, shape: Shape, rng: np
     count = int(lengths.sum())
     frequencies = _frequencies("scattered", count, rng).astype(np.int64)
     if distribution == "constant":
-        frequencies[:] = 1
+        frequencies = np.repeat(rng.integers(1, 3, len(lengths)), lengths)
     elif distribution == "tails":
         frequencies = rng.choice((*VARINT_EDGES, 2**28 - 1, 2**28, LARGEST), count)
     elif distribution == "wide":
         frequencies = rng.integers(1, np.repeat(2 ** rng.integers(1, 33, len(lengths)), lengths))
     elif distribution == "patched":
-        wide = rng.random(count) < np.repeat(rng.choice((0.01, 0.1, 0.12, 0.14), len(lengths)), lengths)
-        wide |= np.isin(_places(lengths) % PATCHED, (0, 255)) & (rng.random(count) < 0.5)
+        share = np.repeat(rng.choice((0, 0.01, 0.1, 0.12, 0.14), len(lengths)), lengths)
+        wide = rng.random(count) < np.where(np.isin(_places(lengths) % PATCHED, (0, 255)), 4 * share, share)
         frequencies = np.where(wide, 2 ** rng.integers(3, 33, count) - 1, rng.integers(1, 4, count))
     elif distribution == "groups":
         frequencies = rng.choice((1, 1, 1, 1, 1, 2, 3, 63, 64, 65, 127, 128, 129, 256), count)

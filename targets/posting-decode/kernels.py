@@ -49,9 +49,9 @@ class PostingDecoder:
       frequencies, all varints
 
     The k-th difference is from id k - 1 to id k; in whole blocks that of the first is 0. Of packed numbers
-    i, i + L, i + 2 L ... fill lane i % L from the lowest bit, L being 4 for 128 numbers and 8 for 256; a lane has W
-    words of 32 bits, word k of lane l is the (L k + l)-th. A varint has seven bits a byte, the lowest first, and the
-    eighth bit set in all bytes but the last.
+    i, i + L, i + 2 L ... fill lane i % L from the lowest bit, L being 4 for 128 numbers and 8 for 256; a lane has
+    W words of 32 bits, word k of lane l is the (L k + l)-th. A varint has seven bits a byte, the lowest first, and
+    the eighth bit set in all bytes but the last.
 
     A block's positions are a stream: of the docs in their order, as many differences each as its frequency says.
     The first of a doc is its first position, each other one the difference from the position before. Of all

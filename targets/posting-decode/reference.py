@@ -148,7 +148,7 @@ def _patch(blocks: Bytes, at: Numbers, counts: Bytes, widths: Bytes, rows: Ids) 
 
 
 def _varints(packed: Bytes, starts: Numbers, stops: Numbers, counts: Numbers) -> Ids:
-    """Return the varints between each start and stop, of which there are so many: seven bits a byte, lowest first."""
+    """Return the varints between each start and stop, so many of each: seven bits a byte, lowest first."""
     sizes = stops - starts
     taken = packed[np.repeat(starts - _starts(sizes)[:-1], sizes) + np.arange(sizes.sum())]
     ends = np.flatnonzero(taken < 128) + 1
