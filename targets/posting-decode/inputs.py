@@ -77,6 +77,9 @@ WORDS: Final = 300
 """Positions of a doc, about."""
 
 EDGE_LISTS: Final = 12
+WIDE_SHARES: Final = (0, 0.01, 0.1, 0.12, 0.14)
+"""Shares of wide frequencies in lists: of 256, none to more than the 31 that may be patched."""
+
 LARGEST_ID: Final = 2**32 - 2
 LARGEST: Final = 2**32 - 1
 MOST_POSITIONS: Final = 200
@@ -489,7 +492,7 @@ def _edge_frequencies(distribution: str, lengths: Numbers, shape: Shape, rng: np
     elif distribution == "wide":
         frequencies = rng.integers(1, np.repeat(2 ** rng.integers(1, 33, len(lengths)), lengths))
     elif distribution == "patched":
-        share = np.repeat(rng.choice((0, 0.01, 0.1, 0.12, 0.14), len(lengths)), lengths)
+        share = np.repeat(rng.permutation(np.resize(WIDE_SHARES, len(lengths))), lengths)
         wide = rng.random(count) < np.where(np.isin(_places(lengths) % PATCHED, (0, 255)), 4 * share, share)
         frequencies = np.where(wide, 2 ** rng.integers(3, 33, count) - 1, rng.integers(1, 4, count))
     elif distribution == "groups":
