@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 UNIT = "posting"
 INTRINSICS = True
 
-COST_FRACTION = CostFraction(0.1, "to be measured")
+COST_FRACTION = CostFraction(
+    0.1,
+    "by arithmetic, 4-19 % of the CPU time of OR, AND and phrases of 2 to 5 frequent words in 200,000 docs with "
+    "pylance 14.0.2: 143,000 to 389,000 postings at 0.8 ns, of 0.6 to 3.3 ms, if all of them are decoded",
+)
 
 
 def ops(shape: inputs.Shape) -> int:
