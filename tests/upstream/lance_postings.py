@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ class PostingList(NamedTuple):
 
     `blocks` are the bytes of the file, one item per block; `doc_ids` (ascending) and `freqs`, uint32 (length,),
     what they hold; `block_maxima`, float32 (blocks,), none where blocks are large, and `max_score` are Lance's
-    bounds of a score.
+    bounds of a score. `streams` are the positions of each block, as bytes; none in an index without positions.
     """
 
     blocks: tuple[bytes, ...]
@@ -50,6 +51,7 @@ class PostingList(NamedTuple):
     block_maxima: Floats
     max_score: np.float32
     length: int
+    streams: tuple[bytes, ...]
 
 
 class Partition(NamedTuple):
@@ -64,8 +66,8 @@ class Partition(NamedTuple):
     block: int
 
 
-def create_inverted(folder: Path, texts: Sequence[str], **options: int) -> Any:
-    """Write `texts` to a Lance dataset in `folder`, index them without positions and return the dataset.
+def create_inverted(folder: Path, texts: Sequence[str], *, with_position: bool = False, **options: int) -> Any:
+    """Write `texts` to a Lance dataset in `folder`, index them and return the dataset.
 
     The row id of a text is its place in `texts`. Lance reads up to 8,192 rows at a time; more texts than that may
     stand in another order in the index, and which, depends on its threads. `options` are Lance's own.
@@ -82,7 +84,7 @@ def create_inverted(folder: Path, texts: Sequence[str], **options: int) -> Any:
         remove_stop_words=False,
         lower_case=False,
         ascii_folding=False,
-        with_position=False,
+        with_position=with_position,
         **options,
     )
     return dataset
@@ -192,18 +194,25 @@ def _read_partition(folder: Path, number: int) -> Partition:
     header = lists.schema.metadata
     assert header[b"posting_tail_codec"] == b"varint_delta_v1", f"blocks of another layout: {header}"
     block = int(header[b"posting_block_size"])
-    columns = (lists[name].to_pylist() for name in ("_posting", "_max_score", "_length"))
+    columns = [lists[name].to_pylist() for name in ("_posting", "_max_score", "_length")]
+    if b"positions_codec" in header:
+        assert header[b"positions_codec"] == b"packed_delta_v1", f"positions of another layout: {header}"
+        columns += [lists[name].to_pylist() for name in ("_compressed_position", "_position_block_offset")]
     postings = tuple(_posting_list(block, *row) for row in zip(*columns, strict=True))
     return Partition(docs["_rowid"].to_numpy(), docs["_num_tokens"].to_numpy(), postings, block)
 
 
-def _posting_list(block: int, blocks: list[bytes], max_score: float, length: int) -> PostingList:
+def _posting_list(
+    block: int, blocks: list[bytes], max_score: float, length: int, stream: bytes = b"", begins: Sequence[int] = ()
+) -> PostingList:
+    """Return a list whose blocks' positions begin at these places of its stream."""
     sizes = [min(block, length - start) for start in range(0, length, block)]
     decoded = [decode_block(data, size, block) for data, size in zip(blocks, sizes, strict=True)]
     doc_ids, freqs = (np.concatenate(parts) for parts in zip(*decoded, strict=True))
     heads = [data[:4] for data in blocks if block != LARGE_BLOCK]
     maxima = np.frombuffer(b"".join(heads), "<f4")
-    return PostingList(tuple(blocks), doc_ids, freqs, maxima, np.float32(max_score), length)
+    streams = tuple(stream[begin:end] for begin, end in pairwise((*begins, len(stream))))
+    return PostingList(tuple(blocks), doc_ids, freqs, maxima, np.float32(max_score), length, streams)
 
 
 def read_file(path: Path) -> Any:
