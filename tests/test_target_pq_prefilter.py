@@ -344,20 +344,20 @@ WRONG: dict[type[Gather], tuple[str, ...]] = {
     Bytes: (),
     SquareRoot: (),
     WrongIds: ("duplicates",),
-    IdsOfThePartition: ("100x10x3x27011x500-ends",),  # all found in the first partition
+    IdsOfThePartition: (),
     PlacesAmongAllowed: ("everything",),
     StopsAtK: ("few",),
     FirstToLast: ("ranges", "everything", "100x10x3x27011x500-clustered"),
     FilterIgnored: ("everything", "100x10x3x27011x500-clustered"),  # the nearest are all allowed
     FilteredAfterwards: ("everything", "100x10x3x27011x500-clustered"),
     HeapForEachPartition: ("few", "far_partition"),
-    HeapOfTheLastPartition: ("clustered", "one_partition"),
     BitmapNotCleared: ("clustered", "everything", "ends", "one_partition"),
 }
 """Wrong kernels, and the ends of the ids of cases where they may be right, besides `no_distance`."""
 WRONG_SOMEWHERE = {
-    LastRowForgotten: ("clustered", "everything", "few", "one_partition"),
+    LastRowForgotten: ("scattered", "ranges", "clustered", "everything", "few", "one_partition"),
     TailsForgotten: ("clustered", "everything", "one_partition", "duplicates"),
+    HeapOfTheLastPartition: ("scattered", "everything"),
     AnyDistance: ("no_distance", "far_partition"),
     OnlyNanDropped: ("no_distance", "far_partition"),
 }

@@ -8,6 +8,10 @@ with the squared distance of rust/lance-linalg/src/distance/l2.rs, `PQDistCalcul
 `accumulate_filtered_topk_with_scratch` (rust/lance-index/src/vector/storage.rs), with the heap that a query has
 for all of its partitions.
 
+One layout is not Lance's. Lance adds up a table entry in the lanes of one register, from a codebook that holds
+one centroid after the other; numba would do that four times as slowly. So the centroids of a sub-space lie side
+by side here, dimension by dimension: the same sums in the same order, and about the time that Lance needs.
+
 Stays: `PqPrefilterKernel(codebook, codes, offsets, centroids)` and `top_k(query, allowed, k)`, with the dtypes,
 shapes and order of results that their docstrings give.
 
@@ -55,7 +59,7 @@ class PqPrefilterKernel:
     """
 
     def __init__(self, codebook: Floats, codes: Codes, offsets: NDArray[np.int64], centroids: Floats) -> None:
-        self._codebook = codebook
+        self._by_dimension = np.ascontiguousarray(codebook.transpose(0, 2, 1))
         self._codes = codes
         self._offsets = offsets
         self._centroids = centroids
@@ -74,12 +78,12 @@ class PqPrefilterKernel:
             Their squared distances. A row whose distance is NaN, or the largest float32 and more, is never found:
             r is k, or the number of the allowed rows that have a distance, if that is less.
         """
-        return _top_k(self._codebook, self._codes, self._offsets, self._centroids, query, allowed, k)
+        return _top_k(self._by_dimension, self._codes, self._offsets, self._centroids, query, allowed, k)
 
 
 @njit()
 def _top_k(
-    codebook: Floats,
+    by_dimension: Floats,
     codes: Codes,
     offsets: NDArray[np.int64],
     centroids: Floats,
@@ -88,14 +92,14 @@ def _top_k(
     k: int,
 ) -> tuple[Ids, Floats]:
     """Search one partition after the other, with one heap for all of them."""
-    sub_vectors = len(codebook)
+    sub_vectors = len(by_dimension)
     heap = np.empty(min(k, allowed.size), np.float32)  # a max-heap: heap[0] is the farthest of the rows kept
     ids = np.empty(min(k, allowed.size), np.uint32)
     kept = 0
     start = 0
     for p in range(offsets.size - 1):
         first, end = offsets[p], offsets[p + 1]
-        table = _build_table(codebook, query - centroids[p])
+        table = _build_table(by_dimension, query - centroids[p])
         block = codes[first * sub_vectors : end * sub_vectors].reshape(sub_vectors, end - first)
         stop = start + np.searchsorted(allowed[start:], end)
         kept = _keep_nearest(block, table, first, allowed[start:stop], heap, ids, kept)
@@ -105,75 +109,59 @@ def _top_k(
 
 
 @njit()
-def _build_table(codebook: Floats, residual: Floats) -> Floats:
+def _build_table(by_dimension: Floats, residual: Floats) -> Floats:
     """Return the squared distances in every sub-space, float32 (M, 256), summed in Lance's order.
 
     That is: in lanes over the whole blocks of dimensions, and apart from them, in sequence, over the rest.
     """
-    length = codebook.shape[2]
-    if length <= SHORT:
-        table = _sum_rest(codebook, residual, length // 8 * 8)
-        _add_8_lanes(codebook, residual, table)
-    else:
-        table = _sum_rest(codebook, residual, length // 16 * 16)
-        _add_16_lanes(codebook, residual, table)
+    sub_vectors, length, centroids = by_dimension.shape
+    table = np.empty((sub_vectors, centroids), np.float32)
+    lanes = np.empty((8 if length <= SHORT else 16, centroids), np.float32)
+    whole = length // len(lanes) * len(lanes)
+    for m in range(sub_vectors):
+        part = residual[m * length : (m + 1) * length]
+        _sum_rest(by_dimension[m, whole:], part[whole:], table[m])
+        _sum_in_lanes(by_dimension[m, :whole], part[:whole], lanes)
+        if len(lanes) == 8:
+            _add_8_lanes(lanes, table[m])
+        else:
+            _add_16_lanes(lanes, table[m])
     return table
 
 
 @njit()
-def _sum_rest(codebook: Floats, residual: Floats, whole: int) -> Floats:
-    """Return the squared distances over the dimensions from `whole` on, float32 (M, 256)."""
-    sub_vectors, centroids, length = codebook.shape
-    table = np.zeros((sub_vectors, centroids), np.float32)
-    for m in range(sub_vectors):
-        part = residual[m * length : (m + 1) * length]
-        for c in range(centroids):
-            centroid = codebook[m, c]
-            for d in range(whole, length):
-                difference = part[d] - centroid[d]
-                table[m, c] += difference * difference
-    return table
+def _sum_rest(dimensions: Floats, part: Floats, sums: Floats) -> None:
+    sums[:] = 0
+    for d in range(part.size):
+        for c in range(sums.size):
+            difference = part[d] - dimensions[d, c]
+            sums[c] += difference * difference
 
 
 @njit(fastmath={"contract"})  # a square and its addition are one operation, rounded once
-def _add_8_lanes(codebook: Floats, residual: Floats, table: Floats) -> None:
-    sub_vectors, centroids, length = codebook.shape
-    lanes = np.empty(8, np.float32)
-    for m in range(sub_vectors):
-        part = residual[m * length : (m + 1) * length]
-        for c in range(centroids):
-            centroid = codebook[m, c]
-            lanes[:] = 0
-            for start in range(0, length // 8 * 8, 8):
-                for lane in range(8):
-                    difference = part[start + lane] - centroid[start + lane]
-                    lanes[lane] += difference * difference
-            table[m, c] += _sum_of_8(lanes)
+def _sum_in_lanes(dimensions: Floats, part: Floats, lanes: Floats) -> None:
+    lanes[:] = 0
+    for d in range(part.size):
+        lane = lanes[d % len(lanes)]
+        for c in range(lane.size):
+            difference = part[d] - dimensions[d, c]
+            lane[c] += difference * difference
 
 
 @njit()  # without "contract": every sum is rounded
-def _sum_of_8(lanes: Floats) -> np.float32:
-    even = (lanes[0] + lanes[4]) + (lanes[2] + lanes[6])
-    return even + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+def _add_8_lanes(lanes: Floats, sums: Floats) -> None:
+    for c in range(sums.size):
+        even = (lanes[0, c] + lanes[4, c]) + (lanes[2, c] + lanes[6, c])
+        sums[c] += even + ((lanes[1, c] + lanes[5, c]) + (lanes[3, c] + lanes[7, c]))
 
 
 @njit()
-def _add_16_lanes(codebook: Floats, residual: Floats, table: Floats) -> None:
-    sub_vectors, centroids, length = codebook.shape
-    lanes = np.empty(16, np.float32)
-    for m in range(sub_vectors):
-        part = residual[m * length : (m + 1) * length]
-        for c in range(centroids):
-            centroid = codebook[m, c]
-            lanes[:] = 0
-            for start in range(0, length // 16 * 16, 16):
-                for lane in range(16):
-                    difference = part[start + lane] - centroid[start + lane]
-                    lanes[lane] += difference * difference
-            of_lanes = np.float32(0)
-            for lane in range(16):
-                of_lanes += lanes[lane]
-            table[m, c] += of_lanes
+def _add_16_lanes(lanes: Floats, sums: Floats) -> None:
+    for c in range(sums.size):
+        of_lanes = np.float32(0)
+        for lane in range(16):
+            of_lanes += lanes[lane, c]
+        sums[c] += of_lanes
 
 
 @njit()
