@@ -22,7 +22,7 @@ class PqPrefilterKernel:
     ) -> None:
         sub_vectors = len(codebook)
         parts = np.split(codes, offsets[1:-1] * sub_vectors)
-        self._rows = np.concatenate([part.reshape(sub_vectors, -1).T for part in parts])
+        self._rows = np.ascontiguousarray(np.concatenate([part.reshape(sub_vectors, -1).T for part in parts]))
         self._by_dimension = np.ascontiguousarray(codebook.transpose(2, 0, 1))
         self._places = np.arange(sub_vectors) * 256
         self._offsets, self._centroids = offsets, centroids
