@@ -26,8 +26,8 @@ INTRINSICS = True
 
 COST_FRACTION = CostFraction(
     0.1,
-    "middle of the 5-15 % of a warm IVF_PQ query with a prefilter and a scalar index, measured with pylance 14.0.2 "
-    "for each shape: its own metrics for the tables, and its time for a row times the rows allowed",
+    "middle of the 5-15 % of a warm IVF_PQ query with a prefilter and a scalar index, with pylance 14.0.2: "
+    "its own metrics for the tables, and its time for a row times the rows allowed",
 )
 BUILD_BUDGET = 4.0
 """Milliseconds for a megabyte: a partition stays in Lance's index cache, and answers many queries there."""
