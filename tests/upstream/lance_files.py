@@ -16,7 +16,7 @@ import lance_wheel
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -65,13 +65,14 @@ def create_ivf_pq(
     given: tuple[Floats, Floats] | None = None,
     metric: str = "L2",
     bits: int = 8,
+    others: Mapping[str, NDArray[Any]] | None = None,
 ) -> Any:
     """Write `vectors`, (n, D), to a Lance dataset in `folder`, index them and return the dataset.
 
     A code has 4 or 8 `bits`. Lance trains, by random numbers of its own, unless `given` has the centroids, (P, D),
-    and the codebook, (M, 2**bits, sd).
+    and the codebook, (M, 2**bits, sd). The dataset has the columns `others` too, each (n,).
     """
-    dataset = write(folder, vectors)
+    dataset = write(folder, vectors, others)
     learned = {"ivf_centroids": given[0], "pq_codebook": given[1]} if given else {}
     return dataset.create_index(
         COLUMN,
@@ -84,14 +85,14 @@ def create_ivf_pq(
     )
 
 
-def write(folder: Path, vectors: Floats, **options: Any) -> Any:
+def write(folder: Path, vectors: Floats, others: Mapping[str, NDArray[Any]] | None = None, **options: Any) -> Any:
     """Write `vectors`, (n, D), to a Lance dataset in `folder`, with options of `lance.write_dataset`.
 
-    Returns the dataset; skips the test without Lance.
+    Columns `others`, each (n,), are written beside them. Returns the dataset; skips the test without Lance.
     """
     lance, pa = lance_wheel.lance(), lance_wheel.pyarrow()
     values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    return lance.write_dataset(pa.table({COLUMN: values}), folder, **options)
+    return lance.write_dataset(pa.table({COLUMN: values, **(others or {})}), folder, **options)
 
 
 def find(dataset: Any, query: Floats, k: int, *steps: str, **options: Any) -> tuple[NDArray[np.uint64], Floats]:
@@ -102,18 +103,29 @@ def find(dataset: Any, query: Floats, k: int, *steps: str, **options: Any) -> tu
     return _found(scanner)
 
 
-def search(dataset: Any, query: Floats, k: int, probes: int) -> tuple[NDArray[np.uint64], Floats]:
-    """Return the row ids and the distances that Lance's index gives, ascending by (distance, row id)."""
-    scanner = _scanner(dataset, query, k, nprobes=probes)
+def search(
+    dataset: Any, query: Floats, k: int, probes: int, prefilter: str | None = None
+) -> tuple[NDArray[np.uint64], Floats]:
+    """Return the row ids and the distances that Lance's index gives, ascending by (distance, row id).
+
+    `prefilter` is a condition, in SQL, for the rows that may be found.
+    """
+    scanner = _scanner(dataset, query, k, prefilter, nprobes=probes)
     plan = scanner.explain_plan()
     assert "ANNSubIndex" in plan, f"not a search in the index:\n{plan}"
     assert "KNNVectorDistance" not in plan, f"not a search in the index alone:\n{plan}"
     return _found(scanner)
 
 
-def _scanner(dataset: Any, query: Floats, k: int, **options: Any) -> Any:
+def _scanner(dataset: Any, query: Floats, k: int, prefilter: str | None = None, **options: Any) -> Any:
     nearest = {"column": COLUMN, "q": query, "k": k, **options}
-    return dataset.scanner(nearest=nearest, columns=["_distance"], with_row_id=True)
+    return dataset.scanner(
+        nearest=nearest,
+        columns=["_distance"],
+        filter=prefilter,
+        prefilter=prefilter is not None,
+        with_row_id=True,
+    )
 
 
 def _found(scanner: Any) -> tuple[NDArray[np.uint64], Floats]:
