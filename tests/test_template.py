@@ -353,7 +353,7 @@ PROTOCOL = {row[0].strip("`"): row[1] for heading in ("inputs.py", "target.py") 
 
 NOT_IN_THE_TEMPLATE = {
     *("target.KERNEL", "target.IMPORTS", "target.THREADS"),
-    *("target.COST_FRACTION", "target.BUILD_BUDGET", "target.BIT_EXACT", "target.INTRINSICS"),
+    *("target.COST_FRACTION", "target.BUILD_BUDGET", "target.BIT_EXACT", "target.INTRINSICS", "target.LOSSY"),
 }
 
 
