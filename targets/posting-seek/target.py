@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Result = tuple[inputs.Ids, inputs.Ids]
 
 UNIT = "seek"
+INTRINSICS = True
+"""The kernel may define intrinsics of its own; correctness is checked for any processor as well."""
 
 COST_FRACTION = CostFraction(
     0.05,
