@@ -1,7 +1,7 @@
 """Oracle and kernel of pq-l2-lossy on real indexes: made by Lance 14.0.2, read from its files, answered by Lance.
 
-Establishes that the nearest rows of the oracle are those of Lance, which are exact, and that the kernel finds as many
-of them as its capsule tells of generated partitions.
+Establishes that the nearest rows of the oracle are those of Lance, which are exact, and that the kernel finds as
+many of them as its capsule tells of generated partitions.
 """
 
 from __future__ import annotations
