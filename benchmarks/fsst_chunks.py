@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ratios
 
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.records import Case
@@ -94,9 +95,7 @@ def row(case: str, chunks: int, found: dict[str, list[int]]) -> str:
 
 
 def ratio(times: list[int], others: list[int]) -> str:
-    every = sorted(one / other for one, other in zip(times, others, strict=True))
-    low, middle, high = (every[int(share * (len(every) - 1))] for share in (0.05, 0.5, 0.95))
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+    return ratios.shown([one / other for one, other in zip(times, others, strict=True)])
 
 
 def rows() -> Iterator[str]:

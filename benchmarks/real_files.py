@@ -14,7 +14,6 @@ are checked by the target's oracle. Needs the extra 'upstream'.
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import ratios
 
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.target_files import discover, load, sources
@@ -115,14 +115,13 @@ def compared(job: Job, target: Target) -> str:
     for call in job.calls:
         for answer in bound:
             target.wiring.check(answer(*call), oracle(*call), call)
-    ratios = []
+    found = []
     for turn in range(ROUNDS * len(job.calls)):
         call = job.calls[turn % len(job.calls)]
         seconds = [_seconds(answer, call) for answer in (bound if turn % 2 else bound[::-1])]
         old, new = seconds if turn % 2 else seconds[::-1]
-        ratios.append(old / new)
-    low, *_, high = statistics.quantiles(ratios, n=20)
-    return f"{target.name}: {job.what}: {statistics.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
+        found.append(old / new)
+    return f"{target.name}: {job.what}: {ratios.shown(found)}"
 
 
 def _seconds(answer: Any, call: tuple[Any, ...]) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import quantised_rows
 from battery import Battery
 
 from pytest_lance_autoresearch.errors import KernelIncorrect
@@ -20,7 +21,7 @@ BATTERY = Battery("pq-cosine")
 Array = np.ndarray[Any, Any]
 
 
-class InOrder:
+class InOrder(quantised_rows.InOrder):
     """float32 in the order of the terms; results ascending by (distance, id)."""
 
     def __init__(self, codebook: Array, codes: Array, offsets: Array, centroids: Array) -> None:
@@ -37,26 +38,12 @@ class InOrder:
     def residual(self, query: Array, centroid: Array) -> Array:
         return self.unit(query) - centroid
 
-    def table(self, residual: Array) -> Array:
-        parts = residual.reshape(len(self.codebook), 1, -1)
-        table: Array = np.square(parts - self.codebook).cumsum(axis=2, dtype=np.float32)[..., -1]
-        return table
-
-    def scan(self, table: Array, block: Array) -> Array:
-        total = np.zeros(block.shape[1], np.float32)
-        for terms, column in zip(table, block, strict=True):
-            total += terms[column]
-        return total
-
     def partition(self, query: Array, block: Array, centroid: Array) -> Array:
         return self.scan(self.table(self.residual(query, centroid)), block)
 
     def distances(self, query: Array) -> Array:
         pairs = zip(self.blocks(), self.centroids, strict=True)
         return np.concatenate([self.partition(query, block, centroid) for block, centroid in pairs])
-
-    def order(self, distances: Array) -> Array:
-        return np.argsort(distances, kind="stable")
 
     def select(self, distances: Array, k: int) -> Array:
         rows = self.order(distances)
@@ -68,23 +55,12 @@ class InOrder:
         return ids.astype(np.uint32), distances[ids]
 
 
-class Backwards(InOrder):
+class Backwards(quantised_rows.FromTheEnd, InOrder):
     """Every sum from its end, a reciprocal in place of the division, ties in descending order of ids."""
 
     def unit(self, query: Array) -> Array:
         unit: Array = query * (np.float32(1) / np.sqrt(np.square(query[::-1]).cumsum(dtype=np.float32)[-1]))
         return unit
-
-    def table(self, residual: Array) -> Array:
-        parts = residual.reshape(len(self.codebook), 1, -1)
-        table: Array = np.square(parts - self.codebook)[..., ::-1].cumsum(axis=2, dtype=np.float32)[..., -1]
-        return table
-
-    def scan(self, table: Array, block: Array) -> Array:
-        return super().scan(table[::-1], block[::-1])
-
-    def order(self, distances: Array) -> Array:
-        return np.lexsort((-np.arange(distances.size), distances))
 
 
 class WithoutResidual(InOrder):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import quantised_rows
 from battery import Battery
 
 from pytest_lance_autoresearch.errors import KernelIncorrect
@@ -21,7 +22,7 @@ LARGEST = np.finfo(np.float32).max
 Array = np.ndarray[Any, Any]
 
 
-class Gather:
+class Gather(quantised_rows.InOrder):
     """float32 in the order of the terms, a row's codes one by one; the base of all others."""
 
     def __init__(self, codebook: Array, codes: Array, offsets: Array, centroids: Array) -> None:
@@ -35,17 +36,6 @@ class Gather:
     def residual(self, query: Array, partition: int) -> Array:
         residual: Array = query - self.centroids[partition]
         return residual
-
-    def table(self, residual: Array) -> Array:
-        parts = residual.reshape(len(self.codebook), 1, -1)
-        table: Array = np.square(parts - self.codebook).cumsum(axis=2, dtype=np.float32)[..., -1]
-        return table
-
-    def scan(self, table: Array, block: Array) -> Array:
-        total = np.zeros(block.shape[1], np.float32)
-        for terms, column in zip(table, block, strict=True):
-            total += terms[column]
-        return total
 
     def partition(self, query: Array, partition: int, rows: Array) -> Array:
         """The distances of some rows of a partition, whose numbers count from its first."""
@@ -62,9 +52,6 @@ class Gather:
     def has_distance(self, distances: Array) -> Array:
         has: Array = distances < LARGEST
         return has
-
-    def order(self, distances: Array) -> Array:
-        return np.argsort(distances, kind="stable")
 
     def best(self, distances: Array, k: int) -> Array:
         order = self.order(distances)
@@ -131,19 +118,8 @@ class OneTableForAll(Gather):
         return np.asarray(distances)
 
 
-class Backwards(Gather):
+class Backwards(quantised_rows.FromTheEnd, Gather):
     """Every sum from its end; ties in descending order of ids."""
-
-    def table(self, residual: Array) -> Array:
-        parts = residual.reshape(len(self.codebook), 1, -1)
-        table: Array = np.square(parts - self.codebook)[..., ::-1].cumsum(axis=2, dtype=np.float32)[..., -1]
-        return table
-
-    def scan(self, table: Array, block: Array) -> Array:
-        return super().scan(table[::-1], block[::-1])
-
-    def order(self, distances: Array) -> Array:
-        return np.lexsort((-np.arange(distances.size), distances))
 
 
 class PartitionByPartition(Gather):

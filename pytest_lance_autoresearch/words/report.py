@@ -26,6 +26,7 @@ from pytest_lance_autoresearch.records import (
     Judgement,
     Outcome,
     Progress,
+    RecallRules,
     RegressionRules,
     Rules,
     Status,
@@ -144,8 +145,7 @@ def _recall(judgement: Judgement | None) -> list[tuple[str, str]]:
     if not measured:
         return []
     case = min(measured, key=lambda name: measured[name].change)
-    change = _points(measured[case].change_low, measured[case].change, measured[case].change_high)
-    return [("recall", f"{_both_recalls(measured)}; {case} {change}")]
+    return [("recall", f"{_both_recalls(measured)}; {case} {_points(measured[case])}")]
 
 
 def _measured_recalls(judgement: Judgement | None) -> dict[str, CaseRecall]:
@@ -161,9 +161,9 @@ def _both_recalls(measured: Mapping[str, CaseRecall]) -> str:
     return f"{candidate:.4f} (baseline {baseline:.4f})"
 
 
-def _points(low: float, point: float, high: float) -> str:
-    """A change of recall, in percentage points."""
-    return f"{100 * point:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points"
+def _points(one: CaseRecall) -> str:
+    """The change of recall, in percentage points."""
+    return f"{100 * one.change:+.2f} [{100 * one.change_low:+.2f}, {100 * one.change_high:+.2f}] points"
 
 
 def recall_clause(judgement: Judgement | None) -> str:
@@ -397,9 +397,16 @@ def _low_recall(judgement: Judgement, rules: Rules) -> str:
     one = judgement.recalls[case]
     assert wanted is not None, "answers may be approximate"
     if one.change_high < -wanted.margin:
-        change = _points(one.change_low, one.change, one.change_high)
-        return f"the recall of {case} changes by {change} (limit {-100 * wanted.margin:+g})"
-    return f"the recall of {case} is {one.candidate:.4f} (expected at least {wanted.floors[case]:g})"
+        return _beyond_margin(case, one, wanted)
+    return _below_floor(case, f"is {one.candidate:.4f}", wanted)
+
+
+def _beyond_margin(case: str, one: CaseRecall, wanted: RecallRules) -> str:
+    return f"the recall of {case} changes by {_points(one)} (limit {-100 * wanted.margin:+g})"
+
+
+def _below_floor(case: str, found: str, wanted: RecallRules) -> str:
+    return f"the recall of {case} {found} (expected at least {wanted.floors[case]:g})"
 
 
 def _works_ahead(judgement: Judgement) -> str:
@@ -833,11 +840,10 @@ def _open_recall(doubt: Doubt, rules: Rules) -> str:
     if not one.calls:
         return f"the recall of {doubt.case} was not measured yet; more time would tell"
     if one.change_low <= -wanted.margin:
-        change = _points(one.change_low, one.change, one.change_high)
-        found = f"changes by {change} (limit {-100 * wanted.margin:+g})"
+        found = _beyond_margin(doubt.case, one, wanted)
     else:
-        found = f"may be {one.candidate_low:.4f} (expected at least {wanted.floors[doubt.case]:g})"
-    return f"the recall of {doubt.case} {found} in {wording.many(one.calls, 'call')}; more time would tell"
+        found = _below_floor(doubt.case, f"may be {one.candidate_low:.4f}", wanted)
+    return f"{found} in {wording.many(one.calls, 'call')}; more time would tell"
 
 
 def _settling(doubt: Doubt, rules: Rules) -> str:

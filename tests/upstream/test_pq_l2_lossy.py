@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pytest_lance_autoresearch.target_files.load import Target
+
     Floats = NDArray[np.float32]
 
 pytestmark = pytest.mark.upstream
 
-TARGET: Final = battery.Battery("pq-l2-lossy").target
+FOLDER: Final = battery.TARGETS / "pq-l2-lossy"
 ROWS: Final = 5003
 QUERIES: Final = 40
 K: Final = 10
@@ -42,7 +44,7 @@ def vectors(dim: int, rng: np.random.Generator) -> Floats:
     return drawn.astype(np.float32)
 
 
-def answers(folder: Path, name: str) -> Iterator[tuple[Any, Floats, Floats]]:
+def answers(folder: Path, name: str, target: Target) -> Iterator[tuple[Any, Floats, Floats]]:
     """A partition as state, a query's residual there, and Lance's distance of every row of it."""
     dim, sub_vectors, partitions = INDEXES[name]
     drawn = vectors(dim, np.random.default_rng(dim + partitions))
@@ -53,19 +55,18 @@ def answers(folder: Path, name: str) -> Iterator[tuple[Any, Floats, Floats]]:
         row_ids, distances = lance_files.search(dataset, query, ROWS, partitions)
         by_row[row_ids] = distances
         for centroid, part in zip(files.centroids, files.partitions, strict=True):
-            yield TARGET.inputs.bare_state(files.codebook, part.codes, K), query - centroid, by_row[part.row_ids]
+            yield target.inputs.bare_state(files.codebook, part.codes, K), query - centroid, by_row[part.row_ids]
 
 
 @pytest.mark.parametrize("name", INDEXES)
-def test_oracle_and_kernel_find_what_lance_finds(name: str, tmp_path: Path) -> None:
-    kernel = battery.loaded(TARGET, TARGET.kernel)
+def test_oracle_and_kernel_find_what_lance_finds(name: str, target: Target, kernel: Any, tmp_path: Path) -> None:
     found = []
-    for state, residual, lance in answers(tmp_path / name, name):
-        expected = TARGET.wiring.bind(TARGET.reference, state)(residual)
+    for state, residual, lance in answers(tmp_path / name, name, target):
+        expected = target.wiring.bind(target.reference, state)(residual)
         compare.max_abs_err(lance, expected[2], expected[3], dtype=np.float32, what="distances of Lance")
         assert compare.recall(expected[0], lance, K) == 1.0
-        answer = TARGET.wiring.bind(kernel, state)(residual)
-        share = TARGET.wiring.check(answer, expected, (residual,))
+        answer = target.wiring.bind(kernel, state)(residual)
+        share = target.wiring.check(answer, expected, (residual,))
         assert share == pytest.approx(compare.recall(answer[0], lance, K), abs=0.11)
         found.append(share)
     assert FEWEST <= np.mean(found) <= 1

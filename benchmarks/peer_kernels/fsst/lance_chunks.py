@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import fsst_port
+import by_path
 import numpy as np
 from numba import njit
 from numpy.lib.stride_tricks import as_strided
 
-port = fsst_port.load()
+port = by_path.module("benchmarks/ports/fsst/kernels.py")
 prepare, decode, decompress = port.prepare, port.decode, port._decompress
 
 LONGEST_SYMBOL = SLACK = 8

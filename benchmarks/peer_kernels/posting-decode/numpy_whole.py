@@ -5,6 +5,6 @@ This is the target's oracle. No library decodes such lists; those that pack inte
 
 from __future__ import annotations
 
-from posting_oracle import decoder as PostingDecoder  # noqa: N812
+import by_path
 
-__all__ = ["PostingDecoder"]
+PostingDecoder = by_path.module("targets/posting-decode/reference.py").PostingDecoder
