@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import toys
 from builders import CASES, everywhere, pairs_of_a_look, spread
-from toys import loaded
 
 from pytest_lance_autoresearch.records import (
     Cause,
@@ -21,7 +22,7 @@ from pytest_lance_autoresearch.records import (
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.target_files import contract
+from pytest_lance_autoresearch.target_files import contract, discover, load
 from pytest_lance_autoresearch.verdict import judge
 from pytest_lance_autoresearch.words import report
 
@@ -126,8 +127,8 @@ def test_simulated_kernels_are_kept_as_often_as_they_lose_no_more_than_the_margi
 # What the target says, and what a reader is told
 
 
-def test_a_targets_floors_are_those_of_its_timed_cases() -> None:
-    target = loaded()
+def test_a_targets_floors_are_those_of_its_timed_cases(tmp_path: Path) -> None:
+    target = load.load(discover.inspect(toys.write(tmp_path)))
     distributions = (*target.inputs.DISTRIBUTIONS, *target.inputs.EDGE_DISTRIBUTIONS)
     floors = {name: 0.5 + number / 100 for number, name in enumerate(distributions)}
     vars(target.wiring).update(LOSSY=Lossy(0.02, floors), check=lambda *_: 1.0)
