@@ -1,10 +1,10 @@
 """The workload of repdef-unravel: shapes, columns, and seeded generators of their levels.
 
-Owns every number that is checked or timed. The levels are made as Lance's writer makes them, layer by layer from the
-outermost to the innermost: a list that is null or empty stays one level, and one with entries becomes as many.
+Owns every number that is checked or timed. The levels are made as Lance's writer makes them, layer by layer from
+the outermost to the innermost: a list that is null or empty stays one level, one with entries becomes as many.
 
-The levels of a page are made with the state, in pieces that begin with a record; a call has the pages, and the pieces
-within each page, in another order.
+The levels of a page are made with the state, in pieces that begin with a record; a call has the pages, and the
+pieces within each page, in another order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Offsets = NDArray[np.int32]
 
-ALL_VALID_ITEM, ALL_VALID_LIST, NULLABLE_ITEM, NULLABLE_LIST, EMPTYABLE_LIST, NULLABLE_AND_EMPTYABLE_LIST = range(6)
+ALL_VALID_ITEM, ALL_VALID_LIST, NULLABLE_ITEM, NULLABLE_LIST, EMPTYABLE_LIST, NULLABLE_AND_EMPTYABLE_LIST = range(
+    6
+)
 
 
 class Shape(NamedTuple):
@@ -41,10 +43,10 @@ COLUMNS: Final = {
     "struct_list": (False, True, False),
     "struct_list_struct": (False, False, True, False),
 }
-"""For each type whether its layers are lists, the innermost first: `list_struct` is a list of structs of a value."""
+"""Which layers of each type are lists, the innermost first: `list_struct` is a list of structs of a value."""
 
 SHAPES: Final = (
-    Shape("item", 262_144, 4, 1),  # a number that may be missing
+    Shape("item", 261_997, 4, 1),  # a number that may be missing
     Shape("list", 131_072, 4, 8),  # tags
     Shape("list_list", 131_072, 4, 4),  # words of sentences
     Shape("struct_list_struct", 99_991, 7, 300),  # odd, long lists, and structs around and inside: measurements
@@ -66,12 +68,12 @@ RUN: Final = 32
 """The mean length of a run, in entries."""
 MANY: Final = 64
 """Pages of `many_pages`."""
-SAID: Final = 0.75
+SAID: Final = 0.5
 """How often a page may have nulls in a layer, or empty lists, where that is drawn. Lance asks each page."""
 
 
 class Shares(NamedTuple):
-    """Of each layer's entries those that are null: of values, structs and lists; and of lists those that are empty."""
+    """The shares that are null of values, of structs and of lists, and the share of lists that is empty."""
 
     value: float
     struct: float
@@ -134,7 +136,7 @@ def new_state(shape: Shape, distribution: str, rng: np.random.Generator) -> Stat
     is_list = COLUMNS[shape.column]
     made = []
     for page, levels in enumerate(np.diff(bounds).tolist()):
-        is_drawn = page == pages - 1 or distribution in EDGE_DISTRIBUTIONS
+        is_drawn = page > 0 if distribution in EDGE_DISTRIBUTIONS else page == pages - 1
         meanings = _meanings(is_list, SAID if is_drawn else 1, rng)
         made.append(_page(shape._replace(levels=levels), distribution, meanings, rng))
     total = int(bounds[-1])

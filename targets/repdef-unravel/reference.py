@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
     Mask = NDArray[np.bool_]
 
-ALL_VALID_ITEM, ALL_VALID_LIST, NULLABLE_ITEM, NULLABLE_LIST, EMPTYABLE_LIST, NULLABLE_AND_EMPTYABLE_LIST = range(6)
+ALL_VALID_ITEM, ALL_VALID_LIST, NULLABLE_ITEM, NULLABLE_LIST, EMPTYABLE_LIST, NULLABLE_AND_EMPTYABLE_LIST = range(
+    6
+)
 
 NUMBERED = {
     ALL_VALID_ITEM: (),
@@ -42,7 +44,7 @@ def unravel(
     definition: Levels,
     starts: Numbers,
     meanings: NDArray[np.uint8],
-    items: Numbers,
+    _items: Numbers,
     offsets: NDArray[np.int32],
     validity: NDArray[np.uint8],
 ) -> tuple[Numbers, NDArray[np.int32], NDArray[np.uint8]]:
@@ -53,7 +55,9 @@ def unravel(
     inside = np.zeros(len(definition), bool)
     for layer, lists in enumerate(np.cumsum(is_list).tolist()):
         begins = repetition >= lists if lists else np.ones(len(definition), bool)
-        parts = [_entries(definition[page], meanings[at].tolist(), is_list, layer) for at, page in enumerate(pages)]
+        parts = [
+            _entries(definition[page], meanings[at].tolist(), is_list, layer) for at, page in enumerate(pages)
+        ]
         is_entry = begins & np.concatenate([part[0] for part in parts])
         is_valid = np.concatenate([part[1] for part in parts])[is_entry]
         counts[layer] = len(is_valid)
