@@ -11,16 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-ALL_VALID_ITEM, ALL_VALID_LIST, NULLABLE_ITEM, NULLABLE_LIST, EMPTYABLE_LIST, NULLABLE_AND_EMPTYABLE_LIST = range(6)
+ALL_VALID_ITEM, ALL_VALID_LIST, NULLABLE_ITEM, NULLABLE_LIST, EMPTYABLE_LIST, NULLABLE_AND_EMPTYABLE_LIST = range(
+    6
+)
 ITEMS = (ALL_VALID_ITEM, NULLABLE_ITEM)
 NULLABLE = (NULLABLE_ITEM, NULLABLE_LIST, NULLABLE_AND_EMPTYABLE_LIST)
 EMPTYABLE = (EMPTYABLE_LIST, NULLABLE_AND_EMPTYABLE_LIST)
 
 
 class Layer(NamedTuple):
-    """Entries of a layer of a page, which are valid, and the offsets from 0 on, without the last, if these are lists."""
+    """Entries of a layer of a page, which are valid, and of lists the offsets, from 0, without the last one."""
 
-    count: int
+    entries: int
     is_valid: np.ndarray
     offsets: np.ndarray | None
 
@@ -32,7 +34,7 @@ def unravel(pack: Callable[[np.ndarray], np.ndarray], *call: Any) -> tuple[np.nd
         list(_layers(repetition[start:end].copy(), definition[start:end], each))
         for start, end, each in zip(starts[:-1].tolist(), starts[1:].tolist(), meanings.tolist(), strict=True)
     ]
-    counts = np.array([[layer.count for layer in page] for page in pages])
+    counts = np.array([[layer.entries for layer in page] for page in pages])
     lists = 0
     for at, layers in enumerate(zip(*pages, strict=True)):
         if np.isin(meanings[:, at], NULLABLE).any():
@@ -41,9 +43,9 @@ def unravel(pack: Callable[[np.ndarray], np.ndarray], *call: Any) -> tuple[np.nd
         if meanings[0, at] not in ITEMS:
             row, end, before = offsets[lists], 0, 0
             for layer, inside in zip(layers, counts[:, at - 1].tolist(), strict=True):
-                row[end : end + layer.count] = layer.offsets
-                row[end : end + layer.count] += before
-                end, before = end + layer.count, before + inside
+                row[end : end + layer.entries] = layer.offsets
+                row[end : end + layer.entries] += before
+                end, before = end + layer.entries, before + inside
             row[end] = before
             lists += 1
     return counts.sum(axis=0), offsets, validity

@@ -2,11 +2,11 @@
 
     python benchmarks/repdef_share.py
 
-The levels of each timed case become a column of 32-bit numbers in lists and structs. Lance writes it COPIES times to
-a file and scans it, one batch for each copy; `benchmarks/ports/repdef-unravel`, or the kernel where it is still the
-port, unravels the same levels. Prints CPU time in ns a level, each the least of ROUNDS: of the scan, of a scan of
-the same column without nulls, whose null lists are empty, of the port, and the port's share of the first. Needs the
-extra 'upstream', and a quiet machine.
+The levels of each timed case become a column of 32-bit numbers in lists and structs. Lance writes it COPIES times
+to a file and scans it, one batch for each copy; `benchmarks/ports/repdef-unravel`, or the kernel where it is still
+the port, unravels the same levels. Prints CPU time in ns a level, each the least of ROUNDS: of the scan, of a scan
+of the same column without nulls, whose null lists are empty, of the port, and the port's share of the first. Needs
+the extra 'upstream', and a quiet machine.
 """
 
 from __future__ import annotations
