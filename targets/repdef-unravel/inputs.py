@@ -68,8 +68,8 @@ RUN: Final = 32
 """The mean length of a run, in entries."""
 MANY: Final = 64
 """Pages of `many_pages`."""
-SAID: Final = 0.5
-"""How often a page may have nulls in a layer, or empty lists, where that is drawn. Lance asks each page."""
+MAY_BE: Final = 0.5
+"""How often a layer of a page may have nulls, or empty lists, where that is drawn: Lance has it for each page."""
 
 
 class Shares(NamedTuple):
@@ -137,7 +137,7 @@ def new_state(shape: Shape, distribution: str, rng: np.random.Generator) -> Stat
     made = []
     for page, levels in enumerate(np.diff(bounds).tolist()):
         is_drawn = page > 0 if distribution in EDGE_DISTRIBUTIONS else page == pages - 1
-        meanings = _meanings(is_list, SAID if is_drawn else 1, rng)
+        meanings = _meanings(is_list, MAY_BE if is_drawn else 1, rng)
         made.append(_page(shape._replace(levels=levels), distribution, meanings, rng))
     total = int(bounds[-1])
     offsets = rng.integers(-(2**31), 2**31, (sum(is_list), total + 1), dtype=np.int32)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 UNIT = "level"
 INTRINSICS = True
 
+NULLABLE = (inputs.NULLABLE_ITEM, inputs.NULLABLE_LIST, inputs.NULLABLE_AND_EMPTYABLE_LIST)
+
 COST_FRACTION = CostFraction(
     0.45,
     "middle of the 26-74 % of the CPU time of a scan of nullable numbers, lists and structs, pylance 14.0.2, that "
@@ -50,14 +52,11 @@ def check(actual: Unravelled, expected: Unravelled, call: inputs.Call) -> None:
     meanings = call[3]
     lists = 0
     for layer, count in enumerate(expected[0].tolist()):
-        if np.isin(meanings[0, layer], (inputs.ALL_VALID_ITEM, inputs.NULLABLE_ITEM)):
-            nullable = (inputs.NULLABLE_ITEM,)
-        else:
-            nullable = (inputs.NULLABLE_LIST, inputs.NULLABLE_AND_EMPTYABLE_LIST)
+        if meanings[0, layer] not in (inputs.ALL_VALID_ITEM, inputs.NULLABLE_ITEM):
             offsets = (filled[1][lists, : count + 1] for filled in (actual, expected))
             compare.exact(*offsets, f"offsets of layer {layer}")
             lists += 1
-        if np.isin(meanings[:, layer], nullable).any():
+        if np.isin(meanings[:, layer], NULLABLE).any():
             bits = (filled[2][layer, : -(-count // 8)] for filled in (actual, expected))
             compare.exact(*bits, f"validity of layer {layer}")
 
