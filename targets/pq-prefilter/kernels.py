@@ -1,16 +1,17 @@
 """Nearest of the rows that a filter allows, over product-quantised partitions. The file that an agent edits.
 
-A port of what Lance 14.0.2 runs for one query with a prefilter and the IVF partitions that it probes, squared L2
-on 8-bit PQ codes, bit for bit on a processor with fused multiply-add: the residual of `preprocess_query`
-(rust/lance/src/index/vector/ivf/v2.rs), `build_distance_table_l2` (rust/lance-index/src/vector/pq/distance.rs)
-with the squared distance of rust/lance-linalg/src/distance/l2.rs, `PQDistCalculator::distance`
-(rust/lance-index/src/vector/pq/storage.rs), which reads one code in each of M columns for every allowed row, and
-`accumulate_filtered_topk_with_scratch` (rust/lance-index/src/vector/storage.rs), with the heap that a query has
-for all of its partitions.
+What makes it fast: no table where a partition has few allowed rows, whose squared differences are added up out of
+the codebook; nothing at all where it has none. A row's codes lie side by side, so that an allowed row touches one
+or two cache lines and not one for each sub-space. Where a table is worth it, the entries of all 256 centroids of a
+sub-space are added up side by side, and stay in 16 vectors over all of its dimensions.
 
-One layout is not Lance's. Lance adds up a table entry in the lanes of one register, from a codebook that holds
-one centroid after the other; numba would do that four times as slowly. So the centroids of a sub-space lie side
-by side here, dimension by dimension: the same sums in the same order, and about the time that Lance needs.
+In Rust: `_mm512_fmadd_ps` with 16 sums in registers, and for a row without a table the lanes of a sub-vector; no
+instruction is needed that not all processors have. Lance 14.0.2 makes a table for every partition that it probes,
+also where no row is allowed, and reads the M codes of a row a column apart: `preprocess_query`
+(rust/lance/src/index/vector/ivf/v2.rs), `build_distance_table_l2` (rust/lance-index/src/vector/pq/distance.rs),
+`PQDistCalculator::distance` (vector/pq/storage.rs there) and `accumulate_filtered_topk_with_scratch`
+(vector/storage.rs); `benchmarks/ports/pq-prefilter/kernels.py` is a port of that, bit for bit.
+Here distances are summed in another order than Lance's, so their last bits differ.
 
 Stays: `PqPrefilterKernel(codebook, codes, offsets, centroids)` and `top_k(query, allowed, k)`, with the dtypes,
 shapes and order of results that their docstrings give.
@@ -25,19 +26,30 @@ float16; import anything but numba, llvmlite.ir, numpy and the mathematics of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Codes = NDArray[np.uint8]
     Floats = NDArray[np.float32]
     Ids = NDArray[np.uint32]
+    Numbers = NDArray[np.int64]
 
-SHORT = 16  # sub-vectors of so many dimensions or fewer are summed in 8 lanes, longer ones in 16
+CENTROIDS = 256
+FEW = 24
+"""Allowed rows of a partition for which a table takes longer than the squares of their differences."""
+TURNED = 64
+"""Rows whose codes are laid out together."""
+ANY_ORDER = {"contract", "reassoc", "nsz"}
+"""For fastmath: sums in any order, but NaN and infinity stay what they are."""
 LARGEST = np.finfo(np.float32).max
 
 
@@ -58,9 +70,11 @@ class PqPrefilterKernel:
         The middle of each partition.
     """
 
-    def __init__(self, codebook: Floats, codes: Codes, offsets: NDArray[np.int64], centroids: Floats) -> None:
+    def __init__(self, codebook: Floats, codes: Codes, offsets: Numbers, centroids: Floats) -> None:
+        self._codebook = codebook
         self._by_dimension = np.ascontiguousarray(codebook.transpose(0, 2, 1))
-        self._codes = codes
+        self._rows = np.empty_like(codes)
+        _turn(codes, offsets, len(codebook), self._rows)
         self._offsets = offsets
         self._centroids = centroids
 
@@ -78,115 +92,99 @@ class PqPrefilterKernel:
             Their squared distances. A row whose distance is NaN, or the largest float32 and more, is never found:
             r is k, or the number of the allowed rows that have a distance, if that is less.
         """
-        return _top_k(self._by_dimension, self._codes, self._offsets, self._centroids, query, allowed, k)
+        codebook, by_dimension = self._codebook, self._by_dimension
+        return _top_k(codebook, by_dimension, self._rows, self._offsets, self._centroids, query, allowed, k)
+
+
+@njit()
+def _turn(codes: Codes, offsets: Numbers, sub_vectors: int, rows: Codes) -> None:
+    """Write the codes of each row side by side, to `rows`, which has as many bytes."""
+    for p in range(offsets.size - 1):
+        first, count = offsets[p] * sub_vectors, offsets[p + 1] - offsets[p]
+        for start in range(0, count, TURNED):
+            for m in range(sub_vectors):
+                column = first + m * count
+                at = np.uint64(first + start * sub_vectors + m)
+                for code in codes[column + start : column + min(start + TURNED, count)]:
+                    rows[at] = code
+                    at += np.uint64(sub_vectors)
 
 
 @njit()
 def _top_k(
+    codebook: Floats,
     by_dimension: Floats,
     codes: Codes,
-    offsets: NDArray[np.int64],
+    offsets: Numbers,
     centroids: Floats,
     query: Floats,
     allowed: Ids,
     k: int,
 ) -> tuple[Ids, Floats]:
     """Search one partition after the other, with one heap for all of them."""
-    sub_vectors = len(by_dimension)
     heap = np.empty(min(k, allowed.size), np.float32)  # a max-heap: heap[0] is the farthest of the rows kept
     ids = np.empty(min(k, allowed.size), np.uint32)
-    kept = 0
-    start = 0
+    table, distances = np.empty((len(codebook), CENTROIDS), np.float32), np.empty(allowed.size, np.float32)
+    kept, start = np.int64(0), np.int64(0)
     for p in range(offsets.size - 1):
-        first, end = offsets[p], offsets[p + 1]
-        table = _build_table(by_dimension, query - centroids[p])
-        block = codes[first * sub_vectors : end * sub_vectors].reshape(sub_vectors, end - first)
-        stop = start + np.searchsorted(allowed[start:], end)
-        kept = _keep_nearest(block, table, first, allowed[start:stop], heap, ids, kept)
+        stop = start + np.searchsorted(allowed[start:], offsets[p + 1])
+        if stop > start:
+            rows, residual = allowed[start:stop], query - centroids[p]
+            if rows.size <= FEW:
+                _add_differences(codebook, codes, residual, rows, distances)
+            else:
+                for m in range(len(codebook)):
+                    _add_squares(by_dimension, m, residual, table)
+                _add_entries(table.reshape(-1), codes, rows, distances)
+            kept = _keep_nearest(rows, distances, heap, ids, kept)
         start = stop
     _sort(heap[:kept], ids[:kept])
     return ids[:kept], heap[:kept]
 
 
-@njit()
-def _build_table(by_dimension: Floats, residual: Floats) -> Floats:
-    """Return the squared distances in every sub-space, float32 (M, 256), summed in Lance's order.
-
-    That is: in lanes over the whole blocks of dimensions, and apart from them, in sequence, over the rest.
-    """
-    sub_vectors, length, centroids = by_dimension.shape
-    table = np.empty((sub_vectors, centroids), np.float32)
-    lanes = np.empty((8 if length <= SHORT else 16, centroids), np.float32)
-    whole = length // len(lanes) * len(lanes)
-    for m in range(sub_vectors):
-        part = residual[m * length : (m + 1) * length]
-        _sum_rest(by_dimension[m, whole:], part[whole:], table[m])
-        _sum_in_lanes(by_dimension[m, :whole], part[:whole], lanes)
-        if len(lanes) == 8:
-            _add_8_lanes(lanes, table[m])
-        else:
-            _add_16_lanes(lanes, table[m])
-    return table
+@njit(fastmath=ANY_ORDER)
+def _add_differences(codebook: Floats, codes: Codes, residual: Floats, rows: Ids, distances: Floats) -> None:
+    """Fill `distances` with those of the rows, without a table."""
+    sub_vectors, _, length = codebook.shape
+    for i in range(rows.size):
+        at, place, distance = np.uint64(rows[i]) * np.uint64(sub_vectors), np.uint64(0), np.float32(0)
+        for m in range(sub_vectors):
+            centroid = codebook[m, codes[at]]
+            for d in range(length):
+                difference = residual[place] - centroid[d]
+                distance += difference * difference
+                place += np.uint64(1)
+            at += np.uint64(1)
+        distances[i] = distance
 
 
-@njit()
-def _sum_rest(dimensions: Floats, part: Floats, sums: Floats) -> None:
-    sums[:] = 0
-    for d in range(part.size):
-        for c in range(sums.size):
-            difference = part[d] - dimensions[d, c]
-            sums[c] += difference * difference
-
-
-@njit(fastmath={"contract"})  # a square and its addition are one operation, rounded once
-def _sum_in_lanes(dimensions: Floats, part: Floats, lanes: Floats) -> None:
-    lanes[:] = 0
-    for d in range(part.size):
-        lane = lanes[d % len(lanes)]
-        for c in range(lane.size):
-            difference = part[d] - dimensions[d, c]
-            lane[c] += difference * difference
-
-
-@njit()  # without "contract": every sum is rounded
-def _add_8_lanes(lanes: Floats, sums: Floats) -> None:
-    for c in range(sums.size):
-        even = (lanes[0, c] + lanes[4, c]) + (lanes[2, c] + lanes[6, c])
-        sums[c] += even + ((lanes[1, c] + lanes[5, c]) + (lanes[3, c] + lanes[7, c]))
+@njit()  # with sums in any order LLVM gathers entries, which takes longer than one after the other
+def _add_entries(table: Floats, codes: Codes, rows: Ids, distances: Floats) -> None:
+    """Fill `distances` with those of the rows, one entry of the table for each sub-space."""
+    sub_vectors = np.uint64(table.size // CENTROIDS)
+    for i in range(rows.size):
+        at, entries, distance = np.uint64(rows[i]) * sub_vectors, np.uint64(0), np.float32(0)
+        for _ in range(sub_vectors):
+            distance += table[entries + np.uint64(codes[at])]
+            entries += np.uint64(CENTROIDS)
+            at += np.uint64(1)
+        distances[i] = distance
 
 
 @njit()
-def _add_16_lanes(lanes: Floats, sums: Floats) -> None:
-    for c in range(sums.size):
-        of_lanes = np.float32(0)
-        for lane in range(16):
-            of_lanes += lanes[lane, c]
-        sums[c] += of_lanes
-
-
-@njit()
-def _distance(block: Codes, table: Floats, row: int) -> np.float32:
-    """Add one entry of the table for each sub-space; the codes of a row are as far apart as a column is long."""
-    distance = np.float32(0)
-    for m in range(len(table)):
-        distance += table[m, block[m, row]]
-    return distance
-
-
-@njit()
-def _keep_nearest(block: Codes, table: Floats, first: int, allowed: Ids, heap: Floats, ids: Ids, kept: int) -> int:
-    """Take a partition's allowed rows into the heap, which holds `kept` rows; return how many it holds then."""
-    for row in allowed:
-        distance = _distance(block, table, row - first)
+def _keep_nearest(rows: Ids, distances: Floats, heap: Floats, ids: Ids, kept: int) -> int:
+    """Take rows into the heap, which holds `kept` rows; return how many it holds then."""
+    for i in range(rows.size):
+        distance = distances[i]
         if not -LARGEST <= distance < LARGEST:
             continue
         if kept < heap.size:
-            heap[kept], ids[kept] = distance, row
+            heap[kept], ids[kept] = distance, rows[i]
             _rise(heap, ids, kept)
             kept += 1
         elif heap[0] > distance:
             _remove_root(heap, ids)
-            heap[kept - 1], ids[kept - 1] = distance, row
+            heap[kept - 1], ids[kept - 1] = distance, rows[i]
             _rise(heap, ids, kept - 1)
     return kept
 
@@ -223,3 +221,74 @@ def _sort(distances: Floats, ids: Ids) -> None:
             distances[at], distances[at - 1] = distances[at - 1], distances[at]
             ids[at], ids[at - 1] = ids[at - 1], ids[at]
             at -= 1
+
+
+FLOAT, PLACE = ir.FloatType(), ir.IntType(64)
+FLOATS = ir.VectorType(FLOAT, 16)
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, place: Any, vector: Any) -> Any:
+    """Where in an array a vector begins, as a pointer to it."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
+
+
+def _repeated(builder: Any, value: Any, vector: Any) -> Any:
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+    return builder.shuffle_vector(
+        one, one, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    )
+
+
+def _summed(builder: Any, count: Any, firsts: list[Any], step: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    """Build a loop of `count` turns, at least one, over sums that begin as `firsts`; return what they become.
+
+    `step` gets the number of the turn and the sums, and returns the next ones.
+    """
+    before, loop = builder.block, builder.append_basic_block("loop")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    turn, sums = builder.phi(PLACE), [builder.phi(first.type) for first in firsts]
+    following = step(turn, sums)
+    next_turn = builder.add(turn, PLACE(1))
+    turn.add_incoming(PLACE(0), before)
+    turn.add_incoming(next_turn, loop)
+    for total, first, value in zip(sums, firsts, following, strict=True):
+        total.add_incoming(first, before)
+        total.add_incoming(value, loop)
+    after = builder.append_basic_block("after")
+    builder.cbranch(builder.icmp_signed("<", next_turn, count), loop, after)
+    builder.position_at_end(after)
+    return following
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
+def _add_squares(typingctx: Any, books: Any, m: Any, query: Any, table: Any) -> Any:
+    """Fill table[m] with the squared distances of a part of the query from all centroids, in 16 vectors."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def pointer(array: int, place: Any, vector: Any) -> Any:
+            return _pointer(context, builder, signature.args[array], arguments[array], place, vector)
+
+        shape = context.make_array(signature.args[0])(context, builder, arguments[0]).shape
+        length = builder.extract_value(shape, 1)
+        first = builder.mul(arguments[1], length)
+
+        def step(turn: Any, sums: list[Any]) -> list[Any]:
+            dimension = builder.add(first, turn)
+            value = _repeated(builder, builder.load(pointer(2, dimension, FLOAT)), FLOATS)
+            following = []
+            for vector, total in enumerate(sums):
+                place = builder.add(builder.mul(dimension, PLACE(CENTROIDS)), PLACE(vector * FLOATS.count))
+                difference = builder.fsub(value, builder.load(pointer(0, place, FLOATS), align=4))
+                square = builder.fmul(difference, difference, flags=("contract",))
+                following.append(builder.fadd(total, square, flags=("contract",)))
+            return following
+
+        zero = ir.Constant(FLOATS, [0.0] * FLOATS.count)
+        for vector, values in enumerate(_summed(builder, length, [zero] * (CENTROIDS // FLOATS.count), step)):
+            place = builder.add(builder.mul(arguments[1], PLACE(CENTROIDS)), PLACE(vector * FLOATS.count))
+            builder.store(values, pointer(3, place, FLOATS), align=4)
+        return context.get_dummy_value()
+
+    return types.void(books, m, query, table), codegen

@@ -1,8 +1,8 @@
-"""The oracle and the kernel of pq-prefilter on real indexes: made by Lance, read from its files, and asked there.
+"""Oracle, port and kernel of pq-prefilter on real indexes: made by Lance, read from its files, and asked there.
 
 Establishes that `reference.py` computes the `_distance` of Lance within its own limits for every row that a filter
-allows, that the kernel computes its bits and its top-k over all partitions, that both leave out the rows that
-Lance leaves out, and that faiss agrees.
+allows, that the port computes its bits and its top-k over all partitions, that the kernel passes the checks of a
+trial, that all leave out the rows that Lance leaves out, and that faiss agrees.
 """
 
 from __future__ import annotations
@@ -182,9 +182,9 @@ def test_the_rows_of_a_partition_are_in_the_order_of_the_table(index: Index) -> 
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_the_kernel_s_distance_of_every_row_has_the_bits_of_lance(index: Index, kernel: Any, name: str) -> None:
-    """Establishes that the kernel is a port of Lance 14.0.2, order of summation and all."""
-    search = TARGET.wiring.bind(kernel, index.state)
+def test_the_port_s_distance_of_every_row_has_the_bits_of_lance(index: Index, port: Any, name: str) -> None:
+    """Establishes that the port is one of Lance 14.0.2, order of summation and all."""
+    search = TARGET.wiring.bind(port, index.state)
     for query in index.queries:
         ids, distances = search(query, index.allowed(name))
         rows, by_lance = index.lance(query, len(index.columns["row_ids"]), name)
@@ -193,27 +193,40 @@ def test_the_kernel_s_distance_of_every_row_has_the_bits_of_lance(index: Index, 
 
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("k", [1, 10, 100])
-def test_the_kernel_s_top_k_of_all_partitions_is_lance_s(index: Index, kernel: Any, k: int, name: str) -> None:
+def test_the_port_s_top_k_of_all_partitions_is_lance_s(index: Index, port: Any, k: int, name: str) -> None:
     """Establishes that it finds the same rows; the last place may be tied with rows that were left out."""
-    search, oracle = (TARGET.wiring.bind(side, index.state._replace(k=k)) for side in (kernel, TARGET.reference))
+    search = TARGET.wiring.bind(port, index.state._replace(k=k))
     for query in index.queries:
-        call = query, index.allowed(name)
-        ids, distances = search(*call)
+        ids, distances = search(query, index.allowed(name))
         rows, by_lance = index.lance(query, k, name)
         compare.exact(distances, by_lance)
         inside = distances < distances[-1:]
         assert set(ids[inside]) == set(rows[inside])
-        TARGET.wiring.check((ids, distances), oracle(*call), call)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("k", [1, 10, 100, 5000])
+def test_port_and_kernel_pass_the_checks_of_a_trial(
+    index: Index, port: Any, kernel: Any, k: int, name: str
+) -> None:
+    """Establishes that both are right on what Lance made of data, also where k is more than a filter allows."""
+    state = index.state._replace(k=k)
+    oracle, *searches = (TARGET.wiring.bind(side, state) for side in (TARGET.reference, port, kernel))
+    for query in index.queries:
+        call = query, index.allowed(name)
+        expected = oracle(*call)
+        for search in searches:
+            TARGET.wiring.check(search(*call), expected, call)
 
 
 @pytest.mark.parametrize("k", [10, 100])
 @pytest.mark.parametrize("corpus", ONE_PARTITION)
-def test_the_kernel_keeps_the_rows_of_lance_where_they_are_tied(
-    indexes: dict[str, Index], kernel: Any, corpus: str, k: int
+def test_the_port_keeps_the_rows_of_lance_where_they_are_tied(
+    indexes: dict[str, Index], port: Any, corpus: str, k: int
 ) -> None:
     """Establishes that which of equal rows are kept follows from the heap, whose steps are those of Rust's."""
     index = indexes[corpus]
-    search = TARGET.wiring.bind(kernel, index.state._replace(k=k))
+    search = TARGET.wiring.bind(port, index.state._replace(k=k))
     for query in index.queries:
         ids, _ = search(query, index.allowed("half"))
         assert ids.tolist() == index.lance(query, k, "half")[0].tolist()
@@ -227,18 +240,20 @@ def test_the_kth_place_is_tied_among_duplicates(indexes: dict[str, Index]) -> No
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.0**65])
-def test_a_query_without_distances_finds_nothing(indexes: dict[str, Index], kernel: Any, value: float) -> None:
-    """Establishes that Lance, the oracle and the kernel drop all rows: NaN, and what is too large for float32."""
+def test_a_query_without_distances_finds_nothing(
+    indexes: dict[str, Index], port: Any, kernel: Any, value: float
+) -> None:
+    """Establishes that all drop all rows: NaN, and what is too large for float32."""
     index = indexes["sd-10"]
     query = index.queries[0].copy()
     query[11] = value
-    sides = (TARGET.wiring.bind(side, index.state) for side in (TARGET.reference, kernel))
+    sides = (TARGET.wiring.bind(side, index.state) for side in (TARGET.reference, port, kernel))
     answers = [side(query, index.allowed("half"))[:2] for side in sides]
     found = index.lance(query, 10, "half")
-    assert [(ids.size, distances.size) for ids, distances in (found, *answers)] == [(0, 0)] * 3
+    assert [(ids.size, distances.size) for ids, distances in (found, *answers)] == [(0, 0)] * 4
 
 
-def test_rows_that_are_too_far_are_dropped_one_by_one(kernel: Any, tmp_path: Path) -> None:
+def test_rows_that_are_too_far_are_dropped_one_by_one(port: Any, kernel: Any, tmp_path: Path) -> None:
     """Establishes the same of one partition beside another; a query near it finds its rows instead."""
     rng = seeds.rng(seeds.PUBLISHED_SEED, "upstream", "far")
     middles = np.zeros((2, 16), np.float32)
@@ -248,22 +263,23 @@ def test_rows_that_are_too_far_are_dropped_one_by_one(kernel: Any, tmp_path: Pat
     others = {"draw": rng.random(600), "day": np.arange(600), "group_": np.arange(600) % 2}
     dataset = lance_files.create_ivf_pq(tmp_path, vectors, 4, 2, (middles, codebook), others=others)
     index = read(dataset, others, middles)
-    search, oracle = (TARGET.wiring.bind(side, index.state) for side in (kernel, TARGET.reference))
+    oracle, *searches = (TARGET.wiring.bind(side, index.state) for side in (TARGET.reference, port, kernel))
     for group, query in enumerate(middles):
         call = query, index.allowed("half")
         rows, by_lance = index.lance(query, 600, "half")
-        ids, distances = search(*call)
+        by_port, by_kernel = (search(*call) for search in searches)
+        compare.exact(by_port[1], by_lance)
         assert set(index.columns["group_"][rows]) == {group}
-        assert set(ids) == set(rows)
-        compare.exact(distances, by_lance)
-        TARGET.wiring.check((ids, distances), oracle(*call), call)
+        for ids, distances in (by_port, by_kernel):
+            assert set(ids) == set(rows)
+            TARGET.wiring.check((ids, distances), oracle(*call), call)
 
 
-def test_a_scalar_index_finds_the_same_rows(kernel: Any, tmp_path: Path) -> None:
+def test_a_scalar_index_finds_the_same_rows(port: Any, tmp_path: Path) -> None:
     """Establishes that it does not matter how Lance finds out which rows a filter allows."""
     index = make_index(tmp_path, CORPORA["sd-16"])
     index.dataset.create_scalar_index("draw", "BTREE")
-    search = TARGET.wiring.bind(kernel, index.state._replace(k=10))
+    search = TARGET.wiring.bind(port, index.state._replace(k=10))
     for query in index.queries:
         ids, distances = search(query, index.allowed("one in ten"))
         options = {"prefilter": FILTERS["one in ten"], "nprobes": len(index.state.centroids)}
