@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 UNIT = "query"
 BIT_EXACT = True
+INTRINSICS = True
 COST_FRACTION = CostFraction(
     0.7,
     "CPU time of an OR query of 5 words over 200,000 documents with pylance 14.0.2: 1.2 ms, any query 0.35 ms",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Result = tuple[NDArray[np.uint32], NDArray[np.int64]]
 
 UNIT = "posting"
+INTRINSICS = True
+"""The kernel may define intrinsics of its own; correctness is checked for any processor as well."""
 
 
 def ops(shape: inputs.Shape) -> int:
