@@ -328,7 +328,9 @@ def _decode_positions(  # noqa: PLR0912 - what is decoded is kept in one place; 
             width, is_packed = np.int64(streams[at]), total >= (group + 1) << GROUP_SHIFT
             is_narrow = is_packed and width <= NARROW and _is_inside(streams, at + 1 + GROUP // 8 * width)
             is_short = is_narrow and count + (inside & 3) <= LANES
-            if not is_short or not _sum_some(streams, at + 1, width, inside, position, positions, done):
+            if is_packed and width == 0:  # no words, and no differences
+                positions[done : done + count] = position
+            elif not is_short or not _sum_some(streams, at + 1, width, inside, position, positions, done):
                 if unpacked != group:
                     unpacked = group
                     if is_packed:
