@@ -1,9 +1,11 @@
-"""Runs a target's kernel on every case with all arrays before pages that may not be read: it ends by a signal.
+"""Runs a target's kernel on every case, each array right before a page that may not be read.
+
+A kernel that reads there is ended by a signal.
 
     python tests/guarded.py NAME    exit code 0 where it is right and reads nothing behind an argument
 
-What a harness hands over has zeros behind it, so that a kernel which reads there is found by nothing else. Linux
-and macOS only.
+What a harness hands over has zeros behind it, so that such a kernel is found by nothing else. One call of each
+published case; what lies before an array, or behind an empty one, is not seen. Linux and macOS only.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ def guarded(value: Any) -> Any:
 
 
 def main(name: str) -> None:
-    """Raises KernelIncorrect where an answer is wrong."""
+    """KernelIncorrect where an answer is wrong; a signal ends the process where something behind is read."""
     battery = Battery(name)
     for case_id in battery.cases:
         state, oracle, calls = battery.prepared(case_id)

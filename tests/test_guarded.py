@@ -1,4 +1,4 @@
-"""Committed kernels read nothing behind their arguments, which no comparison of answers tells."""
+"""Committed kernels read nothing behind their arguments in a call of every case, which no comparison tells."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ def test_a_kernel_reads_nothing_behind_its_arguments(name: str) -> None:
 def test_what_lies_behind_an_array_cannot_be_read() -> None:
     """Establishes that the test before this one can fail."""
     assert run("-c", READS_BEHIND.format(place=4)).stdout == "2\n"
-    assert run("-c", READS_BEHIND.format(place=6)).returncode == -signal.SIGSEGV
+    assert run("-c", READS_BEHIND.format(place=6)).returncode in (-signal.SIGSEGV, -signal.SIGBUS)
