@@ -15,6 +15,8 @@ from pytest_lance_autoresearch.target_files import contract, discover, generate,
 
 TARGETS = Path(__file__).parent.parent / "targets"
 PORTS = TARGETS.parent / "benchmarks" / "ports"
+NAMES = sorted(path.name for path in TARGETS.iterdir() if path.is_dir())
+"""Of all targets, the examples and the template too."""
 CALLS = 3
 
 

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from battery import TARGETS
+from battery import NAMES
 
-NAMES = sorted(path.name for path in TARGETS.iterdir() if path.is_dir())
 TESTS = Path(__file__).parent
 READS_BEHIND = """
 import ctypes, guarded, numpy as np

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from battery import TARGETS, Battery
+from battery import NAMES, Battery
 
 from pytest_lance_autoresearch.runs.selftest import NAMES as STAND_INS
 from pytest_lance_autoresearch.runs.selftest import Selftest
 from pytest_lance_autoresearch.runs.standins import NotApplicable
 from pytest_lance_autoresearch.target_files import generate, policy
-
-NAMES = sorted(path.name for path in TARGETS.iterdir() if path.is_dir())
 
 
 @pytest.fixture(params=NAMES, scope="module")
