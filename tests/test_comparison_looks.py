@@ -181,13 +181,14 @@ def test_whoever_watches_sees_the_speed_up_of_the_last_look(
 ) -> None:
     machine.call_ns |= {CANDIDATE: 200_000}
     decided(judged, lambda: 0.0)
-    count = judged.rules.blocks
-    pair = [(case, (done, count)) for case in judged.ids for done in range(count)]
-    what = pair * judged.rules.pairs
-    assert [shown[:2] for shown in judged.shown] == [*what, (AGAIN, None), *what]
+    first, second = (
+        [(case, (done, count)) for case in judged.ids for done in range(count)] * judged.rules.pairs
+        for count in (judged.rules.blocks, judge.SETTLED_BLOCKS)
+    )
+    assert [shown[:2] for shown in judged.shown] == [*first, (AGAIN, None), *second]
     speedups = [shown[2] for shown in judged.shown]
-    assert speedups[: len(what)] == [None] * len(what)
-    (known,) = set(speedups[len(what) :])
+    assert speedups[: len(first)] == [None] * len(first)
+    (known,) = set(speedups[len(first) :])
     assert known is not None
     assert known.low <= 2.0 <= known.high
     assert known.point == pytest.approx(2.0)

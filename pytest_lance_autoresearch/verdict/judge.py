@@ -29,7 +29,7 @@ from pytest_lance_autoresearch.verdict.view import View
 TIMES_PAIRS = 2
 """As many pairs in a look while the overall speed-up is open."""
 SETTLED_BLOCKS = 2
-"""Of a case in a pair that measures for the sake of something else."""
+"""Of a case that is not open, in a pair of a further look."""
 TIMES_BLOCKS = 2
 """As many blocks at least of an open case, once nothing but cases is open."""
 MOST_BLOCKS = 16
@@ -116,19 +116,17 @@ def next_look(judgement: Judgement, rules: Rules) -> Extent:
     """How much the next look measures, after an undecided one.
 
     The overall speed-up is as sure as its pairs are many, a case as its blocks are. So while the former is open,
-    there are more pairs, and each is short; once it is settled, open cases get more blocks, and what the others do
-    not need.
+    there are more pairs; once it is settled, open cases get more blocks. A case that is not open gets few.
     """
     is_open = open_cases(judgement, rules)
     settled = min(rules.blocks, SETTLED_BLOCKS)
-    pairs, others, each = rules.pairs, rules.blocks, rules.blocks
+    pairs, each = rules.pairs, rules.blocks
     if _is_open_overall(judgement, rules):
-        pairs, others = TIMES_PAIRS * rules.pairs, settled
+        pairs *= TIMES_PAIRS
     elif is_open:
         spared = (rules.blocks - settled) * (len(judgement.cases) - len(is_open))
-        most = max(TIMES_BLOCKS * rules.blocks, rules.blocks + spared // len(is_open))
-        others, each = settled, min(MOST_BLOCKS, most)
-    return Extent(pairs, {case: each if case in is_open else others for case in judgement.cases})
+        each = min(MOST_BLOCKS, max(TIMES_BLOCKS * rules.blocks, rules.blocks + spared // len(is_open)))
+    return Extent(pairs, {case: each if case in is_open else settled for case in judgement.cases})
 
 
 def next_looks(judgement: Judgement, rules: Rules) -> list[Extent]:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     Ids = NDArray[np.uint32]
@@ -103,7 +101,7 @@ class Lists(NamedTuple):
 
 
 class State(NamedTuple):
-    """What calls are made from: a pool of lists, and the frequencies of all postings.
+    """What calls are made from: a pool of lists, the frequencies of all postings, and where each list's begin.
 
     Of R ranks, list number v R + r is variant v of rank r. Ranks pieces[p] to pieces[p + 1] - 1 stay together;
     pieces[-1] is R. The kernel is told `block` and `part` only.
@@ -114,6 +112,7 @@ class State(NamedTuple):
     pieces: Numbers
     pool: Lists
     frequencies: Ids
+    starts: Numbers
 
 
 def make_state(shape: Shape, distribution: str, rng: np.random.Generator) -> State:
@@ -141,14 +140,15 @@ def make_call(shape: Shape, _distribution: str, state: State, rng: np.random.Gen
     ranks = state.pieces[-1]
     order = rng.permutation(len(state.pieces) - 1)
     firsts = ranks * rng.integers(0, len(state.pool.lengths) // ranks, len(order))
-    chosen = [
-        (first + state.pieces[p], first + state.pieces[p + 1]) for p, first in zip(order, firsts, strict=True)
-    ]
+    chosen = firsts[:, None] + np.stack((state.pieces[order], state.pieces[order + 1]), axis=1)
     return call_of(state, chosen, shape.postings, rng)
 
 
-def call_of(state: State, chosen: Sequence[tuple[int, int]], asked: int, rng: np.random.Generator) -> Call:
-    """Return the arguments for the lists from each first to before each last; of their docs, `asked` or fewer."""
+def call_of(state: State, chosen: Numbers, asked: int, rng: np.random.Generator) -> Call:
+    """Return the arguments for the lists from each first to before each last; of their docs, `asked` or fewer.
+
+    `chosen` are these firsts and lasts, (pieces, 2).
+    """
     lists = _taken(state.pool, chosen)
     if state.part == "lists":
         return lists[:4]
@@ -157,8 +157,8 @@ def call_of(state: State, chosen: Sequence[tuple[int, int]], asked: int, rng: np
     counts = np.minimum(np.diff(asked_so_far, prepend=0), lists.lengths)
     of_list = np.repeat(np.arange(len(counts)), counts)
     places = _distinct(counts, lists.lengths, rng)
-    frequencies = _rows(state.frequencies, _starts(state.pool.lengths), chosen)
-    total = frequencies[_starts(lists.lengths)[of_list] + places].sum(dtype=np.int64)
+    docs = _rows(state.starts[:-1], chosen)[of_list] + places
+    total = state.frequencies[docs].sum(dtype=np.int64)
     return *lists, of_list, places, int(total)
 
 
@@ -179,7 +179,7 @@ def state_of(
     else:
         streams = encode_positions(np.add.reduceat(frequencies, begins, dtype=np.int64), frequencies, positions)
     part = "lists" if positions is None else "positions"
-    return State(block, part, pieces, Lists(*encoded, first_blocks, lengths, *streams), frequencies)
+    return State(block, part, pieces, Lists(*encoded, first_blocks, lengths, *streams), frequencies, indptr)
 
 
 def encode(indptr: Numbers, ids: Ids, frequencies: Ids, heads: Bytes, block: int) -> Part:
@@ -360,27 +360,27 @@ def _starts(counts: NDArray[Any]) -> Numbers:
     return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
 
 
-def _taken(pool: Lists, chosen: Sequence[tuple[int, int]]) -> Lists:
+def _taken(pool: Lists, chosen: Numbers) -> Lists:
     """Return some lists of the pool, those from each first to before each last."""
-    of_blocks = [(pool.first_blocks[first], pool.first_blocks[last]) for first, last in chosen]
+    of_blocks = pool.first_blocks[chosen]
     return Lists(
-        _rows(pool.blocks, pool.offsets, of_blocks),
-        _starts(_rows(np.diff(pool.offsets), None, of_blocks)),
-        _starts(_rows(np.diff(pool.first_blocks), None, chosen)),
-        _rows(pool.lengths, None, chosen),
-        _rows(pool.streams, pool.stream_starts, of_blocks),
-        _starts(_rows(np.diff(pool.stream_starts), None, of_blocks)),
+        _rows(pool.blocks, pool.offsets[of_blocks]),
+        _starts(_sizes(pool.offsets, of_blocks)),
+        _starts(_sizes(pool.first_blocks, chosen)),
+        _rows(pool.lengths, chosen),
+        _rows(pool.streams, pool.stream_starts[of_blocks]),
+        _starts(_sizes(pool.stream_starts, of_blocks)),
     )
 
 
-def _rows(values: NDArray[Any], starts: Numbers | None, chosen: Sequence[tuple[int, int]]) -> NDArray[Any]:
-    """Return the rows from each first to before each last.
+def _rows(values: NDArray[Any], chosen: Numbers) -> NDArray[Any]:
+    """Return the values from each first to before each last."""
+    return np.concatenate([values[first:last] for first, last in chosen.tolist()])
 
-    Row i is values[starts[i]:starts[i + 1]], or values[i] without `starts`.
-    """
-    if starts is not None:
-        chosen = [(starts[first], starts[last]) for first, last in chosen]
-    return np.concatenate([values[first:last] for first, last in chosen])
+
+def _sizes(starts: Numbers, chosen: Numbers) -> Numbers:
+    """Return how long the rows that begin at `starts` are, from each first to before each last."""
+    return _rows(starts[1:], chosen) - _rows(starts[:-1], chosen)
 
 
 def _make_state(shape: Shape, distribution: str, postings: int, rng: np.random.Generator) -> State:

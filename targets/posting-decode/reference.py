@@ -114,16 +114,14 @@ def _unpack(packed: Bytes, starts: Numbers, widths: Bytes, count: int) -> tuple[
     i // L-th of lane i % L, which is a string of bits, the lowest first.
     """
     lanes = count // 32
-    numbers = np.zeros((len(starts), 32, lanes), np.uint32)
-    for width in np.unique(widths).tolist():
-        of_width = np.flatnonzero(widths == width)
-        taken = packed[starts[of_width, None] + np.arange(4 * lanes * width)]
-        words = np.zeros((len(taken), width + 1, lanes), np.uint64)
-        words[:, :width] = taken.view("<u4").reshape(len(taken), width, lanes)
-        for row in range(32):
-            word, shift = divmod(row * width, 32)
-            two_words = words[:, word] | words[:, min(word + 1, width)] << np.uint64(32)
-            numbers[of_width, row] = two_words >> np.uint64(shift) & np.uint64(2**width - 1)
+    bits = np.arange(32) * widths[:, None].astype(np.int64)
+    first_words = starts[:, None, None] + 4 * (lanes * (bits // 32)[:, :, None] + np.arange(lanes))
+    padded = np.append(packed, np.zeros(8 * lanes, np.uint8))
+    word_at = np.ndarray(len(padded) - 3, "<u4", padded, strides=(1,))  # those that begin at any byte
+    two_words = word_at[first_words] | word_at[first_words + 4 * lanes].astype(np.uint64) << np.uint64(32)
+    numbers = two_words >> (bits % 32).astype(np.uint64)[:, :, None]
+    below = (np.uint64(1) << widths.astype(np.uint64))[:, None, None]
+    numbers = (numbers & (below - np.uint64(1))).astype(np.uint32)
     return numbers.reshape(-1, count), starts + 4 * lanes * widths.astype(np.int64)
 
 

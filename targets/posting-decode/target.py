@@ -92,9 +92,8 @@ def realise(example: Example) -> tuple[inputs.State, inputs.Call]:
     positions = None if is_listed else inputs.summed(gaps, frequencies)
     pieces = np.arange(example.lists + 1)
     state = inputs.state_of(example.block, pieces, lengths, ids, frequencies.astype(np.uint32), positions)
-    return state, inputs.call_of(
-        state, [(number, number + 1) for number in rng.permutation(pieces[:-1])], len(ids), rng
-    )
+    order = rng.permutation(pieces[:-1])
+    return state, inputs.call_of(state, np.stack((order, order + 1), axis=1), len(ids), rng)
 
 
 def _ids(gaps: inputs.Numbers, first: int) -> inputs.Ids:

@@ -127,7 +127,7 @@ def make_call(shape: Shape, distribution: str, state: State, rng: np.random.Gene
         lists = [_whole(ids, state.block, rng) for ids in draw(first + others, state.block, rng)]
     else:
         end = state.ends[rng.integers(len(state.ends))]
-        lists = [_piece(*each, end, state.block, rng) for each in zip(state.streams, state.lengths, strict=True)]
+        lists = _pieces(state, end, rng)
     return call_of(state.block, lists, queries, rng)
 
 
@@ -149,13 +149,8 @@ def call_of(block: int, lists: Sequence[Stream], queries: NDArray[np.int64], rng
 
 
 def encode(ids: Ids, frequencies: Ids, block: int) -> Stream:
-    """Write a list as Lance does; ids ascending, frequencies 1 or more.
-
-    A block's maximal score, which no intersection reads, is its largest frequency.
-    """
-    begins = np.arange(0, len(ids), block)
-    maxima = np.maximum.reduceat(frequencies, begins) if begins.size else begins
-    heads = _as_bytes(maxima.astype(np.float32))[:, : 0 if block == PATCHED else 4]
+    """Write a list as Lance does; ids ascending, frequencies 1 or more."""
+    heads = _heads(frequencies, np.arange(0, len(ids), block), block)
     return Stream(ids, frequencies, *_encode(np.array([0, len(ids)]), ids, frequencies, heads, block))
 
 
@@ -210,19 +205,41 @@ def _whole(ids: Ids, block: int, rng: np.random.Generator) -> Stream:
     return encode(ids, np.sqrt(4096 / rng.integers(1, 4097, len(ids))).astype(np.uint32), block)
 
 
-def _piece(stream: Stream, length: int, end: np.uint32, block: int, rng: np.random.Generator) -> Stream:
-    """Cut out a list of about `length` ids, within 1 %, whose last is the last up to `end`.
+def _pieces(state: State, end: np.uint32, rng: np.random.Generator) -> list[Stream]:
+    """Cut out a list of each stream, of about the usual length, within 1 %, whose last id is the last up to `end`.
 
     Blocks are copied as they are, so it begins where a block does, up to a block less one ids earlier.
     """
-    stop = int(np.searchsorted(stream.ids, end, side="right"))
-    start = max(0, stop - int(rng.integers(length * 99 // 100, length * 101 // 100 + 1)))
+    stops = [int(np.searchsorted(stream.ids, end, side="right")) for stream in state.streams]
+    lengths = [int(rng.integers(length * 99 // 100, length * 101 // 100 + 1)) for length in state.lengths]
+    lasts = _last_blocks(state, stops)
+    return [_piece(*each, state.block) for each in zip(state.streams, stops, lengths, lasts, strict=True)]
+
+
+def _last_blocks(state: State, stops: Sequence[int]) -> list[Bytes]:
+    """Write what each stream has between the last begin of a block and its stop; no bytes where nothing is."""
+    counts = np.array(stops) % state.block
+    bounds = [(stop - count, stop) for stop, count in zip(stops, counts.tolist(), strict=True)]
+    ids, frequencies = (
+        np.concatenate([values[first:last] for values, (first, last) in zip(parts, bounds, strict=True)])
+        for parts in zip(*(stream[:2] for stream in state.streams), strict=True)
+    )
+    some = counts > 0
+    heads = _heads(frequencies, _starts(counts[some])[:-1], state.block)
+    sizes = np.zeros(len(counts), np.int64)
+    written, sizes[some] = _remainders(heads, ids, frequencies, counts[some])
+    return np.split(written, np.cumsum(sizes)[:-1])
+
+
+def _piece(stream: Stream, stop: int, length: int, last: Bytes, block: int) -> Stream:
+    """Cut out a list of `length` ids or, at its begin, a few more, before `stop`; its last block is given."""
+    start = max(0, stop - length)
     start -= start % block
-    whole = stop - stop % block
-    offsets = stream.offsets[start // block : whole // block + 1]
-    rest = encode(stream.ids[whole:stop], stream.frequencies[whole:stop], block)
-    blocks = np.concatenate((stream.blocks[offsets[0] : offsets[-1]], rest.blocks))
-    offsets = np.append(offsets - offsets[0], rest.offsets[1:] + offsets[-1] - offsets[0])
+    offsets = stream.offsets[start // block : stop // block + 1]
+    blocks = np.concatenate((stream.blocks[offsets[0] : offsets[-1]], last))
+    offsets = offsets - offsets[0]
+    if last.size:
+        offsets = np.append(offsets, blocks.size)
     return Stream(stream.ids[start:stop], stream.frequencies[start:stop], blocks, offsets)
 
 
@@ -314,6 +331,15 @@ def _whole_blocks(heads: Bytes, ids: Ids, frequencies: Ids) -> Part:
     per_row = np.bincount(rows, minlength=len(ids))
     of_rows = np.bincount(rows, weights=sizes, minlength=len(ids)).astype(np.int64)
     return _joined(*parts, _fixed(widths), _fixed(per_row), _packed(frequencies, widths), (patches, of_rows))
+
+
+def _heads(frequencies: Ids, begins: Numbers, block: int) -> Bytes:
+    """Return the first bytes of the blocks that begin there, (B, 4) or (B, 0).
+
+    A block's maximal score, which no intersection reads, is its largest frequency.
+    """
+    maxima = np.maximum.reduceat(frequencies, begins) if begins.size else begins
+    return _as_bytes(maxima.astype(np.float32))[:, : 0 if block == PATCHED else 4]
 
 
 def _remainders(heads: Bytes, ids: Ids, frequencies: Ids, counts: Numbers) -> Part:

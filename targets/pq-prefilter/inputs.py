@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Codes = NDArray[np.uint8]
-    Doubles = NDArray[np.float64]
     Floats = NDArray[np.float32]
     Places = NDArray[np.int64]
 
@@ -81,8 +80,8 @@ class State(NamedTuple):
     """The partitions as they are before the first query, and which rows a filter takes together.
 
     `codebook` is float32 (M, 256, sd), `codes` uint8 (M * n,), `offsets` int64 (P + 1,), `centroids` float32
-    (P, D), `k` the rows asked for. `clusters`, uint8 (n,), is the cluster of each row, numbered over all
-    partitions; the kernel is not told.
+    (P, D), `k` the rows asked for. Clusters are numbered over all partitions: `by_cluster`, int64 (n,), are the
+    rows of one after the other, and `cluster_starts`, int64 (8 P + 1,), say where each begins. No kernel is told.
     """
 
     codebook: Floats
@@ -90,7 +89,8 @@ class State(NamedTuple):
     offsets: Places
     centroids: Floats
     k: int
-    clusters: Codes
+    by_cluster: Places
+    cluster_starts: Places
 
 
 Call = tuple["Floats", "NDArray[np.uint32]"]
@@ -126,7 +126,7 @@ def make_call(shape: Shape, distribution: str, state: State, rng: np.random.Gene
 
 def bare_state(codebook: Floats, codes: Codes, offsets: Places, centroids: Floats, k: int) -> State:
     """Return partitions given by their parts; queries and filters for them come from elsewhere."""
-    return State(codebook, codes, offsets, centroids, k, np.zeros(0, np.uint8))
+    return State(codebook, codes, offsets, centroids, k, np.zeros(0, np.int64), np.zeros(1, np.int64))
 
 
 def _share(shape: Shape, distribution: str) -> float:
@@ -139,7 +139,7 @@ def _share(shape: Shape, distribution: str) -> float:
 
 def _allowed(distribution: str, share: float, state: State, rng: np.random.Generator) -> Places:
     """Draw a filter; return the rows that it allows, ascending."""
-    rows, bounds = state.clusters.size, list(pairwise(state.offsets.tolist()))
+    rows, bounds = int(state.offsets[-1]), list(pairwise(state.offsets.tolist()))
     if distribution == "few":
         return np.unique(rng.integers(0, rows, rng.integers(K)))
     if distribution == "far_partition":  # all of its rows, and a few of the others
@@ -151,32 +151,35 @@ def _allowed(distribution: str, share: float, state: State, rng: np.random.Gener
         place = rng.uniform(0, 1 - share) + np.array((0, share))
         ranges = [first + (place * (end - first)).astype(np.int64) for first, end in bounds]
         return np.concatenate([np.arange(*own) for own in ranges])
-    chances = _chances(distribution, share, state, rng).astype(np.float32)
-    return np.flatnonzero(rng.random(rows, dtype=np.float32) < chances[state.clusters])
-
-
-def _chances(distribution: str, share: float, state: State, rng: np.random.Generator) -> Doubles:
-    """Return how likely a row of each cluster is allowed, (8 P,)."""
     if distribution == "clustered":
-        return _shares_of_clusters(share, len(state.centroids), state.clusters, rng)
-    of_partitions = np.full(len(state.centroids), share)
-    if distribution == "one_partition":
-        of_partitions[np.arange(of_partitions.size) != rng.integers(of_partitions.size)] = 0
-    return np.repeat(of_partitions, CLUSTERS)
+        return _of_clusters(share, state, rng)
+    first, end = bounds[rng.integers(len(bounds))] if distribution == "one_partition" else (0, rows)
+    return first + np.flatnonzero(_drawn(end - first, share, rng))
 
 
-def _shares_of_clusters(share: float, partitions: int, clusters: Codes, rng: np.random.Generator) -> Doubles:
-    """Allow clusters, one after the other, until a share of all rows is allowed.
+def _of_clusters(share: float, state: State, rng: np.random.Generator) -> Places:
+    """Allow clusters, one after the other, until a share of all rows is allowed; of the last, what is missing.
 
-    They come in a random order, in which those of a partition are rather together. Returns the share of each
-    cluster: 1, or 0, or a part in the one that would be too much.
+    They come in a random order, in which those of a partition are rather together.
     """
-    sizes = np.bincount(clusters, minlength=partitions * CLUSTERS)
-    order = np.argsort(rng.random(sizes.size) + np.repeat(rng.random(partitions), CLUSTERS))
-    before = np.cumsum(sizes[order]) - sizes[order]
-    shares = np.empty(sizes.size)
-    shares[order] = np.clip((share * clusters.size - before) / np.maximum(sizes[order], 1), 0, 1)
-    return shares
+    sizes = np.diff(state.cluster_starts)
+    order = np.argsort(rng.random(sizes.size) + np.repeat(rng.random(len(state.centroids)), CLUSTERS))
+    wanted = share * state.by_cluster.size
+    ends = np.cumsum(sizes[order])
+    whole = int(np.searchsorted(ends, wanted, "right"))
+    *allowed, last = (
+        state.by_cluster[state.cluster_starts[cluster] : state.cluster_starts[cluster + 1]]
+        for cluster in order[: whole + 1].tolist()
+    )
+    missing = 1 - (ends[whole] - wanted) / last.size
+    is_allowed = np.zeros(state.by_cluster.size, np.bool_)
+    is_allowed[np.concatenate((*allowed, last[_drawn(last.size, missing, rng)]))] = True
+    return np.flatnonzero(is_allowed)
+
+
+def _drawn(count: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw of so many whether each is among a share of them."""
+    return rng.random(count, dtype=np.float32) < np.float32(share)
 
 
 def _last_rows(distribution: str, offsets: Places, allowed: Places) -> Places:
@@ -219,7 +222,9 @@ def _make_state(shape: Shape, distribution: str, rows: int, rng: np.random.Gener
     # Off the grid again: on it float16 would be exact, and so would float32.
     blur = 1 + rng.uniform(-0.004, 0.004, codebook.shape)
     codebook = (codebook / _grid(length) * blur).astype(np.float32)
-    return State(codebook, np.concatenate(blocks), offsets, centroids, K, clusters)
+    by_cluster = np.argsort(clusters, kind="stable")
+    starts = np.searchsorted(clusters[by_cluster], np.arange(CLUSTERS * partitions + 1))
+    return State(codebook, np.concatenate(blocks), offsets, centroids, K, by_cluster, starts)
 
 
 def _offsets(partitions: int, rows: int, rng: np.random.Generator) -> Places:

@@ -136,9 +136,10 @@ def call_for(
     """
     size = indices.size
     if state.job == "remap":
-        requested = state.addresses[indices]
-        returned = np.unique(requested[~state.deleted[indices]])
-        return requested, returned, _noise((size,), "uint64", rng)
+        is_read = np.zeros(state.rows, np.bool_)
+        is_read[indices] = True
+        returned = state.addresses[is_read & ~state.deleted]
+        return state.addresses[indices], returned, _noise((size,), "uint64", rng)
     given = indices.astype(dtype or ("uint64" if state.job == "fixed" else "uint32"), copy=False)
     if state.job == "binary":
         offsets = state.table[0]

@@ -205,7 +205,7 @@ def test_the_checks_refuse_the_kernel_on_other_bytes(target: Target, kernel: Any
         ("lists", call[:4], of_postings, r"result\[1\]: "),
         ("positions", call, of_positions, r"result\[0\]: "),
     ):
-        state = target.inputs.State(index.block, part, np.arange(2), lists, np.zeros(0, np.uint32))
+        state = target.inputs.State(index.block, part, np.arange(2), lists, np.zeros(0, np.uint32), np.arange(1))
         decode, oracle = target.wiring.bind(kernel, state), oracles.Oracle(target, state)
         oracle.verify(decode(*right), right, part)
         with pytest.raises(KernelIncorrect, match=what):
