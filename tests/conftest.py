@@ -3,6 +3,7 @@ numpy cannot be loaded twice in one process. Keeps the tests to themselves."""
 
 import importlib
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ import hypothesis  # noqa: F401
 import lance_wheel
 import numpy.random  # noqa: F401
 import pytest
+import recorded
 import scripted
 import threadpoolctl
+import toys
 
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
@@ -65,6 +68,23 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pytest's cache for projects with the same targets, outside of them: their states are made once."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def recorded_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose log holds the toy as its baseline: a real row, whose windows were measured here."""
+    root = tmp_path_factory.mktemp("recorded_toy")
+    toys.write(root)
+    gate = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "--keep-gate")
+    recorded.baseline(root, *gate, "--autoresearch-description=the first one")
+    return root
+
+
+@pytest.fixture
+def judged(recorded_toy: Path, pytester: pytest.Pytester) -> pytest.Pytester:
+    """A copy of it, whose kernel and log may be changed."""
+    shutil.copytree(recorded_toy, pytester.path, dirs_exist_ok=True)
+    return pytester
 
 
 @pytest.fixture

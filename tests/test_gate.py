@@ -40,15 +40,6 @@ def block(result: pytest.RunResult) -> dict[str, str]:
 
 
 @pytest.fixture
-def judged(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project whose log holds a baseline; the row is real, its windows were measured here."""
-    toys.write(pytester.path)
-    result = pytester.runpytest(*GATE, "--autoresearch-description=the first one")
-    assert result.ret == 0
-    return pytester
-
-
-@pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks of one short pair, where no verdict rests on them."""
     monkeypatch.setattr(options, "Rules", partial(Rules, pairs=1, blocks=1))

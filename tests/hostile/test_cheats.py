@@ -6,11 +6,8 @@ nothing rests on it: what lies behind must refuse it too, or it must have gained
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +19,7 @@ import corpus
 import psutil
 import pytest
 import reading_ahead
+import recorded
 
 from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.plugin import options
@@ -124,21 +122,18 @@ BRIEF: Final = partial(Rules, pairs=2, max_looks=view.LEAST_LOOKS)
 
 
 @pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+def ports(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A project whose logs hold the ports as their baselines."""
-    root = tmp_path_factory.mktemp("recorded")
+    root = tmp_path_factory.mktemp("ports")
     corpus.write_project(root)
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     for target in corpus.CLASSES:
-        command = [sys.executable, "-m", "pytest", *corpus.gate(target, shared_cache)]
-        done = subprocess.run(command, cwd=root, env=own, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout
+        recorded.baseline(root, *corpus.gate(target, shared_cache))
     return root
 
 
 @pytest.fixture
-def project(recorded: Path, pytester: pytest.Pytester) -> Path:
-    shutil.copytree(recorded, pytester.path, dirs_exist_ok=True)
+def project(ports: Path, pytester: pytest.Pytester) -> Path:
+    shutil.copytree(ports, pytester.path, dirs_exist_ok=True)
     return pytester.path
 
 
