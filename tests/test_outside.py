@@ -22,6 +22,8 @@ LIBRARY = ROOT / "examples" / "outside"
 KERNEL = "src/profiles/_kernels.py"
 SUM = "            total += difference * difference\n"
 LOOP = "    for start in range(distances.size):\n"
+SHAPES = "SHAPES = (Shape(20_000, 32), Shape(8_000, 100), Shape(3_001, 257))"
+SHORTER = "SHAPES = (Shape(2_000, 32), Shape(1_000, 100), Shape(601, 257))"
 OPEN = {"inconclusive"}
 
 
@@ -44,10 +46,14 @@ WRONG = Change("np.sqrt(total)", "np.float32(np.sqrt(total))")
 
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
-    """A clone with the library on its main branch."""
+    """A clone with the library on its main branch, with shorter series, whose oracle takes less time."""
     left_out = shutil.ignore_patterns("__pycache__", ".autoresearch", ".pytest_cache", "results.tsv")
     folder = tmp_path / "library"
     shutil.copytree(LIBRARY, folder, ignore=left_out)
+    inputs = folder / "targets" / "distance-profile" / "inputs.py"
+    text = inputs.read_text()
+    assert text.count(SHAPES) == 1
+    inputs.write_text(text.replace(SHAPES, SHORTER))
     repositories.git(folder, "init", "-q", "-b", "main")
     repositories.git(folder, "add", "-A")
     repositories.git(folder, "commit", "-q", "-m", "the library")
@@ -67,7 +73,7 @@ def pull_request(library: Path, change: Change) -> tuple[int, dict[str, Any]]:
     path.write_text(text.replace(change.before, change.after))
     repositories.git(library, "commit", "-q", "-a", "-m", "a change")
     told = library.parent / "told.json"
-    gate = ("--regression-gate", "--baseline=git:main", "--autoresearch-max-seconds=30")
+    gate = ("--regression-gate", "--baseline=git:main", "--autoresearch-max-seconds=15")
     command = (sys.executable, "-m", "pytest", "targets", "-q", "-p", "no:randomly", *gate)
     run = started([*command, f"--autoresearch-json={told}"], library)
     assert told.exists(), run.stdout + run.stderr
