@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import builders
 import corpus
@@ -21,10 +22,11 @@ import pytest
 import reading_ahead
 import recorded
 
+from pytest_lance_autoresearch.bench import process, scratch
 from pytest_lance_autoresearch.command import verbs
 from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.records import Rules, Verdict
-from pytest_lance_autoresearch.target_files import policy
+from pytest_lance_autoresearch.target_files import load, policy
 from pytest_lance_autoresearch.verdict import judge, view
 
 IMPORTS: Final = "imports '{}'; a kernel may import"
@@ -117,6 +119,8 @@ BEHIND_IT: Final = {
 }
 
 
+Code = Mapping[tuple[str, bool], scratch.Compiled]
+"""Machine code by target, and whether indices are checked."""
 BRIEF: Final = partial(Rules, pairs=2, max_looks=view.LEAST_LOOKS)
 """As few looks as a keep needs, and as short: more only take longer to give up what is as fast."""
 
@@ -135,6 +139,32 @@ def ports(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
 def project(ports: Path, pytester: pytest.Pytester) -> Path:
     shutil.copytree(ports, pytester.path, dirs_exist_ok=True)
     return pytester.path
+
+
+@pytest.fixture(scope="session")
+def of_the_ports(ports: Path) -> Code:
+    """Their machine code, made once instead of in each process of a trial."""
+    keys = product(corpus.CLASSES, (False, True))
+    return {(name, checks): corpus.compiled(ports, name, checks_bounds=checks) for name, checks in keys}
+
+
+@pytest.fixture
+def compiled_ports(of_the_ports: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process of a kernel begins with it; of a cheat's own code nothing is taken over from another trial."""
+    begin = process.KernelProcess.__init__
+
+    def begin_compiled(
+        self: process.KernelProcess,
+        target: load.Target,
+        *arguments: Any,
+        checks_bounds: bool = False,
+        compiled: scratch.Compiled = scratch.NOTHING_COMPILED,
+        **named: Any,
+    ) -> None:
+        own = {**of_the_ports[target.name, checks_bounds], **compiled}
+        begin(self, target, *arguments, checks_bounds=checks_bounds, compiled=own, **named)
+
+    monkeypatch.setattr(process.KernelProcess, "__init__", begin_compiled)
 
 
 @contextmanager
@@ -200,6 +230,7 @@ def test_a_refused_source_is_a_row_and_nothing_is_run(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_ports")
 @pytest.mark.parametrize("name", corpus.CHEATS)
 def test_no_cheat_is_kept_even_where_its_source_is_not_read(
     name: str, project: Path, shared_cache: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
