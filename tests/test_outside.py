@@ -73,7 +73,7 @@ def pull_request(library: Path, change: Change) -> tuple[int, dict[str, Any]]:
     path.write_text(text.replace(change.before, change.after))
     repositories.git(library, "commit", "-q", "-a", "-m", "a change")
     told = library.parent / "told.json"
-    gate = ("--regression-gate", "--baseline=git:main", "--autoresearch-max-seconds=15")
+    gate = ("--regression-gate", "--baseline=git:main", "--autoresearch-max-seconds=30")
     command = (sys.executable, "-m", "pytest", "targets", "-q", "-p", "no:randomly", *gate)
     run = started([*command, f"--autoresearch-json={told}"], library)
     assert told.exists(), run.stdout + run.stderr
