@@ -57,7 +57,7 @@ def scanned(layers: Sequence[lance_layers.Layer]) -> float:
 
 def main() -> None:
     target = load.load(discover.inspect(ROOT / "targets" / TARGET))
-    port = modules.execute_kernel(TARGET, sources.read(PORT) if PORT.exists() else target.kernel)
+    port = modules.execute_kernel(TARGET, sources.read(PORT))
     print(f"{'case':36}{'scan':>8}{'valid':>8}{'port':>8}{'share':>8}")
     for case in contract.cases_of(target):
         if not case.timed:

@@ -48,17 +48,35 @@ def wrong(call: int, where: str) -> str:
 
 
 @quick
-@given(candidate_ns=st.integers(1, 2 * PLANNED_NS), baseline_ns=st.none() | st.integers(1, 2 * PLANNED_NS))
-@example(candidate_ns=PLANNED_NS, baseline_ns=None)
-def test_the_faster_side_decides_how_many_calls_make_a_window(candidate_ns: int, baseline_ns: int | None) -> None:
+@given(candidate_ns=st.integers(1, 2 * PLANNED_NS), slower=st.none() | st.floats(0.5, 3.0))
+@example(candidate_ns=PLANNED_NS, slower=None)
+def test_the_faster_side_decides_how_many_calls_make_a_window(candidate_ns: int, slower: float | None) -> None:
+    """As long as the baseline's are no more than three times as long."""
     lab = Lab()
     lab.candidate.call_ns = candidate_ns
-    lab.baseline.call_ns = baseline_ns or 1
-    calls = lab.plan(alone=baseline_ns is None).calls
-    fastest_ns = min(candidate_ns, baseline_ns or candidate_ns)
+    baseline_ns = lab.baseline.call_ns = int(candidate_ns * (slower or 1)) or 1
+    calls = lab.plan(alone=slower is None).calls
+    fastest_ns = min(candidate_ns, candidate_ns if slower is None else baseline_ns)
     assert calls * fastest_ns >= PLANNED_NS or calls == measure.MAX_CALLS
     assert (calls - 1) * fastest_ns < PLANNED_NS
     assert 1 <= calls <= measure.MAX_CALLS
+
+
+@pytest.mark.parametrize(
+    ("candidate_us", "baseline_us", "calls"),
+    [
+        (10, 30, 100),
+        (10, 40, 75),  # 3 ms of the baseline's
+        (10, 60, 50),
+        (10, 1000, 50),  # half of the planned length is left
+        (60, 10, 100),  # a slower candidate takes away nothing
+    ],
+)
+def test_beside_a_much_slower_baseline_windows_have_fewer_calls(
+    lab: Lab, candidate_us: int, baseline_us: int, calls: int
+) -> None:
+    lab.candidate.call_ns, lab.baseline.call_ns = candidate_us * US, baseline_us * US
+    assert lab.plan().calls == calls
 
 
 @pytest.mark.parametrize(("room", "calls"), [(5 * 32, 5), (6 * 32 - 1, 5), (31, 1), (0, 1)])

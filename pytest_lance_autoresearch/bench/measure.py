@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 BASELINE = "A"
 """The baseline's letter among the sides; every other is a candidate's."""
 WINDOW_NS = 6_000_000
-"""Length that a window is planned for; below 5 ms the parent's own overhead shows."""
+"""Length that a window of the fastest side is planned for; below 5 ms the parent's own overhead shows."""
+LONG = 3
+"""Times that length, a slower baseline's windows are long: then all have fewer calls."""
+SHORT = 0.5
+"""The part of that length that is left to the fastest side at least: the more it gains, the less an error says."""
 WALL_PER_WINDOW = 2.5
 """Seconds of measuring for one second of windows, for whoever waits for its end."""
 MAX_CALLS = 1024
@@ -215,10 +219,18 @@ def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess
 
     `null` is a process without a kernel, in which the runner's own cost is measured.
     """
-    plan.calls = _fitting(plan, WINDOW_NS, _call_ns(plan, sides))
-    echoes = ask(sides, lambda process, _: plan.run(process, plan.draw(plan.calls)).echo(0))
+    call_ns = _call_ns(plan, sides)
+    fastest_ns = min(call_ns.values())
+    plan.calls = _fitting(plan, _window_ns(fastest_ns, call_ns.get(BASELINE, fastest_ns)), fastest_ns)
+    window = plan.draw(plan.calls)
+    echoes = ask(sides, lambda process, _: plan.run(process, window).echo(0))
     plan.call_overhead_ns = _call_overhead_ns(plan, null, echoes[max(echoes)])
     plan.is_sized = True
+
+
+def _window_ns(fastest_ns: float, baseline_ns: float) -> float:
+    """How long a window of the fastest side lasts, by the calls of both."""
+    return WINDOW_NS * max(SHORT, min(1.0, LONG * fastest_ns / max(1.0, baseline_ns)))
 
 
 def _fitting(plan: CasePlan, window_ns: float, call_ns: float) -> int:
@@ -229,29 +241,28 @@ def _fitting(plan: CasePlan, window_ns: float, call_ns: float) -> int:
 
 def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> None:
     """A part of a window on each side, where the size is known."""
-    ask(sides, lambda process, _: plan.run(process, plan.draw(math.ceil(plan.calls / WARM_UP_FRACTION))))
+    window = plan.draw(math.ceil(plan.calls / WARM_UP_FRACTION))
+    ask(sides, lambda process, _: plan.run(process, window))
 
 
-def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> float:
-    """Nanoseconds per call of the fastest side, in windows long enough to tell.
+def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, float]:
+    """Nanoseconds per call of each side, in windows long enough to tell those of the fastest.
 
     The fastest side decides, so that the windows of all are long enough; one that feigns slowness shortens only
     its own windows.
     """
     calls = plan.calls
     while True:
-        times = [
-            wall_ns
-            for _ in range(_WARM_UP_WINDOWS)
-            for wall_ns in ask(sides, lambda process, _: _wall_ns(plan, process, calls)).values()  # noqa: B023
-        ]
-        if min(times) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
-            return min(times) / calls
+        windows = [_wall_ns(plan, sides, calls) for _ in range(_WARM_UP_WINDOWS)]
+        wall_ns = {letter: min(one[letter] for one in windows) for letter in sides}
+        if min(wall_ns.values()) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
+            return {letter: of_side / calls for letter, of_side in wall_ns.items()}
         calls = min(MAX_CALLS, 4 * calls)
 
 
-def _wall_ns(plan: CasePlan, process: KernelProcess, calls: int) -> int:
-    return plan.run(process, plan.draw(calls)).window.wall_ns
+def _wall_ns(plan: CasePlan, sides: Mapping[str, KernelProcess], count: int) -> dict[str, int]:
+    window = plan.draw(count)
+    return ask(sides, lambda process, _: plan.run(process, window).window.wall_ns)
 
 
 def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[Window, ...]:
