@@ -533,7 +533,7 @@ def test_the_rules_have_the_codes_own_numbers() -> None:
     others = RULES.blocks - judge.SETTLED_BLOCKS
     for sentence in (
         f"planned to last {WINDOW_MS:g} ms, timed by pytest's process",
-        f"more than {measure.LONG} times as long, all have fewer calls, down to a half",
+        f"more than {measure.LONGEST} times as long, all have fewer calls, down to a half",
         f"Then {RULES.blocks} blocks of every case are measured, case by case.",
         f"waited for a core for more than {waited} of its time. The block's result plays no part",
         f"**Look.** {RULES.pairs} pairs, one after the other, and then one reading of everything measured so far.",

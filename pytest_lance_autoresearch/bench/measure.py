@@ -33,9 +33,9 @@ BASELINE = "A"
 """The baseline's letter among the sides; every other is a candidate's."""
 WINDOW_NS = 6_000_000
 """Length that a window of the fastest side is planned for; below 5 ms the parent's own overhead shows."""
-LONG = 3
+LONGEST = 3
 """Times that length, a slower baseline's windows are long: then all have fewer calls."""
-SHORT = 0.5
+SHORTEST = 0.5
 """The part of that length that is left to the fastest side at least: the more it gains, the less an error says."""
 WALL_PER_WINDOW = 2.5
 """Seconds of measuring for one second of windows, for whoever waits for its end."""
@@ -230,7 +230,7 @@ def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess
 
 def _window_ns(fastest_ns: float, baseline_ns: float) -> float:
     """How long a window of the fastest side lasts, by the calls of both."""
-    return WINDOW_NS * max(SHORT, min(1.0, LONG * fastest_ns / max(1.0, baseline_ns)))
+    return WINDOW_NS * max(SHORTEST, min(1.0, LONGEST * fastest_ns / max(1.0, baseline_ns)))
 
 
 def _fitting(plan: CasePlan, window_ns: float, call_ns: float) -> int:
