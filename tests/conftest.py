@@ -75,8 +75,7 @@ def recorded_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose log holds the toy as its baseline: a real row, whose windows were measured here."""
     root = tmp_path_factory.mktemp("recorded_toy")
     toys.write(root)
-    gate = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "--keep-gate")
-    recorded.baseline(root, *gate, "--autoresearch-description=the first one")
+    recorded.baseline(root, *toys.GATE, "--autoresearch-description=the first one")
     return root
 
 

@@ -14,7 +14,6 @@ import toys
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.records import NO_VERDICT_EXIT_CODE
 
-GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 60.0
 
 
@@ -27,7 +26,7 @@ def judged(judged: pytest.Pytester) -> pytest.Pytester:
 
 def measuring(project: pytest.Pytester) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """A gate run in a process of its own, at the moment when both sides' workers exist."""
-    command = [sys.executable, "-m", "pytest", *GATE]
+    command = [sys.executable, "-m", "pytest", *toys.GATE]
     run = subprocess.Popen(command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
@@ -75,7 +74,7 @@ def test_an_ended_pytest_takes_its_workers_along(judged: pytest.Pytester, number
     assert gone(workers)
     assert statuses(judged) == ["baseline"]
     toys.write(judged.path)
-    assert judged.runpytest(*GATE).ret == 10
+    assert judged.runpytest(*toys.GATE).ret == 10
     assert statuses(judged) == ["baseline", "discard"]
 
 

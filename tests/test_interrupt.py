@@ -15,7 +15,6 @@ import toys
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.machine import interrupt
 
-GATE = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 600.0
 
 
@@ -100,7 +99,7 @@ def test_an_interrupt_whose_exception_is_lost_ends_the_session(
 ) -> None:
     toys.write(pytester.path)
     pytester.makeconftest(LOSING.format(hook=hook, condition=condition))
-    result = pytester.runpytest_subprocess(*GATE, "-p", "no:unraisableexception")
+    result = pytester.runpytest_subprocess(*toys.GATE, "-p", "no:unraisableexception")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     if "sessionfinish" not in hook:
         assert not results.read(pytester.path / "targets/toy/results.tsv")

@@ -32,7 +32,6 @@ from pytest_lance_autoresearch.plugin import options
 from pytest_lance_autoresearch.records import Cause, Rules, Verdict
 from pytest_lance_autoresearch.verdict import judge
 
-GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
 PATIENCE_S = 600.0
 LONGEST_TRIAL_S = 12.0
 """About what a kept toy takes: random moments are drawn from it."""
@@ -69,7 +68,7 @@ def statuses(project: pytest.Pytester) -> list[str]:
 @contextmanager
 def trial(project: pytest.Pytester, *options: str) -> Iterator[subprocess.Popen[str]]:
     """A gate run in a process of its own."""
-    command = [sys.executable, "-m", "pytest", *GATE, *options]
+    command = [sys.executable, "-m", "pytest", *toys.GATE, *options]
     with subprocess.Popen(
         command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as run:
@@ -113,7 +112,7 @@ def test_ended_at_a_random_moment(judged: pytest.Pytester, blow: str) -> None:
     assert rows[1:] in ([], ["keep"], ["crash"], ["invalid"]), where
     assert verbs.main(["verify", str(log_of(judged))]) == 0, where
     toys.write(judged.path, text=toys.SLOWER)
-    assert judged.runpytest(*GATE).ret == 10, where
+    assert judged.runpytest(*toys.GATE).ret == 10, where
     assert [*rows, "discard"] == statuses(judged), where
     assert not list((judged.path / archive.FOLDER).glob("**/*.part")), where
 
@@ -125,7 +124,7 @@ def test_a_full_disk_is_said_before_anything_is_measured(
         raise LogError(f"{root / name}: cannot be written: No space left on device")
 
     monkeypatch.setattr(archive, "_store", full)
-    result = judged.runpytest(*GATE)
+    result = judged.runpytest(*toys.GATE)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --keep-gate: *spare-*: cannot be written: No space left on device*"])
     assert statuses(judged) == ["baseline"]
@@ -145,7 +144,7 @@ def test_a_disk_that_fills_up_during_the_trial_loses_no_row(
         store(root, name, text)
 
     monkeypatch.setattr(archive, "_store", stored_in_spare_room)
-    assert judged.runpytest(*GATE).ret == 0
+    assert judged.runpytest(*toys.GATE).ret == 0
     assert statuses(judged) == ["baseline", "keep"]
     assert not list((judged.path / archive.FOLDER).glob("spare-*"))
 
@@ -170,7 +169,7 @@ def test_memory_that_cannot_be_shared_is_one_sentence(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", none_left)
-    result = judged.runpytest(*GATE, "-x")
+    result = judged.runpytest(*toys.GATE, "-x")
     sentence = "1 MiB of memory to share with the kernel's process cannot be had: No space left on device"
     result.stdout.fnmatch_lines([sentence, f"reason: invalid: {sentence}"])
     assert "Traceback" not in result.stdout.str()
@@ -215,7 +214,7 @@ def test_a_keep_over_a_baseline_that_was_replaced_meanwhile_is_none(
         return append(path, row, refuse)
 
     monkeypatch.setattr(results, "append", after_another)
-    result = judged.runpytest(*GATE)
+    result = judged.runpytest(*toys.GATE)
     result.stdout.fnmatch_lines(
         [
             "verdict: invalid",
@@ -230,7 +229,7 @@ def test_a_keep_over_a_baseline_that_was_replaced_meanwhile_is_none(
 def test_a_log_of_a_newer_version_is_left_alone(judged: pytest.Pytester) -> None:
     newer = log_of(judged).read_text().replace("schema 1", "schema 2", 1)
     log_of(judged).write_text(newer)
-    result = judged.runpytest(*GATE, "-x")
+    result = judged.runpytest(*toys.GATE, "-x")
     assert result.ret not in (0, 10)
     assert "schema 2, this version reads schema 1; install the version that wrote it" in result.stdout.str()
     assert log_of(judged).read_text() == newer
@@ -240,6 +239,6 @@ def test_a_log_of_a_newer_version_is_left_alone(judged: pytest.Pytester) -> None
 def test_a_row_that_was_cut_off_is_kept_beside_the_log(judged: pytest.Pytester) -> None:
     with log_of(judged).open("a") as rows:
         rows.write("2\tke")
-    assert judged.runpytest(*GATE).ret == 0
+    assert judged.runpytest(*toys.GATE).ret == 0
     assert statuses(judged) == ["baseline", "keep"]
     assert log_of(judged).with_name("results.tsv.torn").read_text() == "2\tke\n"

@@ -11,7 +11,6 @@ import toys
 from pytest_lance_autoresearch.log import results
 from pytest_lance_autoresearch.plugin import root
 
-GATE = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "--keep-gate")
 WRONG = toys.kernel("return result + 1")
 
 
@@ -43,7 +42,7 @@ def test_the_value_of_an_option_moves_the_session_to_no_other_project(
 ) -> None:
     (projects / "a/log.tsv").touch()
     (projects / "a/told.json").touch()
-    result = pytester.runpytest(*GATE, "-x", *options)
+    result = pytester.runpytest(*toys.GATE, "-x", *options)
     assert result.ret == 1
     assert judged(result) == ["verdict: incorrect"]
 
@@ -53,7 +52,7 @@ def test_neither_do_the_options_of_the_environment(
 ) -> None:
     (projects / "a/log.tsv").touch()
     monkeypatch.setenv("PYTEST_ADDOPTS", "--baseline ../a/log.tsv")
-    assert judged(pytester.runpytest(*GATE, "-x")) == ["verdict: incorrect"]
+    assert judged(pytester.runpytest(*toys.GATE, "-x")) == ["verdict: incorrect"]
     assert [row.status for row in results.read(projects / "a/log.tsv")] == ["incorrect"]
 
 
@@ -63,7 +62,7 @@ def test_settings_of_the_other_project_do_not_count(pytester: pytest.Pytester, p
         "[pytest]\nautoresearch_description = of a\naddopts = --autoresearch-description=from-a"
     )
     (projects / "b/pytest.ini").write_text("[pytest]\nautoresearch_json = of-b.json\npythonpath = .")
-    pytester.runpytest(*GATE, "-x", "--baseline", "../a/log.tsv")
+    pytester.runpytest(*toys.GATE, "-x", "--baseline", "../a/log.tsv")
     (row,) = results.read(projects / "a/log.tsv")
     assert row.description.startswith("incorrect: ")
     assert json.loads((projects / "b/of-b.json").read_text())["trials"][0]["verdict"] == "incorrect"
@@ -72,7 +71,7 @@ def test_settings_of_the_other_project_do_not_count(pytester: pytest.Pytester, p
 def test_a_path_to_be_tested_still_names_the_project(pytester: pytest.Pytester, projects: Path) -> None:
     (projects / "a/log.tsv").touch()
     assert projects.is_dir()
-    result = pytester.runpytest(*GATE, "--baseline", "../a/log.tsv", "../a/targets/toy")
+    result = pytester.runpytest(*toys.GATE, "--baseline", "../a/log.tsv", "../a/targets/toy")
     assert judged(result) == ["verdict: baseline"]
 
 
@@ -85,7 +84,7 @@ def test_an_ini_file_of_another_place_moves_nothing(pytester: pytest.Pytester, o
     (pytester.path / "ci").mkdir()
     for folder in ("ci", "."):
         (pytester.path / folder / "pytest.ini").write_text("[pytest]\n")
-    assert judged(pytester.runpytest(*GATE, *options)) == ["verdict: baseline"]
+    assert judged(pytester.runpytest(*toys.GATE, *options)) == ["verdict: baseline"]
 
 
 def test_values_are_joined_to_their_options_and_paths_stay(

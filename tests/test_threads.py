@@ -30,7 +30,6 @@ from pytest_lance_autoresearch.records import Call, Rules
 from pytest_lance_autoresearch.target_files import discover, generate, load
 from pytest_lance_autoresearch.target_files.contract import cases_of
 
-GATE = ("-p", "no:randomly", "-p", "no:cacheprovider", "-q", "--autoresearch=toy", "--keep-gate")
 TWO = f"THREADS = 2\n{toys.TARGET}"
 LACKING = (
     "target 'toy': target.THREADS is 2, so timing needs 3 cores, one of them for what is not timed; "
@@ -111,7 +110,7 @@ def test_a_kernel_is_not_timed_where_cores_are_lacking(
     """What is right there can be told all the same."""
     on_cores(monkeypatch, 0, 1)
     toys.write(pytester.path, target=TWO)
-    result = pytester.runpytest(*GATE)
+    result = pytester.runpytest(*toys.GATE)
     assert result.ret == 1
     result.stdout.fnmatch_lines([LACKING, "verdict: invalid", f"reason: invalid: {LACKING}"])
     assert result.parseoutcomes()["passed"] == len(toys.CASES)
@@ -125,7 +124,7 @@ def test_neither_is_it_compared_or_calibrated(pytester: pytest.Pytester, monkeyp
     with pytest.raises(TargetError) as raised:
         Comparison(target, target.kernel, cases_of(target), Rules(), processes, lambda *_: None)
     assert str(raised.value) == LACKING
-    result = pytester.runpytest(*GATE[:-1], "--autoresearch-calibrate", "-k", "calibration")
+    result = pytester.runpytest(*toys.GATE[:-1], "--autoresearch-calibrate", "-k", "calibration")
     result.stdout.fnmatch_lines([LACKING])
 
 
@@ -321,7 +320,7 @@ def test_the_record_of_a_trial_says_how_many_threads_its_kernels_had(
 ) -> None:
     on_cores(monkeypatch, 0, 1, 5)
     toys.write(pytester.path, target=TWO)
-    assert pytester.runpytest(*GATE).ret == 0
+    assert pytester.runpytest(*toys.GATE).ret == 0
     (row,) = results.read(pytester.path / "targets/toy/results.tsv")
     assert history.record_of(pytester.path, row).evidence.threads == 2
 
@@ -355,9 +354,9 @@ def test_a_parallel_kernel_is_judged(pytester: pytest.Pytester, monkeypatch: pyt
     on_cores(monkeypatch, 0, 1, 5)
     monkeypatch.setattr(options, "Rules", partial(Rules, pairs=2, blocks=1))
     toys.write(pytester.path, target=TWO, text=PARALLEL.replace("REPEATS", "20"))
-    assert pytester.runpytest(*GATE).ret == 0
+    assert pytester.runpytest(*toys.GATE).ret == 0
     toys.write(pytester.path, target=TWO, text=PARALLEL.replace("REPEATS", "2"))
-    result = pytester.runpytest(*GATE, "--autoresearch-max-seconds=1")
+    result = pytester.runpytest(*toys.GATE, "--autoresearch-max-seconds=1")
     row = results.read(pytester.path / "targets/toy/results.tsv")[-1]
     assert row.status in {"keep", "inconclusive"}, result.outlines
     assert history.record_of(pytester.path, row).evidence.threads == 2

@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 from pytest_lance_autoresearch.target_files import discover, load
 from pytest_lance_autoresearch.target_files.load import Target
 
+GATE = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--autoresearch=toy", "--keep-gate")
+"""Arguments of pytest that have the toy's kernel judged."""
 INPUTS = """
 from typing import NamedTuple
 import numpy as np
