@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pytest_lance_autoresearch.bench import oracles
 from pytest_lance_autoresearch.kernel_side import modules
 from pytest_lance_autoresearch.records import Call, Case, Source
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, seeds
+from pytest_lance_autoresearch.target_files.states import States
 
 TARGETS = Path(__file__).parent.parent / "targets"
 PORTS = TARGETS.parent / "benchmarks" / "ports"
@@ -23,10 +25,15 @@ CALLS = 3
 class Battery:
     """The cases of one target; states and expected results are computed once."""
 
+    stored: Path | None = None
+    """Where the states of all targets are found again, as those of a plain run are; None is nowhere."""
+
     def __init__(self, name: str) -> None:
         self.target = load.load(discover.inspect(TARGETS / name))
         self.cases: dict[str, Case] = {case.id: case for case in contract.cases_of(self.target)}
+        self.states = States(self.target, folder=self.stored)
         self.prepared = lru_cache(maxsize=None)(self._prepared)
+        self.expected = lru_cache(maxsize=None)(self._expected)
 
     @cached_property
     def kernels(self) -> Any:
@@ -35,9 +42,14 @@ class Battery:
 
     def _prepared(self, case_id: str) -> tuple[Any, oracles.Oracle, list[Call]]:
         case = self.cases[case_id]
-        state = generate.make_state(self.target, case, seeds.PUBLISHED_SEED)
+        state = self.states.of(case)
         feed = generate.Feed(self.target, case, state, seeds.PUBLISHED_SEED, "check")
         return state, oracles.Oracle(self.target, state), feed.draw(CALLS)
+
+    def _expected(self, case_id: str) -> list[Any]:
+        """The oracle may use its buffers again."""
+        _, oracle, calls = self.prepared(case_id)
+        return [deepcopy(oracle.expected(call)) for call in calls]
 
     def verify(self, kernels: Any, case_id: str) -> None:
         """What a trial does with the published calls of a case; KernelIncorrect at the first wrong answer.
@@ -47,9 +59,9 @@ class Battery:
         state, oracle, calls = self.prepared(case_id)
         answer = self.target.wiring.bind(kernels, state)
         with np.errstate(all="ignore"):
-            for call in calls:
+            for call, expected in zip(calls, self.expected(case_id), strict=True):
                 own = tuple(value.copy() if isinstance(value, np.ndarray) else value for value in call)
-                oracle.verify(answer(*own), call, case_id)
+                oracle.compare(answer(*own), expected, call, case_id)
 
 
 def loaded(target: load.Target, kernel: Source) -> Any:

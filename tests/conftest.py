@@ -28,6 +28,7 @@ import toys
 
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
+from pytest_lance_autoresearch.kernel_side import compiled
 from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import discover, load, policy, sources
 
@@ -47,6 +48,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background so, and all processes of the tests would inherit it: none could
     # be interrupted, and tests that do so would wait for long.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests of targets find states where the targets' own items leave them, in pytest's cache."""
+    if config.cache is not None:
+        battery.Battery.stored = config.cache.mkdir("autoresearch")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What numba makes of a kernel is kept for all tests of it, in every process that xdist divides them among."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    folder.mkdir(exist_ok=True)
+    compiled.keep(str(folder))
 
 
 @pytest.fixture(autouse=True)

@@ -57,8 +57,8 @@ def _wired(monkeypatch: pytest.MonkeyPatch) -> None:
 
     start = worker.KernelHost.__init__
 
-    def wired(self: worker.KernelHost, memory: wire.Memory, shared_fd: int) -> None:
-        start(self, memory, shared_fd)
+    def wired(self: worker.KernelHost, memory: wire.Memory, shared_fd: int, *, guards: bool) -> None:
+        start(self, memory, shared_fd, guards=guards)
         self._wiring = SimpleNamespace(bind=bind)
 
     monkeypatch.setattr(worker.KernelHost, "__init__", wired)
@@ -141,7 +141,17 @@ def test_an_order_that_fails_is_given_back_as_well(memory: wire.Memory) -> None:
 def test_the_package_is_found_where_the_parents_is_and_not_where_another_is_installed(tmp_path: Path) -> None:
     theirs = shutil.copytree(Path(worker.__file__).parents[1], tmp_path / "pytest_lance_autoresearch")
     (theirs / "kernel_side" / "modules.py").write_text("raise SystemExit(42)")
-    command = [sys.executable, "-I", theirs / "kernel_side" / "worker.py", *"0000000", "0", "free", "", tmp_path]
+    command = [
+        sys.executable,
+        "-I",
+        theirs / "kernel_side" / "worker.py",
+        *"0000000",
+        "0",
+        "free",
+        "",
+        "",
+        tmp_path,
+    ]
     assert subprocess.run(command, check=False, timeout=60).returncode == 42
 
 

@@ -38,7 +38,7 @@ from pytest_lance_autoresearch.errors import (
     TargetError,
     TrialInvalid,
 )
-from pytest_lance_autoresearch.kernel_side import sandbox, wire, worker
+from pytest_lance_autoresearch.kernel_side import guard, sandbox, wire, worker
 from pytest_lance_autoresearch.machine import baton, clocks, interrupt
 from pytest_lance_autoresearch.records import Call, Source, Window
 from pytest_lance_autoresearch.target_files import load
@@ -65,6 +65,8 @@ _ELSEWHERE = (
     "that was in the kernel's process: it works in an empty folder, without this environment, "
     "and may start no thread or process"
 )
+_AT_A_GUARD_PAGE = (-signal.SIGSEGV, -signal.SIGBUS)
+_GUARDED = "; where answers are checked, nothing behind the end of an array may be read or written"
 _PIPE_BYTES = 2**20
 """As much as Linux grants every user, see pipe(7)."""
 _CHOICE = random.SystemRandom()
@@ -78,9 +80,9 @@ class Closed(Exception):
 class KernelProcess:
     """A kernel in a process of its own: introduce it, then bind states, run windows, read answers.
 
-    `checks_bounds` makes numba refuse every index outside its array, which costs time, and `is_portable` makes it
-    compile for any processor. `compiled` is machine code
-    that an earlier process of the same kernel has kept. `shared` is memory where it finds arguments once it is
+    `checks_bounds` makes numba refuse every index outside its array, and puts a guard page behind every array,
+    which costs time. `is_portable` makes numba compile for any processor. `compiled` is machine code that an
+    earlier process of the same kernel has kept. `shared` is memory where it finds arguments once it is
     told to (`share`), as another kernel's process does; whoever made it gives it back.
     """
 
@@ -98,6 +100,7 @@ class KernelProcess:
         self.source = source
         self._target = target
         self._timeout_s = timeout_s
+        self._checks_bounds = checks_bounds
         self._told_numba = {"NUMBA_BOUNDSCHECK": "1"} if checks_bounds else {}
         if is_portable:
             self._told_numba |= {"NUMBA_CPU_NAME": "generic"}
@@ -124,8 +127,9 @@ class KernelProcess:
         shared_fd = -1 if self._shared is None else self._shared.fd
         fds = (self._memory.arguments.fd, self._memory.results.fd, order_read, answer_write, shared_fd)
         locks = worker.LOCKS[self._target.threads > 1] if CONFINED else "free"
+        guards = worker.GUARDS if self._checks_bounds else ""
         alone_s = ABANDONED_FACTOR * self._timeout_s
-        arguments = (*fds, *self._mapped, alone_s, locks, *_importing(self._target.working_directory))
+        arguments = (*fds, *self._mapped, alone_s, locks, guards, *_importing(self._target.working_directory))
         self._process = subprocess.Popen(
             [sys.executable, "-I", worker.__file__, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -460,8 +464,10 @@ class KernelProcess:
         if code == -signal.SIGALRM:
             return self._hung()
         how = "without a word" if code is None else _exit_text(code)
+        guarded = _GUARDED if self._checks_bounds and code in _AT_A_GUARD_PAGE else ""
         said = f"\nits last output:\n{tail}" if tail else ""
-        return self._failure(KernelCrashed, f"the kernel's process ended ({how}) instead of answering{said}")
+        what = f"the kernel's process ended ({how}) instead of answering{guarded}{said}"
+        return self._failure(KernelCrashed, what)
 
     def _exit_code(self) -> int | None:
         """None when the process is still there after a second."""
@@ -493,7 +499,8 @@ class KernelProcess:
         self._log.seek(max(0, size - LOG_TAIL_BYTES))
         text = self._log.read().decode("utf-8", "replace")
         lines = ("".join(filter(str.isprintable, line)) for line in text.splitlines())
-        return "\n".join(line for line in lines if worker.__file__ not in line).strip()
+        own = worker.__file__, guard.__file__
+        return "\n".join(line for line in lines if not any(file in line for file in own)).strip()
 
     def _refuse_threads(self, doing: str) -> None:
         try:

@@ -26,22 +26,24 @@ if __name__ == "__main__":
     # parent hands over its user's packages, whose .pth files may install finders, and its path. First comes the
     # standard library, so that nothing shadows it, and last the folder that the package lies in, for where it is
     # not installed: nothing beside it shadows an installed module.
-    if sys.argv[10]:
-        site.addsitedir(sys.argv[10])
+    if sys.argv[11]:
+        site.addsitedir(sys.argv[11])
     library = Path(os.__file__).parent
-    own_path = [*sys.argv[11:], *sys.path, str(Path(__file__).resolve().parents[2])]
+    own_path = [*sys.argv[12:], *sys.path, str(Path(__file__).resolve().parents[2])]
     sys.path[:] = dict.fromkeys([str(library), str(library / "lib-dynload"), *own_path])
 
 import numpy as np
 
 from pytest_lance_autoresearch.errors import TargetError
-from pytest_lance_autoresearch.kernel_side import compiled, modules, packages, sandbox, wire
+from pytest_lance_autoresearch.kernel_side import compiled, guard, modules, packages, sandbox, wire
 from pytest_lance_autoresearch.kernel_side.handicap import handicapped
 from pytest_lance_autoresearch.records import Home, Layout
 
 LENGTH = struct.Struct("<q")
 LOCKS = ("confined", "confined, with threads")
 """What a worker is told to put on, without and with threads."""
+GUARDS = "guards"
+"""What one is told whose kernel's arrays are to end at guard pages."""
 
 
 class _Next(NamedTuple):
@@ -55,10 +57,12 @@ class _Next(NamedTuple):
 class KernelHost:
     """One kernel, bound to the states of its cases."""
 
-    def __init__(self, memory: wire.Memory, shared_fd: int = -1) -> None:
+    def __init__(self, memory: wire.Memory, shared_fd: int = -1, *, guards: bool = False) -> None:
         self._memory = memory
         self._shared_fd = shared_fd
         """Of the memory for arguments that another kernel's process uses too."""
+        self._guards = guards
+        """Whether states and arguments are handed over as copies that end at guard pages."""
         self._layout = Layout("", Path())
         self._files: dict[str, bytes] = {}
         self._home = Path()
@@ -104,7 +108,8 @@ class KernelHost:
     def bind(self, key: str) -> None:
         kernels, own_state, state = self._next
         try:
-            self._bound[key] = self._wiring.bind(kernels, own_state)
+            function = self._wiring.bind(kernels, own_state)
+            self._bound[key] = guard.Guarded(function) if self._guards else function
         except Exception as error:
             self._refuse_wiring(state, error)
             raise
@@ -118,7 +123,8 @@ class KernelHost:
 
     def _unpickled(self, state: bytes) -> Any:
         with modules.blaming(self._layout, "inputs.py"), _working_in(self._home):
-            return pickle.loads(state)
+            value = pickle.loads(state)
+            return guard.guarded(value) if self._guards else value
 
     def _refuse_wiring(self, state: bytes, error: Exception) -> None:
         """TargetError where target.bind fails with the reference just as it failed with the kernel.
@@ -229,9 +235,17 @@ def run_calls(function: Any, calls: Any) -> None:
         slot.store(function(*arguments), arguments)
 
 
-def serve(memory: wire.Memory, orders: BinaryIO, answer_fd: int, timeout_s: float, shared_fd: int = -1) -> None:
+def serve(
+    memory: wire.Memory,
+    orders: BinaryIO,
+    answer_fd: int,
+    timeout_s: float,
+    shared_fd: int = -1,
+    *,
+    guards: bool = False,
+) -> None:
     """Take orders until the parent closes its end of the pipe."""
-    host = KernelHost(memory, shared_fd)
+    host = KernelHost(memory, shared_fd, guards=guards)
     os.write(answer_fd, wire.READY)
     while len(head := orders.read(LENGTH.size)) == LENGTH.size:
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
@@ -298,7 +312,7 @@ def main() -> None:
     sys.dont_write_bytecode = True
     with os.fdopen(order_fd, "rb") as orders:
         memory = wire.Memory(wire.Arena(arguments_fd, arguments_bytes), wire.Arena(results_fd, results_bytes))
-        serve(memory, orders, answer_fd, timeout_s, shared_fd)
+        serve(memory, orders, answer_fd, timeout_s, shared_fd, guards=sys.argv[10] == GUARDS)
     os._exit(0)
 
 

@@ -314,7 +314,8 @@ class Suite:
         from pytest_lance_autoresearch.runs.standins import NotApplicable
 
         if name not in self._selftests:
-            self._selftests[name] = Selftest(*self._targets[name], self.options.timeout_s, self.watch)
+            options, states = self.options, self._states_folder()
+            self._selftests[name] = Selftest(*self._targets[name], options.timeout_s, self.watch, states)
         try:
             return self._selftests[name].judge(stand_in)
         except NotApplicable as why:

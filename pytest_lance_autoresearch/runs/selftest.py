@@ -32,8 +32,11 @@ from pytest_lance_autoresearch.runs.standins import (
     with_fastmath,
 )
 from pytest_lance_autoresearch.target_files import contract, generate, seeds, sources
+from pytest_lance_autoresearch.target_files.states import States
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_lance_autoresearch.bench.process import KernelProcess
     from pytest_lance_autoresearch.records import Call, Case
     from pytest_lance_autoresearch.target_files.load import Target
@@ -76,7 +79,7 @@ class Finding:
 
 
 class Selftest:
-    """The stand-ins of one target."""
+    """The stand-ins of one target; `states` is where earlier runs stored its states, if they did."""
 
     def __init__(
         self,
@@ -84,10 +87,12 @@ class Selftest:
         all_cases: Sequence[Case],
         timeout_s: float,
         watch: Callable[[Progress], None] = lambda _: None,
+        states: Path | None = None,
     ) -> None:
         self._target = target
         self._cases = all_cases
         self._watch = watch
+        self._states = States(target, folder=states)
         self._processes = Processes(target, timeout_s, in_process=False)
         self._process_of: dict[str, KernelProcess] = {}
         self._samples: list[Sample] = []
@@ -149,7 +154,8 @@ class Selftest:
         return ""
 
     def _sample(self, case: Case) -> Sample:
-        state = generate.make_state(self._target, case, seeds.PUBLISHED_SEED)
+        state = self._states.of(case)
+        self._states.forget(case.id)
         self._refuse_other_states(case, state)
         calls = generate.Feed(self._target, case, state, seeds.PUBLISHED_SEED, "check").draw(
             check.calls_of(self._target)
@@ -189,13 +195,15 @@ class Selftest:
         return answers
 
     def _process(self, kind: str) -> KernelProcess:
-        """One process for each kind; a new one when the last one failed. What the kernel has compiled is kept."""
+        """One process for each kind; a new one when the last one failed. What the kernel has compiled is kept.
+
+        Where a trial checks answers it checks bounds as well, and so is it here.
+        """
         if kind not in self._process_of:
-            kernel = self._target.kernel
+            kernel, compiled = self._target.kernel, NOTHING_COMPILED
             if kind == FASTMATH:
-                process = self._processes.start(sources.make(with_fastmath(kernel.text), kernel.path, kernel.home))
-            else:
-                own = self._process_of.get(KERNEL)
-                process = self._processes.start(kernel, compiled=own.compiled() if own else NOTHING_COMPILED)
-            self._process_of[kind] = process
+                kernel = sources.make(with_fastmath(kernel.text), kernel.path, kernel.home)
+            elif KERNEL in self._process_of:
+                compiled = self._process_of[KERNEL].compiled()
+            self._process_of[kind] = self._processes.start(kernel, checks_bounds=True, compiled=compiled)
         return self._process_of[kind]
