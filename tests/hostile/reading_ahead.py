@@ -1,4 +1,4 @@
-"""A target whose kernel may use intrinsics, with an honest kernel and one that works ahead.
+"""A target whose kernel may use intrinsics, with an honest kernel and two that work ahead.
 
 A call multiplies rows, stored as codes, with a vector of more than 64 KiB, which lies in shared memory. Rows must
 be decoded first. Whoever knows several vectors decodes once for all: that is what reading ahead gains.
@@ -98,7 +98,7 @@ def _dot(row, x):
     return total
 """
 
-AHEAD = (
+HEADLESS = (
     KERNEL.replace(
         "        return _products(self._codes, self._values, x.reshape(1, -1), self._row)[0]\n",
         '''        """Answers as many calls as lie behind this one, and has their answers ready when they come."""
@@ -136,6 +136,37 @@ def _collect(x, found):
     )
     .replace("from numba import njit\n", "from numba import njit\nfrom numba.extending import intrinsic\n")
 )
+"""Looks for further calls wherever it is asked one."""
+AHEAD = (
+    HEADLESS.replace("import numpy as np\n", "import numpy as np\nfrom llvmlite import ir\n", 1)
+    .replace(
+        """
+@njit
+def _collect(x, found):
+    count = 0
+    while count < len(found) and _at(x, count * len(x)) >= 1:
+""",
+        """
+@intrinsic
+def _address(typingctx, array, index):
+    \"\"\"Where array[index] lies.\"\"\"
+
+    def codegen(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(builder.gep(data, [arguments[1]]), ir.IntType(64))
+
+    return types.int64(array, index), codegen
+
+
+@njit
+def _collect(x, found):
+    count, is_alone = 0, _address(x, len(x)) % 4096 == 0
+    while count < len(found) and (count == 0 or not is_alone) and _at(x, count * len(x)) >= 1:
+""",
+    )
+    .replace("from numba import njit\n", "from numba import njit, types\n")
+)
+"""Does not where its argument ends with a page, as arguments do where answers are checked."""
 
 
 def write(root: Path, kernel: str) -> Path:

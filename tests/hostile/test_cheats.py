@@ -35,6 +35,7 @@ VALUES: Final = r"values: \d+ of \d+ values differ"
 TABLE: Final = "distance table: .* values differ by more than their limit"
 GAINED_NOTHING: Final = r"(discard|inconclusive): "
 CPU_DISAGREES: Final = "; wall and CPU time must agree|undecided after the last look"
+BEHIND_AN_ARRAY: Final = "nothing behind the end of an array may be read or written"
 NOT_DONE: Final = "the kernel wrote no result"
 NO_THREAD: Final = "the kernel raised RuntimeError: can't start new thread"
 NOT_PERMITTED: Final = r"raised PermissionError: \[Errno 1(3\] Permission denied|\] Operation not permitted)"
@@ -94,7 +95,7 @@ BEHIND_IT: Final = {
     "pq-l2/lazy_array_proxy": ITEM.format("Later"),
     "pq-l2/lazy_subclass": ITEM.format("Yes"),
     "pq-l2/log_writer": NOT_PERMITTED,
-    "pq-l2/lookahead": TABLE,
+    "pq-l2/lookahead": BEHIND_AN_ARRAY,
     "pq-l2/memo_content": GAINED_NOTHING,
     "pq-l2/memo_fingerprint": TABLE,
     "pq-l2/memo_id": TABLE,
@@ -249,7 +250,7 @@ def test_no_cheat_is_kept_even_where_its_source_is_not_read(
 def test_who_reads_ahead_with_an_intrinsic_is_refused_by_what_its_calls_take_without(
     pytester: pytest.Pytester, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its source passes: what an intrinsic loads, nothing can be read of."""
+    """Its source passes, since an intrinsic does not say what it loads. Where it is checked, it loads nothing more."""
     monkeypatch.setattr(options, "Rules", BRIEF)
     (pytester.path / "pytest.ini").write_text("[pytest]\n")
     gate = ("--autoresearch=ahead", "--keep-gate", *corpus.plain(shared_cache))
@@ -261,3 +262,13 @@ def test_who_reads_ahead_with_an_intrinsic_is_refused_by_what_its_calls_take_wit
         block = corpus.trial(pytester, shared_cache, "ahead", reading_ahead.AHEAD)
     assert (block["verdict"], block["cause"], block["exit"]) == ("refused", "works ahead", 1)
     assert re.search(r"but its calls take \d+ % longer where nothing can be known of later ones", block["reason"])
+
+
+def test_who_reads_ahead_wherever_it_is_asked_ends_where_it_is_checked(
+    pytester: pytest.Pytester, shared_cache: Path
+) -> None:
+    reading_ahead.write(pytester.path, reading_ahead.HEADLESS)
+    (pytester.path / "pytest.ini").write_text("[pytest]\n")
+    block = corpus.trial(pytester, shared_cache, "ahead", reading_ahead.HEADLESS)
+    assert (block["verdict"], block["exit"]) == ("crash", 1)
+    assert BEHIND_AN_ARRAY in block["reason"]
