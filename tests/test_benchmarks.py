@@ -17,7 +17,7 @@ from builders import CASES, everywhere, pair, pairs_of_a_look
 
 from pytest_lance_autoresearch.machine import clocks
 from pytest_lance_autoresearch.records import Rules
-from pytest_lance_autoresearch.runs import calibration
+from pytest_lance_autoresearch.runs import calibration, limits
 from pytest_lance_autoresearch.target_files import contract, discover, generate, load, sources
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -168,6 +168,26 @@ def test_the_port_that_a_kernel_has_replaced_is_one_of_its_peers(benchmark_modul
     assert list(peers.peers_of("bitpack")) == ["lance_port", "numpy_rows", "vortex_fastlanes"]
     assert peers.peers_of("bitpack")["lance_port"] == BENCHMARKS / "ports" / "bitpack" / "kernels.py"
     assert peers.peers_of("toy") == {}
+
+
+def test_the_share_of_a_limit_is_told_from_the_bytes_of_a_call(
+    benchmark_module: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand times the limit is a thousandth of the share."""
+    shares = benchmark_module("shares")
+    monkeypatch.setitem(shares.READ, "toy", ("weights",))
+    slow, fast = (dict.fromkeys(limits.STREAMED, gb_per_s) for gb_per_s in (1e-3, 1e3))
+    found = {
+        name: {one.case: one for one in shares.shares(toys.loaded(), limits.Limits(figures, figures, {}, {}))}
+        for name, figures in (("slow", slow), ("fast", fast))
+    }
+    assert list(found["slow"]) == list(toys.TIMED)
+    of_128 = found["slow"]["128x32-uniform"]
+    assert of_128.bytes == 3 * 128 * 32 * 8  # argument, state, answer
+    assert 0 < found["fast"]["128x32-uniform"].of_limit < of_128.of_limit / 1000
+    assert shares.row("toy", [shares.Share("a", 2000, 0.5), shares.Share("b", 8000, 0.125)]) == (
+        "| toy | 25 % | 12 % (b) | 50 % (a) | 4 |"
+    )
 
 
 def test_the_chunks_of_a_page_are_put_together_as_a_batch(benchmark_module: Import) -> None:

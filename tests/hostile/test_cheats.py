@@ -250,7 +250,7 @@ def test_no_cheat_is_kept_even_where_its_source_is_not_read(
 def test_who_reads_ahead_with_an_intrinsic_is_refused_by_what_its_calls_take_without(
     pytester: pytest.Pytester, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its source passes, since an intrinsic does not say what it loads. Where it is checked, it loads nothing more."""
+    """Its source passes: it does not say what an intrinsic loads. Where it is checked, it loads nothing more."""
     monkeypatch.setattr(options, "Rules", BRIEF)
     (pytester.path / "pytest.ini").write_text("[pytest]\n")
     gate = ("--autoresearch=ahead", "--keep-gate", *corpus.plain(shared_cache))
