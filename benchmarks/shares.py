@@ -15,7 +15,6 @@ arguments were in a cache still, as pytest's process has just written them.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -23,9 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import limits
-import numpy as np
 
-from pytest_lance_autoresearch.bench import explained, measure
+from pytest_lance_autoresearch.bench import explained, measure, room
 from pytest_lance_autoresearch.bench.process import KernelProcess
 from pytest_lance_autoresearch.machine import environment, turns
 from pytest_lance_autoresearch.records import Case
@@ -107,17 +105,15 @@ def _share(target: Target, case: Case, process: KernelProcess, null: KernelProce
 
 
 def _bytes(value: Any) -> int:
-    """Of the arrays in it."""
-    if isinstance(value, tuple):
-        return sum(map(_bytes, value))
-    return value.nbytes if isinstance(value, np.ndarray) else 0
+    """Of the arrays and numbers in it."""
+    return sum(array.nbytes for array in room.arrays(value))
 
 
 def row(name: str, found: list[Share]) -> str:
     """One line of the table."""
     least, most = (choose(found, key=lambda one: one.of_limit) for choose in (min, max))
     mean = statistics.geometric_mean(one.of_limit for one in found)
-    kilobytes = math.exp(statistics.fmean(math.log(max(1, one.bytes)) for one in found)) / 1e3
+    kilobytes = statistics.geometric_mean(one.bytes for one in found) / 1e3
     return (
         f"| {name} | {100 * mean:.0f} % | {100 * least.of_limit:.0f} % ({least.case}) "
         f"| {100 * most.of_limit:.0f} % ({most.case}) | {kilobytes:,.0f} |"

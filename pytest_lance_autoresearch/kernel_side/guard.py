@@ -40,7 +40,7 @@ def guarded(value: Any) -> Any:
     """A copy whose arrays, wherever in it they are, each end at a guard page of their own."""
     found: list[pickle.PickleBuffer] = []
     rest = pickle.dumps(value, protocol=5, buffer_callback=found.append)
-    return pickle.loads(rest, buffers=[_copied(np.frombuffer(one.raw(), np.uint8)) for one in found])
+    return pickle.loads(rest, buffers=[_copied(np.frombuffer(one.raw(), np.uint8), Room()) for one in found])
 
 
 class Guarded:
@@ -73,8 +73,8 @@ class Guarded:
         return _copied(argument, self._rooms[position])
 
 
-def _copied(array: np.ndarray[Any, Any], room: Room | None = None) -> np.ndarray[Any, Any]:
-    copy = (room or Room()).array(array.shape, array.dtype)
+def _copied(array: np.ndarray[Any, Any], room: Room) -> np.ndarray[Any, Any]:
+    copy = room.array(array.shape, array.dtype)
     copy[...] = array
     return copy
 
