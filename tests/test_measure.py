@@ -83,8 +83,10 @@ def test_beside_a_much_slower_baseline_windows_have_fewer_calls(
 def test_the_arguments_of_a_window_take_no_more_memory_than_allowed(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, room: int, calls: int
 ) -> None:
+    """Neither do those of a window that its size is sought with."""
     monkeypatch.setattr(measure, "MAX_ARGUMENT_BYTES", room)
     assert lab.plan().calls == calls
+    assert max(len(window) for window in given_to(lab, "B")) == calls
 
 
 def test_neither_compiling_nor_one_disturbed_window_decides(lab: Lab) -> None:
@@ -189,8 +191,7 @@ def test_in_another_pair_a_part_of_a_window_warms_up(lab: Lab) -> None:
 def test_the_size_is_sought_from_what_a_call_took_when_building_was_priced(
     lab: Lab, second_ns: int, windows: list[int]
 ) -> None:
-    plan = lab.plan()
-    plan.is_sized = False
+    plan = lab.introduced(lab.sides())
     for side in (lab.baseline, lab.candidate):
         side.extra_ns = {side.runs + 1: second_ns - 100 * US}
     measure.price(plan, lab.sides())
@@ -198,6 +199,31 @@ def test_the_size_is_sought_from_what_a_call_took_when_building_was_priced(
     measure.size(plan, lab.sides(), lab.null)
     assert [len(window) for window in given_to(lab, "B")] == windows
     assert plan.calls == 10
+
+
+def test_what_is_known_from_an_earlier_field_is_not_measured_again(lab: Lab) -> None:
+    known = lab.plan().known
+    plan = lab.introduced(lab.sides())
+    lab.baseline.call_ns = lab.candidate.call_ns = lab.null.call_ns = 50 * US
+    lab.events.clear()
+    plan.known = known
+    measure.size(plan, lab.sides(), lab.null)
+    assert (plan.calls, plan.is_sized) == (10, True)
+    assert [[len(window) for window in given_to(lab, side)] for side in "AB"] == [[3]] * 2
+    assert not given_to(lab, "null")
+
+
+def test_beside_a_side_that_is_new_all_are_measured_again(lab: Lab) -> None:
+    known = lab.plan().known
+    del known.of_side["B"]
+    events = len(lab.events)
+    lab.baseline.call_ns = lab.candidate.call_ns = 200 * US
+    plan = lab.introduced(lab.sides())
+    plan.known = known
+    measure.size(plan, lab.sides(), lab.null)
+    assert plan.calls == 5
+    assert known.of_side == {"A": 200 * US, "B": 200 * US}
+    assert not [verb for name, verb, _ in lab.events[events:] if name == "null"]
 
 
 # What happens to both sides

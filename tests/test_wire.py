@@ -667,6 +667,27 @@ def test_room_for_results_stays_where_a_window_needs_less() -> None:
     memory.close()
 
 
+def test_a_part_of_a_window_maps_what_the_whole_one_needs() -> None:
+    call = (np.zeros(10_000),)
+    packer, memory = wire.Packer(), wire.Memory.create()
+    memory.fit(packer.pack("case", [call] * 10, 10**5, times=4).plan)
+    sizes = memory.sizes()
+    memory.fit(packer.pack("case", [call] * 40, 10**5).plan)
+    assert memory.sizes() == sizes
+    memory.close()
+
+
+def test_what_is_mapped_as_it_should_be_is_not_mapped_again(arena: wire.Arena) -> None:
+    before = arena.map
+    arena.follow(arena.size)
+    assert arena.map is before
+    arena.fit(100_000)
+    larger = wire.Arena(os.dup(arena.fd), wire.LEAST_BYTES)
+    larger.follow(arena.size)
+    assert larger.size == arena.size
+    larger.close()
+
+
 def test_where_a_window_has_no_arguments_there_are_zeros() -> None:
     """Or one kernel could find what another left there."""
     memory = wire.Memory.create()

@@ -55,6 +55,7 @@ class Looks:
         self._turn = turn
         self._handicap = handicap
         self._packer = wire.Packer()
+        self._known = {case: measure.CallTimes() for case in cases}
         self._compiling = Compiling(processes)
         self._pairs: dict[str, list[Pair]] = {letter: [] for letter in measure.candidates_of(sources)}
 
@@ -90,7 +91,9 @@ class Looks:
         return [self._plan(case, state, seed, stream) for case, state in states.items()]
 
     def _plan(self, case: Case, state: Any, seed: int, stream: str) -> CasePlan:
-        return measure.plan_of(self._target, case, state, seed, stream, self._packer, self._handicap(case))
+        plan = measure.plan_of(self._target, case, state, seed, stream, self._packer, self._handicap(case))
+        plan.known = self._known[case]
+        return plan
 
     def compile_ahead(self, plans: Sequence[CasePlan], letters: Collection[str]) -> None:
         """Begin what the first field for these candidates would wait for."""

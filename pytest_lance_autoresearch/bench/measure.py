@@ -11,7 +11,7 @@ import random
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pytest_lance_autoresearch.bench.oracles import Oracle
@@ -76,6 +76,15 @@ NO_HANDICAP = Handicap()
 
 
 @dataclass
+class CallTimes:
+    """What a call of a case takes, as far as it is known from earlier fields: nanoseconds of each side."""
+
+    of_side: dict[str, float] = field(default_factory=dict)
+    of_runner: float | None = None
+    """Of these, what the runner itself takes."""
+
+
+@dataclass
 class CasePlan:
     """One case as it is measured: its key, oracle, fresh calls and the size of its windows."""
 
@@ -97,6 +106,8 @@ class CasePlan:
     """What the runner itself costs."""
     is_sized: bool = False
     """Whether both are known."""
+    known: CallTimes = field(default_factory=CallTimes)
+    """What its size is told by, and is found out where it is missing."""
     counts_recall: bool = False
     """Whether its timed answers tell a recall: approximate ones, over a state that nobody could know."""
 
@@ -104,13 +115,13 @@ class CasePlan:
         """As it is sent to a kernel's process; made each time, since all of a target's would take much memory."""
         return generate.pickled(self.feed.target, self.feed.state)
 
-    def draw(self, count: int, *, is_one_by_one: bool = False) -> wire.PackedWindow:
-        """A window of fresh calls, for every process that is to run them."""
-        return self.pack(self.feed.one_by_one(count), is_one_by_one=is_one_by_one)
+    def draw(self, count: int, *, is_one_by_one: bool = False, times: int = 1) -> wire.PackedWindow:
+        """A window of fresh calls, for every process that is to run them; memory is mapped for `times` as many."""
+        return self.pack(self.feed.one_by_one(count), is_one_by_one=is_one_by_one, times=times)
 
-    def pack(self, calls: Iterable[Call], *, is_one_by_one: bool = False) -> wire.PackedWindow:
+    def pack(self, calls: Iterable[Call], *, is_one_by_one: bool = False, times: int = 1) -> wire.PackedWindow:
         """The calls as one window, until the next is packed."""
-        return self.packer.pack(self.key, calls, self.room.bytes, is_one_by_one=is_one_by_one)
+        return self.packer.pack(self.key, calls, self.room.bytes, is_one_by_one=is_one_by_one, times=times)
 
     def run(
         self, process: KernelProcess, window: wire.PackedWindow, *, is_announced: bool = True
@@ -217,14 +228,22 @@ def verify_first(plan: CasePlan, answers: Mapping[str, Any]) -> None:
 def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess) -> None:
     """Fix the calls per window, and what the runner costs per call; all sides are warm after it.
 
-    `null` is a process without a kernel, in which the runner's own cost is measured.
+    Neither is measured again where it is known. `null` is a process without a kernel, in which the runner's own
+    cost is measured.
     """
-    call_ns = _call_ns(plan, sides)
+    known = plan.known
+    if not known.of_side.keys() >= sides.keys():
+        known.of_side |= _call_ns(plan, sides)
+    call_ns = {letter: known.of_side[letter] for letter in sides}
     fastest_ns = min(call_ns.values())
     plan.calls = _fitting(plan, _window_ns(fastest_ns, call_ns.get(BASELINE, fastest_ns)), fastest_ns)
-    window = plan.draw(plan.calls)
-    echoes = ask(sides, lambda process, _: plan.run(process, window).echo(0))
-    plan.call_overhead_ns = _call_overhead_ns(plan, null, echoes[max(echoes)])
+    if known.of_runner is None:
+        window = plan.draw(plan.calls)
+        echoes = ask(sides, lambda process, _: plan.run(process, window).echo(0))
+        known.of_runner = _call_overhead_ns(plan, null, echoes[max(echoes)])
+    else:
+        warm_up(plan, sides)
+    plan.call_overhead_ns = known.of_runner
     plan.is_sized = True
 
 
@@ -235,13 +254,17 @@ def _window_ns(fastest_ns: float, baseline_ns: float) -> float:
 
 def _fitting(plan: CasePlan, window_ns: float, call_ns: float) -> int:
     """How many calls make a window of that length, and are not too many."""
-    most = max(1, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(plan.first)))
-    return max(1, min(math.ceil(window_ns / max(1.0, call_ns)), MAX_CALLS, most))
+    return max(1, min(math.ceil(window_ns / max(1.0, call_ns)), _most_calls(plan)))
+
+
+def _most_calls(plan: CasePlan) -> int:
+    """How many calls a window has at the most."""
+    return max(1, min(MAX_CALLS, MAX_ARGUMENT_BYTES // max(1, _argument_bytes(plan.first))))
 
 
 def warm_up(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> None:
-    """A part of a window on each side, where the size is known."""
-    window = plan.draw(math.ceil(plan.calls / WARM_UP_FRACTION))
+    """A part of a window on each side, where the size is known; whole ones find their memory mapped."""
+    window = plan.draw(math.ceil(plan.calls / WARM_UP_FRACTION), times=WARM_UP_FRACTION)
     ask(sides, lambda process, _: plan.run(process, window))
 
 
@@ -251,13 +274,13 @@ def _call_ns(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[str, fl
     The fastest side decides, so that the windows of all are long enough; one that feigns slowness shortens only
     its own windows.
     """
-    calls = plan.calls
+    calls, most = plan.calls, _most_calls(plan)
     while True:
         windows = [_wall_ns(plan, sides, calls) for _ in range(_WARM_UP_WINDOWS)]
         wall_ns = {letter: min(one[letter] for one in windows) for letter in sides}
-        if min(wall_ns.values()) >= WINDOW_NS / 3 or calls >= MAX_CALLS:
+        if min(wall_ns.values()) >= WINDOW_NS / 3 or calls >= most:
             return {letter: of_side / calls for letter, of_side in wall_ns.items()}
-        calls = min(MAX_CALLS, 4 * calls)
+        calls = min(most, 4 * calls)
 
 
 def _wall_ns(plan: CasePlan, sides: Mapping[str, KernelProcess], count: int) -> dict[str, int]:

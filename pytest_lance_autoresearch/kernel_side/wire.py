@@ -122,6 +122,8 @@ class WindowPlan:
     """How much of either block it needs."""
     is_one_by_one: bool = False
     """Whether each call waits to be started, and is answered by itself."""
+    times: int = 1
+    """So many times as much memory is mapped: a window that is so much longer finds it mapped."""
 
     def span(self, index: int) -> tuple[int, int]:
         """Between which bytes a call's arguments lie."""
@@ -183,11 +185,12 @@ class Arena:
         """As much of it as is mapped, in bytes."""
         return int(self.bytes.size)
 
-    def fit(self, size: int) -> None:
+    def fit(self, size: int, *, is_touched: bool = True) -> None:
         """Map room for `size` bytes, and a quarter more, unless what is mapped has room and is not much more.
 
         So the windows of a case find the same mapping, though they differ in size. What lies in it stays. A kernel
         that loads a little beyond an array's end must not depend on what happens to be mapped behind the last.
+        `is_touched` says whether this process goes over all of it.
         """
         least = size + BEHIND_BYTES
         if least <= self.size <= max(LEAST_BYTES, MOST_ROOM * least):
@@ -196,14 +199,20 @@ class Arena:
         if wanted > self._file_bytes:
             _take(self.fd, wanted)
             self._file_bytes = wanted
-        self.remap(wanted)
+        self.remap(wanted, is_touched=is_touched)
 
-    def remap(self, size: int) -> None:
+    def follow(self, size: int) -> None:
+        """Map that much of the file, as the other process does, unless it is mapped."""
+        if size != self.size:
+            self.remap(size)
+
+    def remap(self, size: int, *, is_touched: bool = True) -> None:
         """Map that much of the file; older views keep the old mapping alive.
 
-        Its pages are entered in this process's tables at once, or the first window to touch them would pay for it.
+        Where all of it is touched, its pages are entered in this process's tables at once, or the first window
+        that touches them would pay for it.
         """
-        self._map(mmap.mmap(self.fd, size, flags=_SHARED_AND_PRESENT))
+        self._map(mmap.mmap(self.fd, size, flags=_SHARED_AND_PRESENT if is_touched else mmap.MAP_SHARED))
 
     def _map(self, mapped: mmap.mmap) -> None:
         self.map = mapped
@@ -269,11 +278,13 @@ class Memory:
     def fit(self, plan: WindowPlan) -> None:
         """Map room for a window in both blocks.
 
-        What is mapped for results does no harm to smaller ones: nothing is written behind these.
+        What is mapped for results does no harm to smaller ones: nothing is written behind these. Few of them are
+        read here.
         """
-        self.arguments.fit(plan.arguments_bytes)
-        if plan.results_bytes > self.results.size - BEHIND_BYTES:
-            self.results.fit(plan.results_bytes)
+        self.arguments.fit(plan.times * plan.arguments_bytes)
+        results_bytes = plan.times * plan.results_bytes
+        if results_bytes > self.results.size - BEHIND_BYTES:
+            self.results.fit(results_bytes, is_touched=False)
 
     def sizes(self) -> tuple[int, int]:
         """As much of both as is mapped."""
@@ -314,7 +325,7 @@ class Packer:
         """Windows so far; only the last one still has its bytes."""
 
     def pack(
-        self, key: str, calls: Iterable[Call], result_bytes: int, *, is_one_by_one: bool = False
+        self, key: str, calls: Iterable[Call], result_bytes: int, *, is_one_by_one: bool = False, times: int = 1
     ) -> PackedWindow:
         """Lay out a window's calls and copy their arrays; a call is not needed once the next one is taken."""
         self._count += 1
@@ -328,7 +339,7 @@ class Packer:
             laid_out.append((arguments, small))
         room = _aligned(_HEADER_BYTES + max(result_bytes, RESULT_BYTES))
         plans = tuple(CallPlan(*each, TEXT_BYTES + i * room, room) for i, each in enumerate(laid_out))
-        plan = WindowPlan(key, plans, place, TEXT_BYTES + len(plans) * room, is_one_by_one)
+        plan = WindowPlan(key, plans, place, TEXT_BYTES + len(plans) * room, is_one_by_one, times)
         return PackedWindow(plan, self, self._count)
 
     def window_bytes(self, number: int, size: int) -> np.ndarray[Any, Any]:

@@ -173,8 +173,8 @@ class KernelHost:
 
     def remap(self, arguments_bytes: int, results_bytes: int) -> None:
         """Follow the parent, who has mapped that much of the memory."""
-        self._memory.arguments.remap(arguments_bytes)
-        self._memory.results.remap(results_bytes)
+        self._memory.arguments.follow(arguments_bytes)
+        self._memory.results.follow(results_bytes)
 
     def share(self, size: int) -> None:
         """Find arguments from now on where the other kernel's process finds its own."""

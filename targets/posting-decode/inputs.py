@@ -149,17 +149,20 @@ def call_of(state: State, chosen: Numbers, asked: int, rng: np.random.Generator)
 
     `chosen` are these firsts and lasts, (pieces, 2).
     """
-    lists = _taken(state.pool, chosen)
+    pool = state.pool
+    of_blocks = pool.first_blocks[chosen]
+    lengths = _rows(pool.lengths, chosen)
+    lists = *_taken(pool.blocks, pool.offsets, of_blocks), _starts(_sizes(pool.first_blocks, chosen)), lengths
     if state.part == "lists":
-        return lists[:4]
-    shares = np.cumsum(lists.lengths * rng.choice(ASKED_MORE, len(lists.lengths)))
+        return lists
+    shares = np.cumsum(lengths * rng.choice(ASKED_MORE, len(lengths)))
     asked_so_far = (shares * asked + rng.integers(0, shares[-1])) // shares[-1]
-    counts = np.minimum(np.diff(asked_so_far, prepend=0), lists.lengths)
+    counts = np.minimum(np.diff(asked_so_far, prepend=0), lengths)
     of_list = np.repeat(np.arange(len(counts)), counts)
-    places = _distinct(counts, lists.lengths, rng)
+    places = _distinct(counts, lengths, rng)
     docs = _rows(state.starts[:-1], chosen)[of_list] + places
     total = state.frequencies[docs].sum(dtype=np.int64)
-    return *lists, of_list, places, int(total)
+    return *lists, *_taken(pool.streams, pool.stream_starts, of_blocks), of_list, places, int(total)
 
 
 def state_of(
@@ -360,17 +363,9 @@ def _starts(counts: NDArray[Any]) -> Numbers:
     return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
 
 
-def _taken(pool: Lists, chosen: Numbers) -> Lists:
-    """Return some lists of the pool, those from each first to before each last."""
-    of_blocks = pool.first_blocks[chosen]
-    return Lists(
-        _rows(pool.blocks, pool.offsets[of_blocks]),
-        _starts(_sizes(pool.offsets, of_blocks)),
-        _starts(_sizes(pool.first_blocks, chosen)),
-        _rows(pool.lengths, chosen),
-        _rows(pool.streams, pool.stream_starts[of_blocks]),
-        _starts(_sizes(pool.stream_starts, of_blocks)),
-    )
+def _taken(written: Bytes, starts: Numbers, chosen: Numbers) -> Part:
+    """Return the pieces from each first to before each last, where each begins, and the end behind them."""
+    return _rows(written, starts[chosen]), _starts(_sizes(starts, chosen))
 
 
 def _rows(values: NDArray[Any], chosen: Numbers) -> NDArray[Any]:

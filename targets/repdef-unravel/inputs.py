@@ -150,9 +150,8 @@ def make_call(_shape: Shape, _distribution: str, state: State, rng: np.random.Ge
     pages = [state.pages[page] for page in rng.permutation(len(state.pages)).tolist()]
     repetition, definition = [], []
     for page in pages:
-        pieces = [
-            slice(page.bounds[piece], page.bounds[piece + 1]) for piece in rng.permutation(len(page.bounds) - 1)
-        ]
+        bounds = page.bounds.tolist()
+        pieces = [slice(*bounds[piece : piece + 2]) for piece in rng.permutation(len(bounds) - 1).tolist()]
         repetition += [page.repetition[piece] for piece in pieces]
         definition += [page.definition[piece] for piece in pieces]
     return (
