@@ -145,6 +145,14 @@ def test_a_target_without_intrinsics_is_checked_once(lab: Lab) -> None:
     assert [process.is_portable for process in lab.processes] == [False]
 
 
+def test_what_a_tournament_chooses_from_is_checked_on_this_processor_only(lab: Lab) -> None:
+    """Its final checks both branches, as any trial does."""
+    trial = lab.begin(target=TARGET, gate=True, is_entry=True)
+    trial.check_case(first(trial))
+    trial.check_properties()
+    assert [process.is_portable for process in lab.processes] == [False]
+
+
 def test_a_wrong_branch_for_any_processor_is_told_as_such(lab: Lab) -> None:
     trial = lab.begin(target=TARGET)
     case = first(trial)

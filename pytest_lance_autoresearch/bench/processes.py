@@ -58,11 +58,20 @@ def for_any_processor() -> Iterator[None]:
 class Processes:
     """Where a target's kernels run during one trial."""
 
-    def __init__(self, target: Target, timeout_s: float, *, in_process: bool, checks_bounds: bool = False) -> None:
+    def __init__(
+        self,
+        target: Target,
+        timeout_s: float,
+        *,
+        in_process: bool,
+        checks_bounds: bool = False,
+        checks_portably: bool = True,
+    ) -> None:
         self._target = target
         self._timeout_s = timeout_s
         self._in_process = in_process
         self._checks_bounds = checks_bounds
+        self._checks_portably = checks_portably and target.has_intrinsics and not in_process
         self._resources = ExitStack()
         self._checker: Runner[Answers] | None = None
         self._portable_checker: KernelProcess | None = None
@@ -92,7 +101,7 @@ class Processes:
         processor: the branch that needs no special one is checked as well.
         """
         yield self.checker(), nullcontext()
-        if self._target.has_intrinsics and not self._in_process:
+        if self._checks_portably:
             if self._portable_checker is None:
                 with for_any_processor():
                     self._portable_checker = self.start(

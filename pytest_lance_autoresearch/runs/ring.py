@@ -44,7 +44,7 @@ class Ring(Post):
     def check(self, source: Source) -> Checked:
         """All of a candidate's correctness."""
         target = replace(self._target, kernel=self._settled(source))
-        settings = Settings(Path(self._folder.name), seed=self._seed, timeout_s=self._timeout_s)
+        settings = Settings(Path(self._folder.name), seed=self._seed, timeout_s=self._timeout_s, is_entry=True)
         trial = Trial(target, self._cases, settings, states=self._states, shared=self._memo)
         checking.check(trial, self._lock)
         return trial.checked()

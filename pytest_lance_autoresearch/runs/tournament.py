@@ -159,9 +159,8 @@ class Contest:
                 self._tell(name)
 
     def _new_trial(self, name: str, source: Source) -> Trial:
-        settings = replace(
-            self._settings, seed=self._seed, description=report.entered(name, len(self._candidates))
-        )
+        description = report.entered(name, len(self._candidates))
+        settings = replace(self._settings, seed=self._seed, description=description, is_entry=True)
         target = replace(self._target, kernel=source)
         return Trial(target, self._cases, settings, states=self._states, shared=self._memo, opened=self._opened)
 

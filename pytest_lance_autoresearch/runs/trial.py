@@ -102,6 +102,8 @@ class Settings:
     """The items that are going to run; what case none of them is about is not measured. None is all."""
     brief: bool = False
     """A plain test run: speed items run once, briefly, without placing or locking."""
+    is_entry: bool = False
+    """One that a tournament chooses from: it is checked once more before it can be kept, for any processor too."""
     states: Path | None = None
     """The folder where states with the published seed are stored; None is nowhere."""
     in_process: bool = False
@@ -154,6 +156,7 @@ class Trial:
             settings.timeout_s,
             in_process=settings.in_process,
             checks_bounds=not settings.brief,
+            checks_portably=not settings.is_entry,
         )
         self._memo = shared
         self._opened = opened
