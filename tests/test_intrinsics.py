@@ -149,7 +149,6 @@ def test_what_a_tournament_chooses_from_is_checked_on_this_processor_only(lab: L
     """Its final checks both branches, as any trial does."""
     trial = lab.begin(target=TARGET, gate=True, is_entry=True)
     trial.check_case(first(trial))
-    trial.check_properties()
     assert [process.is_portable for process in lab.processes] == [False]
 
 
