@@ -88,20 +88,16 @@ def shares(target: Target, host: Limits) -> Iterator[Share]:
 def _share(target: Target, case: Case, process: KernelProcess, null: KernelProcess, host: Limits) -> Share:
     state = generate.make_state(target, case, seeds.PUBLISHED_SEED)
     plan = explained.new_plan(target, case, state, seeds.secret_seed())
-    side = {"B": process}
-    measure.bind(plan, side)
-    answers = measure.call_once(plan, side)
-    measure.verify_first(plan, answers)
-    measure.size(plan, side, null)
+    answer = measure.make_ready(plan, process, null)
     windows = measure.measure_alone(plan, process, WINDOWS)
     process.release(plan.key)
     taken_ns = statistics.median(aggregate.ns_per_call(windows, plan.call_overhead_ns))
     searched = sum(getattr(state, name).nbytes for name in READ[target.name])
-    given, answer = _bytes(plan.first), _bytes(answers["B"])
+    given, given_back = _bytes(plan.first), _bytes(answer)
     read, write = host.read_gb_per_s, host.copy_gb_per_s
     read_ns = given / read[NEW] + searched / read[next_size(read, searched)]
-    least_ns = max(read_ns, answer / write[next_size(write, answer)])
-    return Share(case.id, given + searched + answer, least_ns / taken_ns)
+    least_ns = max(read_ns, given_back / write[next_size(write, given_back)])
+    return Share(case.id, given + searched + given_back, least_ns / taken_ns)
 
 
 def _bytes(value: Any) -> int:

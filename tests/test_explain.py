@@ -229,7 +229,7 @@ def test_the_slowest_case_is_the_one_whose_fastest_window_without_waiting_is(
     case = contract.cases_of(toy)[0]
     busy, quiet = Window(10, 900_000, None, 100_000, 0), Window(10, 500_000, None, 300_000, 0)
     process: Any = Timed({case.id: (busy, quiet)})
-    monkeypatch.setattr(explanation, "_warmed_up", lambda *_: None)
+    monkeypatch.setattr(measure, "make_ready", lambda *_: None)
     monkeypatch.setattr(measure, "measure_alone", lambda plan, process, _: process.windows[plan.key])
     ops = contract.ops_per_call(toy, case)
     assert explanation._brief_time(toy, case, process, process) == 20_000 / ops

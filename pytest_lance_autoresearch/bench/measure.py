@@ -288,6 +288,19 @@ def _wall_ns(plan: CasePlan, sides: Mapping[str, KernelProcess], count: int) -> 
     return ask(sides, lambda process, _: plan.run(process, window).window.wall_ns)
 
 
+def make_ready(plan: CasePlan, process: KernelProcess, null: KernelProcess) -> Any:
+    """Make a kernel ready to be measured alone: bind it, see that it is right, fix the size of its windows.
+
+    Returns its answer to the first call.
+    """
+    side = {"B": process}
+    bind(plan, side)
+    answers = call_once(plan, side)
+    verify_first(plan, answers)
+    size(plan, side, null)
+    return answers["B"]
+
+
 def measure_alone(plan: CasePlan, process: KernelProcess, count: int) -> tuple[Window, ...]:
     """`count` windows of one kernel; one answer of each, chosen after it was given, is verified."""
     windows = []

@@ -172,7 +172,7 @@ def _idle(target: Target, most_s: float) -> ProbeProcess:
 
 def _brief_time(target: Target, case: Case, process: KernelProcess, null: KernelProcess) -> float:
     plan = explained.new_plan(target, case, _state(target, case), seeds.secret_seed())
-    _warmed_up(plan, process, null)
+    measure.make_ready(plan, process, null)
     windows = measure.measure_alone(plan, process, BRIEF_WINDOWS)
     process.release(plan.key)
     return min(aggregate.ns_per_call(windows, plan.call_overhead_ns)) / contract.ops_per_call(target, case)
@@ -201,7 +201,7 @@ class _Look:
             probe.introduce()
             process.introduce()
             with environment.placed([probe.pid, process.pid], target.threads):
-                answer = _warmed_up(plan, process, probe)
+                answer = measure.make_ready(plan, process, probe)
                 windows = measure.measure_alone(plan, process, WINDOWS)
                 samples = _sampled(plan, process)
                 counters, no_counters = self._counted(process)
@@ -248,16 +248,6 @@ class _Samples(NamedTuple):
     addresses: dict[int, int]
     how: str
     in_system: float | None
-
-
-def _warmed_up(plan: CasePlan, process: KernelProcess, null: KernelProcess) -> Any:
-    """Bind the kernel, see that it is right, and fix the size of its windows; its answer to the first call."""
-    side = {"B": process}
-    measure.bind(plan, side)
-    answers = measure.call_once(plan, side)
-    measure.verify_first(plan, answers)
-    measure.size(plan, side, null)
-    return answers["B"]
 
 
 def _sampled(plan: CasePlan, process: ExplainedProcess) -> _Samples:
