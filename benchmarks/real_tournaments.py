@@ -7,7 +7,7 @@ The copies differ in a constant that nothing uses, so that none is taken for ano
 kernels but the first candidate's are prolonged, the baseline's too. Each tournament has a log of its own, whose
 baseline is recorded first, and which is verified afterwards. Prints a line for each (the winner, seconds without
 waiting for turns, seconds waited, faults that the verification found), then how often which candidate was kept,
-and the seconds beside those of a single trial of the first candidate.
+and the seconds beside those of single trials of the first candidate.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from pytest_lance_autoresearch.interface import Target, Tournament, judge, load,
 from pytest_lance_autoresearch.log import archive, history, results
 
 ROOT = Path(__file__).resolve().parent.parent
+SINGLES = 5
+"""Single trials that a tournament's seconds are compared with."""
 
 
 def copies(target: Target, count: int) -> list[bytes]:
@@ -69,9 +71,11 @@ def run(target: Target, candidates: list[bytes], gain: float, tournaments: int) 
 
 
 def single_s(target: Target, candidate: bytes, gain: float) -> float:
-    """Seconds of a single trial of the first candidate."""
+    """Seconds of a single trial of the first candidate, the median of some."""
     with slower(gain, but=candidate):
-        return judge(target, candidate, baseline=target.kernel.text).seconds
+        return statistics.median(
+            judge(target, candidate, baseline=target.kernel.text).seconds for _ in range(SINGLES)
+        )
 
 
 def summary(found: list[Tournament], alone_s: float) -> str:
