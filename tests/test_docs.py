@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -184,6 +185,14 @@ def test_the_target_reference_says_how_many_threads_there_may_be() -> None:
 def test_the_readme_lists_every_target_and_each_has_its_capsule() -> None:
     targets = {path.name for path in (ROOT / "targets").iterdir() if not path.name.startswith("_")}
     assert set(re.findall(r"^\| \[([a-z0-9-]+)\]\(docs/targets/\1\.md\)", README, re.MULTILINE)) == targets
+
+
+def test_the_ports_time_is_the_product_of_the_kernels_and_how_many_times_as_fast_that_is() -> None:
+    rows = re.findall(r"\| ([0-9.]+) (ns|us)/[a-z]+ \| ([0-9.]+) \2 \| ([0-9.x ]+) \[", README)
+    assert len(rows) == README.count("](docs/targets/")
+    for port, _, now, factors in rows:
+        product = float(now) * math.prod(map(float, factors.split(" x ")))
+        assert float(port) == pytest.approx(product, rel=0.01)
 
 
 def test_the_readme_has_the_two_commands_and_is_short() -> None:
