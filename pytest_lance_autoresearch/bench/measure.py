@@ -102,14 +102,17 @@ class CasePlan:
     handicap: Handicap
     calls: int = 1
     """Calls per window, the same for every window and both sides; before it is sized, a first guess."""
-    call_overhead_ns: float = 0.0
-    """What the runner itself costs."""
     is_sized: bool = False
-    """Whether both are known."""
+    """Whether that is known."""
     known: CallTimes = field(default_factory=CallTimes)
-    """What its size is told by, and is found out where it is missing."""
+    """What tells it; what is missing there is measured."""
     counts_recall: bool = False
     """Whether its timed answers tell a recall: approximate ones, over a state that nobody could know."""
+
+    @property
+    def call_overhead_ns(self) -> float:
+        """What the runner itself costs per call; 0 until it is known."""
+        return self.known.of_runner or 0.0
 
     def state(self) -> bytes:
         """As it is sent to a kernel's process; made each time, since all of a target's would take much memory."""
@@ -243,7 +246,6 @@ def size(plan: CasePlan, sides: Mapping[str, KernelProcess], null: KernelProcess
         known.of_runner = _call_overhead_ns(plan, null, echoes[max(echoes)])
     else:
         warm_up(plan, sides)
-    plan.call_overhead_ns = known.of_runner
     plan.is_sized = True
 
 
