@@ -29,6 +29,7 @@ import toys
 import pytest_lance_autoresearch.runs.trial  # noqa: F401
 from pytest_lance_autoresearch.bench import measure, process
 from pytest_lance_autoresearch.kernel_side import compiled
+from pytest_lance_autoresearch.machine import environment
 from pytest_lance_autoresearch.runs import replay
 from pytest_lance_autoresearch.target_files import discover, load, policy, sources
 
@@ -48,6 +49,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background so, and all processes of the tests would inherit it: none could
     # be interrupted, and tests that do so would wait for long.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores, for `-n auto`: about half of the time tests wait, for processes and for their ends."""
+    return environment.count_cores() + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
