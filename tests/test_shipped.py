@@ -57,7 +57,7 @@ def test_what_lies_inside_the_package_is_no_target(tmp_path: Path, monkeypatch: 
 
 
 def test_ci_takes_the_first_steps_of_a_user_of_the_wheel() -> None:
-    assert "tests/wheel/run" in (ROOT / ".ci" / "run").read_text().splitlines()
+    assert "beside wheel tests/wheel/run" in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 def test_the_readme_begins_with_the_line_for_a_user_of_the_wheel() -> None:
