@@ -178,16 +178,56 @@ def test_the_share_of_a_limit_is_told_from_the_bytes_of_a_call(
     monkeypatch.setitem(shares.READ, "toy", ("weights",))
     slow, fast = (dict.fromkeys(limits.STREAMED, gb_per_s) for gb_per_s in (1e-3, 1e3))
     found = {
-        name: {one.case: one for one in shares.shares(toys.loaded(), limits.Limits(figures, figures, {}, {}))}
+        name: {
+            one.case: one
+            for one in shares.shares(toys.loaded(), shares.Host(limits.Limits(figures, figures, {}, {}), {}))
+        }
         for name, figures in (("slow", slow), ("fast", fast))
     }
     assert list(found["slow"]) == list(toys.TIMED)
     of_128 = found["slow"]["128x32-uniform"]
     assert of_128.bytes == 3 * 128 * 32 * 8  # argument, state, answer
-    assert 0 < found["fast"]["128x32-uniform"].of_limit < of_128.of_limit / 1000
-    assert shares.row("toy", [shares.Share("a", 2000, 0.5), shares.Share("b", 8000, 0.125)]) == (
-        "| toy | 25 % | 12 % (b) | 50 % (a) | 4 |"
-    )
+    assert 0 < found["fast"]["128x32-uniform"].of_limit["bytes"] < of_128.of_limit["bytes"] / 1000
+    told = [
+        shares.Share("a", 2000, {"bytes": 0.5, "loads": 0.1}),
+        shares.Share("b", 8000, {"bytes": 0.125, "loads": 4}),
+    ]
+    assert shares.row("toy", told) == "| toy | 25 % | 12 % (b) | 50 % (a) | 4 |  | 63 % |  |"
+
+
+def test_look_ups_and_multiply_adds_have_a_least_time_too(benchmark_module: Import) -> None:
+    shares = benchmark_module("shares")
+    instruction_ns = {"shuffle of 128": 0.25, "shuffle of 16": 0.125, "multiply-add": 0.5}
+    host = shares.Host(limits.Limits({}, {}, {1024: 0.5, 2**20: 2.0}, {}), instruction_ns)
+    bare = host._replace(instruction_ns={})
+
+    codes = SimpleNamespace(codes=np.zeros((16, 64), np.uint8))
+    assert shares._computing_ns("pq-l2", None, codes, host) == {"loads": 1024 * 0.5, "shuffles": 16 * 2 * 0.25}
+    assert shares._computing_ns("pq4-fastscan", None, codes, host) == {"loads": 2048 * 0.5, "shuffles": 32 * 0.125}
+    assert shares._computing_ns("pq-l2", None, codes, bare) == {"loads": 1024 * 0.5}
+
+    case = SimpleNamespace(shape=SimpleNamespace(queries=3))
+    centroids = SimpleNamespace(centroids=np.zeros((2, 8, 32), np.float32))
+    assert shares._computing_ns("ivf-partition", case, centroids, host) == {"multiply-adds": 3 * 32 * 0.5}
+    assert shares._computing_ns("ivf-partition", case, centroids, bare) == {}
+    assert shares._computing_ns("bitpack", case, centroids, host) == {}
+
+
+@pytest.mark.slow
+def test_instructions_are_timed_in_loops_of_nothing_else(benchmark_module: Import) -> None:
+    instructions = benchmark_module("instructions")
+    measured = instructions.measured()
+    if not measured:
+        pytest.skip("this processor has no AVX-512 with VBMI")
+    assert list(measured) == list(instructions.KINDS)
+    assert all(ns > 0 for ns in measured.values())
+    mnemonics = {"shuffle of 128": "vpermi2b", "shuffle of 16": "vpshufb", "multiply-add": "vfmadd"}
+    for kind, (vector, step) in instructions.KINDS.items():
+        run = instructions._looped(vector, step)
+        run(2)
+        (assembly,) = run.inspect_asm().values()
+        in_loop = sum(mnemonics[kind] in line for line in assembly.splitlines())
+        assert in_loop >= instructions.CHAINS, f"{kind}: {in_loop} instructions"
 
 
 def test_the_chunks_of_a_page_are_put_together_as_a_batch(benchmark_module: Import) -> None:

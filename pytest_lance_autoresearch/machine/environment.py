@@ -20,6 +20,10 @@ import threadpoolctl
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+_PROCESSORS = Path("/proc/cpuinfo")
+_NUMBERS = {"cpu family": "family", "model": "model"}
+"""Those of a model of x86-64, as Linux calls them there, and as they are called here."""
+
 
 def host() -> str:
     """The machine's name and processor, for the log."""
@@ -137,9 +141,17 @@ def _move(pid: int | str, cores: Collection[int]) -> None:
 
 
 def processor() -> str:
-    """Its model, as the system calls it."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    """Its model, as the system calls it, and the numbers of it: a hypervisor calls many by one name."""
+    said = _first_processor()
+    numbers = [f"{what} {said[key]}" for key, what in _NUMBERS.items() if key in said]
+    return ", ".join([said.get("model name") or platform.processor() or platform.machine(), *numbers])
+
+
+def _first_processor() -> dict[str, str]:
+    """What Linux says of the first one; nothing elsewhere."""
+    try:
+        text = _PROCESSORS.read_text()
+    except OSError:
+        return {}
+    lines = (line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in lines}
