@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_lance_autoresearch.bench import measure
@@ -82,18 +83,16 @@ class Looks:
         """The plans of a later look: states and calls that no process has seen, at hidden sizes."""
         stream = f"look {number}"
         states = {case: generate.make_hidden_state(self._target, case, seed, stream) for case in self._cases}
-        plans = self._plans(states, seed, stream)
-        for plan in plans:
-            plan.counts_recall = self._target.lossy is not None
-        return plans
+        counts_recall = self._target.lossy is not None
+        return [replace(plan, counts_recall=counts_recall) for plan in self._plans(states, seed, stream)]
 
     def _plans(self, states: Mapping[Case, Any], seed: int, stream: str) -> list[CasePlan]:
         return [self._plan(case, state, seed, stream) for case, state in states.items()]
 
     def _plan(self, case: Case, state: Any, seed: int, stream: str) -> CasePlan:
+        """One that takes over what earlier looks found out about its windows."""
         plan = measure.plan_of(self._target, case, state, seed, stream, self._packer, self._handicap(case))
-        plan.known = self._known[case]
-        return plan
+        return replace(plan, known=self._known[case])
 
     def compile_ahead(self, plans: Sequence[CasePlan], letters: Collection[str]) -> None:
         """Begin what the first field for these candidates would wait for."""
