@@ -5,6 +5,7 @@ Owns when there is another look at the two, and what the judge is shown.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,34 @@ _CANDIDATE = "B"
 _LETTERS = (_CANDIDATE,)
 
 
-class Comparison(Measurement):
+class Judged(Measurement):
+    """A candidate that is measured beside its baseline, look by look, until `judge` has decided."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._looks = 0
+        self._seconds = 0.0
+        """Of the trial, at the last look."""
+        self._so_far: Interval | None = None
+        """The speed-up at the last look, for whoever watches."""
+
+    def decide(self, seconds: Callable[[], float], seed: int) -> Judgement:
+        """Look, measure again while the look asks for it, look again; ends with a verdict."""
+        while self.refusal is None:
+            self._looks, self._seconds = self._looks + 1, seconds()
+            judgement = judge.look(self.evidence(), self._rules)
+            if judgement.verdict is not Verdict.UNDECIDED:
+                return judgement
+            self._so_far = judgement.speedup
+            self._look_again(judgement, seconds, seed)
+        return self.refusal
+
+    @abstractmethod
+    def _look_again(self, judgement: Judgement, seconds: Callable[[], float], seed: int) -> None:
+        """Measure what this look leaves open."""
+
+
+class Comparison(Judged):
     """Candidate against baseline over the timed cases of one target."""
 
     def __init__(
@@ -53,10 +81,10 @@ class Comparison(Measurement):
         turn: Turn = at_once,
         handicap: Callable[[Case], Handicap] = lambda _: measure.NO_HANDICAP,
     ) -> None:
+        super().__init__(rules)
         self._target = target
         self._baseline = baseline
         self._cases = cases
-        self._rules = rules
         self._show = show
         sources = {measure.BASELINE: baseline, _CANDIDATE: target.kernel}
         self._fields = Looks(target, sources, cases, processes, self._show_block, turn, handicap)
@@ -64,11 +92,6 @@ class Comparison(Measurement):
         """The plans of the first look, where they are made already."""
         self._data_sets = 1
         """Published and hidden ones that were measured over; one for each look."""
-        self._looks = 0
-        self._seconds = 0.0
-        """Of the trial, at the last look."""
-        self._so_far: Interval | None = None
-        """The speed-up at the last look, for whoever watches."""
 
     def prepare(self, state_of: Callable[[Case], Any], seed: int) -> None:
         """Let both kernels compile."""
@@ -91,18 +114,10 @@ class Comparison(Measurement):
         """In the pairs of the first look."""
         return times_of(self._target, case, self.pairs()[: self._rules.pairs])
 
-    def decide(self, seconds: Callable[[], float], seed: int) -> Judgement:
-        """Look, measure again while the look asks for it, look again; ends with a verdict."""
-        while self.refusal is None:
-            self._looks, self._seconds = self._looks + 1, seconds()
-            judgement = judge.look(self.evidence(), self._rules)
-            if judgement.verdict is not Verdict.UNDECIDED:
-                return judgement
-            self._so_far = judgement.speedup
-            self._show(_again(judge.open_cases(judgement, self._rules)), None, self._so_far)
-            extent = judge.next_look(judgement, self._rules)
-            self.measure_again(seed, extent, lambda: seconds() >= self._rules.max_seconds)
-        return self.refusal
+    def _look_again(self, judgement: Judgement, seconds: Callable[[], float], seed: int) -> None:
+        self._show(_again(judge.open_cases(judgement, self._rules)), None, self._so_far)
+        extent = judge.next_look(judgement, self._rules)
+        self.measure_again(seed, extent, lambda: seconds() >= self._rules.max_seconds)
 
     def measure_again(
         self, seed: int, extent: Extent | None = None, is_over: Callable[[], bool] = lambda: False

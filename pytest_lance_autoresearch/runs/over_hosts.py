@@ -11,8 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_lance_autoresearch.bench.comparison import kernel_times, times_of
-from pytest_lance_autoresearch.bench.measurement import Measurement
+from pytest_lance_autoresearch.bench.comparison import Judged, kernel_times, times_of
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.hosts import cluster, machines
 from pytest_lance_autoresearch.hosts.cluster import Cluster, Job, Node, RayStation
@@ -20,14 +19,12 @@ from pytest_lance_autoresearch.records import (
     Case,
     CaseTimes,
     Evidence,
-    Interval,
     Judgement,
     KernelTimes,
     OnHost,
     Pair,
     Rules,
     Step,
-    Verdict,
 )
 from pytest_lance_autoresearch.runs.posts import Bench, Seen
 from pytest_lance_autoresearch.target_files.parcels import Parcel
@@ -108,7 +105,7 @@ class Team:
         return (*((report.one_machine(len(same), len(self.names)),) if same else ()), *few)
 
 
-class OverHosts(Measurement):
+class OverHosts(Judged):
     """The measuring of one trial."""
 
     def __init__(
@@ -124,10 +121,10 @@ class OverHosts(Measurement):
         was_waiting: Callable[[float], None],
     ) -> None:
         """`waiting` is around what is no measuring, `was_waiting` is told how much of it that was."""
+        super().__init__(rules)
         self._target = target
         self._baseline = baseline
         self._cases = cases
-        self._rules = rules
         self._gather = gather
         self._timeout_s = timeout_s
         self._show = show
@@ -137,9 +134,6 @@ class OverHosts(Measurement):
         self._team: Team | None = None
         self._pairs: list[tuple[Pair, ...]] = []
         """Of each host."""
-        self._looks = 0
-        self._seconds = 0.0
-        self._so_far: Interval | None = None
         self.is_confined = True
         self.notes: tuple[str, ...] = ()
 
@@ -154,24 +148,16 @@ class OverHosts(Measurement):
         self._done([one.equip("loading the target", Bench, *work) for one in team.stations])
         self._look([one.order("the first look", "first_look") for one in team.stations])
 
-    def decide(self, seconds: Callable[[], float], _seed: int) -> Judgement:
-        """Look, measure again where the look asks for it, look again; ends with a verdict."""
-        while self.refusal is None:
-            self._looks, self._seconds = self._looks + 1, seconds()
-            judgement = judge.look(self.evidence(), self._rules)
-            if judgement.verdict is not Verdict.UNDECIDED:
-                return judgement
-            self._so_far = judgement.speedup
-            self._tell(report.MEASURING_AGAIN)
-            left_s = max(0.0, self._rules.max_seconds - seconds())
-            extents = judge.next_looks(judgement, self._rules)
-            self._look(
-                [
-                    one.order(f"look {self._looks + 1}", "another_look", extent, left_s)
-                    for one, extent in zip(self._hosts.stations, extents, strict=True)
-                ]
-            )
-        return self.refusal
+    def _look_again(self, judgement: Judgement, seconds: Callable[[], float], _seed: int) -> None:
+        self._tell(report.MEASURING_AGAIN)
+        left_s = max(0.0, self._rules.max_seconds - seconds())
+        extents = judge.next_looks(judgement, self._rules)
+        self._look(
+            [
+                one.order(f"look {self._looks + 1}", "another_look", extent, left_s)
+                for one, extent in zip(self._hosts.stations, extents, strict=True)
+            ]
+        )
 
     def _look(self, jobs: Sequence[Job]) -> None:
         seen: list[Seen] = self._done(jobs)
