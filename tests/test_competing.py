@@ -15,6 +15,7 @@ from command_line import Say
 
 from pytest_lance_autoresearch.errors import LogError
 from pytest_lance_autoresearch.interface import Target, trials
+from pytest_lance_autoresearch.machine import files
 from pytest_lance_autoresearch.records import Cause, Judgement, Outcome, Race, Status, Tournament, Verdict
 
 KEPT = replace(
@@ -137,11 +138,34 @@ def test_what_cannot_be_read_or_written_is_named(held: Held, say: Say) -> None:
     said = say("tournament", "toy", "c")
     assert (said.code, said.err) == (2, ["ERROR: targets/toy/results.tsv: holds no baseline of target 'toy'"])
     held.fault = None
-    said = say("tournament", "toy", "c", "--json", "no/such/folder.json")
-    assert (said.code, said.err) == (
-        2,
-        ["ERROR: no/such/folder.json: cannot be written: No such file or directory"],
-    )
+
+
+def test_a_json_that_cannot_be_written_is_refused_before_anything_is_measured(held: Held, say: Say) -> None:
+    for place, why in (
+        ("no/such/out.json", "there is no folder no/such; make it with mkdir -p"),
+        ("c", "that is a folder; expected a file"),
+    ):
+        said = say("tournament", "toy", "c", "--json", place)
+        assert (said.code, said.err) == (2, [f"ERROR: {place}: cannot be written: {why}"])
+    assert held.asked == []
+
+
+def test_the_table_stands_though_the_json_is_lost(held: Held, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_whole", fill)
+    said = say("tournament", "toy", "c", "--json", "out.json")
+    assert (said.code, said.err) == (2, ["ERROR: out.json: cannot be written: No space left on device"])
+    assert said.out[-1].startswith(f"{held.winner} was kept: 3 candidates in 61 s")
+
+
+def test_a_candidate_is_a_python_file(held: Held, say: Say) -> None:
+    Path("notes.md").write_text("no kernel")
+    said = say("tournament", "toy", "c", "notes.md")
+    sentence = "ERROR: notes.md: is no Python source; a candidate's name ends with .py"
+    assert (said.code, said.err) == (2, [sentence])
+    assert held.asked == []
 
 
 @pytest.mark.usefixtures("held")
@@ -160,7 +184,10 @@ def test_an_unknown_target_is_named(say: Say) -> None:
 
 
 def test_an_interrupt_ends_it_as_a_shell_counts(held: Held, say: Say) -> None:
-    held.fault = KeyboardInterrupt("2 of 3 candidates have a row in the log, and the rest has none")
+    sentence = "2 of 3 candidates have a row in the log; the same tournament tries all of them again"
+    held.fault = KeyboardInterrupt(sentence)
     said = say("tournament", "toy", "c")
     assert said.code == 130
-    assert said.err == ["interrupted: 2 of 3 candidates have a row in the log, and the rest has none"]
+    assert said.err == [
+        "interrupted: 2 of 3 candidates have a row in the log; the same tournament tries all of them again"
+    ]

@@ -136,8 +136,8 @@ def test_an_address_tells_nothing_of_a_call() -> None:
 # A kernel's process
 
 BEYOND = (
-    "the kernel's process ended (signal SIGSEGV) instead of answering; where answers are checked, nothing behind "
-    "the end of an array may be read or written"
+    "the kernel's process ended (signal SIGSEGV) instead of answering; it probably read or "
+    "wrote past the end of an array, where a guard page lies while answers are checked"
 )
 PEEK = "import ctypes\n\n\ndef peek(a):\n    return ctypes.c_uint8.from_address(a.ctypes.data + a.nbytes)\n\n"
 LARGE = toys.INPUTS.replace("Shape(64, 32)", "Shape(256, 64)")

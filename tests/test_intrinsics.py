@@ -158,7 +158,7 @@ def test_a_wrong_branch_for_any_processor_is_told_as_such(lab: Lab) -> None:
     lab.failing[case.id, 2] = KernelIncorrect(f"{case.id}: 3 of 4 values differ\nand more")
     with pytest.raises(KernelIncorrect) as raised:
         trial.check_case(case)
-    where = "(where numba compiles for any processor: NUMBA_CPU_NAME=generic)"
+    where = "(in the portable branch: numba compiled for any processor, NUMBA_CPU_NAME=generic)"
     assert str(raised.value) == f"{case.id}: 3 of 4 values differ {where}\nand more"
     assert trial.failures == [raised.value]
 

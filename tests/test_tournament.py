@@ -209,6 +209,17 @@ def test_what_is_wrong_or_known_is_not_measured(lab: Lab, script: Script) -> Non
     assert len(lab.rows()) == 6
 
 
+def test_a_copy_byte_for_byte_leaves_its_original_in(lab: Lab, script: Script) -> None:
+    """Either may be named first; the others of the tournament are not touched."""
+    script.log_ratios = {kernel(1): EVEN, kernel(2): [0.1, 0.101]}
+    found = hold(lab, kernel(1), kernel(2), kernel(2), kernel(1))
+    copies = [found.outcomes[f"candidate {number}"] for number in (3, 4)]
+    assert [one.status for one in copies] == [Status.DISCARD] * 2
+    assert ["candidate 2 (sha256" in copies[0].reason, "candidate 1 (sha256" in copies[1].reason] == [True] * 2
+    assert (found.winner, len(found.outcomes)) == ("candidate 2", 4)
+    assert len(lab.rows()) == 5
+
+
 def test_who_fails_in_a_round_leaves_with_its_own_sentence(lab: Lab, script: Script) -> None:
     script.log_ratios = {kernel(n): [n / 10, n / 10] for n in (1, 2, 3)}
     script.failures = {kernel(3): KernelCrashed("64x32-uniform: the kernel's process ended")}
@@ -227,7 +238,8 @@ def test_an_interrupt_leaves_the_rows_of_those_that_were_judged(lab: Lab, script
 
     script.before_a_round = interrupt
     with pytest.raises(
-        KeyboardInterrupt, match=r"^1 of 3 candidates has a row in the log, and the rest has none$"
+        KeyboardInterrupt,
+        match=r"^1 of 3 candidates has a row in the log; the same tournament tries all of them again$",
     ):
         hold(lab, wrong, kernel(1), kernel(2))
     assert [row.status for row in lab.rows()] == ["baseline", "incorrect"]
@@ -270,7 +282,7 @@ def test_it_tells_what_it_does(lab: Lab, script: Script) -> None:
     assert events[2:] == [
         "round 1 of at most 6: 2 candidates",
         "round 2 of at most 6: 2 candidates",
-        "final: candidate 2 before the gate",
+        "final: candidate 2 is judged",
     ]
 
 
@@ -292,7 +304,7 @@ def properties():
 def test_an_interrupt_while_candidates_are_checked_ends_all_checks(lab: Lab) -> None:
     lab.windows.clear()
     lab.failing[(toys.CASES[0], 2)] = KeyboardInterrupt()
-    said = r"^0 of 5 candidates have a row in the log, and the rest has none$"
+    said = r"^no candidate has a row in the log yet; the same tournament tries all of them again$"
     with pytest.raises(KeyboardInterrupt, match=said):
         hold(lab, *map(kernel, range(5)))
     assert len(lab.rows()) == 1
@@ -314,7 +326,7 @@ def test_an_interrupt_does_not_wait_for_a_kernel_that_hangs(
     monkeypatch.setattr(KernelProcess, "run_window", interrupted)
     hanging = sources.make(toys.kernel("while True: pass").encode(), target.layout.kernel_path)
     contest = Contest(target, {"hanging": hanging}, Settings(tmp_path, gate=True, log=log, timeout_s=20.0))
-    with pytest.raises(KeyboardInterrupt, match=r"^0 of 1 candidate have a row"):
+    with pytest.raises(KeyboardInterrupt, match=r"^no candidate has a row"):
         contest.run()
     assert [type(failure) for failure in contest._trials["hanging"].failures] == [KernelCrashed]
 

@@ -66,7 +66,9 @@ _ELSEWHERE = (
     "and may start no thread or process"
 )
 _AT_A_GUARD_PAGE = (-signal.SIGSEGV, -signal.SIGBUS)
-_GUARDED = "; where answers are checked, nothing behind the end of an array may be read or written"
+_GUARDED = (
+    "; it probably read or wrote past the end of an array, where a guard page lies while answers are checked"
+)
 _PIPE_BYTES = 2**20
 """As much as Linux grants every user, see pipe(7)."""
 _CHOICE = random.SystemRandom()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pytest_lance_autoresearch.records import Source
     from pytest_lance_autoresearch.target_files.load import Target
 
-_FOR_ANY = "(where numba compiles for any processor: NUMBA_CPU_NAME=generic)"
+_FOR_ANY = "(in the portable branch: numba compiled for any processor, NUMBA_CPU_NAME=generic)"
 MAX_ENDS = 3
 """Worker processes that one kernel may bring to their end before the rest of the trial is given up.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,8 @@ from pytest_lance_autoresearch.target_files import discover
 def tournament(arguments: argparse.Namespace) -> int:
     """Many candidates of a target: all are checked, rounds choose the fastest, and the gate judges these."""
     candidates = list(dict.fromkeys(_files(arguments.candidates)))
+    if arguments.json:
+        _refuse_unwritable(arguments.json)
     (layout,) = discover.select([arguments.target], Path.cwd(), reading.globs(arguments))
     log = arguments.log or layout.log_path
     with closing(Live()) as live:
@@ -37,11 +40,11 @@ def tournament(arguments: argparse.Namespace) -> int:
             )
         except OSError as error:
             raise AutoresearchError(f"{error.filename}: cannot be read: {error.strerror or error}") from error
-    if arguments.json:
-        _write(arguments.json, json.dumps(tournament_report.as_json(layout.name, found), indent=2) + "\n")
     room = columns()
     below = [*tournament_report.cut_short(found, room), tournament_report.ended(found, log)]
     say(*tournament_report.table(found, room), *wrapped(below))
+    if arguments.json:
+        _write(arguments.json, json.dumps(tournament_report.as_json(layout.name, found), indent=2) + "\n")
     return found.exit_code
 
 
@@ -49,6 +52,8 @@ def _files(named: Sequence[Path]) -> Iterator[Path]:
     """The candidates: a file is one, a folder every module in it."""
     for path in named:
         if not path.is_dir():
+            if path.exists() and path.suffix != ".py":
+                raise AutoresearchError(f"{path}: is no Python source; a candidate's name ends with .py")
             yield path
             continue
         modules = sorted(path.glob("*.py"))
@@ -57,6 +62,17 @@ def _files(named: Sequence[Path]) -> Iterator[Path]:
                 f"{path}: holds no *.py; expected a folder of candidates, or a candidate's file"
             )
         yield from modules
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Found out before anything is measured."""
+    folder = path.parent
+    if path.is_dir():
+        raise AutoresearchError(f"{path}: cannot be written: that is a folder; expected a file")
+    if not folder.is_dir():
+        raise AutoresearchError(f"{path}: cannot be written: there is no folder {folder}; make it with mkdir -p")
+    if not os.access(folder, os.W_OK):
+        raise AutoresearchError(f"{path}: cannot be written: the folder may not be written to")
 
 
 def _write(path: Path, text: str) -> None:

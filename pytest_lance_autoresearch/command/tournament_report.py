@@ -68,6 +68,8 @@ def _speedup(outcome: Outcome) -> str:
 def ended(found: Tournament, log: Path) -> str:
     """Who won, and how its kernel is put into the target."""
     took = f"{wording.many(len(found.outcomes), 'candidate')} in {found.seconds:.0f} s"
+    if found.waited_s >= 1:
+        took += f" and {found.waited_s:.0f} s of waiting"
     if found.winner is None:
         return f"none was kept: {took}; the baseline stays"
     restore = f"python -m pytest_lance_autoresearch restore {wording.shown(log)}"

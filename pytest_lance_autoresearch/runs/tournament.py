@@ -253,7 +253,9 @@ class Contest:
     def _tell(self, name: str) -> None:
         """The row of a candidate that goes no further."""
         trial = self._trials[name]
-        self._left.pop(trial.target.kernel.sha256, None)
+        sha256 = trial.target.kernel.sha256
+        if self._left.get(sha256) == name:  # or it is a copy of one that is left, byte for byte
+            del self._left[sha256]
         self.outcomes[name] = trial.log()
 
     def _ended(self) -> Tournament:

@@ -14,7 +14,7 @@ PATTERNS = {
     "float": "a float64 result with an error limit",
     "exact": "whole numbers, every bit of which must be right",
     "in-out": "an array argument that the kernel fills and returns",
-    "simd": "instructions that not all processors have, and a branch for those",
+    "simd": "instructions that not every processor has, and a branch for processors without them",
 }
 """By what `new --like` calls them: what each is an example of."""
 PACKAGE = Path(__file__).resolve().parents[1]

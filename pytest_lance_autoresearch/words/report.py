@@ -387,7 +387,9 @@ def _explained(judgement: Judgement, figures: Figures, rules: Rules) -> str:
 def _end(judgement: Judgement, rules: Rules) -> str:
     """How it ended undecided."""
     if judgement.cause is Cause.BUDGET:
-        return f"undecided when the time budget of {rules.max_seconds:g} s ended"
+        if not rules.max_seconds:
+            return "undecided, since no time was left"
+        return f"undecided when the time budget of {round(rules.max_seconds, 1):g} s ended"
     return "undecided after the last look"
 
 
@@ -527,12 +529,15 @@ def round_line(number: int, most: int, left: int) -> str:
 
 def tournament_broken_off(told: int, of: int) -> str:
     """What there is of a tournament that was interrupted."""
+    again = "the same tournament tries all of them again"
+    if told == 0:
+        return f"no candidate has a row in the log yet; {again}"
     have = "has a row" if told == 1 else "have a row"
-    return f"{told} of {wording.many(of, 'candidate')} {have} in the log, and the rest has none"
+    return f"{told} of {wording.many(of, 'candidate')} {have} in the log; {again}"
 
 
 def final_line(name: str) -> str:
-    return f"final: {name} before the gate"
+    return f"final: {name} is judged"
 
 
 def hosts(names: Sequence[str]) -> str:
