@@ -2,21 +2,30 @@
 
 All strings are decoded as one run of codes, since no code crosses from one to the next.
 
-What makes it fast: eight codes make one store. Their symbols are put side by side in a vector of 64 bytes, and
-one instruction moves those bytes together that count. Which these are is looked up for 64 codes at once, as
-masks with a bit for each byte of each symbol. As many bits of a mask are set as its eight codes write bytes; so
-nothing waits for one length after the other, and nothing branches on what a code is. Escapes are found for 64
-codes at once too: bits of a word say which codes are literal bytes, by the arithmetic that finds escaped quotes
-in JSON (Langdale and Lemire, "Parsing gigabytes of JSON per second", 2019). A literal byte is a symbol of one
-byte, an escape one of none. Strings are looked at once in a thousand codes: where one ends is the place of its
-eight codes, and as many bytes on as there are bits below it in their mask.
+What makes it fast: nothing is looked up code by code. Byte k of the symbols of 64 codes is looked up at once, in a
+table of 256 bytes that four registers hold; so eight of these make 64 symbols, byte by byte. Interleaving them
+three times puts whole symbols side by side, and codes that were put into another order before come out in their
+own, eight to a vector of 64 bytes. Where no symbol of a table is longer than four or two bytes, as many are looked
+up and interleaved once or twice less, and 16 or 32 codes share a vector. One instruction moves those bytes of it
+together that count. Which these are is looked up as well, as masks with a bit for each byte of each symbol. As
+many bits of a mask are set as its eight codes write bytes: eight such numbers are added up at once, so that all
+places are known before the first vector is laid. Nothing waits for one length after the other, and nothing
+branches on what a code is.
 
-In Rust: `_mm512_maskz_compress_epi8` (AVX-512VBMI2; into a register, since into memory it is slow on AMD's Zen 4),
-`_mm512_permutex2var_epi8` (AVX-512VBMI) and `u64::count_ones`, chosen by `is_x86_feature_detected`; elsewhere the
-same symbol by symbol. Lance 1.0.0 decodes string by string and looks at four codes at a time (`decompress_bulk`,
-rust/compression/fsst/src/fsst.rs); `benchmarks/ports/fsst/kernels.py` is a port of that.
+Escapes are found for 64 codes at once too: bits of a word say which codes are literal bytes, by the arithmetic
+that finds escaped quotes in JSON (Langdale and Lemire, "Parsing gigabytes of JSON per second", 2019). A literal
+byte is a symbol of one byte, an escape one of none. Strings are looked at once in a thousand codes: where one ends
+is the place of its eight codes, and as many bytes on as there are bits below it in their mask. The last codes are
+laid in a room of their own and copied, so that these too are decoded 64 at once; so is the end of every chunk of a
+page, over whose end the next chunk is laid. Tables begin where a line of the cache does, since loads across two
+lines take twice as long.
 
-Chunks of a page are decoded one after the other straight into their places, by a table that is parsed once.
+In Rust: `_mm512_permutex2var_epi8` and `_mm512_permutexvar_epi8` (AVX-512VBMI), `_mm512_unpacklo_epi8` and
+its like (AVX-512BW), `_mm512_maskz_compress_epi8` (AVX-512VBMI2; into a register, since into memory it is slow
+on AMD), `_mm512_popcnt_epi64` (AVX-512VPOPCNTDQ), `_pext_u64` (BMI2) and `u64::count_ones`, chosen by
+`is_x86_feature_detected`; elsewhere the same symbol by symbol. Lance 1.0.0 decodes string by string and looks at
+four codes at a time (`decompress_bulk`, rust/compression/fsst/src/fsst.rs); `benchmarks/ports/fsst/kernels.py` is
+a port of that.
 
 Stays: `prepare(table)`, `decode(decoder, codes, offsets, out, out_offsets)` and
 `decode_chunks(table, page, starts, counts, out, out_offsets)`, with the dtypes and shapes of their docstrings.
@@ -41,17 +50,26 @@ if TYPE_CHECKING:
 
     Bytes = NDArray[np.uint8]
     Words = NDArray[np.uint64]
+    Ints = NDArray[np.int64]
 
 ESCAPE = 255
-COMPRESSED = 1 << 24
 SYMBOL = 8
 """The most bytes that a code may stand for, and those of a word."""
 GROUP = 8
-"""Codes that are stored at once."""
+"""Codes of which a mask and a place are written down, one word each."""
 LANES = 64
-"""Codes whose masks are found at once, and the bytes of a vector."""
+"""Codes that are looked up at once, and the bytes of a vector."""
 BLOCK = 1024
 """Codes after which the ends of strings are looked for; a multiple of LANES."""
+KINDS = 256
+"""Codes that there are."""
+BITS = SYMBOL * KINDS
+"""Where in the tables a byte for each code begins, with a bit for each byte that the code stands for."""
+SYMBOLS = BITS + KINDS
+"""Where in the tables the symbols begin, eight bytes each."""
+WIDTHS = (2, 4, 8)
+WIDTH = SYMBOLS + SYMBOL * KINDS
+"""Where in the tables the least of these is that no symbol exceeds."""
 
 ONE = np.uint64(1)
 ODD = np.uint64(0xAAAAAAAAAAAAAAAA)
@@ -59,13 +77,9 @@ ODD = np.uint64(0xAAAAAAAAAAAAAAAA)
 
 
 class Decoder(NamedTuple):
-    """A symbol table: `symbols` uint64 (256,), first byte lowest; `bits` uint8 (256,); and the switch.
+    """What `_tables` returns, and the switch."""
 
-    `bits` has a bit for each byte that a code stands for, from the lowest on, and none for an escape.
-    """
-
-    symbols: Words
-    bits: Bytes
+    tables: Bytes
     compressed: bool
 
 
@@ -76,12 +90,7 @@ def prepare(table: Bytes) -> Decoder:
     0 to 255, in bits 0 to 7 and the switch in bit 24; n symbols of 8 bytes; n lengths, 1 to 8. All else means
     nothing, in particular the bytes of a symbol past its length. Switch 0: the strings are stored as they are.
     """
-    header = int(table[:8].view(np.uint64)[0])
-    count = header & 255
-    symbols, bits = np.zeros(256, np.uint64), np.zeros(256, np.uint8)
-    symbols[:count] = table[8 : 8 + 8 * count].view(np.uint64)
-    bits[:count] = 255 >> (SYMBOL - table[8 + 8 * count : 8 + 9 * count])
-    return Decoder(symbols, bits, bool(header & COMPRESSED))
+    return Decoder(_tables(table), _is_compressed(table))
 
 
 def decode(decoder: Decoder, codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[Any]) -> int:
@@ -101,16 +110,14 @@ def decode(decoder: Decoder, codes: Bytes, offsets: NDArray[Any], out: Bytes, ou
     out_offsets : shape (n + 1,), dtype of `offsets`
         To be filled: 0, then the end of each string in `out`.
     """
-    if not decoder.compressed:
-        return _copy(codes, offsets, out, out_offsets)
-    return _decompress(decoder.symbols, decoder.bits, codes, offsets, out, out_offsets)
+    return _decode(decoder.tables, decoder.compressed, codes, offsets, out, out_offsets)
 
 
 def decode_chunks(
     table: Bytes,
     page: Bytes,
-    starts: NDArray[np.int64],
-    counts: NDArray[np.int64],
+    starts: Ints,
+    counts: Ints,
     out: Bytes,
     out_offsets: NDArray[Any],
 ) -> int:
@@ -132,286 +139,422 @@ def decode_chunks(
     out_offsets : int32 or int64, shape (sum of n + 1,)
         To be filled: 0, then the end of each string in `out`.
     """
-    symbols, bits, compressed = prepare(table)
-    return _decompress_chunks(symbols, bits, compressed, page, starts, counts, out, out_offsets)
+    return _decode_chunks(table, page, starts, counts, out, out_offsets)
 
 
 @njit
-def _decompress_chunks(
-    symbols: Words,
-    bits: Bytes,
-    compressed: bool,
+def _is_compressed(table: Bytes) -> bool:
+    return table[3] & 1 != 0
+
+
+@njit
+def _tables(table: Bytes) -> Bytes:
+    """Return byte k of all symbols in row k of 256, then the row of bits, the symbols and their width; else 0."""
+    tables = _aligned(WIDTH + 1)
+    tables[WIDTH] = WIDTHS[0]
+    count = np.int64(table[0])
+    for code in range(count):
+        size = table[SYMBOL + SYMBOL * count + code]
+        tables[BITS + code] = 255 >> (SYMBOL - size)
+        while tables[WIDTH] < size:
+            tables[WIDTH] *= 2
+        for byte in range(SYMBOL):
+            tables[byte * KINDS + code] = table[SYMBOL + SYMBOL * code + byte]
+    tables[SYMBOLS : SYMBOLS + SYMBOL * count] = table[SYMBOL : SYMBOL + SYMBOL * count]
+    return tables
+
+
+@njit
+def _aligned(size: int) -> Bytes:
+    """Return so many bytes of 0, where no vector lies across two lines of the cache."""
+    room = np.zeros(size + LANES, np.uint8)
+    start = -_address(room) % LANES
+    return room[start : start + size]
+
+
+@njit
+def _decode(
+    tables: Bytes, compressed: bool, codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[Any]
+) -> int:
+    if not compressed:
+        return _copy(codes, offsets, out, 0, out_offsets)
+    return _decompress(tables, codes, 0, offsets, out, 0, out_offsets, _scratch())
+
+
+@njit
+def _decode_chunks(
+    table: Bytes,
     page: Bytes,
-    starts: NDArray[np.int64],
-    counts: NDArray[np.int64],
+    starts: Ints,
+    counts: Ints,
     out: Bytes,
     out_offsets: NDArray[Any],
 ) -> int:
     """Decode each chunk behind the one before, over what that one stored too much."""
+    tables, compressed, scratch = _tables(table), _is_compressed(table), _scratch()
     at, string = 0, 0
     out_offsets[0] = 0
+    words = page[: page.size // out_offsets.itemsize * out_offsets.itemsize].view(out_offsets.dtype)
     for chunk in range(starts.size):
-        codes = page[starts[chunk] :]
-        offsets = codes[: (counts[chunk] + 1) * out_offsets.itemsize].view(out_offsets.dtype)
+        start = starts[chunk]
+        first = start // words.itemsize
+        offsets = words[first : first + counts[chunk] + 1]
         ends = out_offsets[string : string + counts[chunk] + 1]
         if compressed:
-            total = _decompress(symbols, bits, codes, offsets, out[at:], ends)
+            at = _decompress(tables, page, start, offsets, out, at, ends, scratch)
         else:
-            total = _copy(codes, offsets, out[at:], ends)
-        for i in range(ends.size):
-            ends[i] += at
-        at += total
+            at = _copy(page[start:], offsets, out, at, ends)
         string += counts[chunk]
     return at
 
 
 @njit
-def _copy(codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[Any]) -> int:
+def _copy(codes: Bytes, offsets: NDArray[Any], out: Bytes, at: int, out_offsets: NDArray[Any]) -> int:
     total = int(offsets[-1]) - int(offsets[0])
-    out[:total] = codes[offsets[0] : offsets[-1]]
-    np.subtract(offsets, offsets[0], out_offsets)
-    return total
+    _move(_pointer(codes, offsets[0]), _pointer(out, at), total)
+    for i in range(offsets.size):
+        out_offsets[i] = offsets[i] - offsets[0] + at
+    return at + total
+
+
+@njit
+def _scratch() -> tuple[Words, Words, Ints, Bytes, Bytes]:
+    """Return room for a block: literals; masks and places, one more than groups; codes, and their bytes."""
+    literals = _aligned(BLOCK // LANES * SYMBOL).view(np.uint64)
+    masks, places = _aligned(BLOCK + SYMBOL).view(np.uint64), _aligned(BLOCK + SYMBOL).view(np.int64)
+    return literals, masks, places, _aligned(BLOCK), np.empty(SYMBOL * BLOCK, np.uint8)
 
 
 @njit
 def _decompress(
-    symbols: Words, bits: Bytes, codes: Bytes, offsets: NDArray[Any], out: Bytes, out_offsets: NDArray[Any]
+    tables: Bytes,
+    codes: Bytes,
+    start: int,
+    offsets: NDArray[Any],
+    out: Bytes,
+    at: int,
+    out_offsets: NDArray[Any],
+    scratch: tuple[Words, Words, Ints, Bytes, Bytes],
 ) -> int:
-    """Decode block by block, and the end code by code, where a store of a vector could reach beyond `out`."""
-    literals = np.empty(BLOCK // LANES, np.uint64)
-    masks = np.empty(BLOCK // GROUP, np.uint64)
-    places = np.empty(BLOCK // GROUP, np.int64)
-    begin, end = np.int64(offsets[0]), np.int64(offsets[-1])
-    at, string, after_escape = 0, 0, np.uint64(0)
-    while True:
-        size = min(BLOCK, end - begin, (len(out) - LANES - at) // SYMBOL) // LANES * LANES
-        if size <= 0:
-            break
-        after_escape = _find_literals(codes, begin, size, after_escape, literals)
-        _find_masks(bits, codes, begin, size, literals, masks)
-        at = _lay_block(symbols, codes, begin, size, literals, masks, out, at, places)
-        while offsets[string] < begin + size:
-            out_offsets[string] = _place(places, masks, np.uint64(offsets[string] - begin))
-            string += 1
-        begin += size
-    return _lay_one_by_one(symbols, bits, codes, begin, offsets, out, at, out_offsets, string, after_escape != 0)
+    """Decode block by block from out[at] on, and return what lies behind the last byte.
+
+    Offsets count from codes[start]. A block is laid in the scratch where vectors would reach beyond `codes` or
+    `out`.
+    """
+    literals, masks, places, few, room = scratch
+    begin, end = start + np.int64(offsets[0]), start + np.int64(offsets[-1])
+    string, after_escape = np.uint64(0), np.uint64(0)
+    while begin < end:
+        stop = min(begin + BLOCK, end)
+        words = (stop - begin + LANES - 1) // LANES
+        fits = begin + words * LANES <= codes.size and at + words * LANES * SYMBOL <= out.size
+        source, target = _pointer(codes, begin), _pointer(out, at)
+        if not fits:
+            _move(source, _pointer(few, 0), stop - begin)
+            source, target = _pointer(few, 0), _pointer(room, 0)
+        table, literal = _pointer(tables, 0), _pointer(literals, 0)
+        mask, place = _pointer(masks, 0), _pointer(places, 0)
+        after_escape = _look_up_block(table, source, words, after_escape, literal, mask, place)
+        _lay_block(table, source, words, literal, mask, place, target)
+        total = _place(places, masks, np.uint64(stop - begin))
+        if not fits:
+            _move(target, _pointer(out, at), total)
+        while offsets[string] + start < stop:
+            out_offsets[string] = at + _place(places, masks, np.uint64(offsets[string] + start - begin))
+            string += ONE
+        at += total
+        begin = stop
+    out_offsets[string:] = at
+    return at
 
 
 @njit
-def _find_literals(codes: Bytes, begin: int, size: int, after_escape: np.uint64, literals: Words) -> np.uint64:
-    """Write a bit for each code that is a literal byte, and return whether the next block begins with one.
+def _look_up_block(
+    tables: Any, source: Any, words: int, after_escape: np.uint64, literals: Any, masks: Any, places: Any
+) -> np.uint64:
+    """Write which codes are literal bytes, which bytes count, and where each group begins and the last one ends.
 
-    Of codes 255 in a row every other one is an escape. The subtraction carries through those of a row, so that
-    `ends` has what is behind the row where its first code is at an odd place, as if the row were.
+    Returns whether the next block begins with a literal byte. Of codes 255 in a row every other one is an escape.
+    The subtraction carries through those of a row, so that `turns` has what is behind the row where its first code
+    is at an odd place, as if the row were.
     """
-    for word in range(size // LANES):
-        escapes = _equal(codes, begin + word * LANES)
+    at = 0
+    for word in range(words):
+        escapes = _equal(source, word)
         turns = (((escapes << ONE) | ODD) - (escapes & ~after_escape)) ^ ODD
-        literals[word] = turns ^ (escapes | after_escape)
+        at = _look_up(tables, source, word, turns ^ (escapes | after_escape), literals, masks, places, at)
         after_escape = (turns & escapes) >> np.uint64(LANES - 1)
     return after_escape
 
 
 @njit
-def _find_masks(bits: Bytes, codes: Bytes, begin: int, size: int, literals: Words, masks: Words) -> None:
-    """Write a byte for each code: a bit for each byte that it stands for."""
-    for word in range(size // LANES):
-        _look_up(bits, codes, begin + word * LANES, literals[word], masks, word * (LANES // GROUP))
+def _lay_block(tables: Any, source: Any, words: int, literals: Any, masks: Any, places: Any, target: Any) -> None:
+    """Store the symbols of all groups one after the other."""
+    for word in range(words):
+        _lay(tables, source, word, literals, masks, places, target)
 
 
 @njit
-def _lay_block(
-    symbols: Words,
-    codes: Bytes,
-    begin: int,
-    size: int,
-    literals: Words,
-    masks: Words,
-    out: Bytes,
-    at: int,
-    places: NDArray[np.int64],
-) -> int:
-    """Store the symbols of all groups one after the other; `places` says where each begins."""
-    for group in range(size // GROUP):
-        places[group] = at
-        at += _lay(symbols, codes, begin + group * GROUP, literals, masks, group, out, at)
-    return at
-
-
-@njit
-def _place(places: NDArray[np.int64], masks: Words, code: np.uint64) -> int:
-    """Return where a code of the block begins in the output."""
+def _place(places: Ints, masks: Words, code: np.uint64) -> int:
+    """Return where a code of the block begins in what the block writes."""
     group = code // np.uint64(GROUP)
     before = (ONE << (code % np.uint64(GROUP) * np.uint64(SYMBOL))) - ONE
     place: int = places[group] + _count(masks[group] & before)
     return place
 
 
-@njit
-def _lay_one_by_one(
-    symbols: Words,
-    bits: Bytes,
-    codes: Bytes,
-    begin: int,
-    offsets: NDArray[Any],
-    out: Bytes,
-    at: int,
-    out_offsets: NDArray[Any],
-    string: int,
-    is_literal: bool,
-) -> int:
-    """Decode what is left from code `begin` on, where string number `string` is the next to begin or to end."""
-    for i in range(begin, offsets[-1]):
-        while offsets[string] == i:
-            out_offsets[string] = at
-            string += 1
-        if is_literal:
-            out[at] = codes[i]
-            at += 1
-            is_literal = False
-        else:
-            _store(out, at, symbols[codes[i]])
-            at += _count(bits[codes[i]])
-            is_literal = codes[i] == ESCAPE
-    out_offsets[string:] = at
-    return at
-
-
 BIT, BYTE, LANE_NUMBER, WORD = (ir.IntType(width) for width in (1, 8, 32, 64))
 CODES = ir.VectorType(BYTE, LANES)
 FLAGS = ir.VectorType(BIT, LANES)
-SYMBOLS = ir.VectorType(WORD, GROUP)
+WORDS = ir.VectorType(WORD, GROUP)
+NOTHING = ir.Constant(WORDS, [0] * GROUP)
 
 
 def _has_vectors(context: Any) -> bool:
     """Whether the processor has the instructions that look up and move bytes."""
-    return {"+avx512vbmi", "+avx512vbmi2"} <= set(context.codegen().magic_tuple()[2].split(","))
+    return {"+avx512vbmi", "+avx512vbmi2", "+bmi2"} <= set(context.codegen().magic_tuple()[2].split(","))
 
 
 def _all(byte: int) -> ir.Constant:
     return ir.Constant(CODES, [byte] * LANES)
 
 
-def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    """Return a function that points to an element of an array, which is an argument, as another type."""
+def _at(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
+    """Return a pointer to what lies so many bytes behind another one."""
+    return builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer())
 
-    def pointer(argument: int, index: Any, kind: Any) -> Any:
-        data = context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
-        return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
-    return pointer
+def _load(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
+    return builder.load(_at(builder, pointer, offset, kind), align=1)
+
+
+def _store(builder: Any, value: Any, pointer: Any, offset: Any) -> None:
+    builder.store(value, _at(builder, pointer, offset, value.type), align=1)
+
+
+def _shuffled(builder: Any, low: Any, high: Any, places: list[int]) -> Any:
+    """Return the elements of two vectors that these places name."""
+    return builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(LANE_NUMBER, len(places)), places))
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
+def _address(typingctx: Any, array: Any) -> Any:
+    """Where in memory an array begins."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(context.make_array(signature.args[0])(context, builder, arguments[0]).data, WORD)
+
+    return types.int64(array), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(typingctx: Any, array: Any, index: Any) -> Any:
+    """Where in memory an element of an array lies, of which helpers need not count the references."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.bitcast(builder.gep(data, [arguments[1]]), BYTE.as_pointer())
+
+    return types.CPointer(types.uint8)(array, index), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _count(typingctx: Any, word: Any) -> Any:
     """How many bits are set."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(builder.zext(arguments[0], WORD))
+        return builder.ctpop(arguments[0])
 
     return types.int64(word), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _store(typingctx: Any, out: Any, at: Any, word: Any) -> Any:
-    """out[at : at + 8] = the bytes of the word."""
+def _move(typingctx: Any, source: Any, target: Any, size: Any) -> Any:
+    """Copy so many bytes to where no source is."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _pointers(context, builder, signature, arguments)
-        builder.store(arguments[2], pointer(0, arguments[1], WORD), align=1)
+        source, target, size = arguments
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), BYTE.as_pointer(), WORD, BIT])
+        copy = builder.module.declare_intrinsic("llvm.memcpy", (BYTE.as_pointer(), BYTE.as_pointer(), WORD), kind)
+        builder.call(copy, [target, source, size, BIT(0)])
         return context.get_dummy_value()
 
-    return types.void(out, at, word), codegen
+    return types.void(source, target, size), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _equal(typingctx: Any, codes: Any, begin: Any) -> Any:
-    """Which of the 64 codes from `begin` on are 255, a bit for each."""
+def _equal(typingctx: Any, source: Any, word: Any) -> Any:
+    """Which of 64 codes are 255, a bit for each."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        loaded = builder.load(_pointers(context, builder, signature, arguments)(0, arguments[1], CODES), align=1)
-        return builder.bitcast(builder.icmp_unsigned("==", loaded, _all(ESCAPE)), WORD)
+        source, word = arguments
+        codes = _load(builder, source, builder.mul(word, WORD(LANES)), CODES)
+        return builder.bitcast(builder.icmp_unsigned("==", codes, _all(ESCAPE)), WORD)
 
-    return types.uint64(codes, begin), codegen
+    return types.uint64(source, word), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _look_up(typingctx: Any, bits: Any, codes: Any, begin: Any, literals: Any, masks: Any, group: Any) -> Any:
-    """The bytes of masks[group : group + 8] are those of `bits` for 64 codes, and 1 for literals."""
+def _look_up(
+    typingctx: Any,
+    tables: Any,
+    source: Any,
+    word: Any,
+    are_literal: Any,
+    literals: Any,
+    masks: Any,
+    places: Any,
+    at: Any,
+) -> Any:
+    """Write a byte for each of 64 codes: its row of bits, and 1 for a literal. Keep which are literal, too.
+
+    The first of them begins at `at`. Write where each eight of them begin, and return where the last ones end.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _pointers(context, builder, signature, arguments)
-        loaded = builder.load(pointer(1, arguments[2], CODES), align=1)
+        tables, source, word, are_literal, literals, masks, places, at = arguments
+        begin = builder.mul(word, WORD(LANES))
         look_up = _looked_up_by_vectors if _has_vectors(context) else _looked_up_one_by_one
-        found = look_up(builder, pointer(0, WORD(0), BYTE), loaded)
-        found = builder.select(builder.bitcast(arguments[3], FLAGS), _all(1), found)
-        builder.store(found, pointer(4, arguments[5], CODES), align=1)
-        return context.get_dummy_value()
+        found = look_up(builder, tables, BITS, _load(builder, source, begin, CODES))
+        found = builder.select(builder.bitcast(are_literal, FLAGS), _all(1), found)
+        _store(builder, found, masks, begin)
+        _store(builder, are_literal, literals, builder.mul(word, WORD(SYMBOL)))
+        sizes = _added_up(builder, _counted(builder, builder.bitcast(found, WORDS)))
+        start = builder.insert_element(NOTHING, at, LANE_NUMBER(0))
+        ends = builder.add(sizes, _shuffled(builder, start, NOTHING, [0] * GROUP))
+        _store(builder, at, places, begin)
+        _store(builder, ends, places, builder.add(begin, WORD(SYMBOL)))
+        return builder.add(at, builder.extract_element(sizes, LANE_NUMBER(GROUP - 1)))
 
-    return types.void(bits, codes, begin, literals, masks, group), codegen
+    return types.int64(tables, source, word, are_literal, literals, masks, places, at), codegen
 
 
-def _looked_up_by_vectors(builder: Any, table: Any, codes: Any) -> Any:
-    """Look up 64 bytes in a table of 256, by halves."""
-    quarters = [
-        builder.load(builder.bitcast(builder.gep(table, [WORD(LANES * quarter)]), CODES.as_pointer()), align=1)
-        for quarter in range(4)
-    ]
+def _counted(builder: Any, masks: Any) -> Any:
+    """How many bits of each word are set."""
+    count = builder.module.declare_intrinsic("llvm.ctpop.v8i64", (), ir.FunctionType(WORDS, [WORDS]))
+    return builder.call(count, [masks])
+
+
+def _added_up(builder: Any, sizes: Any) -> Any:
+    """Return the sum of each of eight sizes and those before it."""
+    for step in (1, 2, 4):
+        before = _shuffled(builder, NOTHING, sizes, list(range(GROUP - step, 2 * GROUP - step)))
+        sizes = builder.add(sizes, before)
+    return sizes
+
+
+def _looked_up_by_vectors(builder: Any, tables: Any, row: int, codes: Any) -> Any:
+    """Look up 64 bytes in a row of 256, by halves."""
+    quarters = [_load(builder, tables, WORD(row + LANES * quarter), CODES) for quarter in range(4)]
     kind = ir.FunctionType(CODES, [CODES] * 3)
     permute = builder.module.declare_intrinsic("llvm.x86.avx512.vpermi2var.qi.512", (), kind)
     low, high = (builder.call(permute, [quarters[half], codes, quarters[half + 1]]) for half in (0, 2))
     return builder.select(builder.icmp_signed("<", codes, _all(0)), high, low)
 
 
-def _looked_up_one_by_one(builder: Any, table: Any, codes: Any) -> Any:
+def _looked_up_one_by_one(builder: Any, tables: Any, row: int, codes: Any) -> Any:
     """Do the same on any processor."""
     found = _all(0)
     for lane in map(LANE_NUMBER, range(LANES)):
         code = builder.zext(builder.extract_element(codes, lane), WORD)
-        found = builder.insert_element(found, builder.load(builder.gep(table, [code])), lane)
+        found = builder.insert_element(found, _load(builder, tables, builder.add(code, WORD(row)), BYTE), lane)
     return found
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _lay(
-    typingctx: Any, symbols: Any, codes: Any, begin: Any, literals: Any, masks: Any, group: Any, out: Any, at: Any
+    typingctx: Any,
+    tables: Any,
+    source: Any,
+    word: Any,
+    literals: Any,
+    masks: Any,
+    places: Any,
+    target: Any,
 ) -> Any:
-    """Store what the eight codes from `begin` on stand for at out[at], and return how many bytes that is.
-
-    Up to 64 bytes from there on are overwritten.
-    """
+    """Store what 64 codes stand for at their places. Up to 64 bytes from the last place on are overwritten."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _pointers(context, builder, signature, arguments)
-        word = builder.load(pointer(1, arguments[2], WORD), align=1)
-        looked_up = ir.Constant(SYMBOLS, ir.Undefined)
-        for lane in range(GROUP):
-            code = builder.and_(builder.lshr(word, WORD(8 * lane)), WORD(255))
-            symbol = builder.load(pointer(0, code, WORD))
-            looked_up = builder.insert_element(looked_up, symbol, LANE_NUMBER(lane))
-        bytes_of_literals = builder.load(builder.gep(pointer(3, WORD(0), BYTE), [arguments[5]]))
-        are_literal = builder.bitcast(bytes_of_literals, ir.VectorType(BIT, GROUP))
-        as_they_are = builder.zext(builder.bitcast(word, ir.VectorType(BYTE, GROUP)), SYMBOLS)
-        laid = builder.select(are_literal, as_they_are, looked_up)
-        mask = builder.load(pointer(4, arguments[5], WORD))
-        lay = _lay_by_vectors if _has_vectors(context) else _lay_words
-        lay(builder, laid, mask, pointer(6, arguments[7], BYTE))
-        return builder.ctpop(mask)
+        tables, source, word, literals, masks, places, target = arguments
+        begin = builder.mul(word, WORD(LANES))
+        are_literal = _load(builder, literals, builder.mul(word, WORD(SYMBOL)), WORD)
+        source, masks, places = (builder.gep(pointer, [begin]) for pointer in (source, masks, places))
+        if not _has_vectors(context):
+            _lay_one_by_one(builder, tables, source, are_literal, masks, places, target)
+            return context.get_dummy_value()
+        exact = _load(builder, tables, WORD(WIDTH), BYTE)
+        for width in WIDTHS:
+            with builder.if_then(builder.icmp_unsigned("==", exact, BYTE(width))):
+                _lay_by_vectors(builder, tables, source, are_literal, masks, places, target, width)
+        return context.get_dummy_value()
 
-    return types.int64(symbols, codes, begin, literals, masks, group, out, at), codegen
+    return types.void(tables, source, word, literals, masks, places, target), codegen
 
 
-def _lay_by_vectors(builder: Any, symbols: Any, mask: Any, out: Any) -> None:
-    """Move the bytes that count together, and store them all."""
+def _lay_by_vectors(
+    builder: Any, tables: Any, source: Any, literals: Any, masks: Any, places: Any, target: Any, width: int
+) -> None:
+    """Move the bytes that count together, and store them all, for as many codes as share a vector."""
     kind = ir.FunctionType(CODES, [CODES, CODES, FLAGS])
     compress = builder.module.declare_intrinsic("llvm.x86.avx512.mask.compress.v64i8", (), kind)
-    together = builder.call(compress, [builder.bitcast(symbols, CODES), _all(0), builder.bitcast(mask, FLAGS)])
-    builder.store(together, builder.bitcast(out, CODES.as_pointer()), align=1)
+    for number, symbols in enumerate(_joined(builder, tables, source, literals, width)):
+        note = LANES // width * number
+        mask = builder.bitcast(_mask(builder, masks, note, width), FLAGS)
+        together = builder.call(compress, [symbols, _all(0), mask])
+        _store(builder, together, target, _load(builder, places, WORD(note), WORD))
 
 
-def _lay_words(builder: Any, symbols: Any, mask: Any, out: Any) -> None:
+def _mask(builder: Any, masks: Any, note: int, width: int) -> Any:
+    """Return the bits of a vector's codes, `width` for each."""
+    bits = builder.module.declare_intrinsic("llvm.x86.bmi.pext.64", (), ir.FunctionType(WORD, [WORD] * 2))
+    kept = WORD(int.from_bytes(bytes([(1 << width) - 1] * GROUP), "little"))
+    mask = WORD(0)
+    for part in range(SYMBOL // width):
+        found = _load(builder, masks, WORD(note + GROUP * part), WORD)
+        packed = found if width == SYMBOL else builder.call(bits, [found, kept])
+        mask = builder.or_(mask, builder.shl(packed, WORD(GROUP * width * part)))
+    return mask
+
+
+def _joined(builder: Any, tables: Any, source: Any, literals: Any, width: int) -> list[Any]:
+    """Return the symbols of 64 codes, and the codes themselves where they are literal, in so many vectors.
+
+    Codes are looked up in the order that makes interleaving within the quarters of vectors put them in a row.
+    """
+    quarter = 16 // width
+    shares = [(place // 16, place % 16 // quarter, place % quarter) for place in range(LANES)]
+    order = [LANES // width * vector + quarter * part + code for part, vector, code in shares]
+    codes = _load(builder, source, WORD(0), CODES)
+    first = _looked_up_by_vectors(builder, tables, 0, codes)
+    first = builder.select(builder.bitcast(literals, FLAGS), codes, first)
+    codes = _shuffled(builder, codes, codes, order)
+    rest = [_looked_up_by_vectors(builder, tables, KINDS * byte, codes) for byte in range(1, width)]
+    columns = [[_shuffled(builder, first, first, order)], *([vector] for vector in rest)]
+    for size in (1, 2, 4)[: WIDTHS.index(width) + 1]:
+        columns = [
+            [_interleaved(builder, *both, size, half) for both in zip(*pair, strict=True) for half in (0, 1)]
+            for pair in zip(columns[::2], columns[1::2], strict=True)
+        ]
+    return columns[0]
+
+
+def _interleaved(builder: Any, even: Any, odd: Any, width: int, half: int) -> Any:
+    """Return units of `width` bytes by turns, from the lower or upper halves of the quarters of two vectors."""
+    units = [(place // 16 * 16 + 8 * half, place % 16 // width, place % width) for place in range(LANES)]
+    places = [base + unit // 2 * width + byte + unit % 2 * LANES for base, unit, byte in units]
+    return _shuffled(builder, even, odd, places)
+
+
+def _lay_one_by_one(
+    builder: Any, tables: Any, source: Any, literals: Any, masks: Any, places: Any, target: Any
+) -> None:
     """Do the same on any processor: every symbol is stored as a word, over the end of the one before."""
-    for lane in range(GROUP):
-        symbol = builder.extract_element(symbols, LANE_NUMBER(lane))
-        before = builder.ctpop(builder.and_(mask, WORD((1 << SYMBOL * lane) - 1)))
-        builder.store(symbol, builder.bitcast(builder.gep(out, [before]), WORD.as_pointer()), align=1)
+    for lane in range(LANES):
+        code = builder.zext(_load(builder, source, WORD(lane), BYTE), WORD)
+        symbol = _load(builder, tables, builder.add(builder.mul(code, WORD(SYMBOL)), WORD(SYMBOLS)), WORD)
+        is_literal = builder.trunc(builder.lshr(literals, WORD(lane)), BIT)
+        note = WORD(lane // GROUP * GROUP)
+        earlier = WORD((1 << SYMBOL * (lane % GROUP)) - 1)
+        before = builder.ctpop(builder.and_(_load(builder, masks, note, WORD), earlier))
+        place = builder.add(_load(builder, places, note, WORD), before)
+        _store(builder, builder.select(is_literal, code, symbol), target, place)
