@@ -359,6 +359,7 @@ def test_a_night_without_records_says_what_is_not_known() -> None:
 
 
 def test_a_night_in_which_nothing_was_kept() -> None:
+    """So there is nothing to restore."""
     assert lines(trial(1, Status.CRASH, digest={"reason": "crash: it ended; and more", "min_effect": None})) == [
         "toy: 1 trial, 0 keeps, nothing kept yet",
         "to keep    a gain of 1 % or more overall, and no case slower than 5 %",
@@ -368,7 +369,6 @@ def test_a_night_in_which_nothing_was_kept() -> None:
         "next       mend or drop it: trial 1 is wrong; a slip is worth mending, a wrong",
         "           idea is not",
         "           python -m pytest_lance_autoresearch show targets/toy/results.tsv 1",
-        "           python -m pytest_lance_autoresearch restore targets/toy/results.tsv",
     ]
 
 

@@ -108,7 +108,10 @@ def no_trial(log: Path) -> str:
 
 
 def suggestion(log: str, where: Standing, root: Path | None = None) -> Suggestion:
-    """The next step, with its names filled in; what is to be typed names the archive as it was named here."""
+    """The next step, with its names filled in; what is to be typed names the archive as it was named here.
+
+    Where nothing was kept yet there is nothing to restore.
+    """
     step, chosen = where.next, SUGGESTIONS[where.next.step]
     about = step.trial or next(iter(where.near_misses), None)
     names = {
@@ -128,6 +131,7 @@ def suggestion(log: str, where: Standing, root: Path | None = None) -> Suggestio
     commands = (
         f"{command.format(**typed).rstrip()}{_root(root) if '{log}' in command else ''}"
         for command in chosen.commands
+        if command != _RESTORE or where.night.best is not None
     )
     return Suggestion(chosen.sentence.format(**told), tuple(commands))
 
