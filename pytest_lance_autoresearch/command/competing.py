@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from pytest_lance_autoresearch.command import reading, tournament_report
+from pytest_lance_autoresearch.command import reading, tournament_report, writing
 from pytest_lance_autoresearch.command.terminal import Live, columns, say, wrapped
 from pytest_lance_autoresearch.command.verb import Verb
 from pytest_lance_autoresearch.errors import AutoresearchError
 from pytest_lance_autoresearch.interface import trials
-from pytest_lance_autoresearch.machine import files
 from pytest_lance_autoresearch.target_files import discover
 
 
@@ -44,7 +43,8 @@ def tournament(arguments: argparse.Namespace) -> int:
     below = [*tournament_report.cut_short(found, room), tournament_report.ended(found, log)]
     say(*tournament_report.table(found, room), *wrapped(below))
     if arguments.json:
-        _write(arguments.json, json.dumps(tournament_report.as_json(layout.name, found), indent=2) + "\n")
+        text = json.dumps(tournament_report.as_json(layout.name, found), indent=2) + "\n"
+        writing.write(arguments.json, text.encode())
     return found.exit_code
 
 
@@ -73,13 +73,6 @@ def _refuse_unwritable(path: Path) -> None:
         raise AutoresearchError(f"{path}: cannot be written: there is no folder {folder}; make it with mkdir -p")
     if not os.access(folder, os.W_OK):
         raise AutoresearchError(f"{path}: cannot be written: the folder may not be written to")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        files.write_whole(path, text.encode())
-    except OSError as error:
-        raise AutoresearchError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

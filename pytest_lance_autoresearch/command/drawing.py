@@ -13,7 +13,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
-from pytest_lance_autoresearch.command import reading
+from pytest_lance_autoresearch.command import reading, writing
 from pytest_lance_autoresearch.command.terminal import state, tell, tell_fault
 from pytest_lance_autoresearch.command.verb import NOT_DONE, Verb
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
@@ -57,7 +57,7 @@ def plot(arguments: argparse.Namespace) -> int:
     if why := pictures.lacking(section, arguments.picture):
         raise AutoresearchError(f"{arguments.log}: {why}, so there is no picture '{arguments.picture}'")
     drawn = pictures.as_file(section, arguments.picture, arguments.output.suffix[1:])
-    _write(arguments.output, drawn)
+    writing.write(arguments.output, drawn)
     state(f"wrote {arguments.output}: the picture '{arguments.picture}' of target '{section.name}'")
     return 0
 
@@ -134,7 +134,7 @@ def _write_page(
     version = environment.versions()["pytest-lance-autoresearch"]
     written = f"{clocks.utc()[:16].replace('T', ' ')} UTC"
     text = html.page(facts, [*faults, *empty], written, version, refresh_s)
-    _write(arguments.output, text)
+    writing.write(arguments.output, text)
     rows = sum(map(len, found.values()))
     targets = {one.night.target for one in facts}
     told = f"{wording.many(len(targets), 'target')}, {wording.many(rows, 'trial')}" if rows else "no trial yet"
@@ -201,13 +201,6 @@ def _refuse(output: Path, logs: Sequence[Path], endings: tuple[str, ...]) -> Non
         raise AutoresearchError(f"{output}: expected a name that ends in {' or '.join(endings)}")
     if not output.parent.is_dir():
         raise AutoresearchError(f"{output}: there is no folder {output.parent}; make it first")
-
-
-def _write(output: Path, text: bytes) -> None:
-    try:
-        files.write_whole(output, text)
-    except OSError as error:
-        raise AutoresearchError(f"{output}: cannot be written: {error.strerror or error}") from error
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:

@@ -208,6 +208,7 @@ class Contest:
         name = self._left[sha256]
         seconds = math.fsum(pair.seconds or 0.0 for pair in rounds.pairs(sha256))
         self._trials[name].adopt(rounds.entrant(sha256, self._rules, heat), seconds)
+        del self._left[sha256]
         self._tell(name)
 
     # Who is judged.
@@ -252,11 +253,7 @@ class Contest:
 
     def _tell(self, name: str) -> None:
         """The row of a candidate that goes no further."""
-        trial = self._trials[name]
-        sha256 = trial.target.kernel.sha256
-        if self._left.get(sha256) == name:  # or it is a copy of one that is left, byte for byte
-            del self._left[sha256]
-        self.outcomes[name] = trial.log()
+        self.outcomes[name] = self._trials[name].log()
 
     def _ended(self) -> Tournament:
         winner = next((name for name, one in self.outcomes.items() if one.status is Status.KEEP), None)
