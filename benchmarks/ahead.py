@@ -30,7 +30,7 @@ from pytest_lance_autoresearch.target_files import contract, discover, load, see
 from pytest_lance_autoresearch.verdict import ahead
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "hostile"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "hostile")]
 
 import corpus  # noqa: E402
 import reading_ahead  # noqa: E402

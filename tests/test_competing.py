@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -139,13 +140,21 @@ def test_what_cannot_be_read_is_named(held: Held, say: Say) -> None:
     assert (said.code, said.err) == (2, ["ERROR: targets/toy/results.tsv: holds no baseline of target 'toy'"])
 
 
-def test_a_json_that_cannot_be_written_is_refused_before_anything_is_measured(held: Held, say: Say) -> None:
-    for place, why in (
-        ("no/such/out.json", "there is no folder no/such; make it with mkdir -p"),
-        ("c", "that is a folder; expected a file"),
-    ):
+def test_a_json_that_cannot_or_must_not_be_written_is_refused_before_anything_is_measured(
+    held: Held, say: Say
+) -> None:
+    Path("locked").mkdir(0o500)
+    places = {
+        "no/such/out.json": "there is no folder no/such; make it first",
+        "c": "is a folder; name a file in it, such as c/tournament.json",
+        "targets/toy/results.tsv": "would overwrite a log; name another file",
+        "targets/toy/kernels.py": "would overwrite a source; name another file",
+    }
+    if not os.access("locked", os.W_OK):  # root may write there
+        places["locked/out.json"] = "cannot be written: its folder may not be written to"
+    for place, why in places.items():
         said = say("tournament", "toy", "c", "--json", place)
-        assert (said.code, said.err) == (2, [f"ERROR: {place}: cannot be written: {why}"])
+        assert (said.code, said.err) == (2, [f"ERROR: {place}: {why}"])
     assert held.asked == []
 
 

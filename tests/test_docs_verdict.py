@@ -526,6 +526,7 @@ def test_the_reason_follows_from_the_windows_of_the_first_look() -> None:
 
 
 def test_the_rules_have_the_codes_own_numbers() -> None:
+    first = RULES.blocks + judge.FAR_BLOCKS * (RULES.pairs - 1)
     effect, case = f"{100 * RULES.min_effect:g} %", f"{100 * RULES.case_limit:g} %"
     band = f"{100 * RULES.noise_band:g} %"
     guards = f"{100 * RULES.memory_fraction:g} %", f"{RULES.memory_bytes // 2**20} MiB"
@@ -533,9 +534,11 @@ def test_the_rules_have_the_codes_own_numbers() -> None:
     others = RULES.blocks - judge.SETTLED_BLOCKS
     for sentence in (
         f"planned to last {WINDOW_MS:g} ms, timed by pytest's process",
-        f"more than {measure.LONGEST} times as long, all have fewer calls, down to a half",
+        f"more than {measure.LONGEST} times as long, all have fewer calls, down to a third",
         f"Then {RULES.blocks} blocks of every case are measured, case by case.",
         f"waited for a core for more than {waited} of its time. The block's result plays no part",
+        f"more than twice as fast has {judge.FAR_BLOCKS} block in each of the other three pairs of the first look",
+        f"Its {first} blocks have no bounds yet; with the second look's {judge.SETTLED_BLOCKS * RULES.pairs} they",
         f"**Look.** {RULES.pairs} pairs, one after the other, and then one reading of everything measured so far.",
         f"It may exceed the baseline's by {guards[0]} and by {guards[1]} at most.",
         f"must lie above 1 too (for a smaller code, above 1 / {1 + RULES.noise_band:g}).",

@@ -494,6 +494,27 @@ def test_a_pair_of_few_blocks_has_no_fewer_while_the_whole_is_open() -> None:
     assert judge.next_look(undecided([OPEN, SHOWN]), replace(RULES, blocks=1)).blocks == {"case 0": 1, "case 1": 1}
 
 
+def test_what_is_far_faster_in_each_block_of_a_first_pair_has_fewer_in_the_others() -> None:
+    """In both of several candidates; what is far slower has as many, for one look is to turn it down."""
+    faster, as_fast = math.log(judge.FAR) + 1e-9, math.log(judge.FAR) - 1e-9
+    far, *others = CASES
+    ratios = {case: [faster] * 3 for case in CASES} | {
+        others[0]: [faster, as_fast, faster],
+        others[-1]: [-2.0] * 3,
+    }
+    blocks = dict.fromkeys(CASES, 3)
+    narrowed = {case: 3 if case in (others[0], others[-1]) else 1 for case in CASES}
+    assert judge.narrowed(blocks, [pair(ratios)]) == narrowed
+    assert judge.narrowed(blocks, [pair(ratios), pair(ratios | {far: [0.0] * 3})]) == narrowed | {far: 3}
+    assert judge.narrowed(blocks, [replace(pair(ratios), blocks=())]) == blocks
+
+
+def test_the_blocks_of_two_looks_at_what_is_far_faster_show_it_beside_thirty_others() -> None:
+    count = RULES.blocks + judge.FAR_BLOCKS * (RULES.pairs - 1) + judge.SETTLED_BLOCKS * RULES.pairs
+    alpha = (1 - RULES.confidence) * view.share(view.LEAST_LOOKS) / 30
+    assert stats.median_interval([math.log(judge.FAR)] * count, alpha).low > 0
+
+
 @pytest.mark.parametrize(
     ("case", "is_open"),
     [

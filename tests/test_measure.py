@@ -68,7 +68,7 @@ def test_the_faster_side_decides_how_many_calls_make_a_window(candidate_ns: int,
         (10, 30, 100),
         (10, 40, 75),  # 3 ms of the baseline's
         (10, 60, 50),
-        (10, 1000, 50),  # half of the planned length is left
+        (10, 1000, 34),  # a third of the planned length is left
         (60, 10, 100),  # a slower candidate takes away nothing
     ],
 )
@@ -359,6 +359,14 @@ def test_where_windows_hold_a_single_call_there_is_nothing_to_know(lab: Lab) -> 
     plan = lab.plan()
     assert plan.calls == 1
     assert measure.measure_dealt(plan, lab.sides()) == {}
+
+
+def test_no_more_than_64_calls_are_started_one_by_one(lab: Lab) -> None:
+    lab.baseline.call_ns = lab.candidate.call_ns = 10 * US
+    plan = lab.plan()
+    assert plan.calls > 64
+    dealt = measure.measure_dealt(plan, lab.sides())["B"]
+    assert (dealt.dealt.calls, dealt.announced.calls) == (64, 64)
 
 
 def test_an_answer_that_was_read_early_is_verified(lab: Lab) -> None:

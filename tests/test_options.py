@@ -92,6 +92,14 @@ def test_a_revision_by_its_bare_name_is_no_log(pytester: pytest.Pytester, gate: 
     assert read(pytester, KEEP_GATE, "--baseline=main").log == pytester.path / "main"
 
 
+def test_a_kernel_is_no_log(pytester: pytest.Pytester) -> None:
+    """Whether there is one of that name or not: it would begin a log, or be read as one."""
+    assert refused(pytester, KEEP_GATE, "--baseline=faster.py") == (
+        "--baseline=faster.py: a baseline is a log of trials, such as results.tsv, or a revision, git:REV; "
+        "a kernel becomes one when it is judged in its target first"
+    )
+
+
 def test_files_are_seen_from_where_pytest_was_started(pytester: pytest.Pytester) -> None:
     found = read(pytester, *REGRESSION, "--autoresearch-json=a.json", "--autoresearch-markdown=/b.md")
     assert found.reports == {"json": pytester.path / "a.json", "markdown": Path("/b.md")}

@@ -106,7 +106,7 @@ class Comparison(Judged):
             found = field.record()
             self.refusal = judge.refusal(replace(self.evidence(), pairs=tuple(found.values())), self._rules)
             if self.refusal is None:
-                self._fields.measure(plans, field, _LETTERS, self._first_extent)
+                self._fields.measure(plans, field, _LETTERS, self._first_extent, narrowed=judge.narrowed)
             else:
                 self._fields.add(found)
 

@@ -115,10 +115,12 @@ class Looks:
         is_over: Callable[[], bool] = lambda: False,
         *,
         thorough: bool = False,
+        narrowed: Callable[[Mapping[str, int], Collection[Pair]], Mapping[str, int]] = lambda blocks, _: blocks,
     ) -> None:
         """The look's fields, one after the other, in one turn; the first of them is ready, and ends as they do.
 
-        One that is over before its end counts for nothing.
+        One that is over before its end counts for nothing. `narrowed` says, by what the first came to, how many
+        blocks of each case the others have.
         """
         count, blocks = extent
         dealt = _dealt_places(count, plans) if thorough else frozenset[tuple[int, str]]()
@@ -132,7 +134,10 @@ class Looks:
                             return
                         is_dealt = (number, plan.key) in dealt
                         self._measure(field, plan, blocks[plan.key], thorough=thorough, is_dealt=is_dealt)
-                    self.add(field.record())
+                    pairs = field.record()
+                self.add(pairs)
+                if number == 0:
+                    blocks = narrowed(blocks, pairs.values())
 
     def _field(self, plans: Sequence[CasePlan], letters: Collection[str]) -> closing[Field]:
         """A fresh field of the baseline and these candidates, ended afterwards."""

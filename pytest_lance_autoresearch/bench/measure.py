@@ -35,15 +35,16 @@ WINDOW_NS = 6_000_000
 """Length that a window of the fastest side is planned for; below 5 ms the parent's own overhead shows."""
 LONGEST = 3
 """Times that length, a slower baseline's windows are long: then all have fewer calls."""
-SHORTEST = 0.5
+SHORTEST = 1 / 3
 """The part of that length that is left to the fastest side at least: the more it gains, the less an error says."""
 WALL_PER_WINDOW = 2.5
 """Seconds of measuring for one second of windows, for whoever waits for its end."""
 MAX_CALLS = 1024
-MAX_ARGUMENT_BYTES = 96 * 2**20
+MAX_ARGUMENT_BYTES = 64 * 2**20
 """Most memory that the arguments of one window may take: in this process, and again in each that runs it.
 
-Enough for windows of 6 ms of a kernel that reads 16 GB/s.
+Enough for windows of 4 ms of a kernel that reads 16 GB/s, and more than caches hold: from them, the side that runs
+second in a half block would read what the first one has left there.
 """
 WARM_UP_FRACTION = 4
 _OVERHEAD_WINDOWS = 7
@@ -54,6 +55,9 @@ _WARM_UP_WINDOWS = 2
 _THOROUGH_SHARE = 0.25
 _THOROUGH_CALLS = 32
 """Of one window: so many tell a kernel that is wrong in a tenth of its calls in 97 of 100 windows."""
+_DEALT_CALLS = 64
+"""Most of a window whose calls are started one by one, each of which wakes a process: who works ahead shows in
+the first of them."""
 _CHOICE = random.SystemRandom()
 Recalls = dict[str, float | None]
 """Of each side's answer to one call, by its letter; None where answers are exact."""
@@ -358,7 +362,7 @@ def measure_dealt(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[st
 
 def _dealt_windows(plan: CasePlan, sides: Mapping[str, KernelProcess], *, is_announced: bool) -> dict[str, Window]:
     """A window of each side on the same calls; of each an answer is verified, read before the next call began."""
-    calls = plan.draw(plan.calls, is_one_by_one=True)
+    calls = plan.draw(min(plan.calls, _DEALT_CALLS), is_one_by_one=True)
 
     def run(process: KernelProcess, letter: str) -> Window:
         answers = plan.run(process, calls, is_announced=is_announced)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,10 +22,10 @@ from pytest_lance_autoresearch.target_files import discover
 def tournament(arguments: argparse.Namespace) -> int:
     """Many candidates of a target: all are checked, rounds choose the fastest, and the gate judges these."""
     candidates = list(dict.fromkeys(_files(arguments.candidates)))
-    if arguments.json:
-        _refuse_unwritable(arguments.json)
     (layout,) = discover.select([arguments.target], Path.cwd(), reading.globs(arguments))
     log = arguments.log or layout.log_path
+    if arguments.json:
+        writing.refuse(arguments.json, [log], "tournament.json")
     with closing(Live()) as live:
         try:
             found = trials.tournament(
@@ -62,17 +61,6 @@ def _files(named: Sequence[Path]) -> Iterator[Path]:
                 f"{path}: holds no *.py; expected a folder of candidates, or a candidate's file"
             )
         yield from modules
-
-
-def _refuse_unwritable(path: Path) -> None:
-    """Found out before anything is measured."""
-    folder = path.parent
-    if path.is_dir():
-        raise AutoresearchError(f"{path}: cannot be written: that is a folder; expected a file")
-    if not folder.is_dir():
-        raise AutoresearchError(f"{path}: cannot be written: there is no folder {folder}; make it with mkdir -p")
-    if not os.access(folder, os.W_OK):
-        raise AutoresearchError(f"{path}: cannot be written: the folder may not be written to")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

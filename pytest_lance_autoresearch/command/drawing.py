@@ -18,7 +18,7 @@ from pytest_lance_autoresearch.command.terminal import state, tell, tell_fault
 from pytest_lance_autoresearch.command.verb import NOT_DONE, Verb
 from pytest_lance_autoresearch.errors import AutoresearchError, LogError
 from pytest_lance_autoresearch.log import archive, origins, results
-from pytest_lance_autoresearch.machine import clocks, environment, files
+from pytest_lance_autoresearch.machine import clocks, environment
 from pytest_lance_autoresearch.target_files import discover
 from pytest_lance_autoresearch.words import wording
 
@@ -37,7 +37,7 @@ _EXTRA = ("matplotlib", "jinja2", "markupsafe")
 def report(arguments: argparse.Namespace) -> int:
     """Write one page about the night, to open in a browser: what happened, and whether to believe it."""
     _needs_extra()
-    _refuse(arguments.output, arguments.logs, (".html", ".htm"))
+    writing.refuse(arguments.output, arguments.logs, "night.html", (".html", ".htm"))
     if arguments.watch:
         _watch(arguments)
     logs = _logs(arguments)
@@ -50,7 +50,7 @@ def report(arguments: argparse.Namespace) -> int:
 def plot(arguments: argparse.Namespace) -> int:
     """Draw one picture of a log as a file of its own, PNG or SVG."""
     _needs_extra()
-    _refuse(arguments.output, [arguments.log], (".png", ".svg"))
+    writing.refuse(arguments.output, [arguments.log], "night.png", (".png", ".svg"))
     section = _section(arguments)
     from pytest_lance_autoresearch.page import pictures
 
@@ -188,19 +188,6 @@ def _needs_extra() -> None:
             f"drawing needs '{lacking}', which is not installed; "
             f"type: pip install 'pytest-lance-autoresearch[report]'"
         ) from None
-
-
-def _refuse(output: Path, logs: Sequence[Path], endings: tuple[str, ...]) -> None:
-    """AutoresearchError where the file cannot be, or must not be, what is written."""
-    if lost := files.lost_by_writing(output, {log.resolve(): files.LOG for log in logs}):
-        raise AutoresearchError(f"{output}: would overwrite {lost}; name another file")
-    if output.is_dir():
-        inside = output / f"night{endings[0]}"
-        raise AutoresearchError(f"{output}: is a folder; name a file in it, such as {inside}")
-    if output.suffix not in endings:
-        raise AutoresearchError(f"{output}: expected a name that ends in {' or '.join(endings)}")
-    if not output.parent.is_dir():
-        raise AutoresearchError(f"{output}: there is no folder {output.parent}; make it first")
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:

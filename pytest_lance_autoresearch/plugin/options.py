@@ -227,17 +227,8 @@ class Options:
         if baseline and baseline.startswith(REVISION):
             revision, baseline = baseline.removeprefix(REVISION).strip(), None
             _refuse_revision(gate, revision, typed)
-        elif gate and baseline and _is_only_a_revision(here, baseline):
-            new_log = f", or --baseline=./{baseline} for a new log" if gate == KEEP_GATE else ""
-            raise pytest.UsageError(
-                f"--baseline={baseline}: there is no such file, and git knows a revision of that name; "
-                f"type --baseline={REVISION}{baseline}{new_log}"
-            )
-        elif gate == REGRESSION_GATE:
-            raise pytest.UsageError(
-                f"{REGRESSION_GATE} compares with a revision; add --baseline={REVISION}REV, such as "
-                f"--baseline={REVISION}origin/main"
-            )
+        elif gate:
+            _refuse_no_baseline(gate, here, baseline or "")
         log = _log(gate, baseline, values["log"], is_typed="log" in typed)
         _refuse_without_effect(gate, typed, calibrates=switches["calibrate"])
         _refuse_contradictions(gate, baseline, writes, switches, names=bool(names))
@@ -294,6 +285,26 @@ def _is_only_a_revision(here: Path, name: str) -> bool:
     from pytest_lance_autoresearch.log import git
 
     return not Path(here, name).exists() and bool(git.resolve(here, name))
+
+
+def _refuse_no_baseline(gate: str, here: Path, named: str) -> None:
+    """UsageError where what is named, if anything, is neither a log nor typed as a revision."""
+    if named and _is_only_a_revision(here, named):
+        new_log = f", or --baseline=./{named} for a new log" if gate == KEEP_GATE else ""
+        raise pytest.UsageError(
+            f"--baseline={named}: there is no such file, and git knows a revision of that name; "
+            f"type --baseline={REVISION}{named}{new_log}"
+        )
+    if gate == REGRESSION_GATE:
+        raise pytest.UsageError(
+            f"{REGRESSION_GATE} compares with a revision; add --baseline={REVISION}REV, such as "
+            f"--baseline={REVISION}origin/main"
+        )
+    if named.endswith(".py"):
+        raise pytest.UsageError(
+            f"--baseline={named}: a baseline is a log of trials, such as results.tsv, or a revision, "
+            f"{REVISION}REV; a kernel becomes one when it is judged in its target first"
+        )
 
 
 def _gate(config: pytest.Config) -> str:

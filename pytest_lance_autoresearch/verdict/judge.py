@@ -8,7 +8,7 @@ The sentence about a verdict is `words.report`'s, the measuring `bench`'s.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -19,11 +19,21 @@ from pytest_lance_autoresearch.records import (
     Evidence,
     Extent,
     Judgement,
+    Pair,
     RegressionRules,
     Rules,
     Verdict,
 )
-from pytest_lance_autoresearch.verdict import ahead, hosts, keeping, price, recall, regression, selection
+from pytest_lance_autoresearch.verdict import (
+    aggregate,
+    ahead,
+    hosts,
+    keeping,
+    price,
+    recall,
+    regression,
+    selection,
+)
 from pytest_lance_autoresearch.verdict.view import View
 
 TIMES_PAIRS = 2
@@ -34,6 +44,10 @@ TIMES_BLOCKS = 2
 """As many blocks at least of an open case, once nothing but cases is open."""
 MOST_BLOCKS = 16
 """Of a single case in a pair."""
+FAR = 2.0
+"""Times as fast as its baseline, a candidate is far from any limit on a case."""
+FAR_BLOCKS = 1
+"""Of such a case, in the other pairs of a first look."""
 
 
 _KEPT = (Verdict.KEEP, Verdict.PASS)
@@ -104,6 +118,17 @@ def refusal(evidence: Evidence, rules: Rules) -> Judgement | None:
 def unchanged(rules: Rules) -> Verdict:
     """The verdict about a kernel that is its baseline."""
     return Verdict.PASS if isinstance(rules, RegressionRules) else Verdict.DISCARD
+
+
+def narrowed(blocks: Mapping[str, int], first: Collection[Pair]) -> Mapping[str, int]:
+    """The blocks of each case in the other pairs of a first look, of which all candidates have their `first`.
+
+    Where every block of a case says that all are far faster, few more can say nothing else. With those of a second
+    look they are enough to show it. What is far slower is measured on: one look is enough to turn it down.
+    """
+    by_pair = list(map(aggregate.log_ratios, first))
+    slowest = {case: min(min(one[case], default=0.0) for one in by_pair) for case in blocks}
+    return {case: FAR_BLOCKS if slowest[case] > math.log(FAR) else each for case, each in blocks.items()}
 
 
 def open_cases(judgement: Judgement, rules: Rules) -> list[str]:
