@@ -539,6 +539,7 @@ def test_the_rules_have_the_codes_own_numbers() -> None:
         f"waited for a core for more than {waited} of its time. The block's result plays no part",
         f"more than twice as fast has {judge.FAR_BLOCKS} block in each of the other three pairs of the first look",
         f"Its {first} blocks have no bounds yet; with the second look's {judge.SETTLED_BLOCKS * RULES.pairs} they",
+        f"a window has {measure.DEALT_CALLS} calls at most, somewhere where those of an ordinary one lie.",
         f"**Look.** {RULES.pairs} pairs, one after the other, and then one reading of everything measured so far.",
         f"It may exceed the baseline's by {guards[0]} and by {guards[1]} at most.",
         f"must lie above 1 too (for a smaller code, above 1 / {1 + RULES.noise_band:g}).",

@@ -362,11 +362,19 @@ def test_where_windows_hold_a_single_call_there_is_nothing_to_know(lab: Lab) -> 
 
 
 def test_no_more_than_64_calls_are_started_one_by_one(lab: Lab) -> None:
+    """They lie anywhere where those of an ordinary window do."""
     lab.baseline.call_ns = lab.candidate.call_ns = 10 * US
     plan = lab.plan()
-    assert plan.calls > 64
+    assert plan.calls == 100
     dealt = measure.measure_dealt(plan, lab.sides())["B"]
     assert (dealt.dealt.calls, dealt.announced.calls) == (64, 64)
+    ordinary, firsts = plan.draw(plan.calls).plan, set()
+    for _ in range(1000):
+        window = plan.deal().plan
+        firsts.add(window.span(0)[0])
+        assert window.is_one_by_one
+        assert window.arguments_bytes <= ordinary.arguments_bytes
+    assert firsts == {ordinary.span(index)[0] for index in range(100 - 64 + 1)}
 
 
 def test_an_answer_that_was_read_early_is_verified(lab: Lab) -> None:

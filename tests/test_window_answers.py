@@ -162,6 +162,19 @@ def test_calls_that_are_started_one_by_one_see_what_is_announced(
     assert answers.window.wall_ns > 0
 
 
+@pytest.mark.parametrize(("is_announced", "seen"), [(True, [5, 5]), (False, [4, 5])], ids=["announced", "not"])
+def test_what_lay_before_calls_that_are_started_one_by_one_lies_there_as_before_any_other(
+    kernel: KernelProcess, seen: list[int], *, is_announced: bool
+) -> None:
+    """An earlier window's arguments: a kernel finds no beginning where the others have none."""
+    packer, call = wire.Packer(), ("seen", np.full(wire.DIRECT_BYTES // 8, 1.5))
+    three = packer.pack(KEY, [call] * 3, 0).plan.arguments_bytes
+    window = packer.pack(KEY, [call] * 2, 0, is_one_by_one=True, before=three)
+    assert window.plan.span(0)[0] == three
+    answers = kernel.run_window(window, is_announced=is_announced)
+    assert [int(answers[index][0]) for index in range(2)] == seen
+
+
 def test_where_calls_are_started_one_by_one_the_first_that_fails_is_the_last(kernel: KernelProcess) -> None:
     window = wire.Packer().pack(KEY, [("double", direct()), ("nothing",), ("hold",)], 2**17, is_one_by_one=True)
     with pytest.raises(KernelRaised, match="the kernel raised KeyError: 'nothing'"):

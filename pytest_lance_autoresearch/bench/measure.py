@@ -47,6 +47,8 @@ Enough for windows of 4 ms of a kernel that reads 16 GB/s, and more than caches 
 second in a half block would read what the first one has left there.
 """
 WARM_UP_FRACTION = 4
+DEALT_CALLS = 64
+"""Most of a window whose calls are started one by one: each of them wakes a process."""
 _OVERHEAD_WINDOWS = 7
 _SIZING_CALLS = 4
 """Further calls whose results are looked at for their size."""
@@ -55,9 +57,6 @@ _WARM_UP_WINDOWS = 2
 _THOROUGH_SHARE = 0.25
 _THOROUGH_CALLS = 32
 """Of one window: so many tell a kernel that is wrong in a tenth of its calls in 97 of 100 windows."""
-_DEALT_CALLS = 64
-"""Most of a window whose calls are started one by one, each of which wakes a process: who works ahead shows in
-the first of them."""
 _CHOICE = random.SystemRandom()
 Recalls = dict[str, float | None]
 """Of each side's answer to one call, by its letter; None where answers are exact."""
@@ -122,13 +121,23 @@ class CasePlan:
         """As it is sent to a kernel's process; made each time, since all of a target's would take much memory."""
         return generate.pickled(self.feed.target, self.feed.state)
 
-    def draw(self, count: int, *, is_one_by_one: bool = False, times: int = 1) -> wire.PackedWindow:
+    def draw(self, count: int, *, times: int = 1) -> wire.PackedWindow:
         """A window of fresh calls, for every process that is to run them; memory is mapped for `times` as many."""
-        return self.pack(self.feed.one_by_one(count), is_one_by_one=is_one_by_one, times=times)
+        return self.packer.pack(self.key, self.feed.one_by_one(count), self.room.bytes, times=times)
 
-    def pack(self, calls: Iterable[Call], *, is_one_by_one: bool = False, times: int = 1) -> wire.PackedWindow:
+    def deal(self) -> wire.PackedWindow:
+        """A window of fresh calls that are started one by one, and lie where those of a longer one might.
+
+        Where a call's arguments lie does not tell a kernel that this is none of the other windows.
+        """
+        count = min(self.calls, DEALT_CALLS)
+        before = _CHOICE.randrange(self.calls - count + 1) * self.first_window.plan.arguments_bytes
+        calls = self.feed.one_by_one(count)
+        return self.packer.pack(self.key, calls, self.room.bytes, is_one_by_one=True, before=before)
+
+    def pack(self, calls: Iterable[Call]) -> wire.PackedWindow:
         """The calls as one window, until the next is packed."""
-        return self.packer.pack(self.key, calls, self.room.bytes, is_one_by_one=is_one_by_one, times=times)
+        return self.packer.pack(self.key, calls, self.room.bytes)
 
     def run(
         self, process: KernelProcess, window: wire.PackedWindow, *, is_announced: bool = True
@@ -362,7 +371,7 @@ def measure_dealt(plan: CasePlan, sides: Mapping[str, KernelProcess]) -> dict[st
 
 def _dealt_windows(plan: CasePlan, sides: Mapping[str, KernelProcess], *, is_announced: bool) -> dict[str, Window]:
     """A window of each side on the same calls; of each an answer is verified, read before the next call began."""
-    calls = plan.draw(min(plan.calls, _DEALT_CALLS), is_one_by_one=True)
+    calls = plan.deal()
 
     def run(process: KernelProcess, letter: str) -> Window:
         answers = plan.run(process, calls, is_announced=is_announced)

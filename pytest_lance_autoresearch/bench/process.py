@@ -275,7 +275,8 @@ class KernelProcess:
         One of the answers is read as soon as it is given, so that none can be put off.
         """
         data, timed = window.data, []
-        self._memory.fill(data if is_announced else data[:0])
+        first, _ = window.plan.span(0)
+        self._memory.fill(data if is_announced else data[:first])
         early = _CHOICE.randrange(len(window))
         for index in range(len(window)):
             if index > 0:

@@ -325,11 +325,21 @@ class Packer:
         """Windows so far; only the last one still has its bytes."""
 
     def pack(
-        self, key: str, calls: Iterable[Call], result_bytes: int, *, is_one_by_one: bool = False, times: int = 1
+        self,
+        key: str,
+        calls: Iterable[Call],
+        result_bytes: int,
+        *,
+        is_one_by_one: bool = False,
+        times: int = 1,
+        before: int = 0,
     ) -> PackedWindow:
-        """Lay out a window's calls and copy their arrays; a call is not needed once the next one is taken."""
+        """Lay out a window's calls and copy their arrays; a call is not needed once the next one is taken.
+
+        The arguments begin `before` bytes behind the beginning.
+        """
         self._count += 1
-        place, laid_out = 0, []
+        place, laid_out = _aligned(before), []
         for call in calls:
             arguments, small, place = _lay_out(call, place)
             self._make_room(place)
