@@ -112,10 +112,11 @@ def test_a_faster_kernel_is_kept_after_a_second_look_in_fresh_processes(judged: 
     evidence = history.record_of(judged.path, row).evidence
     assert evidence.looks >= 2
     assert len(evidence.pairs) >= evidence.looks * Rules().pairs
-    for pair in evidence.pairs:
+    for number, pair in enumerate(evidence.pairs):
         measured = Counter(block.case for block in pair.blocks)
         assert set(measured) == set(toys.TIMED)
-        assert min(measured.values()) >= judge.FAR_BLOCKS
+        is_spared = 0 < number < Rules().pairs  # of what is far faster, in the first look
+        assert min(measured.values()) >= (judge.FAR_BLOCKS if is_spared else 2)
     (told,) = json.loads((judged.path / "out.json").read_text())["trials"]
     assert (told["verdict"], told["trial"], told["baseline_trial"], told["exit_code"]) == ("keep", 2, 1, 0)
     assert set(told["case_speedups"]) == set(toys.TIMED)

@@ -123,7 +123,7 @@ class CasePlan:
 
     def draw(self, count: int, *, times: int = 1) -> wire.PackedWindow:
         """A window of fresh calls, for every process that is to run them; memory is mapped for `times` as many."""
-        return self.packer.pack(self.key, self.feed.one_by_one(count), self.room.bytes, times=times)
+        return self.pack(self.feed.one_by_one(count), times=times)
 
     def deal(self) -> wire.PackedWindow:
         """A window of fresh calls that are started one by one, and lie where those of a longer one might.
@@ -132,12 +132,15 @@ class CasePlan:
         """
         count = min(self.calls, DEALT_CALLS)
         before = _CHOICE.randrange(self.calls - count + 1) * self.first_window.plan.arguments_bytes
-        calls = self.feed.one_by_one(count)
-        return self.packer.pack(self.key, calls, self.room.bytes, is_one_by_one=True, before=before)
+        return self.pack(self.feed.one_by_one(count), is_one_by_one=True, before=before)
 
-    def pack(self, calls: Iterable[Call]) -> wire.PackedWindow:
+    def pack(
+        self, calls: Iterable[Call], *, is_one_by_one: bool = False, times: int = 1, before: int = 0
+    ) -> wire.PackedWindow:
         """The calls as one window, until the next is packed."""
-        return self.packer.pack(self.key, calls, self.room.bytes)
+        return self.packer.pack(
+            self.key, calls, self.room.bytes, is_one_by_one=is_one_by_one, times=times, before=before
+        )
 
     def run(
         self, process: KernelProcess, window: wire.PackedWindow, *, is_announced: bool = True
